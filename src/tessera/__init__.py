@@ -1,0 +1,1 @@
+"""Tessera: data-versioned, reproducible experiments in LLM compression and theoretical neuroscience."""
