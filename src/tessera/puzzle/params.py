@@ -1,0 +1,94 @@
+"""Parameters of the Puzzle study, one model a step of the chain."""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from tessera.puzzle.costs.params import CostsParams
+from tessera.puzzle.search import SearchParams
+from tessera.puzzle.space import Space
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class CalibrationParams(_Section):
+    """Training text that the block library, and then healing, learn from."""
+
+    tokens: int = Field(gt=0, description="tokens of training text")
+    window: int = Field(gt=1, description="tokens of one window")
+    shards: int = Field(gt=0, description="jobs that the parent's forward pass is split into")
+
+
+class OptimiserParams(_Section):
+    """AdamW with a cosine schedule after a linear warm-up."""
+
+    tokens: int = Field(ge=0, description="training tokens; 0 trains nothing")
+    batch_windows: int = Field(gt=0, description="windows of one step")
+    learning_rate: float = Field(gt=0)
+    betas: tuple[float, float] = (0.9, 0.95)
+    weight_decay: float = Field(0.0, ge=0)
+    clip: float = Field(1.0, gt=0, description="largest norm of the gradient")
+    warmup: float = Field(0.05, ge=0, lt=1, description="share of the steps")
+
+
+class LibraryParams(_Section):
+    """Block library: initialisation and blockwise local distillation."""
+
+    layers_per_job: int = Field(gt=0)
+    initialisation: Literal["paper", "least_squares"]
+    selection: Literal["contribution", "reconstruction"] = Field(
+        description="which FFN channels are kept: the paper's contribution, or least reconstruction error"
+    )
+    ridge: float = Field(gt=0, description="ridge of the least squares, relative to the mean diagonal of the Gram matrix")
+    valid_tokens: int = Field(gt=0, description="held-out tokens on which each variant's losses are reported")
+    distillation: OptimiserParams
+
+
+class ScoresParams(_Section):
+    """Replace-one-block scores on held-out text."""
+
+    layers_per_job: int = Field(gt=0)
+    windows: int = Field(gt=0, description="windows of validation text")
+    window: int = Field(gt=1, description="tokens of one window")
+
+
+class HealParams(_Section):
+    """Global knowledge distillation of assembled children."""
+
+    cosine: float = Field(ge=0, description="weight of the hidden states' cosine loss")
+    kl: float = Field(ge=0, description="weight of KL(parent || child)")
+    lm: float = Field(ge=0, description="weight of the next-token loss")
+    train_head: bool = Field(description="train the embedding and head as well")
+    equal: OptimiserParams = Field(description="the equal healing by which methods are compared")
+    full: OptimiserParams = Field(description="the healing of the children that are kept")
+    checkpoint_steps: int = Field(gt=0, description="steps between resumable checkpoints")
+
+
+class EvaluateParams(_Section):
+    """Evaluation on the test split and on out-of-domain text."""
+
+    windows: int = Field(gt=0, description="windows of each domain")
+    window: int = Field(gt=1, description="tokens of one window")
+    resamples: int = Field(gt=0, description="bootstrap resamples of windows")
+
+
+class SpeedParams(_Section):
+    """End-to-end time and memory of parent and children on this machine."""
+
+    repeats: int = Field(gt=0)
+
+
+class PuzzleParams(_Section):
+    """The main chain, step by step."""
+
+    space: Space
+    calibration: CalibrationParams
+    library: LibraryParams
+    scores: ScoresParams
+    costs: CostsParams
+    search: SearchParams
+    heal: HealParams
+    evaluate: EvaluateParams
+    speed: SpeedParams
