@@ -18,7 +18,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 class Section(BaseModel):
     """A section of params.yaml: unknown keys are refused, values are not coerced, nothing can be changed."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, strict=True, allow_inf_nan=False, use_attribute_docstrings=True
+    )
 
 
 Model = TypeVar("Model", bound=BaseModel)

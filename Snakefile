@@ -1,0 +1,48 @@
+# Tessera: data -> studies -> metrics and figures -> report. Every rule is in workflow/rules, every number in params.yaml.
+#
+#   snakemake              the default study, 2 cores
+#   snakemake puzzle       one study, or one of its steps: puzzle_library, puzzle_scores, puzzle_costs, ...
+#   snakemake smoke        all of it in minutes, in build/smoke
+#   snakemake -n           what would run, and why
+
+from tessera.common import dvc_bridge
+
+
+configfile: "params.yaml"
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/data.smk"
+include: "workflow/rules/puzzle.smk"
+include: "workflow/rules/report.smk"
+
+
+dvc_bridge.adopt(workflow)
+
+
+rule all:
+    default_target: True
+    input:
+        rules.puzzle.input,
+        rules.tracking.output,
+
+
+rule smoke:
+    localrule: True
+    message:
+        "The whole workflow on a small scale, in build/smoke"
+    threads: workflow.cores
+    shell:
+        "snakemake --cores {threads} --directory build/smoke --configfile params.yaml params/smoke.yaml -- all"
+
+
+onstart:
+    dvc_bridge.start(workflow)
+
+
+onsuccess:
+    dvc_bridge.record(workflow)
+
+
+onerror:
+    dvc_bridge.fail(workflow)

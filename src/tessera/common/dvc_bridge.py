@@ -1,0 +1,276 @@
+"""Keep dvc.lock and Snakemake's provenance in step.
+
+Both tools decide what is stale, each from its own memory: DVC from dvc.lock (content hashes, in git), Snakemake from
+.snakemake/metadata (hashes of inputs, params and code; per working copy, not in git). A file that DVC restored is one
+that Snakemake did not see made: it has no record of it, or one of another version. Snakemake alone would then trust
+dates, and miss changed params.
+
+adopt:  before each Snakemake run, settle the files that Snakemake did not see made.
+start:  note that a run is under way that dvc.lock does not know of yet.
+record: after each successful run, write the stages that it proved current into dvc.lock.
+fail:   after any other run, drop what was made of files that changed under way.
+
+A stage of dvc.yaml calls `snakemake --allowed-rules RULES TARGET -- TARGET`. RULES are those that make its outs, TARGET
+is the rule that asks for all of them. --allowed-rules keeps a stage from running what belongs to stages before it.
+"""
+
+import contextlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+from base64 import urlsafe_b64decode
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+METADATA = Path(".snakemake/metadata")
+LOCKS = Path(".snakemake/locks")
+#: There while a run has finished jobs that dvc.lock does not know of.
+UNRECORDED = Path(".snakemake/unrecorded")
+#: Set for the Snakemake that adopt starts.
+ADOPTING = "TESSERA_ADOPTING"
+#: What Snakemake writes into an output that is a directory, to tell its age.
+TIMESTAMP = ".snakemake_timestamp"
+#: Modes of the snakemake command that execute no job: they must change nothing.
+READ_ONLY = (
+    *("dryrun", "touch", "lint", "list_rules", "list_target_rules", "print_compilation", "containerize", "report"),
+    *("generate_unit_tests", "dag", "rulegraph", "filegraph", "d3dag", "unlock", "cleanup_metadata", "cleanup_shadow"),
+    *("conda_cleanup_envs", "conda_create_envs_only", "list_conda_envs", "container_cleanup_images", "list_changes"),
+    *("list_input_changes", "list_params_changes", "list_untracked", "summary", "detailed_summary", "archive"),
+    *("delete_all_output", "delete_temp_output"),
+)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A stage of dvc.yaml: the Snakemake rules that it may run, the rule that asks for all its files, and its outs."""
+
+    name: str
+    rules: tuple[str, ...]
+    target: str
+    outs: tuple[Path, ...]
+
+    def files(self) -> Iterator[Path]:
+        """Files of the outs that are there."""
+        for out in self.outs:
+            yield from (path for path in ([out] if out.is_file() else out.rglob("*")) if path.is_file())
+
+
+def stages(path: str | Path = "dvc.yaml") -> list[Stage]:
+    """Read the stages of dvc.yaml. Raises ValueError where a stage does not call Snakemake as the module says."""
+    found = []
+    for name, stage in yaml.safe_load(Path(path).read_text(encoding="utf-8"))["stages"].items():
+        words = stage["cmd"].split()
+        if words[:2] != ["snakemake", "--allowed-rules"] or words[-2] != "--":
+            raise ValueError(
+                f"{path}: stages.{name}.cmd = {stage['cmd']!r}; valid is snakemake --allowed-rules RULES -- TARGET"
+            )
+        outs = [
+            Path(out if isinstance(out, str) else next(iter(out)))
+            for kind in ("outs", "metrics", "plots")
+            for out in stage.get(kind, [])
+        ]
+        found.append(Stage(name, tuple(words[2:-2]), words[-1], tuple(outs)))
+    return found
+
+
+def adopt(workflow: Any) -> None:
+    """Settle the files that Snakemake did not see made, before it looks at them.
+
+    Those of stages that DVC calls current are touched, which writes their provenance. The others are dated to 1970 and
+    their records dropped, so that Snakemake makes them again. In a mode that executes nothing, say only what would be
+    done. Raises RuntimeError with DVC's words where DVC cannot tell.
+    """
+    if not _concerned(workflow) or "DVC_STAGE" in os.environ or any(LOCKS.glob("*")):
+        return
+    seen = records()
+    unsettled = {stage: files for stage in stages() if (files := unseen(stage.files(), seen))}
+    if not unsettled:
+        return
+    changed = json.loads(_run("dvc", "status", "--json"))
+    clean = [stage for stage in unsettled if stage.name not in changed]
+    stale = [stage for stage in unsettled if stage.name in changed]
+    if _read_only():
+        _say("would adopt from dvc.lock", clean)
+        _say("would make again, for neither Snakemake nor dvc.lock knows their files", stale)
+        return
+    for stage in stale:
+        for path in unsettled[stage]:
+            _forget(path, seen)
+    if clean:
+        rules = [rule for stage in clean for rule in stage.rules]
+        targets = [stage.target for stage in clean]
+        flags = ["--touch", "--forceall", "--quiet", "all", "--allowed-rules", *rules, "--", *targets]
+        _run("snakemake", *flags, environment={ADOPTING: "1"})
+    _say("adopted from dvc.lock", clean)
+    _say("to be made again, for neither Snakemake nor dvc.lock knows their files", stale)
+
+
+def start(workflow: Any) -> None:
+    """Note that there will be finished jobs that dvc.lock does not know of."""
+    if _concerned(workflow) and not workflow.touch:
+        UNRECORDED.touch()
+
+
+def record(workflow: Any) -> None:
+    """Commit to dvc.lock every stage that this run proved current.
+
+    A stage is proved if the run looked at all its files, each was made by a job that Snakemake has a record of, and
+    nothing that was read changed under way. Files in its outs that no job makes, left by an older and larger grid, are
+    removed. Raises RuntimeError in a stage that DVC runs, whose inputs changed under way.
+    """
+    if not _concerned(workflow) or workflow.touch:
+        return
+    edited = _edited(workflow)
+    overlaid = workflow.config_settings.config or workflow.config_settings.configfiles
+    if not overlaid and yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8")) != workflow.config:
+        edited.add("params.yaml")
+    if "DVC_STAGE" in os.environ:
+        if edited:
+            raise RuntimeError(f"changed under way, run again: {', '.join(sorted(edited))}")
+        return
+    if edited:
+        return _say(f"dvc.lock is not updated, run again; changed under way: {', '.join(sorted(edited))}")
+    if overlaid:
+        return _say("dvc.lock is not updated: --config or --configfile overrode params.yaml")
+    if ignored := set(type(next(iter(workflow.rerun_triggers)))) - set(workflow.rerun_triggers):
+        return _say(f"dvc.lock is not updated: --rerun-triggers left out {', '.join(sorted(map(str, ignored)))}")
+    jobs = {path: job for job in workflow.dag.jobs for path in job.output}
+    proved = [stage for stage in stages() if _proved(workflow, stage, jobs)]
+    for stage in proved:
+        for path in stage.files():
+            if not any(str(one) in jobs for one in (path, *path.parents)):
+                _say(f"removed, no job makes it: {path}")
+                path.unlink()
+    if proved:
+        try:
+            _run("dvc", "commit", "--force", "--no-relink", "--quiet", *(stage.name for stage in proved))
+        except RuntimeError as error:
+            return _say(f"dvc.lock is not updated: {error}")
+    _say("dvc.lock updated", proved)
+    UNRECORDED.unlink(missing_ok=True)
+
+
+def fail(workflow: Any) -> None:
+    """Drop what this run made of files that changed while they were read."""
+    if _concerned(workflow) and not workflow.touch:
+        _edited(workflow)
+
+
+def records() -> dict[Path, Path]:
+    """Map each output that Snakemake saw made to the file that holds its record."""
+    found = {}
+    for path in METADATA.rglob("*"):
+        if path.is_file():
+            # Long names are cut into directories marked by a leading @.
+            key = "".join(part.removeprefix("@") for part in path.relative_to(METADATA).parts)
+            found[Path(urlsafe_b64decode(key).decode())] = path
+    return found
+
+
+def unseen(files: Iterable[Path], seen: dict[Path, Path]) -> set[Path]:
+    """Return those files that are not as Snakemake last saw them made.
+
+    Snakemake records when an output was last modified; a directory's time is that of the timestamp within it.
+    """
+
+    def as_seen(path: Path) -> bool:
+        output = next((one for one in (path, *path.parents) if one in seen), None)
+        if output is None:
+            return False
+        try:
+            made = json.loads(seen[output].read_text())["endtime"]
+        except (ValueError, KeyError):  # cut short by a kill
+            return False
+        if output == path:
+            return abs(path.stat().st_mtime - made) < 0.001
+        stamp = output / TIMESTAMP
+        return stamp.exists() and abs(stamp.stat().st_mtime - made) < 0.001 and path.stat().st_mtime < made + 0.001
+
+    return {path for path in files if not as_seen(path)}
+
+
+def _concerned(workflow: Any) -> bool:
+    """Whether this is a run in the tree of a DVC repository, in the process that the user started."""
+    if (
+        not workflow.is_main_process
+        or ADOPTING in os.environ
+        or Path(sys.argv[0]).name not in ("snakemake", "__main__.py")
+    ):
+        return False
+    here = Path.cwd()
+    return here == Path(workflow.basedir) and (here / ".dvc").is_dir() and (here / "dvc.yaml").is_file()
+
+
+def _read_only() -> bool:
+    """Whether the command line of this process asks for a mode that executes nothing."""
+    from snakemake.cli import parse_args
+
+    with contextlib.redirect_stderr(None):  # it tells, a second time, which profile it uses
+        _, arguments = parse_args(None)
+    return any(getattr(arguments, mode) not in (None, False) for mode in READ_ONLY)
+
+
+def _proved(workflow: Any, stage: Stage, jobs: dict[str, Any]) -> bool:
+    wanted, *_ = workflow.get_rule(stage.target).expand_input({})
+    return all(
+        path in jobs and workflow.persistence.has_metadata(jobs[path]) and workflow.dag.noneedrun_finished(jobs[path])
+        for path in wanted
+    )
+
+
+def _edited(workflow: Any) -> set[str]:
+    """Files that were changed after the run began, and that its jobs read.
+
+    What a job made of a file that changed after it had started is forgotten: nobody knows which content it saw, and
+    Snakemake has recorded the later one.
+    """
+    begun = workflow.start_time.timestamp()
+    made = {path for job in workflow.dag.jobs for path in job.output}
+    given = {path for job in workflow.dag.jobs for path in job.input} - made
+    changed = {path: time for path in given if (time := _modified(Path(path))) > begun}
+    seen = records() if changed else {}
+    for job in workflow.dag.finished_jobs if changed else ():
+        latest = max((changed.get(path, 0.0) for path in job.input), default=0.0)
+        for output in map(Path, job.output):
+            if output in seen and latest > json.loads(seen[output].read_text())["starttime"]:
+                _forget(output, seen)
+    return {str(path) for path in changed}
+
+
+def _modified(path: Path) -> float:
+    return path.stat().st_mtime if path.exists() else 0.0
+
+
+def _forget(path: Path, seen: dict[Path, Path]) -> None:
+    """Date a file to 1970 and drop its record, so that Snakemake makes it again."""
+    output = next((one for one in (path, *path.parents) if one in seen), path)
+    stamp = output / TIMESTAMP
+    for one in (path, *([stamp] if stamp.exists() else [])):
+        if one.exists():
+            os.utime(one, (1, 1))
+    if output in seen:
+        seen[output].unlink(missing_ok=True)
+
+
+def _run(tool: str, *arguments: str, environment: dict[str, str] | None = None) -> str:
+    """Run a tool of this process's environment and return its output. Raises RuntimeError with its words."""
+    beside = Path(sys.executable).with_name(tool)
+    command = [str(beside) if beside.exists() else shutil.which(tool) or tool, *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, env=os.environ | (environment or {}), check=False)
+    if done.returncode:
+        words = (done.stderr or done.stdout).strip().removeprefix("ERROR: ")
+        raise RuntimeError(f"{tool} {arguments[0]} failed: {words}")
+    return done.stdout
+
+
+def _say(what: str, about: Iterable[Stage] | None = None) -> None:
+    if about is None:
+        print(what, file=sys.stderr)
+    elif about:
+        print(f"{what}:", *(stage.name for stage in about), file=sys.stderr)

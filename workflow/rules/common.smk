@@ -1,0 +1,31 @@
+# Helpers of all rules: parameters by section, and the code that a stage runs.
+
+import os
+import sys
+
+from tessera import params
+from tessera.common import code as source, files
+
+# Rules call `python`: the one that runs the workflow, also where its environment is not activated.
+os.environ["PATH"] = os.pathsep.join([os.path.dirname(sys.executable), os.environ["PATH"]])
+
+overlays = list(workflow.config_settings.configfiles)
+try:
+    PARAMS = params.check(config, [path for path in workflow.configfiles if path not in overlays] + overlays)
+except ValueError as error:
+    raise WorkflowError(str(error))
+
+
+def section(*names):
+    """Sections of params.yaml as one canonical text, which a rule hands on as --params {params.cfg:q}.
+
+    One name gives the section itself; several give one object, keyed by the last part of each name. A rule has this one
+    param, because Snakemake compares the values of params without their names.
+    """
+    return files.to_json(params.section(PARAMS, *names), indent=None)
+
+
+def code(stage):
+    """Source files of the stage's module and all it imports: inputs of its rule, so that their content decides."""
+    root = os.path.join(workflow.basedir, "src")
+    return [os.path.relpath(path) for path in source.closure(f"tessera.stages.{stage}", root)]
