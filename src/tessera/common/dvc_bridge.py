@@ -124,6 +124,8 @@ def record(workflow: Any) -> None:
     nothing that was read changed under way. Files in its outs that no job makes, left by an older and larger grid, are
     removed. Raises RuntimeError in a stage that DVC runs, whose inputs changed under way.
     """
+    from snakemake.settings.types import RerunTrigger
+
     if not _concerned(workflow) or workflow.touch:
         return
     edited = _edited(workflow)
@@ -138,8 +140,8 @@ def record(workflow: Any) -> None:
         return _say(f"dvc.lock is not updated, run again; changed under way: {', '.join(sorted(edited))}")
     if overlaid:
         return _say("dvc.lock is not updated: --config or --configfile overrode params.yaml")
-    if ignored := set(type(next(iter(workflow.rerun_triggers)))) - set(workflow.rerun_triggers):
-        return _say(f"dvc.lock is not updated: --rerun-triggers left out {', '.join(sorted(map(str, ignored)))}")
+    if not workflow.rerun_triggers >= RerunTrigger.all():
+        return _say("dvc.lock is not updated: --rerun-triggers left some out")
     jobs = {path: job for job in workflow.dag.jobs for path in job.output}
     proved = [stage for stage in stages() if _proved(workflow, stage, jobs)]
     for stage in proved:

@@ -1,0 +1,65 @@
+# make run    the default study: about 25 minutes on 2 cores
+# make test   the tests
+# make help   everything else
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help run smoke test test-all check format ui report lock
+
+PYTHON ?= python3.11
+VENV := .venv
+export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export MLFLOW_DISABLE_TELEMETRY := true
+export DO_NOT_TRACK := true
+PORT ?= 5000
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' Makefile | column -t -s $$'\t'
+
+run: $(VENV)/installed ## run the default study and show the results; ARGS are Snakemake's, such as ARGS="-n puzzle"
+	tessera run $(ARGS)
+
+smoke: $(VENV)/installed ## run the whole workflow on a small scale, in build/smoke
+	tessera smoke
+
+test: $(VENV)/installed ## run the tests, but the slow ones
+	OMP_NUM_THREADS=1 pytest -q -n 2 --dist loadfile $(ARGS)
+
+test-all: $(VENV)/installed ## run all tests
+	OMP_NUM_THREADS=1 pytest -q -n 2 --dist loadfile -m "slow or not slow" $(ARGS)
+
+check: $(VENV)/installed ## formatting, lint and types
+	ruff check .
+	ruff format --check .
+	snakefmt --check Snakefile workflow
+	snakemake --lint
+	tessera params check
+	tessera params check params/smoke.yaml
+	mypy
+
+format: $(VENV)/installed ## format Python and Snakemake files
+	ruff check --fix .
+	ruff format .
+	snakefmt Snakefile workflow
+
+ui: $(VENV)/installed ## fill MLflow from the run files and show it on 127.0.0.1
+	tessera track
+	mlflow ui --backend-store-uri sqlite:///mlflow.db --host 127.0.0.1 --port $(PORT) --workers 1
+
+report: $(VENV)/installed ## write reports/report.html, one page with figures, tables, code and provenance
+	mkdir -p reports
+	snakemake --report reports/report.html all
+
+lock: ## write requirements.lock anew from pyproject.toml
+	rm -rf build/lock
+	$(PYTHON) -m venv build/lock
+	build/lock/bin/pip install -q ".[dev]"
+	build/lock/bin/pip freeze --exclude tessera | sed 's/+cpu$$//' > requirements.lock
+
+$(VENV)/installed: requirements.lock
+	$(PYTHON) -m venv --clear $(VENV)
+	pip install -q -r requirements.lock
+	pip install -q --no-deps --editable .
+	touch $@

@@ -1,0 +1,92 @@
+"""`tessera`: the commands for people. Stages have their own: python -m tessera.stages.NAME --help."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markdown import Markdown
+
+from tessera import params as parameters
+from tessera import run as runner
+from tessera.common import tracking
+from tessera.puzzle.cli import app as puzzle
+
+app = typer.Typer(
+    help="Data-versioned, reproducible experiments.", no_args_is_help=True, pretty_exceptions_enable=False
+)
+params = typer.Typer(help="The parameters of experiments.", no_args_is_help=True)
+app.add_typer(params, name="params")
+app.add_typer(puzzle, name="puzzle")
+
+#: What a run leaves behind: what it is called, and where it is.
+RESULTS = (
+    ("figures", "reports/figures"),
+    ("tables", "reports/tables"),
+    ("children", "data/puzzle/children"),
+    ("report", "reports/report.html"),
+)
+#: Snakemake's options may follow those of `tessera run`.
+PASS = {"allow_extra_args": True, "ignore_unknown_options": True}
+
+
+@contextmanager
+def _errors() -> Iterator[None]:
+    """Show expected errors as one line."""
+    try:
+        yield
+    except (ValueError, OSError, RuntimeError) as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(1) from error
+
+
+@app.command(context_settings=PASS)
+def run(context: typer.Context) -> None:
+    """Run the workflow, or the targets given, and show the results. Options are those of snakemake, such as -n."""
+    with _errors():
+        status = runner.run(context.args)
+    if status:
+        raise typer.Exit(status)
+    show()
+
+
+@app.command()
+def smoke() -> None:
+    """Run the whole workflow on a small scale, in build/smoke."""
+    files = [str(Path(name).resolve()) for name in ("params.yaml", "params/smoke.yaml")]
+    with _errors():
+        status = runner.run(["--configfile", *files, "--", "all"], "build/smoke")
+    if status:
+        raise typer.Exit(status)
+
+
+@app.command()
+def show() -> None:
+    """Show the results table, and where everything is."""
+    console = Console()
+    table = Path("reports/tables/puzzle/results.md")
+    if table.exists():
+        console.print(Markdown(table.read_text(encoding="utf-8")))
+    for name, place in RESULTS:
+        if Path(place).exists():
+            console.print(f"{name:9} {place}", highlight=False)
+    console.print(f"{'runs':9} make ui, then http://127.0.0.1:5000", highlight=False)
+
+
+@app.command()
+def track() -> None:
+    """Fill MLflow's database from the run files in reports/metrics."""
+    with _errors():
+        typer.echo(f"{tracking.sync()} new runs in {tracking.DATABASE}")
+
+
+@params.command()
+def check(
+    overlays: Annotated[list[Path] | None, typer.Argument(help="files laid over params.yaml, in this order")] = None,
+) -> None:
+    """Check params.yaml, with overlays where given."""
+    with _errors():
+        parameters.load("params.yaml", *(overlays or []))
+    typer.echo("valid")

@@ -1,0 +1,224 @@
+"""MLflow, filled from files: each run file that a study writes becomes one MLflow run, once.
+
+Stages know nothing of MLflow. They write run files, reports/metrics/STUDY/RULE/NAME.json, which are versioned; `sync`
+makes the database agree with them. So a clone can rebuild all of it, a stage that was skipped adds no run, and parallel
+jobs do not wait for a database.
+"""
+
+import fcntl
+import hashlib
+import json
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+from pydantic import Field
+
+from tessera.common import files, params
+from tessera.common.params import Section
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+
+DATABASE = "mlflow.db"
+#: Where run files lie: study, rule, name.
+RUN_FILES = "reports/metrics/*/*/*.json"
+#: Tag of a run whose import is not complete; such a run is removed by the next import.
+PENDING = "import.pending"
+KEY = "stage.key"
+#: Tag that tells whether the run's file still says the same: "false" for the runs of earlier parameters or code.
+CURRENT = "current"
+
+
+class RunRecord(Section):
+    """One run, as a study's stage writes it."""
+
+    experiment: str = Field(min_length=1)
+    """Stage family whose runs are compared with one another, such as puzzle/library."""
+    name: str = Field(min_length=1)
+    """rule/key=value/..., such as puzzle_library/layer=3."""
+    params: dict[str, Any] = Field(default_factory=dict)
+    """Sections of params.yaml; nested keys are joined by dots."""
+    tags: dict[str, str] = Field(default_factory=dict)
+    """What else to group by: snakemake.rule, snakemake.wildcards, device, seed."""
+    metrics: dict[str, float] = Field(default_factory=dict)
+    """Final values."""
+    history: dict[str, list[tuple[int, float]]] = Field(default_factory=dict)
+    """Curves: (step, value) pairs."""
+    figures: list[str] = Field(default_factory=list)
+    """Paths of figures, relative to the working directory."""
+    note: str = ""
+    """Description, in Markdown."""
+
+    def write(self, path: str | Path) -> None:
+        """Write the run file. Raises ValueError where a value is not finite."""
+        files.write_json(path, self.model_dump(mode="json"))
+
+
+def read(path: str | Path) -> RunRecord:
+    """Read a run file. Raises ValueError, naming file, key and value, where it is not one."""
+    content = files.read_json(path)
+    if not isinstance(content, dict):
+        raise ValueError(f"{path}: holds a {type(content).__name__}; valid is the mapping of a run file")
+    return params.check(RunRecord, content, [(str(path), content)])
+
+
+def sync(root: str | Path = ".", paths: Iterable[str | Path] | None = None) -> int:
+    """Make root's mlflow.db agree with its run files, by default all there are, and return how many runs are new.
+
+    A run is known by the hash of its file's path and content. Runs of files that are gone or say something else by now
+    are kept and tagged current = false. An import that was killed is mended by the next. Raises ValueError, naming the
+    file, before anything is imported, where one is not a run file.
+    """
+    root = Path(root)
+    found = sorted(root.glob(RUN_FILES) if paths is None else map(Path, paths))
+    records = {path: read(path) for path in found}
+    with _locked(root):
+        client = _client(root)
+        known = _known_runs(client)
+        keys = {path: _key(path.relative_to(root), path) for path in found}
+        shared = _shared_tags(root)
+        for path, record in records.items():
+            tags = shared | record.tags | _tags(root, path.relative_to(root)) | {KEY: keys[path], CURRENT: "true"}
+            if record.note:
+                tags["mlflow.note.content"] = record.note
+            run = known.get(keys[path])
+            if run is None:
+                _create(client, root, path, record, tags)
+            else:
+                _retag(client, run, tags)
+        for key, run in known.items():
+            if key not in keys.values():
+                _retag(client, run, {CURRENT: "false"})
+    return len(set(keys.values()) - set(known))
+
+
+@contextmanager
+def _locked(root: Path) -> Iterator[None]:
+    """Wait until no other process imports."""
+    with (root / f"{DATABASE}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _client(root: Path) -> "MlflowClient":
+    """Open the database. A new one is made aside and renamed: a half-migrated one cannot be opened again."""
+    from mlflow import MlflowClient
+
+    database = root / DATABASE
+    if not database.exists():
+        with files.replacing(database) as hidden:
+            hidden.unlink(missing_ok=True)
+            MlflowClient(f"sqlite:///{hidden.resolve()}").search_experiments()
+    return MlflowClient(f"sqlite:///{database.resolve()}")
+
+
+def _known_runs(client: "MlflowClient") -> dict[str, "Run"]:
+    """Complete runs by key; incomplete ones are removed."""
+    known: dict[str, Run] = {}
+    experiments = [experiment.experiment_id for experiment in client.search_experiments()]
+    token: str | None = None
+    while True:
+        page = client.search_runs(experiments, max_results=1000, page_token=token)
+        for run in page:
+            if PENDING in run.data.tags:
+                client.delete_run(run.info.run_id)
+            elif KEY in run.data.tags:
+                known[run.data.tags[KEY]] = run
+        token = page.token
+        if not token:
+            return known
+
+
+def _create(client: "MlflowClient", root: Path, path: Path, record: RunRecord, tags: dict[str, str]) -> None:
+    from mlflow.entities import Metric, Param
+
+    now = int(path.stat().st_mtime * 1000)
+    experiment = _experiment(client, record.experiment)
+    run = client.create_run(experiment, start_time=now, run_name=record.name, tags=tags | {PENDING: "true"})
+    run_id = run.info.run_id
+    metrics = [Metric(name, value, now, 0) for name, value in sorted(record.metrics.items())]
+    metrics += [
+        Metric(name, value, now, step) for name, curve in sorted(record.history.items()) for step, value in curve
+    ]
+    # The sizes that MLflow accepts in one call.
+    for some in _chunks(metrics, 1000):
+        client.log_batch(run_id, metrics=some)
+    for some in _chunks([Param(*item) for item in sorted(_flat(record.params).items())], 100):
+        client.log_batch(run_id, params=some)
+    for figure in record.figures:
+        if (root / figure).is_file():
+            client.log_artifact(run_id, str(root / figure), "figures")
+        else:
+            print(f"{path}: the figure {figure} is not there; the run goes without it", file=sys.stderr)
+    client.set_terminated(run_id, end_time=now)
+    client.delete_tag(run_id, PENDING)
+
+
+def _experiment(client: "MlflowClient", name: str) -> str:
+    found = client.get_experiment_by_name(name)
+    if found:
+        return found.experiment_id
+    # Relative to where the UI is started, so that the tree can be moved.
+    place = f"mlartifacts/{name}"
+    return client.create_experiment(name, place, tags={"mlflow.experimentKind": "custom_model_development"})
+
+
+def _retag(client: "MlflowClient", run: "Run", tags: Mapping[str, str]) -> None:
+    for name, value in tags.items():
+        if run.data.tags.get(name) != value:
+            client.set_tag(run.info.run_id, name, value)
+
+
+def _key(name: Path, path: Path) -> str:
+    return hashlib.sha256(name.as_posix().encode() + b"\0" + path.read_bytes()).hexdigest()[:16]
+
+
+def _chunks(items: list[Any], size: int) -> Iterator[list[Any]]:
+    rest = iter(items)
+    while some := list(islice(rest, size)):
+        yield some
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    """Nested parameters by dotted names, as text."""
+    flat: dict[str, str] = {}
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            flat |= _flat(value, f"{prefix}{key}.")
+        else:
+            flat[prefix + key] = value if isinstance(value, str) else json.dumps(value)
+    return flat
+
+
+def _shared_tags(root: Path) -> dict[str, str]:
+    """Tags of the environment."""
+    lock = root / "requirements.lock"
+    return {"lock.sha": hashlib.sha256(lock.read_bytes()).hexdigest()[:12]} if lock.is_file() else {}
+
+
+def _tags(root: Path, name: Path) -> dict[str, str]:
+    """Where a run file comes from: the commit that holds it, the DVC stage that makes it, and what that stage read."""
+    tags = {"run.file": name.as_posix(), "dvc.out.md5": hashlib.md5((root / name).read_bytes()).hexdigest()}
+    commit = _git(root, "log", "-1", "--format=%H", "--", str(name))
+    clean = bool(commit) and not _git(root, "status", "--porcelain", "--", str(name))
+    if head := commit if clean else _git(root, "rev-parse", "HEAD"):
+        tags |= {"mlflow.source.git.commit": head, "git.dirty": str(not clean).lower()}
+    if (root / "dvc.lock").is_file():
+        for stage, entry in yaml.safe_load((root / "dvc.lock").read_text(encoding="utf-8"))["stages"].items():
+            if any(name.is_relative_to(out["path"]) for out in entry.get("outs", [])):
+                deps = (f"{dep['path']} {dep['md5']}" for dep in entry.get("deps", []))
+                tags |= {"dvc.stage": stage, "dvc.deps.md5": "\n".join(deps)}
+    return tags
+
+
+def _git(root: Path, *arguments: str) -> str:
+    """What git says, or nothing where there is no repository."""
+    done = subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True, check=False)
+    return done.stdout.strip() if done.returncode == 0 else ""

@@ -1,0 +1,116 @@
+"""A working copy of the tiny pipeline, and clones of it, for the scenarios of the bridge."""
+
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+import yaml
+
+HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
+
+
+@dataclass
+class Tree:
+    """A working copy, and what ran in it."""
+
+    path: Path
+    log: Path = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.log = self.path.with_name(f"{self.path.name}.runs")
+
+    def run(self, *command: str, check: bool = True, **environment: str) -> str:
+        """Run a command and return all it printed."""
+        done = subprocess.run(
+            command,
+            cwd=self.path,
+            env=isolated(self.path.parent) | {"TINY_RUNS": str(self.log)} | environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
+        assert not check or done.returncode == 0, f"{' '.join(command)}\n{done.stdout}"
+        return done.stdout
+
+    def ran(self, *command: str, **environment: str) -> list[str]:
+        """Run a command and return which scripts it ran."""
+        self.log.unlink(missing_ok=True)
+        self.run(*command, **environment)
+        return sorted(self.log.read_text().splitlines()) if self.log.exists() else []
+
+    def set(self, section: str, key: str, value: float) -> None:
+        """Change a value in params.yaml."""
+        params = self.params()
+        params[section][key] = value
+        (self.path / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
+
+    def params(self) -> dict:
+        return yaml.safe_load((self.path / "params.yaml").read_text())
+
+    def lock(self) -> dict:
+        """What dvc.lock says of each stage."""
+        return yaml.safe_load((self.path / "dvc.lock").read_text())["stages"]
+
+    def changed(self) -> str:
+        """What git calls changed."""
+        return self.run("git", "status", "--porcelain")
+
+    def copy(self, path: Path) -> "Tree":
+        """A copy with all its memory, dates included."""
+        shutil.copytree(self.path, path, symlinks=True)
+        return Tree(path)
+
+    def clone(self, path: Path, pull: bool = True) -> "Tree":
+        """A clone, with its data pulled by DVC."""
+        self.run("git", "clone", "-q", str(self.path), str(path))
+        tree = Tree(path)
+        if pull:
+            tree.run("dvc", "pull", "-q")
+        return tree
+
+
+def isolated(home: Path) -> dict[str, str]:
+    """An environment with this interpreter's tools, and without the user's settings."""
+    return os.environ | {
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "PYTHONPATH": str(ROOT / "src"),
+        "HOME": str(home),
+        "XDG_CACHE_HOME": str(home / ".cache"),
+        "DVC_NO_ANALYTICS": "1",
+        "DVC_GLOBAL_CONFIG_DIR": str(home / ".dvc-global"),
+        "DVC_SITE_CACHE_DIR": str(home / ".dvc-site"),
+        "GIT_CONFIG_GLOBAL": os.devnull,
+        "GIT_AUTHOR_NAME": "Test",
+        "GIT_AUTHOR_EMAIL": "test@localhost",
+        "GIT_COMMITTER_NAME": "Test",
+        "GIT_COMMITTER_EMAIL": "test@localhost",
+    }
+
+
+@pytest.fixture(scope="session")
+def origin(tmp_path_factory: pytest.TempPathFactory) -> Tree:
+    """The tiny pipeline after its first run, committed and pushed."""
+    home = tmp_path_factory.mktemp("tiny")
+    shutil.copytree(HERE / "tiny", home / "origin")
+    tree = Tree(home / "origin")
+    for command in (
+        "git init -q -b main",
+        "dvc init -q",
+        "dvc config core.autostage true",
+        "dvc config cache.type reflink,copy",
+        f"dvc remote add -q -d local {home / 'store'}",
+        "dvc add -q data/raw.txt",
+        "git add -A",
+        "git commit -q -m inputs",
+    ):
+        tree.run(*command.split())
+    tree.first = tree.ran("snakemake")  # type: ignore[attr-defined]
+    for command in ("git add -A", "git commit -q -m results", "dvc push -q", "dvc push -q --run-cache"):
+        tree.run(*command.split())
+    return tree
