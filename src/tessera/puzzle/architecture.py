@@ -7,6 +7,9 @@ from pathlib import Path
 #: Model types whose blocks are RMSNorm, rotary grouped-query attention and a gated SiLU FFN, each with its residual.
 SUPPORTED = ("llama", "mistral", "qwen2", "qwen3")
 
+#: Model type of saved children: the published Nemotron-NAS shape, with the parent's own type beside it.
+CHILD = "nemotron-nas"
+
 
 @dataclass(frozen=True)
 class Architecture:
@@ -53,6 +56,8 @@ def read(directory: str | Path) -> Architecture:
 def from_config(config: dict, path: str | Path = "config.json") -> Architecture:
     """Return the architecture that a config.json dictionary describes; path is named in errors."""
     kind = config.get("model_type")
+    if kind == CHILD:
+        kind = config.get("parent_model_type")
     if kind not in SUPPORTED:
         raise ValueError(f"{path}: model_type is {kind!r}; supported are {', '.join(SUPPORTED)}")
     if config.get("hidden_act", "silu") != "silu":

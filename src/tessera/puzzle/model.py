@@ -81,8 +81,8 @@ class RMSNorm(nn.Module):
         return F.rms_norm(x, (x.shape[-1],), self.weight, self.eps)
 
 
-def rotary_frequencies(rope: dict, head_dim: int) -> tuple[Tensor, float]:
-    """Inverse frequencies (E/2) and the attention scale of the rotary embedding.
+def rotary_frequencies(rope: dict, head_dim: int) -> Tensor:
+    """Inverse frequencies (E/2) of the rotary embedding.
 
     Supports the types default, linear and llama3. Raises ValueError on others.
     """
@@ -99,7 +99,7 @@ def rotary_frequencies(rope: dict, head_dim: int) -> tuple[Tensor, float]:
         frequencies = frequencies * (blend + (1 - blend) / rope["factor"])
     elif kind != "default":
         raise ValueError(f"rope_parameters.rope_type is {kind!r}; supported are default, linear, llama3")
-    return frequencies, 1.0
+    return frequencies
 
 
 class Rotary(nn.Module):
@@ -111,7 +111,7 @@ class Rotary(nn.Module):
 
     def forward(self, positions: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
         # Made on the fly: a buffer would be lost when a checkpoint is loaded by way of the meta device.
-        frequencies, _ = rotary_frequencies(self.rope, self.head_dim)
+        frequencies = rotary_frequencies(self.rope, self.head_dim)
         angles = positions[..., None].to(torch.float32) * frequencies.to(positions.device, torch.float32)
         angles = torch.cat((angles, angles), -1)[:, None]
         return angles.cos().to(dtype), angles.sin().to(dtype)

@@ -36,20 +36,23 @@ class OptimiserParams(_Section):
 class LibraryParams(_Section):
     """Block library: initialisation and blockwise local distillation."""
 
-    layers_per_job: int = Field(gt=0)
+    jobs: int = Field(gt=0, description="jobs that share the layers, every jobs-th layer each")
     initialisation: Literal["paper", "least_squares"]
     selection: Literal["contribution", "reconstruction"] = Field(
         description="which FFN channels are kept: the paper's contribution, or least reconstruction error"
     )
-    ridge: float = Field(gt=0, description="ridge of the least squares, relative to the mean diagonal of the Gram matrix")
-    valid_tokens: int = Field(gt=0, description="held-out tokens on which each variant's losses are reported")
+    loss: Literal["per_token", "scalar"] = Field(description="form of the normalised error; the paper's is scalar")
+    ridge: float = Field(
+        gt=0, description="ridge of the least squares, relative to the mean diagonal of the Gram matrix"
+    )
+    valid_windows: int = Field(gt=0, description="held-out windows on which losses are reported")
     distillation: OptimiserParams
 
 
 class ScoresParams(_Section):
     """Replace-one-block scores on held-out text."""
 
-    layers_per_job: int = Field(gt=0)
+    jobs: int = Field(gt=0, description="jobs that share the layers, every jobs-th layer each")
     windows: int = Field(gt=0, description="windows of validation text")
     window: int = Field(gt=1, description="tokens of one window")
 
@@ -71,7 +74,6 @@ class EvaluateParams(_Section):
 
     windows: int = Field(gt=0, description="windows of each domain")
     window: int = Field(gt=1, description="tokens of one window")
-    resamples: int = Field(gt=0, description="bootstrap resamples of windows")
 
 
 class SpeedParams(_Section):

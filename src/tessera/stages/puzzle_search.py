@@ -31,7 +31,8 @@ def main(
 ) -> None:
     """Write the block library of layer scores (in the order of the layers) and a cost table, and what it yields."""
     table = files.read_parquet(costs)
-    blocks = block_library.make([files.read_json(path) for path in scores], table)
+    layers = {int(layer): found for path in scores for layer, found in files.read_json(path).items()}
+    blocks = block_library.make([layers[layer] for layer in sorted(layers)], table)
     info = block_library.measurement_info(table)
     files.write_json(library, blocks)
     files.write_json(measurement_info, info)

@@ -1,0 +1,91 @@
+"""From a parent's architecture and a search space to modules: what each variant is made of, and how models load."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from tessera.puzzle import architecture as architectures
+from tessera.puzzle.architecture import Architecture
+from tessera.puzzle.model import AttentionSpec, FFNSpec, LanguageModel
+from tessera.puzzle.space import FFN, Attention, Space, decompose
+from tessera.puzzle.specs import layers_of, model_spec
+
+#: A child's choice: one block variant, ATTENTION+FFN, a layer.
+Choice = Sequence[str]
+
+
+def attention_spec(architecture: Architecture, variant: Attention) -> AttentionSpec:
+    """Specification of an attention variant for a parent of this architecture."""
+    if variant.kind == "gqa":
+        return AttentionSpec("gqa", variant.kv_heads or architecture.num_kv_heads)
+    return AttentionSpec(variant.kind)
+
+
+def ffn_spec(architecture: Architecture, variant: FFN) -> FFNSpec:
+    """Specification of an FFN variant for a parent of this architecture."""
+    if variant.kind == "gated":
+        return FFNSpec("gated", variant.intermediate_size(architecture))
+    return FFNSpec(variant.kind)
+
+
+def child_layers(architecture: Architecture, space: Space, choice: Choice) -> list[tuple[AttentionSpec, FFNSpec]]:
+    """Specifications of a child's layers.
+
+    Raises ValueError, naming the layer and variant, where a choice is not in the space.
+    """
+    if len(choice) != architecture.num_layers:
+        raise ValueError(f"the choice has {len(choice)} layers; the parent has {architecture.num_layers}")
+    attentions, ffns, layers = space.attentions(), space.ffns(), []
+    for i, block in enumerate(choice):
+        attention, ffn = decompose(block)
+        if attention not in attentions:
+            raise ValueError(f"layer {i}: attention variant {attention!r} is not one of {', '.join(attentions)}")
+        if ffn not in ffns:
+            raise ValueError(f"layer {i}: FFN variant {ffn!r} is not one of {', '.join(ffns)}")
+        layers.append((attention_spec(architecture, attentions[attention]), ffn_spec(architecture, ffns[ffn])))
+    return layers
+
+
+def load(directory: str | Path) -> LanguageModel:
+    """Return the model of a Hugging Face directory, parent or child, in float32.
+
+    Raises FileNotFoundError and ValueError that name the file where one is missing, damaged, or of another shape.
+    """
+    directory = Path(directory)
+    config_path = directory / "config.json"
+    architecture = architectures.read(directory)
+    config = json.loads(config_path.read_text())
+    with torch.device("meta"):
+        model = LanguageModel(model_spec(architecture, layers_of(architecture, config)))
+    state = {name: tensor.to(torch.float32) for name, tensor in _read_weights(directory).items()}
+    if architecture.tied_embeddings:
+        state["lm_head.weight"] = state.get("model.embed_tokens.weight", torch.empty(0))
+    try:
+        model.load_state_dict(state, assign=True)
+    except RuntimeError as error:
+        raise ValueError(f"{directory}: the weights do not fit {config_path}: {error}") from None
+    if architecture.tied_embeddings:
+        model.lm_head.weight = model.model.embed_tokens.weight
+    return model
+
+
+def _read_weights(directory: Path) -> dict[str, Tensor]:
+    index = directory / "model.safetensors.index.json"
+    if index.is_file():
+        paths = sorted({directory / name for name in json.loads(index.read_text())["weight_map"].values()})
+    else:
+        paths = [directory / "model.safetensors"]
+    state: dict[str, Tensor] = {}
+    for path in paths:
+        if not path.is_file():
+            raise FileNotFoundError(f"{path}: no such file; weights are read from safetensors alone")
+        try:
+            state |= load_file(path)
+        except SafetensorError as error:
+            raise ValueError(f"{path}: damaged or not a safetensors file ({error})") from None
+    return state

@@ -1,0 +1,127 @@
+"""KL(parent || child) over the vocabulary, without ever holding all logits.
+
+With normalised log-probabilities l of the parent and logits z of the child, d = z - l and m = sum_v p_v d_v,
+
+    KL = logsumexp_v(z_v - m),
+
+which keeps its precision where the two nearly agree: nothing large is subtracted from something large.
+Shapes: N tokens, D hidden size, V vocabulary.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+#: Logits held at once, in numbers: 64 MiB of float32.
+CHUNK = 2**24
+
+Head = Callable[[Tensor], Tensor]
+
+
+@dataclass
+class Agreement:
+    """A child against its parent, token by token, (N,) each: nats, nats, and whether their likeliest tokens agree."""
+
+    kl_div: Tensor
+    lm_loss: Tensor
+    top1: Tensor
+
+
+def rows(vocabulary: int) -> int:
+    """Tokens whose logits are held at once."""
+    return max(1, CHUNK // vocabulary)
+
+
+def divergence(log_p: Tensor, p: Tensor, logits: Tensor) -> tuple[Tensor, Tensor]:
+    """KL (N,) and m (N,); log_p, p and logits are (N, V). Overwrites logits by logits - m."""
+    m = torch.linalg.vecdot(p, logits - log_p)
+    return logits.sub_(m[:, None]).logsumexp(-1), m
+
+
+@torch.no_grad()
+def compare(parent: Head, parent_hidden: Tensor, child: Head, hidden: list[Tensor], targets: Tensor) -> list[Agreement]:
+    """Agreement of several children with one parent.
+
+    parent and child map last hidden states (N, D) to logits; hidden holds each child's (N, D); targets (N,) are the
+    next tokens.
+    """
+    found: list[list[Agreement]] = [[] for _ in hidden]
+    chunk = rows(parent(parent_hidden[:1]).shape[-1])
+    for start in range(0, len(targets), chunk):
+        part = slice(start, start + chunk)
+        log_p = parent(parent_hidden[part]).log_softmax(-1)
+        p, best = log_p.exp(), log_p.argmax(-1)
+        for states, agreements in zip(hidden, found, strict=True):
+            logits = child(states[part])
+            top1 = logits.argmax(-1) == best
+            right = logits.gather(-1, targets[part, None])[:, 0]
+            kl, m = divergence(log_p, p, logits)
+            agreements.append(Agreement(kl, kl + m - right, top1))
+    return [
+        Agreement(*(torch.cat([getattr(a, f) for a in parts]) for f in ("kl_div", "lm_loss", "top1")))
+        for parts in found
+    ]
+
+
+class _Distillation(torch.autograd.Function):
+    """Mean of kl * KL(parent || child) + lm * next-token loss over tokens, its gradient taken chunk by chunk.
+
+    Forward does the work of backward as well: d/dz = ((kl + lm) softmax(z) - kl p - lm onehot(target)) / N.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, hidden: Tensor, weight: Tensor, parent_hidden: Tensor, parent_weight: Tensor, targets: Tensor,
+        kl: float, lm: float,
+    ) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
+        N = len(hidden)
+        grad_hidden = torch.empty_like(hidden)
+        grad_weight = torch.zeros_like(weight) if ctx.needs_input_grad[1] else None
+        total_kl = torch.zeros((), dtype=torch.float64, device=hidden.device)
+        total_lm = torch.zeros_like(total_kl)
+        chunk = rows(len(weight))
+        for start in range(0, N, chunk):
+            part = slice(start, start + chunk)
+            log_p = (parent_hidden[part] @ parent_weight.T).log_softmax(-1)
+            p, logits = log_p.exp(), hidden[part] @ weight.T
+            right = logits.gather(-1, targets[part, None])[:, 0]
+            each_kl, m = divergence(log_p, p, logits)
+            total_kl += each_kl.sum(dtype=torch.float64)
+            total_lm += (each_kl + m - right).sum(dtype=torch.float64)
+            # logits now hold z - m, whose log-normaliser is the KL.
+            grad = logits.sub_(each_kl[:, None]).exp_().mul_(kl + lm).sub_(p, alpha=kl)
+            grad.scatter_add_(-1, targets[part, None], torch.full_like(right, -lm)[:, None])
+            grad /= N
+            torch.matmul(grad, weight, out=grad_hidden[part])
+            if grad_weight is not None:
+                grad_weight.addmm_(grad.T, hidden[part])
+        ctx.save_for_backward(grad_hidden, grad_weight)
+        mean_kl, mean_lm = (total_kl / N).to(hidden.dtype), (total_lm / N).to(hidden.dtype)
+        ctx.mark_non_differentiable(mean_kl, mean_lm)
+        return kl * mean_kl + lm * mean_lm, mean_kl, mean_lm
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Any) -> tuple:
+        grad_hidden, grad_weight = ctx.saved_tensors
+        scaled = grads[0] * grad_hidden
+        return scaled, None if grad_weight is None else grads[0] * grad_weight, None, None, None, None, None
+
+
+def distillation_loss(
+    hidden: Tensor,
+    head: nn.Linear,
+    parent_hidden: Tensor,
+    parent_head: nn.Linear,
+    targets: Tensor,
+    kl: float = 1.0,
+    lm: float = 0.0,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """kl * mean KL + lm * mean next-token loss, and the two means by themselves.
+
+    hidden and parent_hidden (N, D) are normed last hidden states, targets (N,) the next tokens. Gradients go to hidden
+    and, where it requires one, to the head's weight. No more than CHUNK logits of each model exist at once.
+    """
+    return _Distillation.apply(hidden, head.weight, parent_hidden, parent_head.weight, targets, kl, lm)

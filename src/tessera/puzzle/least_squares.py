@@ -1,0 +1,95 @@
+"""Closed-form variants: what gradient descent would slowly find for the linear parts of a subblock.
+
+A linear variant is a regression of the parent subblock's output on its input; a narrowed FFN's down projection, and a
+merged attention's output projection, are regressions on the features they keep. One pass over the tokens accumulates
+the moments
+
+    G = sum_t w_t f_t f_t'      C = sum_t w_t f_t y_t'      Y = sum_t w_t y_t y_t'  (its trace alone)
+
+in float64, and (G + ridge I) W = C is solved by Cholesky. The weights w_t make the residual the per-token normalised
+error: an error counts by its size relative to the hidden state that it is added to. Derived here; not in the paper.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+#: Channels that `eliminate` removes at once: larger is faster, smaller is nearer to one at a time.
+ELIMINATION_BATCH = 16
+
+
+@dataclass
+class Moments:
+    """Weighted second moments of features f (N) and targets y (M), in float64.
+
+    G (N, N), C (N, M), Y the weighted squared norm of the targets.
+    """
+
+    G: Tensor
+    C: Tensor
+    Y: float = 0.0
+
+    @classmethod
+    def empty(cls, features: int, targets: int) -> "Moments":
+        """Moments of no token."""
+        return cls(
+            torch.zeros(features, features, dtype=torch.float64), torch.zeros(features, targets, dtype=torch.float64)
+        )
+
+    def add(self, f: Tensor, y: Tensor, w: Tensor) -> None:
+        """Add tokens: f (tokens, N), y (tokens, M), w (tokens,) positive weights; products in f's own precision."""
+        weighted = f * w[:, None]
+        self.G += weighted.T @ f
+        self.C += weighted.T @ y
+        self.Y += float((w[:, None] * y * y).sum(dtype=torch.float64))
+
+    def error(self, W: Tensor) -> float:
+        """Weighted squared error of the map f -> f W, relative to that of the map to zero."""
+        residual = self.Y - 2 * float((W * self.C).sum()) + float((W * (self.G @ W)).sum())
+        return max(residual, 0.0) / self.Y
+
+
+def solve(G: Tensor, C: Tensor, ridge: float) -> Tensor:
+    """W (N, M) of (G + ridge * mean(diag G) I) W = C.
+
+    Raises ValueError where G is not finite.
+    """
+    if not torch.isfinite(G).all():
+        raise ValueError("the Gram matrix is not finite: the parent's activations overflow on the calibration text")
+    A = G + ridge * G.diagonal().mean().clamp_min(torch.finfo(G.dtype).tiny) * torch.eye(len(G), dtype=G.dtype)
+    return torch.cholesky_solve(C, torch.linalg.cholesky(A))
+
+
+def contribution(moments_diagonal: Tensor, W: Tensor) -> Tensor:
+    """The paper's channel contribution, root-mean-square activation in place of the mean absolute one.
+
+    moments_diagonal (F,) mean square of each channel, W (F, D) its outgoing weights.
+    """
+    return moments_diagonal.sqrt() * W.norm(dim=1)
+
+
+def eliminate(G: Tensor, W: Tensor, ridge: float, widths: list[int]) -> dict[int, Tensor]:
+    """Backward elimination of channels by least reconstruction error.
+
+    With P = (G + ridge)^-1 and the outgoing weights W (F, M) refitted to the channels that remain, dropping channel j
+    raises the squared error by |W_j|^2 / P_jj (Hassibi & Stork 1993, for many outputs). The cheapest few are dropped
+    at a time and P and W downdated, so all widths come from one sweep and are nested.
+
+    Returns the sorted indices of the kept channels by width.
+    """
+    size = len(G)
+    P = torch.cholesky_inverse(torch.linalg.cholesky(G + ridge * G.diagonal().mean() * torch.eye(size, dtype=G.dtype)))
+    W, kept, found = W.to(G.dtype).clone(), torch.arange(size), {}
+    for width in sorted(set(widths), reverse=True):
+        while len(kept) > width:
+            cost = W.square().sum(1) / P.diagonal()
+            drop = cost.argsort(stable=True)[: min(ELIMINATION_BATCH, len(kept) - width)]
+            stay = torch.ones(len(kept), dtype=torch.bool)
+            stay[drop] = False
+            gain = torch.linalg.solve(P[drop][:, drop], P[drop][:, stay])  # (dropped, remaining)
+            W = W[stay] - gain.T @ W[drop]
+            P = P[stay][:, stay] - P[stay][:, drop] @ gain
+            kept = kept[stay]
+        found[width] = kept.clone()
+    return found

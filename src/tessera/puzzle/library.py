@@ -1,0 +1,148 @@
+"""The block library: every variant of a layer, initialised and distilled, with the losses that show how well."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+
+import torch
+from torch import Tensor, nn
+
+from tessera.puzzle import distill, initialise
+from tessera.puzzle.architecture import Architecture
+from tessera.puzzle.blocks import attention_spec, ffn_spec
+from tessera.puzzle.model import Attention, GatedFFN, LanguageModel, Layer
+from tessera.puzzle.params import LibraryParams
+from tessera.puzzle.space import Space
+
+#: Windows that pass through a block at once where no gradient is taken.
+BATCH = 8
+
+
+@dataclass
+class Activations:
+    """The parent's hidden states around one layer: before it, between its subblocks and after it, (windows, T, D)."""
+
+    before: Tensor
+    middle: Tensor
+    after: Tensor
+
+    @classmethod
+    @torch.no_grad()
+    def of(cls, layer: Layer, before: Tensor, rotary: tuple[Tensor, Tensor]) -> "Activations":
+        """Activations of a layer from the hidden states before it."""
+        middle = torch.cat([layer.attend(x, rotary) for x in before.split(BATCH)])
+        return cls(before, middle, torch.cat([layer.feed(x) for x in middle.split(BATCH)]))
+
+
+class LayerLibrary:
+    """Builds the variants of one layer of a parent."""
+
+    def __init__(
+        self,
+        parent: LanguageModel,
+        layer: int,
+        architecture: Architecture,
+        space: Space,
+        params: LibraryParams,
+        train: Tensor,
+        valid: Tensor,
+        generator: Callable[[str], torch.Generator],
+    ) -> None:
+        """train and valid (windows, T, D) are hidden states before the layer; generator(variant) orders its batches."""
+        self.spec, self.architecture, self.space, self.params = parent.spec, architecture, space, params
+        self.layer: Layer = parent.model.layers[layer]
+        self.generator = generator
+        positions = torch.arange(train.shape[1])[None]
+        self.rotary = parent.model.rotary(positions, train.dtype)
+        self.train = Activations.of(self.layer, train, self.rotary)
+        self.valid = Activations.of(self.layer, valid, self.rotary)
+
+    def build(self) -> tuple[dict[str, Tensor], dict[str, dict]]:
+        """Return the tensors, keyed subblock.variant/parameter, and a record of losses by subblock.variant."""
+        tensors: dict[str, Tensor] = {}
+        records: dict[str, dict] = {}
+        for name, module, record in [*self._attentions(), *self._ffns()]:
+            records[name] = record
+            if module is not None:
+                tensors |= {f"{name}/{key}": value.contiguous() for key, value in module.state_dict().items()}
+        return tensors, records
+
+    def _weights(self, after: Tensor) -> Tensor:
+        """Weight of each token in least squares, so that the residual is the loss that distillation lowers."""
+        if self.params.loss == "scalar":
+            return torch.ones(after.shape[:-1])
+        return 1 / after.square().sum(-1)
+
+    def _batches(self, hidden: Tensor, norm: nn.Module) -> Iterator[tuple[Tensor, Tensor]]:
+        for x, after in zip(hidden.split(BATCH), self.train.after.split(BATCH), strict=True):
+            yield norm(x), self._weights(after)
+
+    def _attentions(self) -> Iterator[tuple[str, nn.Module | None, dict]]:
+        parent, norm = self.layer.self_attn, self.layer.input_layernorm
+        assert isinstance(parent, Attention) and norm is not None  # a parent's layer has both
+        for name, variant in self.space.attention.items():
+            module = initialise.attention(self.spec, parent, attention_spec(self.architecture, variant))
+
+            def forward(x: Tensor, module: nn.Module | None = module) -> Tensor:
+                return self.layer.feed(x if module is None else x + module(norm(x), self.rotary))
+
+            def least_squares(module: nn.Module | None = module) -> None:
+                batches = self._batches(self.train.before, norm)
+                if module is not None:
+                    initialise.fit_attention(module, parent, self.rotary, batches, self.params.ridge)
+
+            yield self._made(f"attention.{name}", module, forward, "before", least_squares)
+
+    def _ffns(self) -> Iterator[tuple[str, nn.Module | None, dict]]:
+        parent, norm = self.layer.mlp, self.layer.post_attention_layernorm
+        assert isinstance(parent, GatedFFN) and norm is not None
+        specs = {name: ffn_spec(self.architecture, variant) for name, variant in self.space.ffn.items()}
+        widths = [s.intermediate_size for s in specs.values() if s.kind == "gated"]
+        kept: dict[int, Tensor] = {}
+        if widths:
+            moments = initialise.channel_moments(parent, self._batches(self.train.middle, norm))
+            kept = initialise.kept_channels(parent, moments, widths, self.params.selection, self.params.ridge)
+        for name, spec in specs.items():
+            channels = kept.get(spec.intermediate_size)
+            module = initialise.ffn(self.spec, parent, spec, channels)
+
+            def forward(x: Tensor, module: nn.Module | None = module) -> Tensor:
+                return x if module is None else x + module(norm(x))
+
+            def least_squares(module: nn.Module | None = module, channels: Tensor | None = channels) -> None:
+                batches = self._batches(self.train.middle, norm)
+                if module is not None:
+                    initialise.fit_ffn(module, parent, moments, channels, batches, self.params.ridge)
+
+            yield self._made(f"ffn.{name}", module, forward, "middle", least_squares)
+
+    def _made(
+        self,
+        name: str,
+        module: nn.Module | None,
+        forward: Callable[[Tensor], Tensor],
+        place: str,
+        least_squares: Callable[[], None],
+    ) -> tuple[str, nn.Module | None, dict]:
+        """Fit and distil one variant; its record holds the held-out losses after each phase and the training curve."""
+
+        def losses() -> dict:
+            return asdict(distill.evaluate(forward, getattr(self.valid, place), self.valid.after, BATCH))
+
+        record: dict = {"parameters": sum(p.numel() for p in module.parameters()) if module else 0, "paper": losses()}
+        if module is not None:
+            if self.params.initialisation == "least_squares":
+                least_squares()
+                record["least_squares"] = losses()
+            if self.params.distillation.tokens:
+                history = distill.train(
+                    module,
+                    forward,
+                    getattr(self.train, place),
+                    self.train.after,
+                    self.params.distillation,
+                    self.params.loss,
+                    self.generator(name),
+                )
+                record["distilled"] = losses()
+                record["training"] = asdict(history)
+        return name, module, record

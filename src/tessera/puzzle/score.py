@@ -1,0 +1,114 @@
+"""Replace-one-block scores: the parent with one subblock exchanged, against the parent, on held-out text.
+
+Up to the exchanged subblock the hidden states are the parent's. They are computed once, and only the suffix is run for
+each variant: exact, and half the work of full forward passes.
+"""
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from tessera.puzzle import divergence
+from tessera.puzzle.divergence import Agreement
+from tessera.puzzle.model import LanguageModel
+from tessera.puzzle.space import PARENT
+
+#: Subblock modules of one layer by subblock and variant; None is a no-op.
+Variants = Mapping[str, Mapping[str, nn.Module | None]]
+
+
+@torch.no_grad()
+def score(
+    parent: LanguageModel,
+    variants: Mapping[int, Variants],
+    tokens: Tensor,
+    documents: np.ndarray,
+    track: Callable[[Iterable[Tensor]], Iterable[Tensor]] = iter,
+) -> dict[int, dict[str, dict[str, dict[str, float]]]]:
+    """Score the variants of some layers.
+
+    variants maps a layer to {"attention": {variant: module}, "ffn": {...}}; tokens (windows, T + 1) hold each window and
+    the token that follows it; documents (windows,) number the text that a window is from; track wraps the
+    loop over windows, to show progress. Returns layer -> subblock -> variant -> metrics (see `summary`), the parent's own under "parent".
+    """
+    collected: dict[tuple[int, str, str], list[Agreement]] = {}
+    for window in track(tokens):
+        x, targets = window[None, :-1], window[1:]
+        before, middle = hidden_states(parent, x)
+        last = before.pop()
+        rotary = parent.model.positions(x)
+        for layer, subblocks in variants.items():
+            outputs = {("attention", PARENT): last}
+            for subblock, modules in subblocks.items():
+                for name, module in modules.items():
+                    outputs[subblock, name] = _suffix(parent, layer, subblock, module, before, middle, rotary)
+            agreements = divergence.compare(
+                head(parent), last[0], head(parent), [states[0] for states in outputs.values()], targets
+            )
+            for (subblock, name), agreement in zip(outputs, agreements, strict=True):
+                collected.setdefault((layer, subblock, name), []).append(agreement)
+    found: dict[int, dict[str, dict[str, dict[str, float]]]] = {}
+    for (layer, subblock, name), parts in collected.items():
+        found.setdefault(layer, {"attention": {}, "ffn": {}})[subblock][name] = summary(parts, documents)
+    return found
+
+
+def head(model: LanguageModel) -> divergence.Head:
+    """The map from last hidden states, before the final norm, to logits."""
+    return lambda states: model.lm_head(model.model.norm(states))
+
+
+@torch.no_grad()
+def hidden_states(model: LanguageModel, tokens: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+    """Hidden states before each layer and after the last (L + 1), and between each layer's subblocks (L)."""
+    states, middle, rotary = [model.model.embed_tokens(tokens)], [], model.model.positions(tokens)
+    for layer in model.model.layers:
+        middle.append(layer.attend(states[-1], rotary))
+        states.append(layer.feed(middle[-1]))
+    return states, middle
+
+
+def _suffix(
+    parent: LanguageModel,
+    index: int,
+    subblock: str,
+    module: nn.Module | None,
+    before: list[Tensor],
+    middle: list[Tensor],
+    rotary: tuple[Tensor, Tensor],
+) -> Tensor:
+    """Last hidden states of the parent with one subblock of layer `index` exchanged."""
+    layer = parent.model.layers[index]
+    if subblock == "attention":
+        x = before[index]
+        x = x if module is None else x + module(layer.input_layernorm(x), rotary)
+        x = layer.feed(x)
+    else:
+        x = middle[index]
+        x = x if module is None else x + module(layer.post_attention_layernorm(x))
+    for later in parent.model.layers[index + 1 :]:
+        x = later(x, rotary)
+    return x
+
+
+def summary(windows: list[Agreement], documents: np.ndarray) -> dict[str, float]:
+    """Means over tokens of kl_div, lm_loss (nats) and top1 (share), each with its standard error (_se) by document."""
+    found = {}
+    for metric in ("kl_div", "lm_loss", "top1"):
+        means = np.array([getattr(a, metric).double().mean().item() for a in windows])
+        found[metric] = float(means.mean())
+        found[f"{metric}_se"] = standard_error(means, documents)
+    return found
+
+
+def standard_error(values: np.ndarray, clusters: np.ndarray) -> float:
+    """Standard error of the mean of values (n,) that are alike within clusters (n,); 0 for a single cluster."""
+    _, index = np.unique(clusters, return_inverse=True)
+    count = index.max() + 1
+    if count < 2:
+        return 0.0
+    sums = np.bincount(index, values - values.mean())
+    return math.sqrt(float((sums**2).sum()) * count / (count - 1)) / len(values)

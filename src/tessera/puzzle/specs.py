@@ -1,0 +1,66 @@
+"""Model specifications from configurations, a parent's or a child's.
+
+This file, model.py and architecture.py import nothing else of the project: copies of them travel with every child.
+"""
+
+from collections.abc import Mapping, Sequence
+
+from .architecture import Architecture
+from .model import AttentionSpec, FFNSpec, ModelSpec
+
+
+def model_spec(architecture: Architecture, layers: Sequence[tuple[AttentionSpec, FFNSpec]] | None = None) -> ModelSpec:
+    """Specification of a model; without layers, of the parent itself."""
+    a = architecture
+    parent = (AttentionSpec("gqa", a.num_kv_heads), FFNSpec("gated", a.intermediate_size))
+    return ModelSpec(
+        vocab_size=a.vocab_size,
+        hidden_size=a.hidden_size,
+        num_heads=a.num_heads,
+        head_dim=a.head_dim,
+        norm_eps=a.norm_eps,
+        rope_parameters=a.rope_parameters,
+        max_position_embeddings=a.max_position_embeddings,
+        tied_embeddings=a.tied_embeddings,
+        attention_bias=a.attention_bias,
+        output_bias=a.output_bias,
+        mlp_bias=a.mlp_bias,
+        qk_norm=a.qk_norm,
+        layers=tuple(layers) if layers is not None else (parent,) * a.num_layers,
+    )
+
+
+def block_config(attention: AttentionSpec, ffn: FFNSpec, group_size: int) -> dict:
+    """One layer in the published DeciLM / Nemotron-NAS shape; group_size is query heads a KV head."""
+    return {
+        "attention": {
+            "n_heads_in_group": group_size if attention.kind == "gqa" else None,
+            "no_op": attention.kind == "no_op",
+            "replace_with_linear": attention.kind == "linear",
+        },
+        "ffn": {
+            "intermediate_size": ffn.intermediate_size if ffn.kind == "gated" else None,
+            "no_op": ffn.kind == "no_op",
+            "replace_with_linear": ffn.kind == "linear",
+        },
+    }
+
+
+def layers_of(architecture: Architecture, config: Mapping) -> list[tuple[AttentionSpec, FFNSpec]] | None:
+    """Layers that a config.json describes by `block_configs`; None where it has none, being a parent's."""
+    blocks = config.get("block_configs")
+    return None if blocks is None else [_layer(architecture, block) for block in blocks]
+
+
+def _layer(architecture: Architecture, block: Mapping) -> tuple[AttentionSpec, FFNSpec]:
+    def kind(part: Mapping, whole: str) -> str:
+        return "no_op" if part.get("no_op") else "linear" if part.get("replace_with_linear") else whole
+
+    attention, ffn = block["attention"], block["ffn"]
+    attention_kind, ffn_kind = kind(attention, "gqa"), kind(ffn, "gated")
+    return (
+        AttentionSpec("gqa", architecture.num_heads // attention["n_heads_in_group"])
+        if attention_kind == "gqa"
+        else AttentionSpec(attention_kind),
+        FFNSpec("gated", ffn["intermediate_size"]) if ffn_kind == "gated" else FFNSpec(ffn_kind),
+    )

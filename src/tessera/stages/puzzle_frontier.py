@@ -1,0 +1,51 @@
+"""Measure the KL of the frontier's children, before healing, to set beside the summed scores that predicted it."""
+
+from pathlib import Path
+
+from tessera.common import files, progress, randomness, stage
+from tessera.common.params import Section
+from tessera.puzzle.params import ScoresParams
+from tessera.puzzle.space import Space
+
+
+class Params(Section):
+    """The space, the text of the scores, and the seed of the whole study."""
+
+    space: Space
+    scores: ScoresParams
+    seed: int
+
+
+def main(params: Params, parent: Path, tokens: Path, frontier: Path, library: list[Path], metrics: Path) -> None:
+    """Write the frontier's points with `measured`: KL, next-token loss and agreement on the text of the test split.
+
+    The windows are as many and as long as those of the scores, from documents that the scores have not seen.
+    """
+    import numpy as np
+    import torch
+
+    from tessera.data.tokens import windows
+    from tessera.puzzle import blocks
+    from tessera.puzzle import child as assembly
+    from tessera.puzzle.evaluate import evaluate
+
+    teacher = blocks.load(parent).requires_grad_(False)
+    seed = randomness.seed(params.seed, "puzzle", "frontier")
+    text = windows(tokens, "test", params.scores.window + 1, params.scores.windows, seed)
+    rows = files.read_json(frontier)
+    measured: dict[tuple[str, ...], dict[str, float]] = {}
+    for point in progress.track(rows["points"], f"frontier {frontier.parent.name}"):
+        choice = tuple(point["blocks"])
+        if not choice:  # infeasible
+            continue
+        if choice not in measured:
+            model = assembly.assemble(teacher, parent, params.space, library, choice)
+            one = np.full(len(text), "test")
+            every = torch.from_numpy(text.tokens).long()
+            measured[choice] = evaluate(teacher, {"child": model}, every, one, text.document, {})["child"]["test"]
+        point["measured"] = measured[choice]
+    files.write_json(metrics, rows)
+
+
+if __name__ == "__main__":
+    stage.run(main)

@@ -1,0 +1,320 @@
+# Puzzle: parent and text -> block library -> scores and costs -> search -> children, healed -> evaluation and speed.
+
+TARGETS = list(PARAMS.puzzle.costs.targets)
+METHODS = list(PARAMS.puzzle.search.methods)
+KEPT = "mip"  # the method whose children are healed in full and kept
+
+SHARDS = expand("data/puzzle/activations/{shard}", shard=range(PARAMS.puzzle.calibration.shards))
+LIBRARY = expand("data/puzzle/library/part_{part}", part=range(PARAMS.puzzle.library.jobs))
+SCORES = expand("data/puzzle/scores/part_{part}.json", part=range(PARAMS.puzzle.scores.jobs))
+
+
+wildcard_constraints:
+    target="|".join(TARGETS),
+    method="|".join(METHODS),
+    shard=r"\d+",
+    part=r"\d+",
+
+
+rule puzzle:
+    message:
+        "The main chain, from the parent to healed children and their report"
+    input:
+        "reports/tables/puzzle/results.md",
+
+
+rule puzzle_library:
+    message:
+        "Every variant of every layer, initialised and distilled"
+    input:
+        LIBRARY,
+
+
+rule puzzle_scores:
+    message:
+        "Replace-one-block scores of every variant"
+    input:
+        SCORES,
+
+
+rule puzzle_costs:
+    message:
+        "Cost tables of every target"
+    input:
+        expand("data/puzzle/costs/{target}.parquet", target=TARGETS),
+
+
+rule puzzle_search:
+    message:
+        "Frontiers and choices of every target"
+    input:
+        expand("data/puzzle/search/{target}/children.json", target=TARGETS),
+
+
+rule puzzle_child:
+    message:
+        "The healed children that are kept"
+    input:
+        expand("data/puzzle/children/{target}", target=TARGETS),
+
+
+rule puzzle_evaluate:
+    message:
+        "All children against the parent: quality, and time and memory on this machine"
+    input:
+        expand("data/puzzle/evaluation/{target}-{method}.json", target=TARGETS, method=METHODS),
+        expand("data/puzzle/frontier/{target}.json", target=TARGETS),
+        "data/puzzle/speed.json",
+
+
+rule puzzle_activations:
+    input:
+        parent="data/parent",
+        tokens="data/tokens",
+        code=code("puzzle_activations"),
+    output:
+        activations=temp(directory("data/puzzle/activations/{shard}")),
+    params:
+        cfg=section("puzzle.calibration", "seed"),
+    log:
+        "logs/puzzle_activations/{shard}.log",
+    benchmark:
+        "logs/benchmarks/puzzle_activations/{shard}.tsv"
+    threads: 1
+    message:
+        "Parent's activations, shard {wildcards.shard}"
+    shell:
+        "python -m tessera.stages.puzzle_activations --params {params.cfg:q} --shard {wildcards.shard}"
+        " --parent {input.parent} --tokens {input.tokens} --activations {output.activations} > {log} 2>&1"
+
+
+rule puzzle_layers:
+    input:
+        parent="data/parent",
+        tokens="data/tokens",
+        activations=SHARDS,
+        code=code("puzzle_library"),
+    output:
+        library=directory("data/puzzle/library/part_{part}"),
+    params:
+        cfg=section("puzzle.space", "puzzle.calibration", "puzzle.library", "seed"),
+    log:
+        "logs/puzzle_library/{part}.log",
+    benchmark:
+        "logs/benchmarks/puzzle_library/{part}.tsv"
+    threads: 1
+    message:
+        "Block library, part {wildcards.part}"
+    shell:
+        "python -m tessera.stages.puzzle_library --params {params.cfg:q} --part {wildcards.part}"
+        " --parent {input.parent} --tokens {input.tokens} --activations {input.activations}"
+        " --library {output.library} > {log} 2>&1"
+
+
+rule puzzle_score:
+    input:
+        parent="data/parent",
+        tokens="data/tokens",
+        library=LIBRARY,
+        code=code("puzzle_scores"),
+    output:
+        scores="data/puzzle/scores/part_{part}.json",
+    params:
+        cfg=section("puzzle.space", "puzzle.scores", "seed"),
+    log:
+        "logs/puzzle_scores/{part}.log",
+    benchmark:
+        "logs/benchmarks/puzzle_scores/{part}.tsv"
+    threads: 1
+    message:
+        "Scores, part {wildcards.part}"
+    shell:
+        "python -m tessera.stages.puzzle_scores --params {params.cfg:q} --part {wildcards.part}"
+        " --parent {input.parent} --tokens {input.tokens} --library {input.library} --scores {output.scores}"
+        " > {log} 2>&1"
+
+
+rule puzzle_cost:
+    input:
+        parent="data/parent",
+        code=code("puzzle_costs"),
+    output:
+        table="data/puzzle/costs/{target}.parquet",
+    params:
+        cfg=section("puzzle.space", "puzzle.costs"),
+    log:
+        "logs/puzzle_costs/{target}.log",
+    benchmark:
+        "logs/benchmarks/puzzle_costs/{target}.tsv"
+    # Measured costs are of a machine that does nothing else.
+    threads: workflow.cores
+    message:
+        "Costs on {wildcards.target}"
+    shell:
+        "python -m tessera.stages.puzzle_costs --params {params.cfg:q} --target {wildcards.target}"
+        " --parent {input.parent} --table {output.table} > {log} 2>&1"
+
+
+rule puzzle_choose:
+    input:
+        scores=SCORES,
+        costs="data/puzzle/costs/{target}.parquet",
+        code=code("puzzle_search"),
+    output:
+        library="data/puzzle/search/{target}/block_library.json",
+        measurement_info="data/puzzle/search/{target}/measurement_info.json",
+        frontier="data/puzzle/search/{target}/frontier.json",
+        frontier_table="data/puzzle/search/{target}/frontier.csv",
+        children="data/puzzle/search/{target}/children.json",
+    params:
+        cfg=section("puzzle.search", "seed"),
+    log:
+        "logs/puzzle_search/{target}.log",
+    benchmark:
+        "logs/benchmarks/puzzle_search/{target}.tsv"
+    threads: 1
+    message:
+        "Search for {wildcards.target}"
+    shell:
+        "python -m tessera.stages.puzzle_search --params {params.cfg:q} --target {wildcards.target}"
+        " --scores {input.scores} --costs {input.costs} --library {output.library}"
+        " --measurement-info {output.measurement_info} --frontier {output.frontier}"
+        " --frontier-table {output.frontier_table} --children {output.children} > {log} 2>&1"
+
+
+HEAL = (
+    "python -m tessera.stages.puzzle_child --params {params.cfg:q} --parent {input.parent} --tokens {input.tokens}"
+    " --choices {input.choices} --library {input.library} --child {output.child} --curve {output.curve}"
+)
+
+
+rule puzzle_heal:
+    # The equal healing by which methods are compared; its children are not kept.
+    input:
+        parent="data/parent",
+        tokens="data/tokens",
+        choices="data/puzzle/search/{target}/children.json",
+        library=LIBRARY,
+        code=code("puzzle_child"),
+    output:
+        child=temp(directory("data/puzzle/healed/{target}/{method}")),
+        curve="data/puzzle/curves/{target}/{method}.json",
+    params:
+        cfg=section("puzzle.space", "puzzle.calibration", "puzzle.heal", "seed"),
+    log:
+        "logs/puzzle_heal/{target}/{method}.log",
+    benchmark:
+        "logs/benchmarks/puzzle_heal/{target}/{method}.tsv"
+    threads: 1
+    message:
+        "Heal the {wildcards.target} child of {wildcards.method}"
+    shell:
+        HEAL + " --method {wildcards.method} --schedule equal"
+        " --checkpoint logs/checkpoints/{wildcards.target}-{wildcards.method}.safetensors > {log} 2>&1"
+
+
+rule puzzle_heal_full:
+    # The longest jobs of all: begun first, so that no core waits for one at the end.
+    input:
+        parent="data/parent",
+        tokens="data/tokens",
+        choices="data/puzzle/search/{target}/children.json",
+        library=LIBRARY,
+        code=code("puzzle_child"),
+    output:
+        child=directory("data/puzzle/children/{target}"),
+        curve="data/puzzle/curves/{target}/full.json",
+    params:
+        cfg=section("puzzle.space", "puzzle.calibration", "puzzle.heal", "seed"),
+    log:
+        "logs/puzzle_heal/{target}/full.log",
+    benchmark:
+        "logs/benchmarks/puzzle_heal/{target}/full.tsv"
+    priority: 1
+    threads: 1
+    message:
+        "Heal the {wildcards.target} child in full"
+    shell:
+        HEAL + f" --method {KEPT} --schedule full"
+        " --checkpoint logs/checkpoints/{wildcards.target}-full.safetensors > {log} 2>&1"
+
+
+def healed(wildcards):
+    """Healed children of one method, by the name of their schedule."""
+    found = {"equal": f"data/puzzle/healed/{wildcards.target}/{wildcards.method}"}
+    return found | ({"full": f"data/puzzle/children/{wildcards.target}"} if wildcards.method == KEPT else {})
+
+
+rule puzzle_evaluate_child:
+    input:
+        parent="data/parent",
+        tokens="data/tokens",
+        choices="data/puzzle/search/{target}/children.json",
+        library=LIBRARY,
+        children=lambda wildcards: healed(wildcards).values(),
+        code=code("puzzle_evaluate"),
+    output:
+        metrics="data/puzzle/evaluation/{target}-{method}.json",
+    params:
+        cfg=section("puzzle.space", "puzzle.evaluate", "data", "seed"),
+        states=lambda wildcards: " ".join(healed(wildcards)),
+    log:
+        "logs/puzzle_evaluate/{target}-{method}.log",
+    benchmark:
+        "logs/benchmarks/puzzle_evaluate/{target}-{method}.tsv"
+    threads: 1
+    message:
+        "Evaluate the {wildcards.target} child of {wildcards.method}"
+    shell:
+        "python -m tessera.stages.puzzle_evaluate --params {params.cfg:q} --method {wildcards.method}"
+        " --parent {input.parent} --tokens {input.tokens} --choices {input.choices} --library {input.library}"
+        " --children {input.children} --states {params.states} --metrics {output.metrics} > {log} 2>&1"
+
+
+rule puzzle_measure_frontier:
+    input:
+        parent="data/parent",
+        tokens="data/tokens",
+        frontier="data/puzzle/search/{target}/frontier.json",
+        library=LIBRARY,
+        code=code("puzzle_frontier"),
+    output:
+        metrics="data/puzzle/frontier/{target}.json",
+    params:
+        cfg=section("puzzle.space", "puzzle.scores", "seed"),
+    log:
+        "logs/puzzle_frontier/{target}.log",
+    benchmark:
+        "logs/benchmarks/puzzle_frontier/{target}.tsv"
+    threads: 1
+    message:
+        "Measure the children of the {wildcards.target} frontier"
+    shell:
+        "python -m tessera.stages.puzzle_frontier --params {params.cfg:q} --parent {input.parent}"
+        " --tokens {input.tokens} --frontier {input.frontier} --library {input.library}"
+        " --metrics {output.metrics} > {log} 2>&1"
+
+
+rule puzzle_speed:
+    input:
+        parent="data/parent",
+        children=expand("data/puzzle/children/{target}", target=TARGETS),
+        costs=expand("data/puzzle/costs/{target}.parquet", target=TARGETS),
+        choices=expand("data/puzzle/search/{target}/children.json", target=TARGETS),
+        code=code("puzzle_speed"),
+    output:
+        metrics="data/puzzle/speed.json",
+    params:
+        cfg=section("puzzle.costs", "puzzle.speed"),
+    log:
+        "logs/puzzle_speed.log",
+    benchmark:
+        "logs/benchmarks/puzzle_speed.tsv"
+    # Alone on the machine, as the costs were.
+    threads: workflow.cores
+    message:
+        "Time and memory of parent and children on this machine"
+    shell:
+        "python -m tessera.stages.puzzle_speed --params {params.cfg:q} --parent {input.parent}"
+        " --children {input.children} --costs {input.costs} --choices {input.choices}"
+        " --metrics {output.metrics} > {log} 2>&1"
