@@ -5,7 +5,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run smoke test test-all check format ui report lock
+.PHONY: help run smoke test test-all check format dvc ui report lock
 
 PYTHON ?= python3.11
 VENV := .venv
@@ -43,6 +43,9 @@ format: $(VENV)/installed ## format Python and Snakemake files
 	ruff check --fix .
 	ruff format .
 	snakefmt Snakefile workflow
+
+dvc: $(VENV)/installed ## bring dvc.yaml in step with Snakemake's rules
+	tessera dvc
 
 ui: $(VENV)/installed ## fill MLflow from the run files and show it on 127.0.0.1
 	tessera track

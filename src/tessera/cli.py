@@ -11,7 +11,7 @@ from rich.markdown import Markdown
 
 from tessera import params as parameters
 from tessera import run as runner
-from tessera.common import tracking
+from tessera.common import dvc_stages, tracking
 from tessera.puzzle.cli import app as puzzle
 
 app = typer.Typer(
@@ -80,6 +80,14 @@ def track() -> None:
     """Fill MLflow's database from the run files in reports/metrics."""
     with _errors():
         typer.echo(f"{tracking.sync()} new runs in {tracking.DATABASE}")
+
+
+@app.command()
+def dvc() -> None:
+    """Bring the commands, dependencies and parameters in dvc.yaml in step with Snakemake's rules."""
+    with _errors():
+        changed = dvc_stages.refresh()
+    typer.echo(f"changed: {', '.join(changed)}" if changed else "dvc.yaml is in step with the rules")
 
 
 @params.command()

@@ -30,17 +30,19 @@ def check(config: Mapping[str, Any], paths: Sequence[str | Path] = ()) -> Params
     return params.check(Params, config, [(str(path), params.read(path)) for path in paths])
 
 
-def section(values: Params, *names: str) -> Any:
-    """Sections as plain data: one by itself, several as a dictionary keyed by the last part of their names.
+def section(values: Params, *names: str, **others: Any) -> Any:
+    """Sections as plain data: one by itself; several, or one and others, as one dictionary.
 
-    Raises ValueError where there is no such section.
+    Its keys are the last parts of the sections' names. Raises ValueError where there is no such section, or where two
+    keys are the same.
     """
-    if len(names) == 1:
-        return _one(values.model_dump(mode="json"), names[0])
+    plain = values.model_dump(mode="json")
+    if len(names) == 1 and not others:
+        return _one(plain, names[0])
     keys = [name.rpartition(".")[2] for name in names]
-    if len(set(keys)) < len(keys):
+    if len({*keys, *others}) < len(keys) + len(others):
         raise ValueError(f"sections {', '.join(names)}: the last parts of their names must differ")
-    return {key: section(values, name) for key, name in zip(keys, names, strict=True)}
+    return {key: _one(plain, name) for key, name in zip(keys, names, strict=True)} | others
 
 
 def _one(values: Any, name: str) -> Any:

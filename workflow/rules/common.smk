@@ -16,13 +16,20 @@ except ValueError as error:
     raise WorkflowError(str(error))
 
 
-def section(*names):
+# Which sections each text of section() holds, for `tessera dvc`.
+SECTIONS = {}
+
+
+def section(*names, **others):
     """Sections of params.yaml as one canonical text, which a rule hands on as --params {params.cfg:q}.
 
-    One name gives the section itself; several give one object, keyed by the last part of each name. A rule has this one
-    param, because Snakemake compares the values of params without their names.
+    One name gives the section itself. Several give one object, keyed by the last part of each name; so does one with
+    others, which are further values of that object. A rule has this one param, because Snakemake compares the values of
+    params without their names.
     """
-    return files.to_json(params.section(PARAMS, *names), indent=None)
+    text = files.to_json(params.section(PARAMS, *names, **others), indent=None)
+    SECTIONS.setdefault(text, set()).update(names)
+    return text
 
 
 def code(stage):

@@ -185,7 +185,7 @@ def read_csv(path: str | Path) -> "pd.DataFrame":
 
     path = _exists(path)
     with _reading(path):
-        return pd.read_csv(path, float_precision="round_trip")
+        return pd.read_csv(path)
 
 
 def write_npy(path: str | Path, array: "np.ndarray") -> None:

@@ -30,12 +30,13 @@ class _UniqueKeys(yaml.SafeLoader):
     """YAML without repeated keys, of which PyYAML would take the last in silence."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
-        for key, (key_node, _) in zip(keys, node.value, strict=True):
-            if keys.count(key) > 1:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"the key {key!r} is there twice", key_node.start_mark
-                )
+        seen: list[Any] = []
+        for node_of_key, _ in node.value:
+            key = self.construct_object(node_of_key, deep=True)
+            if key in seen:
+                mark = node_of_key.start_mark
+                raise yaml.constructor.ConstructorError(None, None, f"the key {key!r} is there twice", mark)
+            seen.append(key)
         return super().construct_mapping(node, deep)
 
 
@@ -89,7 +90,9 @@ def _fault(model: type[BaseModel], values: Any, layers: Sequence[tuple[str, Mapp
     path = _path(values, error["loc"])
     if error["type"] == "missing":  # the key is not there, but the section that should hold it may be
         path = [*path, str(error["loc"][-1])]
-    files = [file for file, layer in layers if _has(layer, path)] or [file for file, _ in layers[:1]]
+    # Where a key is missing, the file that has the nearest section around it.
+    holders = ([file for file, layer in layers if _has(layer, path[:n])] for n in range(len(path), -1, -1))
+    files = next((found for found in holders if found), [])
     where = ": ".join([*files[-1:], ".".join(map(str, path)) or "the whole"])
     if error["type"] == "missing":
         return f"{where} is missing; valid: {_wanted(model, error['loc'])}"

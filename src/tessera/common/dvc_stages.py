@@ -1,0 +1,112 @@
+"""What the stages of dvc.yaml must say, read from Snakemake's rules, so that nobody lists source files by hand.
+
+A stage's outs, metrics and plots are written by hand. Its rules follow from its target: those that make the target's
+files, but for the rules of stages before it. Its deps are what these rules read and do not make themselves, source
+files among it; its params are the sections that they are given.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tessera.common import dvc_bridge, files
+from tessera.common.dvc_bridge import Stage
+
+
+@dataclass
+class Facts:
+    """What the rules say of one stage: paths are relative to the working directory."""
+
+    rules: list[str] = field(default_factory=list)
+    inputs: set[str] = field(default_factory=set)
+    outputs: set[str] = field(default_factory=set)
+    temporary: set[str] = field(default_factory=set)
+    wanted: set[str] = field(default_factory=set)
+    sections: set[str] = field(default_factory=set)
+
+
+def facts(snakefile: Path, stages: Sequence[Stage]) -> dict[str, Facts]:
+    """Return the facts of each stage; stages are in the order of dvc.yaml, each after those it needs."""
+    found: dict[str, Facts] = {}
+    taken: set[str] = set()
+    for stage in stages:
+        one = found[stage.name] = Facts()
+        with _dag(snakefile, stage.target) as workflow:
+            sections = workflow.globals.get("SECTIONS", {})
+            for job in workflow.dag.jobs:
+                if job.rule.name == stage.target:
+                    one.wanted.update(map(str, job.input))
+                if job.rule.name in taken or not job.output:
+                    continue
+                if job.rule.name not in one.rules:
+                    one.rules.append(job.rule.name)
+                one.inputs.update(map(str, job.input))
+                one.outputs.update(map(str, job.output))
+                one.temporary.update(str(path) for path in job.output if path.flags.get("temp"))
+                one.sections |= sections.get(getattr(job.params, "cfg", None), set())
+        one.rules = [*sorted(one.rules), stage.target]
+        one.inputs -= one.outputs
+        taken.update(one.rules)
+    return found
+
+
+@contextmanager
+def _dag(snakefile: Path, target: str) -> Iterator[Any]:
+    """Snakemake's workflow with the jobs of the target, of which none is run."""
+    from snakemake.api import SnakemakeApi
+    from snakemake.settings.types import DAGSettings, OutputSettings, Quietness, ResourceSettings
+
+    with SnakemakeApi(OutputSettings(quiet={Quietness.ALL})) as api:
+        made = api.workflow(ResourceSettings(cores=2), snakefile=snakefile)
+        made.dag(DAGSettings(targets={target}))
+        workflow = made._workflow
+        workflow._prepare_dag(forceall=True, ignore_incomplete=True, lock_warn_only=True, nolock=True)
+        workflow._build_dag()
+        yield workflow
+
+
+def expected(
+    stages: Sequence[Stage], found: dict[str, Facts], listed: dict[str, list[str]]
+) -> dict[str, dict[str, Any]]:
+    """Return cmd, deps and params of each stage. listed are the deps that dvc.yaml names now.
+
+    An input within an out of another stage is named by that out; what is listed and no rule reads (a file that the
+    Snakefile reads) stays, unless it is source code.
+    """
+    outs = [str(out) for stage in stages for out in stage.outs]
+    wanted = {}
+    for stage in stages:
+        one = found[stage.name]
+        deps = {next((out for out in outs if Path(path).is_relative_to(out)), path) for path in one.inputs}
+        deps |= {path for path in listed[stage.name] if not path.startswith("src/") and path not in outs}
+        wanted[stage.name] = {
+            "cmd": f"snakemake --allowed-rules {' '.join(one.rules)} -- {stage.target}",
+            "deps": sorted(deps),
+            "params": sorted(one.sections),
+        }
+    return wanted
+
+
+def refresh(path: Path = Path("dvc.yaml"), snakefile: Path = Path("Snakefile")) -> list[str]:
+    """Write cmd, deps and params of all stages into dvc.yaml, keep its comments, and return the stages that changed."""
+    from ruamel.yaml import YAML
+
+    yaml = YAML()
+    yaml.width = 10_000
+    yaml.indent(mapping=2, sequence=4, offset=2)
+    content = yaml.load(path)
+    stages = dvc_bridge.stages(path)
+    listed = {name: list(stage.get("deps", [])) for name, stage in content["stages"].items()}
+    changed = []
+    for name, values in expected(stages, facts(snakefile, stages), listed).items():
+        stage = content["stages"][name]
+        for key, value in values.items():
+            if stage.get(key, []) != value:
+                stage[key] = value
+                changed.append(name)
+    if changed:
+        with files.replacing(path) as hidden:
+            yaml.dump(content, hidden)
+    return sorted(set(changed))

@@ -1,0 +1,56 @@
+"""What dvc.yaml must say, on the tiny pipeline."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tessera.common import dvc_bridge, dvc_stages
+
+TINY = Path(__file__).parents[1] / "workflow" / "tiny"
+
+
+@pytest.fixture
+def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    shutil.copytree(TINY, tmp_path / "tree")
+    monkeypatch.chdir(tmp_path / "tree")
+    return tmp_path / "tree"
+
+
+def test_facts(tree: Path) -> None:
+    stages = dvc_bridge.stages()
+    found = dvc_stages.facts(tree / "Snakefile", stages)
+    shards = {f"data/shards/{i}.csv" for i in range(4)}
+    assert found["prepare"].rules == ["noise", "shard", "prepare"]
+    assert found["prepare"].inputs == {"data/raw.txt", "src/noise.py", "src/shard.py"}
+    assert found["prepare"].wanted == shards
+    assert found["prepare"].temporary == {"data/noise.csv"}
+    assert found["prepare"].sections == {"noise", "prepare"}
+    assert found["train"].rules == ["fit", "train"]
+    assert found["train"].inputs == {*shards, "src/fit.py"}
+    assert found["train"].outputs == {"data/model", "reports/metrics.json"}
+
+
+def test_refresh(tree: Path) -> None:
+    path = tree / "dvc.yaml"
+    as_written = path.read_text()
+    assert dvc_stages.refresh(path, tree / "Snakefile") == []
+    path.write_text(
+        as_written.replace("      - src/noise.py\n", "").replace(
+            "      - data/raw.txt\n", "      - data/raw.txt  # made by hand\n"
+        )
+        + "    plots:\n      - reports/curve.csv  # kept\n"
+    )
+    assert dvc_stages.refresh(path, tree / "Snakefile") == ["prepare"]
+    assert "- src/noise.py\n" in path.read_text()
+    assert "# kept" in path.read_text()
+    assert dvc_stages.refresh(path, tree / "Snakefile") == []
+
+
+def test_listed_data_stays_and_listed_code_goes(tree: Path) -> None:
+    stages = dvc_bridge.stages()
+    found = dvc_stages.facts(tree / "Snakefile", stages)
+    listed = {"prepare": ["data/packages.yaml", "src/old.py"], "train": []}
+    deps = dvc_stages.expected(stages, found, listed)
+    assert deps["prepare"]["deps"] == ["data/packages.yaml", "data/raw.txt", "src/noise.py", "src/shard.py"]
+    assert deps["train"]["deps"] == ["data/shards", "src/fit.py"]
