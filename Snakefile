@@ -28,12 +28,16 @@ rule all:
 
 
 rule smoke:
+    log:
+        "logs/smoke.log",
+    benchmark:
+        "logs/benchmarks/smoke.tsv"
     localrule: True
+    threads: workflow.cores
     message:
         "The whole workflow on a small scale, in build/smoke"
-    threads: workflow.cores
     shell:
-        "snakemake --cores {threads} --directory build/smoke --configfile params.yaml params/smoke.yaml -- all"
+        "tessera smoke 2>&1 | tee {log}"
 
 
 onstart:

@@ -10,7 +10,7 @@ import hashlib
 import json
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
@@ -69,20 +69,19 @@ def read(path: str | Path) -> RunRecord:
     return params.check(RunRecord, content, [(str(path), content)])
 
 
-def sync(root: str | Path = ".", paths: Iterable[str | Path] | None = None) -> int:
-    """Make root's mlflow.db agree with its run files, by default all there are, and return how many runs are new.
+def sync(root: str | Path = ".") -> int:
+    """Make root's mlflow.db agree with its run files, and return how many runs are new.
 
     A run is known by the hash of its file's path and content. Runs of files that are gone or say something else by now
     are kept and tagged current = false. An import that was killed is mended by the next. Raises ValueError, naming the
     file, before anything is imported, where one is not a run file.
     """
     root = Path(root)
-    found = sorted(root.glob(RUN_FILES) if paths is None else map(Path, paths))
-    records = {path: read(path) for path in found}
+    records = {path: read(path) for path in sorted(root.glob(RUN_FILES))}
     with _locked(root):
         client = _client(root)
         known = _known_runs(client)
-        keys = {path: _key(path.relative_to(root), path) for path in found}
+        keys = {path: _key(path.relative_to(root), path) for path in records}
         shared = _shared_tags(root)
         for path, record in records.items():
             tags = shared | record.tags | _tags(root, path.relative_to(root)) | {KEY: keys[path], CURRENT: "true"}

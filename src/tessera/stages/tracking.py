@@ -1,14 +1,15 @@
-"""Bring MLflow's database up to date with the run files, and list what it holds of them."""
+"""Bring MLflow's database up to date with the run files, and list them."""
 
 from pathlib import Path
 
 from tessera.common import files, stage, tracking
 
 
-def main(runs: list[Path], imported: Path) -> None:
-    """Import the run files; imported, the list of them, is there so that the rule has something to show."""
-    new = tracking.sync(paths=runs)
-    files.write_json(imported, sorted(map(str, runs)))
+def main(imported: Path) -> None:
+    """Import all run files below the working directory; imported is the list of them."""
+    new = tracking.sync()
+    runs = sorted(map(str, Path().glob(tracking.RUN_FILES)))
+    files.write_json(imported, runs)
     print(f"{len(runs)} runs, {new} of them new, in {tracking.DATABASE}; make ui shows them")
 
 

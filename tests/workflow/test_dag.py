@@ -1,0 +1,126 @@
+"""The rules keep to the conventions, and dvc.yaml says what they say."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+from conftest import ROOT
+
+from tessera.common import dvc_bridge, dvc_stages
+from tessera.common.dvc_stages import Facts
+
+TARGETS = [
+    "all",
+    "smoke",
+    "data",
+    "puzzle",
+    *(f"puzzle_{step}" for step in ["library", "scores", "costs", "search", "child", "report"]),
+]
+#: Rules that only name targets, and the one that starts another Snakemake.
+WITHOUT_FILES = {"smoke"}
+
+
+def snakemake(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "snakemake", *arguments], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+
+
+@pytest.fixture(scope="module")
+def rules() -> Iterator[list]:
+    """Snakemake's own view of the rules."""
+    from snakemake.api import SnakemakeApi
+    from snakemake.settings.types import OutputSettings, Quietness, ResourceSettings
+
+    here = Path.cwd()
+    os.chdir(ROOT)
+    with SnakemakeApi(OutputSettings(quiet={Quietness.ALL})) as api:
+        yield [rule for rule in api.workflow(ResourceSettings(cores=2), snakefile=ROOT / "Snakefile")._workflow.rules]
+    os.chdir(here)
+
+
+@pytest.fixture(scope="module")
+def facts() -> Iterator[dict[str, Facts]]:
+    here = Path.cwd()
+    os.chdir(ROOT)
+    yield dvc_stages.facts(ROOT / "Snakefile", dvc_bridge.stages())
+    os.chdir(here)
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_every_target_can_be_planned(target: str, tmp_path: Path) -> None:
+    files = [str(ROOT / name) for name in ("params.yaml", "params/smoke.yaml")]
+    done = snakemake("-n", "--quiet", "all", "--directory", str(tmp_path), "--configfile", *files, "--", target)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_rules_keep_to_the_conventions(rules: list) -> None:
+    for rule in rules:
+        if rule.norun:
+            continue
+        assert rule.log, f"{rule.name} has no log"
+        assert rule.benchmark, f"{rule.name} has no benchmark"
+        assert rule.message, f"{rule.name} has no message"
+        assert "_cores" in rule.resources, f"{rule.name} has no threads"
+        if rule.name in WITHOUT_FILES:
+            continue
+        named = {name for name, _ in rule.output._allitems() if name}
+        assert len(named) == len([name for name, _ in rule.output._allitems()]), (
+            f"{rule.name} has an output without name"
+        )
+        stages = re.findall(r"python -m tessera\.stages\.(\w+)", rule.shellcmd)
+        assert len(stages) == 1, f"{rule.name} calls {stages}; valid is one stage"
+        code = [str(path) for path in rule.input if str(path).startswith("src/")]
+        assert f"src/tessera/stages/{stages[0]}.py" in code or rule.name == "data_fetch", (
+            f"{rule.name} has no code={stages}"
+        )
+
+
+def test_lint() -> None:
+    found = json.loads(snakemake("--lint", "json").stdout or "{}")
+    lints = [lint for part in ("rules", "snakefiles") for one in found.get(part, []) for lint in one["lints"]]
+    # There is one environment for all, that of requirements.lock.
+    assert {lint["title"] for lint in lints} <= {"Specify a conda environment or container for each rule."}
+
+
+def test_dvc_stages_are_in_step_with_the_rules(facts: dict[str, Facts]) -> None:
+    content = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+    listed = {name: stage.get("deps", []) for name, stage in content.items()}
+    for name, wanted in dvc_stages.expected(dvc_bridge.stages(ROOT / "dvc.yaml"), facts, listed).items():
+        for key, value in wanted.items():
+            assert content[name].get(key, []) == value, f"{name}.{key} is out of step: run make dvc"
+
+
+def test_dvc_stages_cover_what_the_rules_make(facts: dict[str, Facts]) -> None:
+    for stage in dvc_bridge.stages(ROOT / "dvc.yaml"):
+        one = facts[stage.name]
+        for path in sorted(one.outputs - one.temporary):
+            assert any(Path(path).is_relative_to(out) for out in stage.outs), f"{stage.name}: {path} is in no out"
+            assert path in one.wanted, f"{stage.name}: {path} is not asked for by the target {stage.target}"
+        for out in stage.outs:
+            made = [path for path in one.outputs - one.temporary if Path(path).is_relative_to(out)]
+            assert made, f"{stage.name}: no rule makes anything in {out}"
+
+
+def test_no_two_stages_share_a_rule(facts: dict[str, Facts]) -> None:
+    names = [rule for one in facts.values() for rule in one.rules]
+    assert len(names) == len(set(names))
+
+
+def test_wrong_params_are_refused(tmp_path: Path) -> None:
+    overlay = tmp_path / "wrong.yaml"
+    overlay.write_text("puzzle: {librari: {}, scores: {jobs: 0}}\nsede: 1\n")
+    done = snakemake("-n", "--configfile", str(overlay))
+    assert done.returncode == 1
+    for message in (
+        "wrong.yaml: puzzle.librari is no known key; did you mean 'library'?",
+        "wrong.yaml: puzzle.scores.jobs = 0; valid: greater than",
+        "wrong.yaml: sede is no known key; did you mean 'seed'?",
+    ):
+        assert message in done.stderr + done.stdout
