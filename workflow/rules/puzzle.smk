@@ -134,14 +134,21 @@ rule puzzle_score:
         " > {log} 2>&1"
 
 
+def cost_target(wildcards):
+    """The space and one target, as one canonical text."""
+    sections = {"space": "puzzle.space", "target": f"puzzle.costs.targets.{wildcards.target}"}
+    return files.to_json({key: params.section(PARAMS, name) for key, name in sections.items()}, indent=None)
+
+
 rule puzzle_cost:
     input:
         parent="data/parent",
         code=code("puzzle_costs"),
     output:
         table="data/puzzle/costs/{target}.parquet",
+        info="data/puzzle/costs/{target}.json",
     params:
-        cfg=section("puzzle.space", "puzzle.costs"),
+        cfg=cost_target,
     log:
         "logs/puzzle_costs/{target}.log",
     benchmark:
@@ -151,8 +158,8 @@ rule puzzle_cost:
     message:
         "Costs on {wildcards.target}"
     shell:
-        "python -m tessera.stages.puzzle_costs --params {params.cfg:q} --target {wildcards.target}"
-        " --parent {input.parent} --table {output.table} > {log} 2>&1"
+        "python -m tessera.stages.puzzle_costs --params {params.cfg:q} --config {input.parent}/config.json"
+        " --table {output.table} --info {output.info} > {log} 2>&1"
 
 
 rule puzzle_choose:
@@ -291,6 +298,7 @@ rule puzzle_measure_frontier:
         "Measure the children of the {wildcards.target} frontier"
     shell:
         "python -m tessera.stages.puzzle_frontier --params {params.cfg:q} --parent {input.parent}"
+        f" --method {KEPT}"
         " --tokens {input.tokens} --frontier {input.frontier} --library {input.library}"
         " --metrics {output.metrics} > {log} 2>&1"
 
@@ -315,6 +323,6 @@ rule puzzle_speed:
     message:
         "Time and memory of parent and children on this machine"
     shell:
-        "python -m tessera.stages.puzzle_speed --params {params.cfg:q} --parent {input.parent}"
-        " --children {input.children} --costs {input.costs} --choices {input.choices}"
+        f"python -m tessera.stages.puzzle_speed --params {{params.cfg:q}} --method {KEPT}"
+        " --parent {input.parent} --children {input.children} --costs {input.costs} --choices {input.choices}"
         " --metrics {output.metrics} > {log} 2>&1"

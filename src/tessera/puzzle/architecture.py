@@ -10,6 +10,12 @@ SUPPORTED = ("llama", "mistral", "qwen2", "qwen3")
 #: Model type of saved children: the published Nemotron-NAS shape, with the parent's own type beside it.
 CHILD = "nemotron-nas"
 
+#: Keys without which there is no shape.
+REQUIRED = ("hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "vocab_size")
+
+#: Rotary embeddings that model.rotary_frequencies knows.
+ROPE_TYPES = ("default", "linear", "llama3")
+
 
 @dataclass(frozen=True)
 class Architecture:
@@ -64,17 +70,14 @@ def from_config(config: dict, path: str | Path = "config.json") -> Architecture:
         raise ValueError(f"{path}: hidden_act is {config['hidden_act']!r}; only 'silu' is supported")
     if config.get("use_sliding_window") or (kind == "mistral" and config.get("sliding_window")):
         raise ValueError(f"{path}: sliding-window attention is not supported; set sliding_window to null")
-    missing = [k for k in ("hidden_size", "num_hidden_layers", "num_attention_heads", "vocab_size") if k not in config]
+    missing = [k for k in REQUIRED if k not in config]
     if missing:
         raise ValueError(f"{path}: missing {', '.join(missing)}")
     heads = config["num_attention_heads"]
     kv_heads = config.get("num_key_value_heads") or heads
     if heads % kv_heads:
         raise ValueError(f"{path}: num_attention_heads = {heads} is not a multiple of num_key_value_heads = {kv_heads}")
-    # transformers 5 writes rope_parameters; 4 wrote rope_theta and rope_scaling.
-    rope = dict(config.get("rope_parameters") or config.get("rope_scaling") or {})
-    rope.setdefault("rope_theta", config.get("rope_theta", 10000.0))
-    rope.setdefault("rope_type", "default")
+    rope = _rope(config, path)
     return Architecture(
         model_type=kind,
         num_layers=config["num_hidden_layers"],
@@ -87,9 +90,28 @@ def from_config(config: dict, path: str | Path = "config.json") -> Architecture:
         tied_embeddings=bool(config.get("tie_word_embeddings", False)),
         norm_eps=config.get("rms_norm_eps", 1e-6),
         rope_parameters=rope,
-        attention_bias=kind == "qwen2" or bool(config.get("attention_bias", False)),
-        output_bias=kind == "llama" and bool(config.get("attention_bias", False)),
-        mlp_bias=bool(config.get("mlp_bias", False)),
+        attention_bias=kind == "qwen2" or (kind != "mistral" and bool(config.get("attention_bias", False))),
+        output_bias=kind in ("llama", "qwen3") and bool(config.get("attention_bias", False)),
+        mlp_bias=kind == "llama" and bool(config.get("mlp_bias", False)),
         qk_norm=kind == "qwen3",
         max_position_embeddings=config.get("max_position_embeddings", 8192),
     )
+
+
+def _rope(config: dict, path: str | Path) -> dict:
+    """The rotary embedding's parameters in the form of transformers 5. Raises ValueError on types not supported."""
+    # transformers 5 writes rope_parameters; 4 wrote rope_theta and rope_scaling, at first with `type` for `rope_type`.
+    rope = dict(config.get("rope_parameters") or config.get("rope_scaling") or {})
+    rope.setdefault("rope_theta", config.get("rope_theta", 10000.0))
+    rope.setdefault("rope_type", rope.pop("type", "default"))
+    if rope["rope_type"] not in ROPE_TYPES:
+        raise ValueError(f"{path}: rope_type is {rope['rope_type']!r}; supported are {', '.join(ROPE_TYPES)}")
+    if rope.get("partial_rotary_factor", config.get("partial_rotary_factor") or 1.0) != 1.0:
+        raise ValueError(f"{path}: partial_rotary_factor is not supported; every head must be rotated as a whole")
+    if rope["rope_type"] == "llama3":
+        rope.setdefault("original_max_position_embeddings", config.get("max_position_embeddings", 8192))
+    wanted = {"linear": ("factor",), "llama3": ("factor", "low_freq_factor", "high_freq_factor")}
+    missing = [key for key in wanted.get(rope["rope_type"], ()) if key not in rope]
+    if missing:
+        raise ValueError(f"{path}: rope_type is {rope['rope_type']!r} without {', '.join(missing)}")
+    return rope

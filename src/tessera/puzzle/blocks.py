@@ -60,9 +60,15 @@ def load(directory: str | Path) -> LanguageModel:
     config_path = directory / "config.json"
     architecture = architectures.read(directory)
     config = json.loads(config_path.read_text())
+    try:
+        layers = layers_of(architecture, config)
+    except ValueError as error:
+        raise ValueError(f"{config_path}: {error}") from None
     with torch.device("meta"):
-        model = LanguageModel(model_spec(architecture, layers_of(architecture, config)))
+        model = LanguageModel(model_spec(architecture, layers))
     state = {name: tensor.to(torch.float32) for name, tensor in _read_weights(directory).items()}
+    for name in [n for n in state if n.endswith("rotary_emb.inv_freq")]:  # early Llamas saved what follows from config
+        del state[name]
     if architecture.tied_embeddings:
         state["lm_head.weight"] = state.get("model.embed_tokens.weight", torch.empty(0))
     try:

@@ -14,7 +14,7 @@ from tessera.puzzle import architecture as architectures
 from tessera.puzzle import blocks
 from tessera.puzzle.architecture import CHILD
 from tessera.puzzle.blocks import Choice, load
-from tessera.puzzle.model import AttentionSpec, FFNSpec, LanguageModel, Layer, ModelSpec, build_attention, build_ffn
+from tessera.puzzle.model import AttentionSpec, FFNSpec, LanguageModel, ModelSpec, build_attention, build_ffn
 from tessera.puzzle.space import PARENT, Space, decompose
 from tessera.puzzle.specs import block_config
 
@@ -35,14 +35,16 @@ def chosen(path: str | Path, method: str) -> dict[str, Any]:
         raise ValueError(f"{path}: no child of method {method!r}; there are {', '.join(rows)}")
     row = rows[method]
     if row["status"] == "infeasible":
-        raise ValueError(f"{path}: {method} has no child within the budget; feasible would be {row['smallest_feasible']}")
+        least = row["smallest_feasible"]
+        raise ValueError(f"{path}: {method} has no child within the budget; feasible would be {least}")
     return row
 
 
 def subblock(spec: ModelSpec, what: AttentionSpec | FFNSpec, name: str, path: Path) -> nn.Module | None:
-    """A variant's module with its tensors from a layer's library file, where `name`, subblock.variant, begins their keys.
+    """A variant's module with its tensors from a layer's library file, where their keys begin with `name`.
 
-    Raises ValueError, naming the library file and variant, where tensors are missing or of another shape.
+    name is subblock.variant, as in ffn.ffn50. Raises ValueError, naming the file and variant, where tensors are missing
+    or of another shape.
     """
     with torch.device("meta"):
         module = build_attention(spec, what) if isinstance(what, AttentionSpec) else build_ffn(spec, what)
@@ -77,7 +79,7 @@ def assemble(
     with torch.device("meta"):
         child = LanguageModel(blocks.model_spec(architecture, layers))
     for i, (block, (attention, ffn)) in enumerate(zip(choice, layers, strict=True)):
-        layer: Layer = child.model.layers[i]
+        layer = child.model.layers[i]
         attention_name, ffn_name = decompose(block)
         if attention_name != PARENT:
             layer.self_attn = subblock(parent.spec, attention, f"attention.{attention_name}", layer_file(library, i))

@@ -45,10 +45,7 @@ def errors(target: Tensor, output: Tensor) -> tuple[Tensor, Tensor]:
 def evaluate(forward: Callable[[Tensor], Tensor], inputs: Tensor, targets: Tensor, batch: int) -> Losses:
     """Losses of forward(inputs) against targets, both (windows, T, D)."""
     error, norm = zip(
-        *(
-            errors(targets[i : i + batch], forward(inputs[i : i + batch]))
-            for i in range(0, len(inputs), batch)
-        ),
+        *(errors(targets[i : i + batch], forward(inputs[i : i + batch])) for i in range(0, len(inputs), batch)),
         strict=True,
     )
     e, n = torch.cat(error).double(), torch.cat(norm).double()
@@ -64,7 +61,12 @@ def learning_rate(step: int, steps: int, params: OptimiserParams) -> float:
 
 
 def batches(windows: int, params: OptimiserParams, window: int, generator: torch.Generator) -> Iterator[Tensor]:
-    """Indices of the windows of each step: every window once an epoch, in a new order, until the tokens are spent."""
+    """Indices of the windows of each step: every window once an epoch, in a new order, until the tokens are spent.
+
+    Raises ValueError where there is no window.
+    """
+    if not windows:
+        raise ValueError("no training text: calibration.tokens holds no whole window")
     steps = max(1, params.tokens // (params.batch_windows * window)) if params.tokens else 0
     order = torch.empty(0, dtype=torch.long)
     for _ in range(steps):
@@ -112,7 +114,7 @@ def train(
 
     loss is `per_token` or `scalar`. Returns the training loss of every step.
     """
-    parameters = [p.requires_grad_(True) for p in module.parameters()]
+    parameters = list(module.requires_grad_(True).parameters())
     adam, history = optimiser(parameters, params), History()
     order = list(batches(len(inputs), params, inputs.shape[1], generator))
     for i, chosen in enumerate(order):
@@ -121,6 +123,5 @@ def train(
         step(value, parameters, adam, learning_rate(i, len(order), params), params)
         history.tokens.append((i + 1) * params.batch_windows * inputs.shape[1])
         history.loss.append(float(value))
-    for p in parameters:
-        p.requires_grad_(False)
+    module.requires_grad_(False)
     return history

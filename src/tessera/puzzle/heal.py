@@ -6,7 +6,7 @@ with means over tokens; the paper's choice is cosine = kl = 1, lm = 0.
 """
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -38,8 +38,10 @@ def trainable(child: LanguageModel, params: HealParams) -> dict[str, torch.nn.Pa
     return {name: p for name, p in child.named_parameters() if not name.startswith(fixed)}
 
 
-def loss(parent: LanguageModel, child: LanguageModel, tokens: Tensor, params: HealParams) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """The loss of tokens (B, T + 1), and by themselves KL, mean cosine distance and next-token loss, without gradient."""
+def loss(
+    parent: LanguageModel, child: LanguageModel, tokens: Tensor, params: HealParams
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """The loss of tokens (B, T + 1); and KL, mean cosine distance and next-token loss, without gradient."""
     x, targets = tokens[:, :-1], tokens[:, 1:].reshape(-1)
     with torch.no_grad():
         taught = hidden_states(parent, x)[0][1:]
@@ -63,7 +65,7 @@ class Checkpoint:
         """identity tells one healing from another: a checkpoint of another is not resumed."""
         self.path, self.identity = path, files.to_json(identity, indent=None)
 
-    def save(self, step: int, weights: dict[str, Tensor], adam: torch.optim.AdamW, curve: Curve) -> None:
+    def save(self, step: int, weights: Mapping[str, Tensor], adam: torch.optim.AdamW, curve: Curve) -> None:
         """Write the state after `step` steps."""
         tensors = {f"weight/{name}": w.detach() for name, w in weights.items()}
         for name, w in weights.items():
@@ -71,10 +73,8 @@ class Checkpoint:
         metadata = {"step": str(step), "identity": self.identity, "curve": files.to_json(asdict(curve), indent=None)}
         files.save_tensors(self.path, tensors, metadata)
 
-    def load(self, weights: dict[str, Tensor], adam: torch.optim.AdamW) -> tuple[int, Curve]:
-        """Restore weights and optimiser in place; return the steps done and the curve. (0, empty) where there is none."""
-        import json
-
+    def load(self, weights: Mapping[str, Tensor], adam: torch.optim.AdamW) -> tuple[int, Curve]:
+        """Restore weights and optimiser in place; return the steps done and the curve, (0, empty) if there is none."""
         if not self.path.is_file():
             return 0, Curve()
         metadata = files.tensor_metadata(self.path)
@@ -105,8 +105,8 @@ def heal(
 ) -> Curve:
     """Train child, in place, to imitate parent on tokens (windows, T + 1).
 
-    Windows come in an order drawn once by generator, each once an epoch, so that a resumed run sees what an unbroken one
-    would; track wraps the loop over steps, to show progress. Returns the losses of every step.
+    Windows come in an order drawn once by generator, each once an epoch, so that a resumed run sees what an
+    unbroken one would; track wraps the loop over steps, to show progress. Returns the losses of every step.
     """
     weights = trainable(child, params)
     for p in weights.values():

@@ -19,8 +19,8 @@ from tessera.puzzle.model import (
     build_ffn,
 )
 
-#: Batches of (subblock input after its norm (tokens..., D), weights of the tokens (tokens...)).
-Batches = Iterable[tuple[Tensor, Tensor]]
+#: Batches of a subblock's input after its norm and its output, (..., D) each, and the weight of each token, (...).
+Batches = Iterable[tuple[Tensor, Tensor, Tensor]]
 
 
 def pool_heads(weight: Tensor, num_kv_heads: int, head_dim: int) -> Tensor:
@@ -73,21 +73,16 @@ def ffn(spec: ModelSpec, parent: GatedFFN, variant: FFNSpec, kept: Tensor | None
     return child
 
 
-def moments(features: Callable[[Tensor], Tensor], targets: Callable[[Tensor], Tensor], batches: Batches) -> Moments:
-    """Moments of features and targets over batches of inputs."""
+def moments(features: Callable[[Tensor], Tensor], bias: Tensor | None, batches: Batches) -> Moments:
+    """Moments of features of the subblock's input and of its output less bias, which the child keeps."""
     found: Moments | None = None
-    for x, w in batches:
-        f, y = features(x).flatten(0, -2), targets(x).flatten(0, -2)
+    for x, y, w in batches:
+        f, y = features(x).flatten(0, -2), (y if bias is None else y - bias).flatten(0, -2)
         found = found or Moments.empty(f.shape[1], y.shape[1])
         found.add(f, y, w.flatten())
     if found is None:
         raise ValueError("no calibration text: calibration.tokens holds no whole window")
     return found
-
-
-def unbiased(linear: nn.Linear, output: Tensor) -> Tensor:
-    """What the weight of a linear map contributed to its output."""
-    return output if linear.bias is None else output - linear.bias
 
 
 @torch.no_grad()
@@ -97,25 +92,19 @@ def fit(linear: nn.Linear, m: Moments, ridge: float) -> None:
 
 
 @torch.no_grad()
-def fit_attention(
-    child: nn.Module, parent: Attention, rotary: tuple[Tensor, Tensor], batches: Batches, ridge: float
-) -> None:
+def fit_attention(child: nn.Module, rotary: tuple[Tensor, Tensor], batches: Batches, ridge: float) -> None:
     """Fit an attention variant's last linear map to the parent's attention output."""
-
-    def target(x: Tensor) -> Tensor:
-        return unbiased(parent.o_proj, parent(x, rotary))
-
     if isinstance(child, Attention):
-        fit(child.o_proj, moments(lambda x: child.heads(x, rotary), target, batches), ridge)
+        fit(child.o_proj, moments(lambda x: child.heads(x, rotary), child.o_proj.bias, batches), ridge)
     elif isinstance(child, LinearAttention):
-        fit(child.linear_attn, moments(lambda x: x, target, batches), ridge)
+        fit(child.linear_attn, moments(lambda x: x, None, batches), ridge)
 
 
 @torch.no_grad()
 def channel_moments(parent: GatedFFN, batches: Batches) -> Moments:
     """Moments of the parent's channels and of its FFN output, from which every width is fitted."""
     found = Moments.empty(parent.down_proj.in_features, 0)
-    for x, w in batches:
+    for x, _, w in batches:
         h = parent.channels(x).flatten(0, -2)
         found.add(h, h[:, :0], w.flatten())
     # The target is the channels through the parent's own map, so C needs no pass of its own.
@@ -133,9 +122,14 @@ def kept_channels(parent: GatedFFN, m: Moments, widths: list[int], selection: st
 
 
 @torch.no_grad()
-def fit_ffn(child: nn.Module, parent: GatedFFN, m: Moments, kept: Tensor | None, batches: Batches, ridge: float) -> None:
-    """Fit an FFN variant's last linear map to the parent's FFN output; m are the parent's channel moments."""
-    if isinstance(child, GatedFFN) and kept is not None:
+def fit_ffn(child: nn.Module, m: Moments | None, kept: Tensor | None, batches: Batches, ridge: float) -> None:
+    """Fit an FFN variant's last linear map to the parent's FFN output.
+
+    m (the parent's channel moments) and kept (the channels that the child has of it) are for gated variants.
+    """
+    if isinstance(child, GatedFFN):
+        if m is None or kept is None:
+            raise ValueError("a narrower FFN needs the channels that it keeps and their moments")
         fit(child.down_proj, Moments(m.G[kept][:, kept], m.C[kept]), ridge)
     elif isinstance(child, LinearFFN):
-        fit(child.linear_mlp, moments(lambda x: x, lambda x: unbiased(parent.down_proj, parent(x)), batches), ridge)
+        fit(child.linear_mlp, moments(lambda x: x, None, batches), ridge)

@@ -53,12 +53,23 @@ class Moments:
 def solve(G: Tensor, C: Tensor, ridge: float) -> Tensor:
     """W (N, M) of (G + ridge * mean(diag G) I) W = C.
 
-    Raises ValueError where G is not finite.
+    Raises ValueError where G is not finite, or too near to singular for this ridge.
+    """
+    return torch.cholesky_solve(C, factor(G, ridge))
+
+
+def factor(G: Tensor, ridge: float) -> Tensor:
+    """Lower Cholesky factor of G + ridge * mean(diag G) I.
+
+    Raises ValueError where G is not finite, or too near to singular for this ridge.
     """
     if not torch.isfinite(G).all():
         raise ValueError("the Gram matrix is not finite: the parent's activations overflow on the calibration text")
-    A = G + ridge * G.diagonal().mean().clamp_min(torch.finfo(G.dtype).tiny) * torch.eye(len(G), dtype=G.dtype)
-    return torch.cholesky_solve(C, torch.linalg.cholesky(A))
+    A = G + ridge * G.diagonal().mean().clamp_min(torch.finfo(torch.float32).tiny) * torch.eye(len(G), dtype=G.dtype)
+    found, failed = torch.linalg.cholesky_ex(A)
+    if failed:
+        raise ValueError(f"the Gram matrix is singular to rounding: raise library.ridge, now {ridge}")
+    return found
 
 
 def contribution(moments_diagonal: Tensor, W: Tensor) -> Tensor:
@@ -79,7 +90,7 @@ def eliminate(G: Tensor, W: Tensor, ridge: float, widths: list[int]) -> dict[int
     Returns the sorted indices of the kept channels by width.
     """
     size = len(G)
-    P = torch.cholesky_inverse(torch.linalg.cholesky(G + ridge * G.diagonal().mean() * torch.eye(size, dtype=G.dtype)))
+    P = torch.cholesky_inverse(factor(G, ridge))
     W, kept, found = W.to(G.dtype).clone(), torch.arange(size), {}
     for width in sorted(set(widths), reverse=True):
         while len(kept) > width:

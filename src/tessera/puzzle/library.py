@@ -1,5 +1,6 @@
 """The block library: every variant of a layer, initialised and distilled, with the losses that show how well."""
 
+import copy
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 
@@ -9,7 +10,7 @@ from torch import Tensor, nn
 from tessera.puzzle import distill, initialise
 from tessera.puzzle.architecture import Architecture
 from tessera.puzzle.blocks import attention_spec, ffn_spec
-from tessera.puzzle.model import Attention, GatedFFN, LanguageModel, Layer
+from tessera.puzzle.model import Attention, GatedFFN, LanguageModel, Layer, LinearFFN
 from tessera.puzzle.params import LibraryParams
 from tessera.puzzle.space import Space
 
@@ -49,7 +50,7 @@ class LayerLibrary:
     ) -> None:
         """train and valid (windows, T, D) are hidden states before the layer; generator(variant) orders its batches."""
         self.spec, self.architecture, self.space, self.params = parent.spec, architecture, space, params
-        self.layer: Layer = parent.model.layers[layer]
+        self.layer = parent.model.layers[layer]
         self.generator = generator
         positions = torch.arange(train.shape[1])[None]
         self.rotary = parent.model.rotary(positions, train.dtype)
@@ -72,9 +73,11 @@ class LayerLibrary:
             return torch.ones(after.shape[:-1])
         return 1 / after.square().sum(-1)
 
-    def _batches(self, hidden: Tensor, norm: nn.Module) -> Iterator[tuple[Tensor, Tensor]]:
-        for x, after in zip(hidden.split(BATCH), self.train.after.split(BATCH), strict=True):
-            yield norm(x), self._weights(after)
+    def _batches(self, before: Tensor, after: Tensor, norm: nn.Module) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        """Normed inputs and outputs of a subblock between hidden states before and after it, and the tokens' weights."""
+        parts = (before.split(BATCH), after.split(BATCH), self.train.after.split(BATCH))
+        for x, y, out in zip(*parts, strict=True):
+            yield norm(x), y - x, self._weights(out)
 
     def _attentions(self) -> Iterator[tuple[str, nn.Module | None, dict]]:
         parent, norm = self.layer.self_attn, self.layer.input_layernorm
@@ -86,9 +89,9 @@ class LayerLibrary:
                 return self.layer.feed(x if module is None else x + module(norm(x), self.rotary))
 
             def least_squares(module: nn.Module | None = module) -> None:
-                batches = self._batches(self.train.before, norm)
+                batches = self._batches(self.train.before, self.train.middle, norm)
                 if module is not None:
-                    initialise.fit_attention(module, parent, self.rotary, batches, self.params.ridge)
+                    initialise.fit_attention(module, self.rotary, batches, self.params.ridge)
 
             yield self._made(f"attention.{name}", module, forward, "before", least_squares)
 
@@ -97,9 +100,9 @@ class LayerLibrary:
         assert isinstance(parent, GatedFFN) and norm is not None
         specs = {name: ffn_spec(self.architecture, variant) for name, variant in self.space.ffn.items()}
         widths = [s.intermediate_size for s in specs.values() if s.kind == "gated"]
-        kept: dict[int, Tensor] = {}
+        moments, kept = None, {}
         if widths:
-            moments = initialise.channel_moments(parent, self._batches(self.train.middle, norm))
+            moments = initialise.channel_moments(parent, self._batches(self.train.middle, self.train.after, norm))
             kept = initialise.kept_channels(parent, moments, widths, self.params.selection, self.params.ridge)
         for name, spec in specs.items():
             channels = kept.get(spec.intermediate_size)
@@ -109,11 +112,15 @@ class LayerLibrary:
                 return x if module is None else x + module(norm(x))
 
             def least_squares(module: nn.Module | None = module, channels: Tensor | None = channels) -> None:
-                batches = self._batches(self.train.middle, norm)
+                batches = self._batches(self.train.middle, self.train.after, norm)
                 if module is not None:
-                    initialise.fit_ffn(module, parent, moments, channels, batches, self.params.ridge)
+                    initialise.fit_ffn(module, moments, channels, batches, self.params.ridge)
 
             yield self._made(f"ffn.{name}", module, forward, "middle", least_squares)
+
+    def _is_optimal(self, module: nn.Module) -> bool:
+        """Whether least squares has minimised the very loss that distillation would lower: a linear FFN's."""
+        return isinstance(module, LinearFFN) and self.params.initialisation == "least_squares"
 
     def _made(
         self,
@@ -123,7 +130,10 @@ class LayerLibrary:
         place: str,
         least_squares: Callable[[], None],
     ) -> tuple[str, nn.Module | None, dict]:
-        """Fit and distil one variant; its record holds the held-out losses after each phase and the training curve."""
+        """Fit and distil one variant; its record holds the held-out losses after each phase and the training curve.
+
+        Distillation that does not lower the held-out loss is taken back.
+        """
 
         def losses() -> dict:
             return asdict(distill.evaluate(forward, getattr(self.valid, place), self.valid.after, BATCH))
@@ -133,7 +143,8 @@ class LayerLibrary:
             if self.params.initialisation == "least_squares":
                 least_squares()
                 record["least_squares"] = losses()
-            if self.params.distillation.tokens:
+            if self.params.distillation.tokens and not self._is_optimal(module):
+                before = copy.deepcopy(module.state_dict())
                 history = distill.train(
                     module,
                     forward,
@@ -145,4 +156,9 @@ class LayerLibrary:
                 )
                 record["distilled"] = losses()
                 record["training"] = asdict(history)
+                start = record.get("least_squares", record["paper"])
+                record["kept"] = "distilled"
+                if record["distilled"][self.params.loss] > start[self.params.loss]:
+                    module.load_state_dict(before)
+                    record["kept"] = "initial"
         return name, module, record

@@ -7,8 +7,9 @@ Shapes: B batch, T new tokens, S all tokens so far, D hidden size, H query heads
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -249,7 +250,8 @@ class Decoder(nn.Module):
     def __init__(self, spec: ModelSpec) -> None:
         super().__init__()
         self.embed_tokens = nn.Embedding(spec.vocab_size, spec.hidden_size)
-        self.layers = nn.ModuleList(Layer(spec, attention, ffn) for attention, ffn in spec.layers)
+        layers = nn.ModuleList(Layer(spec, attention, ffn) for attention, ffn in spec.layers)
+        self.layers = cast(Sequence[Layer], layers)  # what type checkers may know of a ModuleList
         self.norm = RMSNorm(spec.hidden_size, spec.norm_eps)
         self.rotary = Rotary(spec.rope_parameters, spec.head_dim)
 

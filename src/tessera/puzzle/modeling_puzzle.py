@@ -85,7 +85,7 @@ class PuzzleForCausalLM(PreTrainedModel, GenerationMixin):
         logits_to_keep: int | Tensor = 0,
         **_: object,
     ) -> CausalLMOutputWithPast:
-        """Logits (B, T, V) of the T new tokens, or of the last logits_to_keep; attention_mask (B, S) is 0 at padding."""
+        """Logits (B, T, V) of T new tokens, or of the last logits_to_keep; attention_mask (B, S) is 0 at padding."""
         if (input_ids is None) == (inputs_embeds is None):
             raise ValueError("give one of input_ids and inputs_embeds")
         x = self.model.embed_tokens(input_ids) if inputs_embeds is None else inputs_embeds

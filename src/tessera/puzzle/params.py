@@ -1,8 +1,8 @@
 """Parameters of the Puzzle study, one model a step of the chain."""
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from tessera.puzzle.costs.params import CostsParams
 from tessera.puzzle.search import SearchParams
@@ -19,6 +19,12 @@ class CalibrationParams(_Section):
     tokens: int = Field(gt=0, description="tokens of training text")
     window: int = Field(gt=1, description="tokens of one window")
     shards: int = Field(gt=0, description="jobs that the parent's forward pass is split into")
+
+    @model_validator(mode="after")
+    def _at_least_one_window(self) -> Self:
+        if self.tokens < self.window:
+            raise ValueError(f"tokens = {self.tokens} holds no window: valid is at least window = {self.window}")
+        return self
 
 
 class OptimiserParams(_Section):

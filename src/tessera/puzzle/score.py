@@ -30,9 +30,10 @@ def score(
 ) -> dict[int, dict[str, dict[str, dict[str, float]]]]:
     """Score the variants of some layers.
 
-    variants maps a layer to {"attention": {variant: module}, "ffn": {...}}; tokens (windows, T + 1) hold each window and
-    the token that follows it; documents (windows,) number the text that a window is from; track wraps the
-    loop over windows, to show progress. Returns layer -> subblock -> variant -> metrics (see `summary`), the parent's own under "parent".
+    variants maps a layer to {"attention": {variant: module}, "ffn": {...}}; tokens (windows, T + 1) hold each window
+    and the token that follows it; documents (windows,) number the text that a window is from; track wraps the loop over
+    windows, to show progress. Returns layer -> subblock -> variant -> metrics (see `summary`), the parent's own under
+    attention's "parent".
     """
     collected: dict[tuple[int, str, str], list[Agreement]] = {}
     for window in track(tokens):

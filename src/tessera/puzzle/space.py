@@ -3,9 +3,9 @@
 The space is data: a named list of variants in params.yaml, valid for any Llama-architecture parent.
 """
 
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from tessera.puzzle.architecture import Architecture
 
@@ -53,6 +53,12 @@ class Space(BaseModel):
 
     attention: dict[str, Attention]
     ffn: dict[str, FFN]
+
+    @field_validator("attention", "ffn", mode="before")
+    @classmethod
+    def _without_null(cls, variants: Any) -> Any:
+        """Leave out variants that are null: an overlay takes a variant away so."""
+        return {n: v for n, v in variants.items() if v is not None} if isinstance(variants, dict) else variants
 
     @model_validator(mode="after")
     def _with_parent(self) -> Self:

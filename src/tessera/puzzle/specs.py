@@ -47,20 +47,38 @@ def block_config(attention: AttentionSpec, ffn: FFNSpec, group_size: int) -> dic
 
 
 def layers_of(architecture: Architecture, config: Mapping) -> list[tuple[AttentionSpec, FFNSpec]] | None:
-    """Layers that a config.json describes by `block_configs`; None where it has none, being a parent's."""
+    """Layers that a config.json describes by `block_configs`; None where it has none, being a parent's.
+
+    Raises ValueError, naming the layer and key, where they do not fit the architecture.
+    """
     blocks = config.get("block_configs")
-    return None if blocks is None else [_layer(architecture, block) for block in blocks]
+    if blocks is None:
+        return None
+    if len(blocks) != architecture.num_layers:
+        raise ValueError(f"block_configs has {len(blocks)} layers; num_hidden_layers is {architecture.num_layers}")
+    return [_layer(architecture, block, f"block_configs[{i}]") for i, block in enumerate(blocks)]
 
 
-def _layer(architecture: Architecture, block: Mapping) -> tuple[AttentionSpec, FFNSpec]:
+def _layer(architecture: Architecture, block: Mapping, name: str) -> tuple[AttentionSpec, FFNSpec]:
     def kind(part: Mapping, whole: str) -> str:
         return "no_op" if part.get("no_op") else "linear" if part.get("replace_with_linear") else whole
 
-    attention, ffn = block["attention"], block["ffn"]
-    attention_kind, ffn_kind = kind(attention, "gqa"), kind(ffn, "gated")
-    return (
-        AttentionSpec("gqa", architecture.num_heads // attention["n_heads_in_group"])
-        if attention_kind == "gqa"
-        else AttentionSpec(attention_kind),
-        FFNSpec("gated", ffn["intermediate_size"]) if ffn_kind == "gated" else FFNSpec(ffn_kind),
-    )
+    def size(subblock: str, key: str, most: int) -> int:
+        value = block[subblock].get(key)
+        if not isinstance(value, int) or not 0 < value <= most:
+            raise ValueError(f"{name}.{subblock}.{key} is {value!r}; valid is an integer from 1 to {most}")
+        return value
+
+    for subblock in ("attention", "ffn"):
+        if not isinstance(block.get(subblock), Mapping):
+            raise ValueError(f"{name}.{subblock} is {block.get(subblock)!r}; valid is a mapping")
+    attention, ffn = kind(block["attention"], "gqa"), kind(block["ffn"], "gated")
+    kv_heads = channels = 0
+    if attention == "gqa":
+        group = size("attention", "n_heads_in_group", architecture.num_heads)
+        if architecture.num_heads % group:
+            raise ValueError(f"{name}.attention.n_heads_in_group is {group}, no divisor of {architecture.num_heads}")
+        kv_heads = architecture.num_heads // group
+    if ffn == "gated":
+        channels = size("ffn", "intermediate_size", architecture.intermediate_size)
+    return AttentionSpec(attention, kv_heads), FFNSpec(ffn, channels)

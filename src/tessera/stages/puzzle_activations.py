@@ -28,9 +28,7 @@ def main(params: Params, shard: int, parent: Path, tokens: Path, activations: Pa
     text = windows(tokens, "train", settings.window, settings.tokens // settings.window, seed)
     mine = torch.from_numpy(text.tokens[shard :: settings.shards]).long()
     model = blocks.load(parent)
-    states = [
-        np.empty((*mine.shape, model.spec.hidden_size), np.float32) for _ in range(len(model.spec.layers))
-    ]
+    states = [np.empty((*mine.shape, model.spec.hidden_size), np.float32) for _ in range(len(model.spec.layers))]
     for i, window in enumerate(progress.track(mine, "parent's activations")):
         for array, state in zip(states, hidden_states(model, window[None])[0], strict=False):
             array[i] = state[0].numpy()

@@ -47,7 +47,7 @@ def main(
     window = params.calibration.window
     count = max(1, params.calibration.tokens // window)
     text = windows(tokens, "train", window + 1, count, randomness.seed(params.seed, "puzzle", "heal"))
-    identity = {"blocks": row["blocks"], "schedule": plan.model_dump(mode="json"), "params": params.model_dump(mode="json")}
+    identity = {"blocks": row["blocks"], "schedule": schedule, "params": params.model_dump(mode="json")}
     saved = Checkpoint(checkpoint, identity)
     found = heal(
         teacher,

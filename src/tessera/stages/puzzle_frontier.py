@@ -16,8 +16,10 @@ class Params(Section):
     seed: int
 
 
-def main(params: Params, parent: Path, tokens: Path, frontier: Path, library: list[Path], metrics: Path) -> None:
-    """Write the frontier's points with `measured`: KL, next-token loss and agreement on the text of the test split.
+def main(
+    params: Params, method: str, parent: Path, tokens: Path, frontier: Path, library: list[Path], metrics: Path
+) -> None:
+    """Write the frontier with `measured` on the points of `method`: KL, next-token loss and agreement on test text.
 
     The windows are as many and as long as those of the scores, from documents that the scores have not seen.
     """
@@ -33,17 +35,12 @@ def main(params: Params, parent: Path, tokens: Path, frontier: Path, library: li
     seed = randomness.seed(params.seed, "puzzle", "frontier")
     text = windows(tokens, "test", params.scores.window + 1, params.scores.windows, seed)
     rows = files.read_json(frontier)
-    measured: dict[tuple[str, ...], dict[str, float]] = {}
-    for point in progress.track(rows["points"], f"frontier {frontier.parent.name}"):
-        choice = tuple(point["blocks"])
-        if not choice:  # infeasible
-            continue
-        if choice not in measured:
-            model = assembly.assemble(teacher, parent, params.space, library, choice)
-            one = np.full(len(text), "test")
-            every = torch.from_numpy(text.tokens).long()
-            measured[choice] = evaluate(teacher, {"child": model}, every, one, text.document, {})["child"]["test"]
-        point["measured"] = measured[choice]
+    every = torch.from_numpy(text.tokens).long()
+    points = [point for point in rows["points"] if point["method"] == method and point["blocks"]]
+    for point in progress.track(points, f"frontier {frontier.parent.name}"):
+        model = assembly.assemble(teacher, parent, params.space, library, point["blocks"])
+        found = evaluate(teacher, {"child": model}, every, np.full(len(text), "test"), text.document, {})
+        point["measured"] = found["child"]["test"]
     files.write_json(metrics, rows)
 
 
