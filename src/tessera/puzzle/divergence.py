@@ -8,7 +8,7 @@ which keeps its precision where the two nearly agree: nothing large is subtracte
 Shapes: N tokens, D hidden size, V vocabulary.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,6 +29,11 @@ class Agreement:
     lm_loss: Tensor
     top1: Tensor
 
+    def split(self, tokens: int) -> "list[Agreement]":
+        """Agreement of each window of so many tokens."""
+        parts = (self.kl_div.split(tokens), self.lm_loss.split(tokens), self.top1.split(tokens))
+        return [Agreement(*part) for part in zip(*parts, strict=True)]
+
 
 def rows(vocabulary: int) -> int:
     """Tokens whose logits are held at once."""
@@ -42,20 +47,21 @@ def divergence(log_p: Tensor, p: Tensor, logits: Tensor) -> tuple[Tensor, Tensor
 
 
 @torch.no_grad()
-def compare(parent: Head, parent_hidden: Tensor, child: Head, hidden: list[Tensor], targets: Tensor) -> list[Agreement]:
-    """Agreement of several children with one parent.
+def compare(
+    parent: Head, parent_hidden: Tensor, children: Sequence[tuple[Head, Tensor]], targets: Tensor
+) -> list[Agreement]:
+    """Agreement of several children, each a head and its last hidden states, with one parent.
 
-    parent and child map last hidden states (N, D) to logits; hidden holds each child's (N, D); targets (N,) are the
-    next tokens.
+    Heads map last hidden states (N, D) to logits; targets (N,) are the next tokens.
     """
-    found: list[list[Agreement]] = [[] for _ in hidden]
+    found: list[list[Agreement]] = [[] for _ in children]
     chunk = rows(parent(parent_hidden[:1]).shape[-1])
     for start in range(0, len(targets), chunk):
         part = slice(start, start + chunk)
         log_p = parent(parent_hidden[part]).log_softmax(-1)
         p, best = log_p.exp(), log_p.argmax(-1)
-        for states, agreements in zip(hidden, found, strict=True):
-            logits = child(states[part])
+        for (head, hidden), agreements in zip(children, found, strict=True):
+            logits = head(hidden[part])
             top1 = logits.argmax(-1) == best
             right = logits.gather(-1, targets[part, None])[:, 0]
             kl, m = divergence(log_p, p, logits)

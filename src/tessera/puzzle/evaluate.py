@@ -1,7 +1,7 @@
 """A child against its parent on held-out text: KL, top-1 agreement and perplexity, by domain, with intervals."""
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -9,7 +9,7 @@ from torch import Tensor
 
 from tessera.puzzle import divergence
 from tessera.puzzle.model import LanguageModel
-from tessera.puzzle.score import head, summary
+from tessera.puzzle.score import BATCH_TOKENS, head, summary
 
 
 @torch.no_grad()
@@ -20,7 +20,7 @@ def evaluate(
     domains: np.ndarray,
     documents: np.ndarray,
     groups: Mapping[str, list[str]],
-    track: Callable[[Iterable[Tensor]], Iterable[Tensor]] = iter,
+    track: Callable[[Sequence[Tensor]], Iterable[Tensor]] = iter,
 ) -> dict[str, dict[str, dict[str, float]]]:
     """Metrics of each child, by domain and by group of domains.
 
@@ -29,12 +29,15 @@ def evaluate(
     (_se), perplexity, and the parent's own perplexity as parent_perplexity.
     """
     collected: dict[str, list[divergence.Agreement]] = {name: [] for name in ("parent", *children)}
-    for window in track(tokens):
-        x = window[None, :-1]
-        last = parent.model(x)[0]
-        for name, model in (("parent", parent), *children.items()):
-            states = last if model is parent else model.model(x)[0]
-            collected[name] += divergence.compare(head(parent), last, head(model), [states], window[1:])
+    T = tokens.shape[1] - 1
+    for batch in track(tokens.split(max(1, BATCH_TOKENS // T))):
+        x, targets = batch[:, :-1], batch[:, 1:].flatten()
+        last = parent.model(x).flatten(0, 1)
+        outputs = {"parent": (head(parent), last)}
+        outputs |= {name: (head(model), model.model(x).flatten(0, 1)) for name, model in children.items()}
+        agreements = divergence.compare(head(parent), last, list(outputs.values()), targets)
+        for name, agreement in zip(outputs, agreements, strict=True):
+            collected[name] += agreement.split(T)
     found: dict[str, dict[str, dict[str, float]]] = {}
     everything = {domain: [domain] for domain in dict.fromkeys(domains)} | dict(groups)
     for name in children:

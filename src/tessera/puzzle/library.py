@@ -74,7 +74,7 @@ class LayerLibrary:
         return 1 / after.square().sum(-1)
 
     def _batches(self, before: Tensor, after: Tensor, norm: nn.Module) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-        """Normed inputs and outputs of a subblock between hidden states before and after it, and the tokens' weights."""
+        """Normed inputs and outputs of a subblock between the hidden states around it, and the weights of tokens."""
         parts = (before.split(BATCH), after.split(BATCH), self.train.after.split(BATCH))
         for x, y, out in zip(*parts, strict=True):
             yield norm(x), y - x, self._weights(out)

@@ -5,7 +5,7 @@ each variant: exact, and half the work of full forward passes.
 """
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -15,6 +15,9 @@ from tessera.puzzle import divergence
 from tessera.puzzle.divergence import Agreement
 from tessera.puzzle.model import LanguageModel
 from tessera.puzzle.space import PARENT
+
+#: Tokens that pass through the models at once.
+BATCH_TOKENS = 1024
 
 #: Subblock modules of one layer by subblock and variant; None is a no-op.
 Variants = Mapping[str, Mapping[str, nn.Module | None]]
@@ -26,7 +29,7 @@ def score(
     variants: Mapping[int, Variants],
     tokens: Tensor,
     documents: np.ndarray,
-    track: Callable[[Iterable[Tensor]], Iterable[Tensor]] = iter,
+    track: Callable[[Sequence[Tensor]], Iterable[Tensor]] = iter,
 ) -> dict[int, dict[str, dict[str, dict[str, float]]]]:
     """Score the variants of some layers.
 
@@ -36,8 +39,9 @@ def score(
     attention's "parent".
     """
     collected: dict[tuple[int, str, str], list[Agreement]] = {}
-    for window in track(tokens):
-        x, targets = window[None, :-1], window[1:]
+    T = tokens.shape[1] - 1
+    for batch in track(tokens.split(max(1, BATCH_TOKENS // T))):
+        x, targets = batch[:, :-1], batch[:, 1:].flatten()
         before, middle = hidden_states(parent, x)
         last = before.pop()
         rotary = parent.model.positions(x)
@@ -46,11 +50,10 @@ def score(
             for subblock, modules in subblocks.items():
                 for name, module in modules.items():
                     outputs[subblock, name] = _suffix(parent, layer, subblock, module, before, middle, rotary)
-            agreements = divergence.compare(
-                head(parent), last[0], head(parent), [states[0] for states in outputs.values()], targets
-            )
+            children = [(head(parent), states.flatten(0, 1)) for states in outputs.values()]
+            agreements = divergence.compare(head(parent), last.flatten(0, 1), children, targets)
             for (subblock, name), agreement in zip(outputs, agreements, strict=True):
-                collected.setdefault((layer, subblock, name), []).append(agreement)
+                collected.setdefault((layer, subblock, name), []).extend(agreement.split(T))
     found: dict[int, dict[str, dict[str, dict[str, float]]]] = {}
     for (layer, subblock, name), parts in collected.items():
         found.setdefault(layer, {"attention": {}, "ffn": {}})[subblock][name] = summary(parts, documents)
