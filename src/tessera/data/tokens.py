@@ -1,0 +1,159 @@
+"""Token streams: one a split, its documents a separator token after each; and windows of them."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tessera.common import files
+from tessera.common.randomness import generator
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from tokenizers import Tokenizer
+
+SPLITS = ("train", "valid", "test", "ood")
+
+
+def tokenizer(path: str | Path, generation_config: str | Path, separator: str | None) -> tuple["Tokenizer", int]:
+    """Return the tokenizer in tokenizer.json at path, and the token that stands between documents.
+
+    separator is the text of that token, None for the parent's end-of-text token. Raises FileNotFoundError, and
+    ValueError where there is no such token.
+    """
+    from tokenizers import Tokenizer
+
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"{path}: no such file")
+    made = Tokenizer.from_file(str(path))
+    made.encode_special_tokens = True  # "<|im_end|>" in a document is text
+    if separator is not None:
+        token = made.token_to_id(separator)
+        if token is None:
+            special = ", ".join(one.content for one in made.get_added_tokens_decoder().values())
+            raise ValueError(
+                f"data.tokens.separator = {separator!r} is no token of {path}; valid: null, or a token like {special}"
+            )
+        return made, token
+    eos = files.read_json(generation_config).get("eos_token_id")
+    eos = eos[0] if isinstance(eos, list) else eos
+    if eos is None:
+        raise ValueError(f"{generation_config}: has no eos_token_id; name a token in data.tokens.separator")
+    return made, eos
+
+
+def encode(made: "Tokenizer", texts: Sequence[str]) -> list[np.ndarray]:
+    """Return the tokens of each text, int32, begun as the parent's tokenizer begins a text."""
+    return [np.array(one.ids, np.int32) for one in made.encode_batch_fast(list(texts))]
+
+
+def stream(documents: Sequence[np.ndarray], separator: int) -> tuple[np.ndarray, np.ndarray]:
+    """Join documents, the separator after each: return the tokens, int32, and the offset of each document, int64."""
+    ends = np.cumsum([len(tokens) + 1 for tokens in documents], dtype=np.int64)
+    joined = np.full(ends[-1] if len(ends) else 0, separator, np.int32)
+    offsets = np.concatenate([np.zeros(min(1, len(ends)), np.int64), ends[:-1]])
+    for tokens, offset in zip(documents, offsets, strict=True):
+        joined[offset : offset + len(tokens)] = tokens
+    return joined, offsets
+
+
+def load(directory: str | Path, split: str) -> tuple[np.ndarray, "pd.DataFrame"]:
+    """Return the stream of a split as a memory map, (tokens,) int32, and its documents.
+
+    The documents are a table of source, title, split, offset and length, in tokens; the index, which counts the
+    documents of all splits, is a document's number.
+    """
+    if split not in SPLITS:
+        raise ValueError(f"split is {split!r}; valid are {', '.join(SPLITS)}")
+    documents = files.read_parquet(Path(directory) / "documents.parquet")
+    return files.read_npy(Path(directory) / f"{split}.npy"), documents[documents["split"] == split]
+
+
+@dataclass(frozen=True)
+class Windows:
+    """Pieces of text of equal length.
+
+    Two windows that share text share a document, so that a mean over windows has its standard error by document.
+    """
+
+    tokens: np.ndarray
+    """(count, length) int32."""
+    document: np.ndarray
+    """(count,) int64, number of the document that a window begins in."""
+    source: np.ndarray
+    """(count,) str, of that document."""
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+
+def windows(
+    directory: str | Path,
+    split: str,
+    length: int,
+    count: int | None = None,
+    seed: int = 0,
+    sources: Sequence[str] | None = None,
+) -> Windows:
+    """Return windows of `length` tokens of a split: `count` of them, or all.
+
+    A document of `length` tokens or more is cut into windows from its beginning, and its rest left out; shorter ones
+    that follow one another fill a window together, with the separator between. So a window begins where a document
+    does or where the last window of the same document ended, and no document of the short kind is in two.
+
+    Sources take turns, and within a source its documents do, in an order drawn by seed; a source that has no more
+    drops out. So the first windows of a larger count are those of a smaller. Raises ValueError where there are fewer
+    than count, and where sources has a name that the split does not.
+    """
+    tokens, documents = load(directory, split)
+    known = list(dict.fromkeys(documents["source"]))
+    for source in sources or ():
+        if source not in known:
+            raise ValueError(f"{directory}: the split {split} has no source {source!r}; valid are {', '.join(known)}")
+    ranked = []
+    for source in sources or known:
+        own = documents[documents["source"] == source]
+        places = np.array(list(_places(own, length)), np.int64).reshape(-1, 2)
+        places = places[_turns(places[:, 0], generator(seed, "windows", split, source, length))]
+        ranked += [(rank, source, document, offset) for rank, (document, offset) in enumerate(places)]
+    ranked.sort(key=lambda entry: entry[0])  # stable: within a rank, in the order of the sources
+    if count is not None and count > len(ranked):
+        raise ValueError(
+            f"{directory}: the split {split} has {len(ranked)} windows of {length} tokens in "
+            f"{', '.join(sources or known)}; {count} were asked for"
+        )
+    ranked = ranked[:count]
+    offsets = np.array([offset for *_, offset in ranked], np.int64)
+    return Windows(
+        tokens=tokens[offsets[:, None] + np.arange(length)] if len(ranked) else np.empty((0, length), np.int32),
+        document=np.array([document for _, _, document, _ in ranked], np.int64),
+        source=np.array([source for _, source, *_ in ranked], str),
+    )
+
+
+def _places(documents: "pd.DataFrame", length: int) -> Iterator[tuple[int, int]]:
+    """Yield (document, offset) of the windows of one source, whose documents follow one another in the stream."""
+    begin = None  # of the window that short documents are filling
+    columns = (documents.index, documents["offset"], documents["length"])
+    for number, offset, size in zip(*(column.to_list() for column in columns), strict=True):
+        if size >= length:
+            begin = None
+            for start in range(offset, offset + size - length + 1, length):
+                yield number, start
+            continue
+        begin = begin or (number, offset)
+        if offset + size >= begin[1] + length:
+            yield begin
+            begin = None
+
+
+def _turns(documents: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    """Return an order of windows in which documents take turns: all first windows, then all second ones, shuffled."""
+    order = random.permutation(len(documents))
+    turn = np.empty(len(documents), np.int64)
+    taken: dict[int, int] = {}
+    for place in order:
+        turn[place] = taken[documents[place]] = taken.get(documents[place], -1) + 1
+    return order[np.argsort(turn[order], kind="stable")]
