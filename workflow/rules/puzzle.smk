@@ -85,7 +85,7 @@ rule puzzle_activations:
         "Parent's activations, shard {wildcards.shard}"
     shell:
         "python -m tessera.stages.puzzle_activations --params {params.cfg:q} --shard {wildcards.shard}"
-        " --parent {input.parent} --tokens {input.tokens} --activations {output.activations} > {log} 2>&1"
+        " --parent {input.parent} --tokens {input.tokens} --activations {output.activations} 2>&1 | tee {log}"
 
 
 rule puzzle_layers:
@@ -108,7 +108,7 @@ rule puzzle_layers:
     shell:
         "python -m tessera.stages.puzzle_library --params {params.cfg:q} --part {wildcards.part}"
         " --parent {input.parent} --tokens {input.tokens} --activations {input.activations}"
-        " --library {output.library} > {log} 2>&1"
+        " --library {output.library} 2>&1 | tee {log}"
 
 
 rule puzzle_score:
@@ -131,7 +131,7 @@ rule puzzle_score:
     shell:
         "python -m tessera.stages.puzzle_scores --params {params.cfg:q} --part {wildcards.part}"
         " --parent {input.parent} --tokens {input.tokens} --library {input.library} --scores {output.scores}"
-        " > {log} 2>&1"
+        " 2>&1 | tee {log}"
 
 
 def cost_target(wildcards):
@@ -159,7 +159,7 @@ rule puzzle_cost:
         "Costs on {wildcards.target}"
     shell:
         "python -m tessera.stages.puzzle_costs --params {params.cfg:q} --config {input.parent}/config.json"
-        " --table {output.table} --info {output.info} > {log} 2>&1"
+        " --table {output.table} --info {output.info} 2>&1 | tee {log}"
 
 
 rule puzzle_choose:
@@ -186,7 +186,7 @@ rule puzzle_choose:
         "python -m tessera.stages.puzzle_search --params {params.cfg:q} --target {wildcards.target}"
         " --scores {input.scores} --costs {input.costs} --library {output.library}"
         " --measurement-info {output.measurement_info} --frontier {output.frontier}"
-        " --frontier-table {output.frontier_table} --children {output.children} > {log} 2>&1"
+        " --frontier-table {output.frontier_table} --children {output.children} 2>&1 | tee {log}"
 
 
 HEAL = (
@@ -217,7 +217,7 @@ rule puzzle_heal:
         "Heal the {wildcards.target} child of {wildcards.method}"
     shell:
         HEAL + " --method {wildcards.method} --schedule equal"
-        " --checkpoint logs/checkpoints/{wildcards.target}-{wildcards.method}.safetensors > {log} 2>&1"
+        " --checkpoint logs/checkpoints/{wildcards.target}-{wildcards.method}.safetensors 2>&1 | tee {log}"
 
 
 rule puzzle_heal_full:
@@ -243,7 +243,7 @@ rule puzzle_heal_full:
         "Heal the {wildcards.target} child in full"
     shell:
         HEAL + f" --method {KEPT} --schedule full"
-        " --checkpoint logs/checkpoints/{wildcards.target}-full.safetensors > {log} 2>&1"
+        " --checkpoint logs/checkpoints/{wildcards.target}-full.safetensors 2>&1 | tee {log}"
 
 
 def healed(wildcards):
@@ -275,7 +275,7 @@ rule puzzle_evaluate_child:
     shell:
         "python -m tessera.stages.puzzle_evaluate --params {params.cfg:q} --method {wildcards.method}"
         " --parent {input.parent} --tokens {input.tokens} --choices {input.choices} --library {input.library}"
-        " --children {input.children} --states {params.states} --metrics {output.metrics} > {log} 2>&1"
+        " --children {input.children} --states {params.states} --metrics {output.metrics} 2>&1 | tee {log}"
 
 
 rule puzzle_measure_frontier:
@@ -300,7 +300,7 @@ rule puzzle_measure_frontier:
         "python -m tessera.stages.puzzle_frontier --params {params.cfg:q} --parent {input.parent}"
         f" --method {KEPT}"
         " --tokens {input.tokens} --frontier {input.frontier} --library {input.library}"
-        " --metrics {output.metrics} > {log} 2>&1"
+        " --metrics {output.metrics} 2>&1 | tee {log}"
 
 
 rule puzzle_speed:
@@ -325,4 +325,4 @@ rule puzzle_speed:
     shell:
         f"python -m tessera.stages.puzzle_speed --params {{params.cfg:q}} --method {KEPT}"
         " --parent {input.parent} --children {input.children} --costs {input.costs} --choices {input.choices}"
-        " --metrics {output.metrics} > {log} 2>&1"
+        " --metrics {output.metrics} 2>&1 | tee {log}"
