@@ -17,54 +17,54 @@ wildcard_constraints:
 
 
 rule puzzle:
-    message:
-        "The main chain, from the parent to healed children and their report"
     input:
         "reports/tables/puzzle/results.md",
+    message:
+        "The main chain, from the parent to healed children and their report"
 
 
 rule puzzle_library:
-    message:
-        "Every variant of every layer, initialised and distilled"
     input:
         LIBRARY,
+    message:
+        "Every variant of every layer, initialised and distilled"
 
 
 rule puzzle_scores:
-    message:
-        "Replace-one-block scores of every variant"
     input:
         SCORES,
+    message:
+        "Replace-one-block scores of every variant"
 
 
 rule puzzle_costs:
-    message:
-        "Cost tables of every target"
     input:
         expand("data/puzzle/costs/{target}.parquet", target=TARGETS),
+    message:
+        "Cost tables of every target"
 
 
 rule puzzle_search:
-    message:
-        "Frontiers and choices of every target"
     input:
         expand("data/puzzle/search/{target}/children.json", target=TARGETS),
+    message:
+        "Frontiers and choices of every target"
 
 
 rule puzzle_child:
-    message:
-        "The healed children that are kept"
     input:
         expand("data/puzzle/children/{target}", target=TARGETS),
+    message:
+        "The healed children that are kept"
 
 
 rule puzzle_evaluate:
-    message:
-        "All children against the parent: quality, and time and memory on this machine"
     input:
         expand("data/puzzle/evaluation/{target}-{method}.json", target=TARGETS, method=METHODS),
         expand("data/puzzle/frontier/{target}.json", target=TARGETS),
         "data/puzzle/speed.json",
+    message:
+        "All children against the parent: quality, and time and memory on this machine"
 
 
 rule puzzle_activations:
@@ -74,13 +74,13 @@ rule puzzle_activations:
         code=code("puzzle_activations"),
     output:
         activations=temp(directory("data/puzzle/activations/{shard}")),
-    params:
-        cfg=section("puzzle.calibration", "seed"),
     log:
         "logs/puzzle_activations/{shard}.log",
     benchmark:
         "logs/benchmarks/puzzle_activations/{shard}.tsv"
     threads: 1
+    params:
+        cfg=section("puzzle.calibration", "seed"),
     message:
         "Parent's activations, shard {wildcards.shard}"
     shell:
@@ -96,13 +96,13 @@ rule puzzle_layers:
         code=code("puzzle_library"),
     output:
         library=directory("data/puzzle/library/part_{part}"),
-    params:
-        cfg=section("puzzle.space", "puzzle.calibration", "puzzle.library", "seed"),
     log:
         "logs/puzzle_library/{part}.log",
     benchmark:
         "logs/benchmarks/puzzle_library/{part}.tsv"
     threads: 1
+    params:
+        cfg=section("puzzle.space", "puzzle.calibration", "puzzle.library", "seed"),
     message:
         "Block library, part {wildcards.part}"
     shell:
@@ -119,13 +119,13 @@ rule puzzle_score:
         code=code("puzzle_scores"),
     output:
         scores="data/puzzle/scores/part_{part}.json",
-    params:
-        cfg=section("puzzle.space", "puzzle.scores", "seed"),
     log:
         "logs/puzzle_scores/{part}.log",
     benchmark:
         "logs/benchmarks/puzzle_scores/{part}.tsv"
     threads: 1
+    params:
+        cfg=section("puzzle.space", "puzzle.scores", "seed"),
     message:
         "Scores, part {wildcards.part}"
     shell:
@@ -147,14 +147,14 @@ rule puzzle_cost:
     output:
         table="data/puzzle/costs/{target}.parquet",
         info="data/puzzle/costs/{target}.json",
-    params:
-        cfg=cost_target,
     log:
         "logs/puzzle_costs/{target}.log",
     benchmark:
         "logs/benchmarks/puzzle_costs/{target}.tsv"
     # Measured costs are of a machine that does nothing else.
     threads: workflow.cores
+    params:
+        cfg=cost_target,
     message:
         "Costs on {wildcards.target}"
     shell:
@@ -173,13 +173,13 @@ rule puzzle_choose:
         frontier="data/puzzle/search/{target}/frontier.json",
         frontier_table="data/puzzle/search/{target}/frontier.csv",
         children="data/puzzle/search/{target}/children.json",
-    params:
-        cfg=section("puzzle.search", "seed"),
     log:
         "logs/puzzle_search/{target}.log",
     benchmark:
         "logs/benchmarks/puzzle_search/{target}.tsv"
     threads: 1
+    params:
+        cfg=section("puzzle.search", "seed"),
     message:
         "Search for {wildcards.target}"
     shell:
@@ -206,13 +206,13 @@ rule puzzle_heal:
     output:
         child=temp(directory("data/puzzle/healed/{target}/{method}")),
         curve="data/puzzle/curves/{target}/{method}.json",
-    params:
-        cfg=section("puzzle.space", "puzzle.calibration", "puzzle.heal", "seed"),
     log:
         "logs/puzzle_heal/{target}/{method}.log",
     benchmark:
         "logs/benchmarks/puzzle_heal/{target}/{method}.tsv"
     threads: 1
+    params:
+        cfg=section("puzzle.space", "puzzle.calibration", "puzzle.heal", "seed"),
     message:
         "Heal the {wildcards.target} child of {wildcards.method}"
     shell:
@@ -231,14 +231,14 @@ rule puzzle_heal_full:
     output:
         child=directory("data/puzzle/children/{target}"),
         curve="data/puzzle/curves/{target}/full.json",
-    params:
-        cfg=section("puzzle.space", "puzzle.calibration", "puzzle.heal", "seed"),
     log:
         "logs/puzzle_heal/{target}/full.log",
     benchmark:
         "logs/benchmarks/puzzle_heal/{target}/full.tsv"
     priority: 1
     threads: 1
+    params:
+        cfg=section("puzzle.space", "puzzle.calibration", "puzzle.heal", "seed"),
     message:
         "Heal the {wildcards.target} child in full"
     shell:
@@ -262,14 +262,14 @@ rule puzzle_evaluate_child:
         code=code("puzzle_evaluate"),
     output:
         metrics="data/puzzle/evaluation/{target}-{method}.json",
-    params:
-        cfg=section("puzzle.space", "puzzle.evaluate", "data", "seed"),
-        states=lambda wildcards: " ".join(healed(wildcards)),
     log:
         "logs/puzzle_evaluate/{target}-{method}.log",
     benchmark:
         "logs/benchmarks/puzzle_evaluate/{target}-{method}.tsv"
     threads: 1
+    params:
+        cfg=section("puzzle.space", "puzzle.evaluate", "data", "seed"),
+        states=lambda wildcards: " ".join(healed(wildcards)),
     message:
         "Evaluate the {wildcards.target} child of {wildcards.method}"
     shell:
@@ -287,13 +287,13 @@ rule puzzle_measure_frontier:
         code=code("puzzle_frontier"),
     output:
         metrics="data/puzzle/frontier/{target}.json",
-    params:
-        cfg=section("puzzle.space", "puzzle.scores", "seed"),
     log:
         "logs/puzzle_frontier/{target}.log",
     benchmark:
         "logs/benchmarks/puzzle_frontier/{target}.tsv"
     threads: 1
+    params:
+        cfg=section("puzzle.space", "puzzle.scores", "seed"),
     message:
         "Measure the children of the {wildcards.target} frontier"
     shell:
@@ -312,14 +312,14 @@ rule puzzle_speed:
         code=code("puzzle_speed"),
     output:
         metrics="data/puzzle/speed.json",
-    params:
-        cfg=section("puzzle.costs", "puzzle.speed"),
     log:
         "logs/puzzle_speed.log",
     benchmark:
         "logs/benchmarks/puzzle_speed.tsv"
     # Alone on the machine, as the costs were.
     threads: workflow.cores
+    params:
+        cfg=section("puzzle.costs", "puzzle.speed"),
     message:
         "Time and memory of parent and children on this machine"
     shell:
