@@ -29,7 +29,7 @@ def score(
     variants: Mapping[int, Variants],
     tokens: Tensor,
     documents: np.ndarray,
-    track: Callable[[Sequence[Tensor]], Iterable[Tensor]] = iter,
+    track: Callable[[Sequence[tuple[int, int]]], Iterable[tuple[int, int]]] = iter,
 ) -> dict[int, dict[str, dict[str, dict[str, float]]]]:
     """Score the variants of some layers.
 
@@ -40,20 +40,20 @@ def score(
     """
     collected: dict[tuple[int, str, str], list[Agreement]] = {}
     T = tokens.shape[1] - 1
-    for batch in track(tokens.split(max(1, BATCH_TOKENS // T))):
-        x, targets = batch[:, :-1], batch[:, 1:].flatten()
-        before, middle = hidden_states(parent, x)
-        last = before.pop()
-        rotary = parent.model.positions(x)
-        for layer, subblocks in variants.items():
-            outputs = {("attention", PARENT): last}
-            for subblock, modules in subblocks.items():
-                for name, module in modules.items():
-                    outputs[subblock, name] = _suffix(parent, layer, subblock, module, before, middle, rotary)
-            children = [(head(parent), states.flatten(0, 1)) for states in outputs.values()]
-            agreements = divergence.compare(head(parent), last.flatten(0, 1), children, targets)
-            for (subblock, name), agreement in zip(outputs, agreements, strict=True):
-                collected.setdefault((layer, subblock, name), []).extend(agreement.split(T))
+    batches = tokens.split(max(1, BATCH_TOKENS // T))
+    for i, layer in track([(i, layer) for i in range(len(batches)) for layer in variants]):
+        x, targets = batches[i][:, :-1], batches[i][:, 1:].flatten()
+        if layer == next(iter(variants)):
+            before, middle = hidden_states(parent, x)
+            last, rotary = before[-1], parent.model.positions(x)
+        outputs = {("attention", PARENT): last}
+        for subblock, modules in variants[layer].items():
+            for name, module in modules.items():
+                outputs[subblock, name] = _suffix(parent, layer, subblock, module, before, middle, rotary)
+        children = [(head(parent), states.flatten(0, 1)) for states in outputs.values()]
+        agreements = divergence.compare(head(parent), last.flatten(0, 1), children, targets)
+        for (subblock, name), agreement in zip(outputs, agreements, strict=True):
+            collected.setdefault((layer, subblock, name), []).extend(agreement.split(T))
     found: dict[int, dict[str, dict[str, dict[str, float]]]] = {}
     for (layer, subblock, name), parts in collected.items():
         found.setdefault(layer, {"attention": {}, "ffn": {}})[subblock][name] = summary(parts, documents)

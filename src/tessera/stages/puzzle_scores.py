@@ -45,7 +45,7 @@ def main(params: Params, part: int, parent: Path, tokens: Path, library: list[Pa
         variants,
         torch.from_numpy(text.tokens).long(),
         text.document,
-        lambda tokens: progress.track(tokens, f"scores, part {part}"),
+        lambda work: progress.track(work, f"scores, part {part}"),
     )
     files.write_json(scores, found)
 
