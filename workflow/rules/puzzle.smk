@@ -4,6 +4,8 @@ TARGETS = list(PARAMS.puzzle.costs.targets)
 METHODS = list(PARAMS.puzzle.search.methods)
 KEPT = "mip"  # the method whose children are healed in full and kept
 
+PARENT = list(rules.data_parent.output)  # of data/parent
+TOKENS = [*rules.data_tokens.output.streams, rules.data_tokens.output.documents]  # of data/tokens
 SHARDS = expand("data/puzzle/activations/{shard}", shard=range(PARAMS.puzzle.calibration.shards))
 LIBRARY = expand("data/puzzle/library/part_{part}", part=range(PARAMS.puzzle.library.jobs))
 SCORES = expand("data/puzzle/scores/part_{part}.json", part=range(PARAMS.puzzle.scores.jobs))
@@ -69,8 +71,8 @@ rule puzzle_evaluate:
 
 rule puzzle_activations:
     input:
-        parent="data/parent",
-        tokens="data/tokens",
+        parent=PARENT,
+        tokens=TOKENS,
         code=code("puzzle_activations"),
     output:
         activations=temp(directory("data/puzzle/activations/{shard}")),
@@ -85,13 +87,13 @@ rule puzzle_activations:
         "Parent's activations, shard {wildcards.shard}"
     shell:
         "python -m tessera.stages.puzzle_activations --params {params.cfg:q} --shard {wildcards.shard}"
-        " --parent {input.parent} --tokens {input.tokens} --activations {output.activations} 2>&1 | tee {log}"
+        " --parent data/parent --tokens data/tokens --activations {output.activations} 2>&1 | tee {log}"
 
 
 rule puzzle_layers:
     input:
-        parent="data/parent",
-        tokens="data/tokens",
+        parent=PARENT,
+        tokens=TOKENS,
         activations=SHARDS,
         code=code("puzzle_library"),
     output:
@@ -107,14 +109,14 @@ rule puzzle_layers:
         "Block library, part {wildcards.part}"
     shell:
         "python -m tessera.stages.puzzle_library --params {params.cfg:q} --part {wildcards.part}"
-        " --parent {input.parent} --tokens {input.tokens} --activations {input.activations}"
+        " --parent data/parent --tokens data/tokens --activations {input.activations}"
         " --library {output.library} 2>&1 | tee {log}"
 
 
 rule puzzle_score:
     input:
-        parent="data/parent",
-        tokens="data/tokens",
+        parent=PARENT,
+        tokens=TOKENS,
         library=LIBRARY,
         code=code("puzzle_scores"),
     output:
@@ -130,7 +132,7 @@ rule puzzle_score:
         "Scores, part {wildcards.part}"
     shell:
         "python -m tessera.stages.puzzle_scores --params {params.cfg:q} --part {wildcards.part}"
-        " --parent {input.parent} --tokens {input.tokens} --library {input.library} --scores {output.scores}"
+        " --parent data/parent --tokens data/tokens --library {input.library} --scores {output.scores}"
         " 2>&1 | tee {log}"
 
 
@@ -142,7 +144,7 @@ def cost_target(wildcards):
 
 rule puzzle_cost:
     input:
-        parent="data/parent",
+        parent=PARENT,
         code=code("puzzle_costs"),
     output:
         table="data/puzzle/costs/{target}.parquet",
@@ -158,7 +160,7 @@ rule puzzle_cost:
     message:
         "Costs on {wildcards.target}"
     shell:
-        "python -m tessera.stages.puzzle_costs --params {params.cfg:q} --config {input.parent}/config.json"
+        "python -m tessera.stages.puzzle_costs --params {params.cfg:q} --config data/parent/config.json"
         " --table {output.table} --info {output.info} 2>&1 | tee {log}"
 
 
@@ -190,7 +192,7 @@ rule puzzle_choose:
 
 
 HEAL = (
-    "python -m tessera.stages.puzzle_child --params {params.cfg:q} --parent {input.parent} --tokens {input.tokens}"
+    "python -m tessera.stages.puzzle_child --params {params.cfg:q} --parent data/parent --tokens data/tokens"
     " --choices {input.choices} --library {input.library} --child {output.child} --curve {output.curve}"
 )
 
@@ -198,8 +200,8 @@ HEAL = (
 rule puzzle_heal:
     # The equal healing by which methods are compared; its children are not kept.
     input:
-        parent="data/parent",
-        tokens="data/tokens",
+        parent=PARENT,
+        tokens=TOKENS,
         choices="data/puzzle/search/{target}/children.json",
         library=LIBRARY,
         code=code("puzzle_child"),
@@ -223,8 +225,8 @@ rule puzzle_heal:
 rule puzzle_heal_full:
     # The longest jobs of all: begun first, so that no core waits for one at the end.
     input:
-        parent="data/parent",
-        tokens="data/tokens",
+        parent=PARENT,
+        tokens=TOKENS,
         choices="data/puzzle/search/{target}/children.json",
         library=LIBRARY,
         code=code("puzzle_child"),
@@ -254,8 +256,8 @@ def healed(wildcards):
 
 rule puzzle_evaluate_child:
     input:
-        parent="data/parent",
-        tokens="data/tokens",
+        parent=PARENT,
+        tokens=TOKENS,
         choices="data/puzzle/search/{target}/children.json",
         library=LIBRARY,
         children=lambda wildcards: healed(wildcards).values(),
@@ -274,14 +276,14 @@ rule puzzle_evaluate_child:
         "Evaluate the {wildcards.target} child of {wildcards.method}"
     shell:
         "python -m tessera.stages.puzzle_evaluate --params {params.cfg:q} --method {wildcards.method}"
-        " --parent {input.parent} --tokens {input.tokens} --choices {input.choices} --library {input.library}"
+        " --parent data/parent --tokens data/tokens --choices {input.choices} --library {input.library}"
         " --children {input.children} --states {params.states} --metrics {output.metrics} 2>&1 | tee {log}"
 
 
 rule puzzle_measure_frontier:
     input:
-        parent="data/parent",
-        tokens="data/tokens",
+        parent=PARENT,
+        tokens=TOKENS,
         frontier="data/puzzle/search/{target}/frontier.json",
         library=LIBRARY,
         code=code("puzzle_frontier"),
@@ -297,15 +299,15 @@ rule puzzle_measure_frontier:
     message:
         "Measure the children of the {wildcards.target} frontier"
     shell:
-        "python -m tessera.stages.puzzle_frontier --params {params.cfg:q} --parent {input.parent}"
+        "python -m tessera.stages.puzzle_frontier --params {params.cfg:q} --parent data/parent"
         f" --method {KEPT}"
-        " --tokens {input.tokens} --frontier {input.frontier} --library {input.library}"
+        " --tokens data/tokens --frontier {input.frontier} --library {input.library}"
         " --metrics {output.metrics} 2>&1 | tee {log}"
 
 
 rule puzzle_speed:
     input:
-        parent="data/parent",
+        parent=PARENT,
         children=expand("data/puzzle/children/{target}", target=TARGETS),
         costs=expand("data/puzzle/costs/{target}.parquet", target=TARGETS),
         choices=expand("data/puzzle/search/{target}/children.json", target=TARGETS),
@@ -324,5 +326,5 @@ rule puzzle_speed:
         "Time and memory of parent and children on this machine"
     shell:
         f"python -m tessera.stages.puzzle_speed --params {{params.cfg:q}} --method {KEPT}"
-        " --parent {input.parent} --children {input.children} --costs {input.costs} --choices {input.choices}"
+        " --parent data/parent --children {input.children} --costs {input.costs} --choices {input.choices}"
         " --metrics {output.metrics} 2>&1 | tee {log}"
