@@ -22,7 +22,7 @@ is called by its rule as
         --library data/puzzle/library/layer_3.safetensors --tokens a.npy b.npy --scores data/puzzle/scores/layer_3.json
 
 Every argument is given by name. `params` is JSON, checked against the annotated model; the others are Path, str, int or
-float, or a list of these; one with a default may be left out. The parameters of several sections come as one object,
+float, a Literal of texts, or a list of these; one with a default may be left out. The parameters of several sections come as one object,
 keyed by the last part of their names: section("puzzle.scores", "seed") in the rule gives the above.
 """
 
@@ -75,6 +75,8 @@ def _converter(name: str, hint: Any) -> dict[str, Any]:
         return {"metavar": "JSON"}
     if typing.get_origin(hint) is list:
         return {"nargs": "*"} | _converter(name, typing.get_args(hint)[0])
+    if typing.get_origin(hint) is typing.Literal:
+        return {"choices": typing.get_args(hint)}
     if isinstance(hint, types.UnionType):  # `Path | None`, of an argument that may be left out
         hint = next(kind for kind in hint.__args__ if kind is not types.NoneType)
     return {"type": hint, "metavar": "PATH" if hint is Path else hint.__name__.upper()}
