@@ -122,6 +122,6 @@ def train(
         value = (error / norm).mean() if loss == "per_token" else error.sum() / norm.sum()
         step(value, parameters, adam, learning_rate(i, len(order), params), params)
         history.tokens.append((i + 1) * params.batch_windows * inputs.shape[1])
-        history.loss.append(float(value))
+        history.loss.append(float(value.detach()))
     module.requires_grad_(False)
     return history

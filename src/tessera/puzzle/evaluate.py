@@ -39,7 +39,7 @@ def evaluate(
         for name, agreement in zip(outputs, agreements, strict=True):
             collected[name] += agreement.split(T)
     found: dict[str, dict[str, dict[str, float]]] = {}
-    everything = {domain: [domain] for domain in dict.fromkeys(domains)} | dict(groups)
+    everything = {domain: [domain] for domain in dict.fromkeys(map(str, domains))} | dict(groups)
     for name in children:
         found[name] = {}
         for domain, members in everything.items():
