@@ -32,9 +32,19 @@ class Curve:
     lm_loss: list[float] = field(default_factory=list)
 
 
-def trainable(child: LanguageModel, params: HealParams) -> dict[str, torch.nn.Parameter]:
-    """The child's parameters that healing trains, by name: all, or all but the embedding and head."""
-    fixed = () if params.train_head else ("model.embed_tokens.", "lm_head.")
+def trainable(parent: LanguageModel, child: LanguageModel, params: HealParams) -> dict[str, torch.nn.Parameter]:
+    """The child's parameters that healing trains, by name.
+
+    `replaced`: those of subblocks that are not the parent's. `blocks`: those of all layers and the final norm. `all`:
+    the embedding and head as well.
+    """
+    if params.train == "replaced":
+        prefixes = []
+        for i, (own, other) in enumerate(zip(child.spec.layers, parent.spec.layers, strict=True)):
+            slots = zip(("self_attn", "mlp"), own, other, strict=True)
+            prefixes += [f"model.layers.{i}.{slot}." for slot, mine, theirs in slots if mine != theirs]
+        return {name: p for name, p in child.named_parameters() if name.startswith(tuple(prefixes))}
+    fixed = ("model.embed_tokens.", "lm_head.") if params.train == "blocks" else ()
     return {name: p for name, p in child.named_parameters() if not name.startswith(fixed)}
 
 
@@ -106,9 +116,12 @@ def heal(
     """Train child, in place, to imitate parent on tokens (windows, T + 1).
 
     Windows come in an order drawn once by generator, each once an epoch, so that a resumed run sees what an
-    unbroken one would; track wraps the loop over steps, to show progress. Returns the losses of every step.
+    unbroken one would; track wraps the loop over steps, to show progress. Returns the losses of every step, none
+    where there is nothing to train.
     """
-    weights = trainable(child, params)
+    weights = trainable(parent, child, params)
+    if not weights:
+        return Curve()  # a child that is the parent, or whose replaced subblocks are all no-ops
     for p in weights.values():
         p.requires_grad_(True)
     adam = distill.optimiser(list(weights.values()), schedule)

@@ -69,7 +69,9 @@ class HealParams(_Section):
     cosine: float = Field(ge=0, description="weight of the hidden states' cosine loss")
     kl: float = Field(ge=0, description="weight of KL(parent || child)")
     lm: float = Field(ge=0, description="weight of the next-token loss")
-    train_head: bool = Field(description="train the embedding and head as well")
+    train: Literal["replaced", "blocks", "all"] = Field(
+        description="what is trained: the replaced subblocks, all blocks, or the embedding and head as well"
+    )
     equal: OptimiserParams = Field(description="the equal healing by which methods are compared")
     full: OptimiserParams = Field(description="the healing of the children that are kept")
     checkpoint_steps: int = Field(gt=0, description="steps between resumable checkpoints")
