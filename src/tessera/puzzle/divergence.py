@@ -1,10 +1,8 @@
 """KL(parent || child) over the vocabulary, without ever holding all logits.
 
-With normalised log-probabilities l of the parent and logits z of the child, d = z - l and m = sum_v p_v d_v,
+    KL = sum_v p_v (log p_v - log q_v)
 
-    KL = logsumexp_v(z_v - m),
-
-which keeps its precision where the two nearly agree: nothing large is subtracted from something large.
+of normalised log-probabilities: in float32 its error is a few 1e-7 nats, also where the two nearly agree.
 Shapes: N tokens, D hidden size, V vocabulary.
 """
 
@@ -40,10 +38,9 @@ def rows(vocabulary: int) -> int:
     return max(1, CHUNK // vocabulary)
 
 
-def divergence(log_p: Tensor, p: Tensor, logits: Tensor) -> tuple[Tensor, Tensor]:
-    """KL (N,) and m (N,); log_p, p and logits are (N, V). Overwrites logits by logits - m."""
-    m = torch.linalg.vecdot(p, logits - log_p)
-    return logits.sub_(m[:, None]).logsumexp(-1), m
+def divergence(log_p: Tensor, p: Tensor, log_q: Tensor) -> Tensor:
+    """KL (N,) of log-probabilities log_p and log_q, (N, V) each; p is exp(log_p)."""
+    return torch.linalg.vecdot(p, log_p - log_q)
 
 
 @torch.no_grad()
@@ -61,11 +58,9 @@ def compare(
         log_p = parent(parent_hidden[part]).log_softmax(-1)
         p, best = log_p.exp(), log_p.argmax(-1)
         for (head, hidden), agreements in zip(children, found, strict=True):
-            logits = head(hidden[part])
-            top1 = logits.argmax(-1) == best
-            right = logits.gather(-1, targets[part, None])[:, 0]
-            kl, m = divergence(log_p, p, logits)
-            agreements.append(Agreement(kl, kl + m - right, top1))
+            log_q = head(hidden[part]).log_softmax(-1)
+            lm_loss = -log_q.gather(-1, targets[part, None])[:, 0]
+            agreements.append(Agreement(divergence(log_p, p, log_q), lm_loss, log_q.argmax(-1) == best))
     return [
         Agreement(*(torch.cat([getattr(a, f) for a in parts]) for f in ("kl_div", "lm_loss", "top1")))
         for parts in found
@@ -92,14 +87,12 @@ class _Distillation(torch.autograd.Function):
         for start in range(0, N, chunk):
             part = slice(start, start + chunk)
             log_p = (parent_hidden[part] @ parent_weight.T).log_softmax(-1)
-            p, logits = log_p.exp(), hidden[part] @ weight.T
-            right = logits.gather(-1, targets[part, None])[:, 0]
-            each_kl, m = divergence(log_p, p, logits)
-            total_kl += each_kl.sum(dtype=torch.float64)
-            total_lm += (each_kl + m - right).sum(dtype=torch.float64)
-            # logits now hold z - m, whose log-normaliser is the KL.
-            grad = logits.sub_(each_kl[:, None]).exp_().mul_(kl + lm).sub_(p, alpha=kl)
-            grad.scatter_add_(-1, targets[part, None], torch.full_like(right, -lm)[:, None])
+            p, log_q = log_p.exp(), (hidden[part] @ weight.T).log_softmax(-1)
+            right = log_q.gather(-1, targets[part, None])
+            total_kl += divergence(log_p, p, log_q).sum(dtype=torch.float64)
+            total_lm -= right.sum(dtype=torch.float64)
+            grad = log_q.exp_().mul_(kl + lm).sub_(p, alpha=kl)
+            grad.scatter_add_(-1, targets[part, None], torch.full_like(right, -lm))
             grad /= N
             torch.matmul(grad, weight, out=grad_hidden[part])
             if grad_weight is not None:
