@@ -5,6 +5,7 @@
 with means over tokens; the paper's choice is cosine = kl = 1, lm = 0.
 """
 
+import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
@@ -73,7 +74,16 @@ class Checkpoint:
 
     def __init__(self, path: Path, identity: dict[str, Any]) -> None:
         """identity tells one healing from another: a checkpoint of another is not resumed."""
-        self.path, self.identity = path, files.to_json(identity, indent=None)
+        self.path, self.given = path, files.to_json(identity, indent=None)
+        self.identity = self.given
+
+    def identify(self, tensors: Mapping[str, Tensor]) -> None:
+        """Make the bytes of what healing begins with part of the identity: of other weights or text it is another."""
+        digest = hashlib.sha256()
+        for name in sorted(tensors):
+            digest.update(name.encode())
+            digest.update(tensors[name].detach().contiguous().numpy())
+        self.identity = f"{self.given} from {digest.hexdigest()}"
 
     def save(self, step: int, weights: Mapping[str, Tensor], adam: torch.optim.AdamW, curve: Curve) -> None:
         """Write the state after `step` steps."""
@@ -126,7 +136,10 @@ def heal(
         p.requires_grad_(True)
     adam = distill.optimiser(list(weights.values()), schedule)
     order = list(distill.batches(len(tokens), schedule, tokens.shape[1] - 1, generator))
-    done, curve = checkpoint.load(weights, adam) if checkpoint else (0, Curve())
+    done, curve = 0, Curve()
+    if checkpoint:
+        checkpoint.identify(child.state_dict() | {"tokens": tokens})
+        done, curve = checkpoint.load(weights, adam)
     for i in track(range(done, len(order))):
         value, kl, cosine, lm = loss(parent, child, tokens[order[i]], params)
         distill.step(value, list(weights.values()), adam, distill.learning_rate(i, len(order), schedule), schedule)
