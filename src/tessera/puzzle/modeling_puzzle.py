@@ -89,7 +89,8 @@ class PuzzleForCausalLM(PreTrainedModel, GenerationMixin):
         if (input_ids is None) == (inputs_embeds is None):
             raise ValueError("give one of input_ids and inputs_embeds")
         x = self.model.embed_tokens(input_ids) if inputs_embeds is None else inputs_embeds
-        use_cache = bool(self.config.use_cache if use_cache is None else use_cache) and bool(self.cache_index)
+        use_cache = bool(getattr(self.config, "use_cache", True) if use_cache is None else use_cache)
+        use_cache = use_cache and bool(self.cache_index)
         if use_cache and past_key_values is None:
             past_key_values = DynamicCache()
         B, T, _D = x.shape

@@ -67,7 +67,7 @@ def main(
         torch.from_numpy(np.concatenate([t.tokens for t in text])).long(),
         np.concatenate([t.source for t in text]),
         np.concatenate([t.document for t in text]),
-        {group: sources for group, (_, sources) in domains.items()},
+        {group: sources for group, (_, sources) in domains.items() if sources},
         lambda rows: progress.track(rows, f"evaluate {choices.parent.name}/{method}"),
     )
     files.write_json(metrics, {"method": method, "target": choices.parent.name, "states": found, "choice": row})
