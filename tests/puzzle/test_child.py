@@ -1,0 +1,219 @@
+"""Children: assembled from a block library, saved, and loaded here and by transformers."""
+
+import json
+import shutil
+
+import pytest
+import torch
+from tiny_models import PARENTS
+from transformers import AutoModelForCausalLM
+
+from tessera.common import files
+from tessera.puzzle import blocks, child
+from tessera.puzzle.model import AttentionSpec, FFNSpec
+
+TOKENS = torch.randint(1, 64, (2, 24), generator=torch.Generator().manual_seed(1))
+CHOICES = {
+    "parent": ["parent+parent", "parent+parent", "parent+parent"],
+    "late attention": ["no_op+ffn50", "linear+parent", "kv1+linear"],
+    "no attention": ["no_op+ffn25", "linear+parent", "no_op+ffn50"],
+    "merged heads": ["kv1+no_op", "parent+ffn50", "kv1+linear"],
+    "nothing but one": ["no_op+no_op", "parent+no_op", "no_op+no_op"],
+}
+
+
+@pytest.fixture(params=CHOICES)
+def saved(request, parent, library, variants, tmp_path):
+    """A child in memory, and the directory it was saved to."""
+    made = child.assemble(blocks.load(parent()), parent(), variants, library(), CHOICES[request.param])
+    child.save(made, parent(), tmp_path / "child")
+    return made, tmp_path / "child"
+
+
+def transformers_model(directory):
+    return AutoModelForCausalLM.from_pretrained(directory, trust_remote_code=True).eval()
+
+
+def padded(tokens, lengths):
+    """Left-padded (B, T) tokens and their attention mask."""
+    mask = torch.arange(tokens.shape[1])[None] >= tokens.shape[1] - torch.tensor(lengths)[:, None]
+    return tokens * mask, mask.long()
+
+
+@torch.no_grad()
+def test_loads_here_and_in_transformers_as_it_was_in_memory(saved):
+    made, directory = saved
+    expected = made(TOKENS)
+    assert torch.equal(child.load(directory)(TOKENS), expected)
+    theirs = transformers_model(directory)
+    torch.testing.assert_close(theirs(TOKENS).logits, expected, rtol=1e-5, atol=1e-6)
+    assert {p.dtype for p in theirs.parameters()} == {torch.float32}
+
+
+@torch.no_grad()
+def test_generation_with_a_cache_equals_that_without(saved):
+    made, directory = saved
+    theirs, expected = transformers_model(directory), TOKENS
+    for _ in range(8):
+        expected = torch.cat((expected, made(expected)[:, -1:].argmax(-1)), 1)
+    for use_cache in (True, False):
+        found = theirs.generate(
+            TOKENS, attention_mask=torch.ones_like(TOKENS), max_new_tokens=8, do_sample=False, use_cache=use_cache
+        )
+        assert torch.equal(found, expected)
+
+
+@torch.no_grad()
+def test_left_padded_batch_equals_single_runs(saved):
+    made, directory = saved
+    theirs, lengths = transformers_model(directory), [9, 24]
+    tokens, mask = padded(TOKENS, lengths)
+    logits = theirs(tokens, attention_mask=mask).logits
+    generated = theirs.generate(tokens, attention_mask=mask, max_new_tokens=6, do_sample=False)
+    for i, length in enumerate(lengths):
+        alone = TOKENS[i : i + 1, -length:]
+        torch.testing.assert_close(logits[i, -length:], made(alone)[0], rtol=1e-4, atol=1e-5)
+        by_itself = theirs.generate(alone, attention_mask=torch.ones_like(alone), max_new_tokens=6, do_sample=False)
+        assert torch.equal(generated[i, -6:], by_itself[0, -6:])
+
+
+@torch.no_grad()
+def test_last_logits_alone_and_loss(saved):
+    _, directory = saved
+    theirs = transformers_model(directory)
+    whole = theirs(TOKENS, labels=TOKENS)
+    torch.testing.assert_close(theirs(TOKENS, logits_to_keep=3).logits, whole.logits[:, -3:])
+    torch.testing.assert_close(theirs(TOKENS, logits_to_keep=torch.tensor([4, 7])).logits, whole.logits[:, [4, 7]])
+    expected = torch.nn.functional.cross_entropy(whole.logits[:, :-1].flatten(0, 1), TOKENS[:, 1:].flatten())
+    torch.testing.assert_close(whole.loss, expected)
+    by_embedding = theirs(inputs_embeds=theirs.get_input_embeddings()(TOKENS)).logits
+    torch.testing.assert_close(by_embedding, whole.logits)
+    with pytest.raises(ValueError, match="one of input_ids and inputs_embeds"):
+        theirs()
+
+
+@torch.no_grad()
+def test_beams_reorder_the_cache(parent, library, variants, tmp_path):
+    made = child.assemble(blocks.load(parent()), parent(), variants, library(), CHOICES["late attention"])
+    child.save(made, parent(), tmp_path / "child")
+    theirs = transformers_model(tmp_path / "child")
+    settings = {"max_new_tokens": 6, "num_beams": 3, "do_sample": False, "attention_mask": torch.ones_like(TOKENS)}
+    found = [theirs.generate(TOKENS, use_cache=use_cache, **settings) for use_cache in (True, False)]
+    assert torch.equal(*found)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("name", PARENTS)
+def test_child_of_every_kind_of_parent(name, parent, library, variants, tmp_path):
+    teacher = blocks.load(parent(name))
+    same = child.assemble(teacher, parent(name), variants, library(name), ["parent+parent"] * 3)
+    assert torch.equal(same(TOKENS), teacher(TOKENS))
+    choice = ["parent+ffn50", "linear+parent", "parent+linear"]
+    made = child.assemble(teacher, parent(name), variants, library(name), choice)
+    child.save(made, parent(name), tmp_path / "child")
+    theirs = transformers_model(tmp_path / "child")
+    torch.testing.assert_close(theirs(TOKENS).logits, made(TOKENS), rtol=1e-5, atol=1e-5)
+    assert torch.equal(child.load(tmp_path / "child")(TOKENS), made(TOKENS))
+    tied = theirs.get_output_embeddings().weight is theirs.get_input_embeddings().weight
+    assert tied == bool(PARENTS[name][1].get("tie_word_embeddings"))
+
+
+@torch.no_grad()
+def test_parent_with_an_older_configuration(parent, library, variants, tmp_path):
+    """rope_theta and rope_scaling beside each other, and no word of tied embeddings, as transformers 4 wrote them."""
+    older = shutil.copytree(parent("llama_linear"), tmp_path / "older")
+    config = json.loads((older / "config.json").read_text())
+    del config["rope_parameters"], config["tie_word_embeddings"]
+    config |= {"rope_theta": 500.0, "rope_scaling": {"type": "linear", "factor": 4.0}}
+    (older / "config.json").write_text(json.dumps(config))
+    teacher = blocks.load(older)
+    assert torch.equal(teacher(TOKENS), blocks.load(parent("llama_linear"))(TOKENS))
+    made = child.assemble(teacher, older, variants, library("llama_linear"), CHOICES["late attention"])
+    child.save(made, older, tmp_path / "child")
+    theirs = transformers_model(tmp_path / "child")
+    torch.testing.assert_close(theirs(TOKENS).logits, made(TOKENS), rtol=1e-5, atol=1e-5)
+
+
+def test_child_shares_no_storage_with_its_parent(parent, library, variants):
+    teacher = blocks.load(parent())
+    made = child.assemble(teacher, parent(), variants, library(), CHOICES["merged heads"])
+    theirs = {p.data_ptr() for p in teacher.parameters()}
+    assert theirs.isdisjoint(p.data_ptr() for p in made.parameters())
+    assert not any(p.requires_grad for p in made.parameters())
+    assert made.lm_head.weight is made.model.embed_tokens.weight
+
+
+def test_saved_configuration_has_the_published_shape(saved, parent):
+    made, directory = saved
+    config = json.loads((directory / "config.json").read_text())
+    own = json.loads((parent() / "config.json").read_text())
+    assert config["model_type"] == "nemotron-nas" and config["parent_model_type"] == "llama"
+    assert {k: config[k] for k in ("hidden_size", "vocab_size", "rope_parameters")} == {
+        k: own[k] for k in ("hidden_size", "vocab_size", "rope_parameters")
+    }
+    assert len(config["block_configs"]) == 3
+    for block, (attention, ffn) in zip(config["block_configs"], made.spec.layers, strict=True):
+        assert block == {
+            "attention": {
+                "n_heads_in_group": 4 // attention.num_kv_heads if attention.kind == "gqa" else None,
+                "no_op": attention.kind == "no_op",
+                "replace_with_linear": attention.kind == "linear",
+            },
+            "ffn": {
+                "intermediate_size": ffn.intermediate_size or None,
+                "no_op": ffn.kind == "no_op",
+                "replace_with_linear": ffn.kind == "linear",
+            },
+        }
+
+
+def test_saved_twice_is_the_same_bytes(saved, parent, tmp_path):
+    made, directory = saved
+    (directory / "left over").touch()
+    child.save(made, parent(), tmp_path / "again")
+    child.save(made, parent(), directory)
+    first, second = ({p.name: p.read_bytes() for p in d.iterdir()} for d in (directory, tmp_path / "again"))
+    assert first == second
+
+
+def test_tokenizer_and_generation_settings_travel(parent, library, variants, tmp_path):
+    source = shutil.copytree(parent(), tmp_path / "parent")
+    (source / "tokenizer.json").write_text("{}")
+    (source / "generation_config.json").write_text('{"eos_token_id": 2}')
+    made = child.assemble(blocks.load(source), source, variants, library(), CHOICES["parent"])
+    child.save(made, source, tmp_path / "child")
+    for name in ("tokenizer.json", "generation_config.json"):
+        assert (tmp_path / "child" / name).read_bytes() == (source / name).read_bytes()
+
+
+def test_missing_library_file_is_named(parent, library, variants, tmp_path):
+    with pytest.raises(FileNotFoundError, match=rf"no layer_0\.safetensors in {tmp_path}"):
+        child.assemble(blocks.load(parent()), parent(), variants, [tmp_path], CHOICES["merged heads"])
+
+
+def test_tensors_that_do_not_fit_are_named(parent, library, variants, tmp_path):
+    spec = blocks.load(parent()).spec
+    path = tmp_path / "layer_0.safetensors"
+    files.save_tensors(path, {"ffn.ffn50/gate_proj.weight": torch.ones(24, 32)})
+    with pytest.raises(ValueError, match=r"(?s)layer_0\.safetensors: ffn\.ffn50 does not fit .*Missing.*up_proj"):
+        child.subblock(spec, FFNSpec("gated", 24), "ffn.ffn50", path)
+    files.save_tensors(path, {"attention.linear/linear_attn.weight": torch.ones(32, 31)})
+    with pytest.raises(ValueError, match=r"(?s)layer_0\.safetensors: attention\.linear does not fit .*size mismatch"):
+        child.subblock(spec, AttentionSpec("linear"), "attention.linear", path)
+    path.write_bytes(b"no tensors")
+    with pytest.raises(ValueError, match=r"layer_0\.safetensors: truncated or not"):
+        child.subblock(spec, AttentionSpec("linear"), "attention.linear", path)
+
+
+def test_chosen_row(tmp_path):
+    path = tmp_path / "children.json"
+    rows = {
+        "mip": {"status": "optimal", "blocks": ["parent+no_op"]},
+        "greedy": {"status": "infeasible", "blocks": [], "smallest_feasible": {"stats.runtime_ms": 2.5}},
+    }
+    files.write_json(path, {"children": rows})
+    assert child.chosen(path, "mip")["blocks"] == ["parent+no_op"]
+    with pytest.raises(ValueError, match=r"children\.json: no child of method 'random'; there are greedy, mip"):
+        child.chosen(path, "random")
+    with pytest.raises(ValueError, match=r"greedy has no child within the budget; .*2\.5"):
+        child.chosen(path, "greedy")

@@ -1,0 +1,125 @@
+"""The block library of one layer."""
+
+import pytest
+import torch
+
+from tessera.puzzle import architecture, blocks
+from tessera.puzzle.library import Activations, LayerLibrary
+from tessera.puzzle.params import LibraryParams
+from tessera.puzzle.score import hidden_states
+from tessera.puzzle.space import Space
+
+PARAMS = {
+    "jobs": 1,
+    "initialisation": "least_squares",
+    "selection": "reconstruction",
+    "loss": "per_token",
+    "ridge": 1e-6,
+    "valid_windows": 4,
+    "distillation": {"tokens": 640, "batch_windows": 4, "learning_rate": 2e-3},
+}
+
+
+@pytest.fixture
+def build(parent, variants):
+    """Build the library of one layer with parameters that differ from PARAMS."""
+
+    def call(name="llama", space=variants, layer=1, seed=0, **changes):
+        model = blocks.load(parent(name)).requires_grad_(False)
+        text = torch.randint(1, 64, (28, 16), generator=torch.Generator().manual_seed(0))
+        states = hidden_states(model, text)[0][layer]
+        return LayerLibrary(
+            model,
+            layer,
+            architecture.read(parent(name)),
+            space,
+            LibraryParams.model_validate(PARAMS | changes),
+            states[:24],
+            states[24:],
+            lambda name: torch.Generator().manual_seed(seed + len(name)),
+        ).build()
+
+    return call
+
+
+def test_activations_are_the_parents(parent):
+    model = blocks.load(parent()).requires_grad_(False)
+    text = torch.randint(1, 64, (19, 16))
+    states, middle = hidden_states(model, text)
+    found = Activations.of(model.model.layers[2], states[2], model.model.positions(text))
+    for mine, expected in ((found.before, states[2]), (found.middle, middle[2]), (found.after, states[3])):
+        torch.testing.assert_close(mine, expected)
+
+
+def test_every_variant_has_tensors_and_losses(build, variants):
+    tensors, records = build()
+    names = [f"attention.{n}" for n in variants.attention] + [f"ffn.{n}" for n in variants.ffn]
+    assert sorted(records) == sorted(names)
+    assert {key.partition("/")[0] for key in tensors} == {n for n in names if not n.endswith("no_op")}
+    for name, record in records.items():
+        count = sum(t.numel() for key, t in tensors.items() if key.startswith(f"{name}/"))
+        assert record["parameters"] == count
+        assert record["paper"]["per_token"] > 0
+        assert ("least_squares" in record) == (count > 0)
+    assert tensors["ffn.ffn50/down_proj.weight"].shape == (32, 24)
+    assert tensors["attention.kv1/k_proj.weight"].shape == (8, 32)
+
+
+def test_losses_fall_from_rule_to_least_squares_to_distillation(build):
+    _, records = build()
+    for name in ("ffn.ffn50", "ffn.ffn25", "ffn.linear"):
+        assert records[name]["least_squares"]["per_token"] < records[name]["paper"]["per_token"]
+    assert records["ffn.ffn50"]["kept"] == "distilled"
+    assert records["ffn.ffn50"]["distilled"]["per_token"] < records["ffn.ffn50"]["least_squares"]["per_token"]
+    assert records["ffn.ffn50"]["training"]["tokens"] == list(range(64, 641, 64))
+
+
+def test_linear_ffn_of_least_squares_is_not_distilled(build):
+    _, records = build()
+    assert "distilled" not in records["ffn.linear"]
+    _, records = build(initialisation="paper")
+    assert "distilled" in records["ffn.linear"] and "least_squares" not in records["ffn.linear"]
+
+
+def test_distillation_that_does_harm_is_taken_back(build):
+    harm = {"tokens": 640, "batch_windows": 4, "learning_rate": 3.0}
+    tensors, records = build(distillation=harm)
+    untrained, _ = build(distillation=harm | {"tokens": 0})
+    assert records["ffn.ffn50"]["kept"] == "initial"
+    taken_back = [n for n, r in records.items() if r.get("kept") == "initial"]
+    for key, value in tensors.items():
+        if key.partition("/")[0] in taken_back:
+            assert torch.equal(value, untrained[key])
+
+
+def test_same_seed_same_tensors(build):
+    (first, losses), (second, again), (other, _) = build(), build(), build(seed=9)
+    assert losses == again
+    assert all(torch.equal(first[key], second[key]) for key in first)
+    assert not torch.equal(first["ffn.ffn50/up_proj.weight"], other["ffn.ffn50/up_proj.weight"])
+
+
+@pytest.mark.parametrize("selection", ["contribution", "reconstruction"])
+@pytest.mark.parametrize("loss", ["per_token", "scalar"])
+@pytest.mark.parametrize("name", ["llama_biases", "qwen3"])
+def test_every_setting(build, name, selection, loss):
+    tensors, records = build(name, selection=selection, loss=loss, distillation=PARAMS["distillation"] | {"tokens": 64})
+    assert all(torch.isfinite(t).all() for t in tensors.values())
+    assert records["ffn.linear"]["least_squares"][loss] < records["ffn.linear"]["paper"][loss]
+
+
+@pytest.mark.parametrize(
+    "space",
+    [
+        {"attention": {}, "ffn": {}},
+        {"attention": {"no_op": {"kind": "no_op"}}, "ffn": {}},
+        {"attention": {}, "ffn": {"linear": {"kind": "linear"}, "no_op": {"kind": "no_op"}}},
+        {"attention": {}, "ffn": {"whole": {"kind": "gated"}}},
+    ],
+)
+def test_spaces_without_some_kind(build, space):
+    _, records = build(space=Space.model_validate(space), distillation=PARAMS["distillation"] | {"tokens": 0})
+    assert sorted(records) == sorted(f"{s}.{n}" for s in space for n in space[s])
+    if "ffn.whole" in records:
+        assert records["ffn.whole"]["paper"]["per_token"] < 1e-10
+        assert records["ffn.whole"]["least_squares"]["per_token"] < 1e-6

@@ -1,0 +1,312 @@
+"""The stages of the main chain, one after another, on a tiny parent and a tiny token stream."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from tessera.common import files
+from tessera.common.params import check
+from tessera.puzzle import blocks, child
+from tessera.stages import (
+    puzzle_activations,
+    puzzle_child,
+    puzzle_evaluate,
+    puzzle_frontier,
+    puzzle_library,
+    puzzle_scores,
+)
+
+OPTIMISER = {"batch_windows": 2, "learning_rate": 1e-3}
+PARAMS = {
+    "seed": 3,
+    "space": {
+        "attention": {"kv1": {"kind": "gqa", "kv_heads": 1}, "no_op": {"kind": "no_op"}},
+        "ffn": {"ffn50": {"kind": "gated", "width": 0.5}, "linear": {"kind": "linear"}},
+    },
+    "calibration": {"tokens": 300, "window": 20, "shards": 2},
+    "library": {
+        "jobs": 2,
+        "initialisation": "least_squares",
+        "selection": "reconstruction",
+        "loss": "per_token",
+        "ridge": 1e-4,
+        "valid_windows": 4,
+        "distillation": OPTIMISER | {"tokens": 120},
+    },
+    "scores": {"jobs": 2, "windows": 5, "window": 19},
+    "heal": {
+        "cosine": 1.0,
+        "kl": 1.0,
+        "lm": 0.0,
+        "train": "blocks",
+        "checkpoint_steps": 2,
+        "equal": OPTIMISER | {"tokens": 120},
+        "full": OPTIMISER | {"tokens": 240},
+    },
+    "evaluate": {"windows": 2, "window": 19},
+    "data": {
+        "parent": "directory:somewhere",
+        "text": {
+            "sources": {"wiki_leads": None, "speeches": None},
+            "out_of_domain": {"owt": None, "wikipedia_ood": None},
+            "min_characters": 1,
+            "min_turns": 1,
+            "first_year": 1900,
+            "test_percent": 5,
+            "valid_percent": 5,
+        },
+        "tokens": {"ngram": 13, "separator": None},
+    },
+}
+CHOICE = ["kv1+parent", "no_op+ffn50", "parent+linear"]
+
+
+def params(stage, **changes):
+    """PARAMS as the parameters of one stage."""
+    values = PARAMS | changes
+    return check(stage.Params, {name: values[name] for name in stage.Params.model_fields})
+
+
+def chain(parent, tokens, out):
+    """Run all stages; the search between scores and children is a choice made here."""
+    shards = [out / f"activations/{i}" for i in range(2)]
+    for i, path in enumerate(shards):
+        puzzle_activations.main(params(puzzle_activations), i, parent, tokens, path)
+    library = [out / f"library/part_{i}" for i in range(2)]
+    for i, path in enumerate(library):
+        puzzle_library.main(params(puzzle_library), i, parent, tokens, shards, path)
+    for i in range(2):
+        puzzle_scores.main(params(puzzle_scores), i, parent, tokens, library, out / f"scores/part_{i}.json")
+    search = out / "search/here"
+    row = {"status": "optimal", "blocks": CHOICE, "method": "mip", "speedup": 1.3}
+    infeasible = {"status": "infeasible", "blocks": [], "smallest_feasible": {"stats.runtime_ms": 1.0}}
+    files.write_json(search / "children.json", {"children": {"mip": row, "greedy": infeasible}})
+    points = [row, row | {"blocks": ["parent+parent"] * 3, "method": "greedy"}, infeasible | {"method": "mip"}]
+    files.write_json(search / "frontier.json", {"target": "here", "points": points})
+    for schedule in ("equal", "full"):
+        puzzle_child.main(
+            params(puzzle_child),
+            "mip",
+            schedule,
+            parent,
+            tokens,
+            search / "children.json",
+            library,
+            out / f"checkpoints/{schedule}.safetensors",
+            out / f"children/{schedule}",
+            out / f"curves/{schedule}.json",
+        )
+    puzzle_evaluate.main(
+        params(puzzle_evaluate),
+        "mip",
+        parent,
+        tokens,
+        search / "children.json",
+        library,
+        [out / "children/equal", out / "children/full"],
+        ["equal", "full"],
+        out / "evaluation/here-mip.json",
+    )
+    puzzle_frontier.main(
+        params(puzzle_frontier), "mip", parent, tokens, search / "frontier.json", library, out / "frontier/here.json"
+    )
+
+
+@pytest.fixture(scope="module")
+def outputs(parent, tokens, tmp_path_factory):
+    """Directories of two runs of the same chain."""
+    made = [tmp_path_factory.mktemp("first"), tmp_path_factory.mktemp("second")]
+    for out in made:
+        chain(parent(), tokens, out)
+    return made
+
+
+@pytest.fixture
+def out(outputs):
+    return outputs[0]
+
+
+def test_two_runs_write_the_same_bytes(outputs):
+    first, second = ({p.relative_to(o): p.read_bytes() for p in o.rglob("*") if p.is_file()} for o in outputs)
+    assert first.keys() == second.keys()
+    assert [str(path) for path in first if first[path] != second[path]] == []
+    assert not [path for path in first if path.parent.name == "checkpoints" or path.name.startswith(".")]
+
+
+def test_activations_are_those_of_the_parent(out, parent, tokens):
+    first, second = (np.load(out / f"activations/{i}/layer_0.npy") for i in range(2))
+    assert first.dtype == np.float32 and first.shape == (8, 20, 32) and second.shape == (7, 20, 32)
+    embedding = blocks.load(parent()).model.embed_tokens.weight.detach().numpy()
+    stream = np.load(tokens / "train.npy")
+    found = np.lib.stride_tricks.sliding_window_view(stream, 20)
+    for window in np.concatenate([first, second]):  # each is the embedding of some run of the training text
+        assert np.abs(embedding[found] - window).max((1, 2)).min() == 0
+    assert sorted(p.name for p in (out / "activations/0").iterdir()) == [f"layer_{i}.npy" for i in range(3)]
+
+
+def test_library_has_every_layer_once(out):
+    names = [[p.name for p in sorted((out / f"library/part_{i}").iterdir())] for i in range(2)]
+    assert names == [
+        ["layer_0.json", "layer_0.safetensors", "layer_2.json", "layer_2.safetensors"],
+        ["layer_1.json", "layer_1.safetensors"],
+    ]
+    record = files.read_json(out / "library/part_1/layer_1.json")
+    assert sorted(record) == ["attention.kv1", "attention.no_op", "ffn.ffn50", "ffn.linear"]
+    assert record["ffn.linear"]["least_squares"]["per_token"] < record["ffn.linear"]["paper"]["per_token"]
+
+
+def test_scores_have_every_variant_and_the_parent(out):
+    found = [files.read_json(out / f"scores/part_{i}.json") for i in range(2)]
+    assert [sorted(part) for part in found] == [["0", "2"], ["1"]]
+    for layer in (found[0] | found[1]).values():
+        assert sorted(layer["attention"]) == ["kv1", "no_op", "parent"]
+        assert sorted(layer["ffn"]) == ["ffn50", "linear"]
+        for metrics in [*layer["attention"].values(), *layer["ffn"].values()]:
+            assert set(metrics) == {f"{m}{se}" for m in ("kl_div", "lm_loss", "top1") for se in ("", "_se")}
+
+
+def test_children_are_healed_and_evaluated(out):
+    for schedule, steps in (("equal", 3), ("full", 6)):
+        curve = files.read_json(out / f"curves/{schedule}.json")
+        assert curve["tokens"] == [40 * (i + 1) for i in range(steps)]
+        assert all(len(curve[series]) == steps for series in ("kl_div", "cosine", "lm_loss"))
+        model = child.load(out / f"children/{schedule}")
+        assert [f"{a.kind} {f.kind}" for a, f in model.spec.layers] == ["gqa gated", "no_op gated", "gqa linear"]
+    found = files.read_json(out / "evaluation/here-mip.json")
+    assert (found["method"], found["target"], found["choice"]["blocks"]) == ("mip", "here", CHOICE)
+    domains = {"wiki_leads", "speeches", "owt", "wikipedia_ood", "in_domain", "out_of_domain"}
+    assert set(found["states"]) == {"assembled", "equal", "full"}
+    for state in found["states"].values():
+        assert set(state) == domains
+        assert state["in_domain"]["windows"] == state["out_of_domain"]["windows"] == 4
+        mean = (state["owt"]["kl_div"] + state["wikipedia_ood"]["kl_div"]) / 2
+        assert state["out_of_domain"]["kl_div"] == pytest.approx(mean)
+    assert found["states"]["full"]["in_domain"]["kl_div"] < found["states"]["assembled"]["in_domain"]["kl_div"]
+
+
+def test_frontier_is_measured_for_the_points_of_its_method(out):
+    points = files.read_json(out / "frontier/here.json")["points"]
+    assert [("measured" in p) for p in points] == [True, False, False]
+    assert points[0]["measured"]["kl_div"] > 0 and points[0]["measured"]["windows"] == 5
+
+
+def test_without_out_of_domain_text(out, parent, tokens, tmp_path):
+    data = json.loads(json.dumps(PARAMS["data"]))
+    data["text"]["out_of_domain"] = {}
+    search = out / "search/here/children.json"
+    puzzle_evaluate.main(
+        params(puzzle_evaluate, data=data),
+        "mip",
+        parent(),
+        tokens,
+        search,
+        [out / "library/part_0", out / "library/part_1"],
+        [],
+        [],
+        tmp_path / "metrics.json",
+    )
+    states = files.read_json(tmp_path / "metrics.json")["states"]
+    assert set(states["assembled"]) == {"wiki_leads", "speeches", "in_domain"}
+
+
+def test_killed_healing_goes_on_to_the_same_bytes(out, parent, tokens, tmp_path, monkeypatch):
+    arguments = (
+        params(puzzle_child),
+        "mip",
+        "full",
+        parent(),
+        tokens,
+        out / "search/here/children.json",
+        [out / "library/part_0", out / "library/part_1"],
+        tmp_path / "checkpoint.safetensors",
+        tmp_path / "child",
+        tmp_path / "curve.json",
+    )
+
+    def dying(steps, _):
+        for i in steps:
+            if i == 5:
+                raise KeyboardInterrupt
+            yield i
+
+    with monkeypatch.context() as patch:
+        patch.setattr(puzzle_child.progress, "track", dying)
+        with pytest.raises(KeyboardInterrupt):
+            puzzle_child.main(*arguments)
+    assert (tmp_path / "checkpoint.safetensors").is_file() and not (tmp_path / "child").exists()
+    puzzle_child.main(*arguments)
+    assert (tmp_path / "curve.json").read_bytes() == (out / "curves/full.json").read_bytes()
+    for path in (out / "children/full").iterdir():
+        assert (tmp_path / "child" / path.name).read_bytes() == path.read_bytes()
+    assert not (tmp_path / "checkpoint.safetensors").exists()
+
+
+def test_infeasible_and_unknown_methods_are_refused(out, parent, tokens, tmp_path):
+    for method, message in (
+        ("greedy", "greedy has no child within the budget"),
+        ("magic", "no child of method 'magic'"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            puzzle_child.main(
+                params(puzzle_child),
+                method,
+                "equal",
+                parent(),
+                tokens,
+                out / "search/here/children.json",
+                [out / "library/part_0", out / "library/part_1"],
+                tmp_path / "checkpoint.safetensors",
+                tmp_path / "child",
+                tmp_path / "curve.json",
+            )
+    assert not list(tmp_path.iterdir())
+
+
+def test_library_of_a_space_that_the_parent_has_not_is_refused(out, parent, tokens, tmp_path):
+    space = {"attention": {"kv3": {"kind": "gqa", "kv_heads": 3}}, "ffn": {}}
+    shards = [out / f"activations/{i}" for i in range(2)]
+    with pytest.raises(ValueError, match=r"attention\.kv3: kv_heads is 3; valid for this parent are \[1, 2\]"):
+        puzzle_library.main(params(puzzle_library, space=space), 0, parent(), tokens, shards, tmp_path / "library")
+    assert not (tmp_path / "library").exists()
+
+
+@pytest.mark.parametrize(
+    ("stage", "changes", "message"),
+    [
+        (puzzle_activations, {"calibration": {"tokens": 10, "window": 20, "shards": 1}}, "tokens = 10 holds no window"),
+        (puzzle_activations, {"seed": "three"}, "seed = 'three'"),
+        (puzzle_library, {"library": PARAMS["library"] | {"ridge": 0}}, r"library\.ridge = 0"),
+        (puzzle_library, {"library": PARAMS["library"] | {"selection": "best"}}, r"library\.selection = 'best'"),
+        (
+            puzzle_scores,
+            {"scores": {"jobs": 1, "windows": 1, "window": 8, "extra": 1}},
+            r"scores\.extra is no known key",
+        ),
+        (puzzle_child, {"heal": PARAMS["heal"] | {"cosine": -1.0}}, r"heal\.cosine = -1\.0"),
+        (puzzle_evaluate, {"evaluate": {"windows": 0, "window": 8}}, r"evaluate\.windows = 0"),
+    ],
+)
+def test_bad_parameters_are_refused(stage, changes, message):
+    with pytest.raises(ValueError, match=message):
+        params(stage, **changes)
+
+
+def test_too_little_text_is_a_clear_error(parent, tokens, tmp_path):
+    many = {"calibration": {"tokens": 100_000, "window": 20, "shards": 1}}
+    with pytest.raises(ValueError, match=r"the split train has \d+ windows of 20 tokens in .*; 5000 were asked for"):
+        puzzle_activations.main(params(puzzle_activations, **many), 0, parent(), tokens, tmp_path / "activations")
+    assert not list(tmp_path.iterdir())
+
+
+def test_token_stream_of_the_fixture_is_whole(tokens):
+    documents = pd.read_parquet(tokens / "documents.parquet")
+    assert documents.groupby("split")["length"].sum().to_dict() == {
+        "train": 2400,
+        "valid": 720,
+        "test": 720,
+        "ood": 720,
+    }
+    assert torch.from_numpy(np.load(tokens / "train.npy")).max() < 64
