@@ -15,9 +15,16 @@ from tessera.data.split import digest, split
 Document = tuple[str, str]
 
 
+def _mapping(content: bytes) -> dict[str, Any]:
+    value = json.loads(content)
+    if not isinstance(value, dict):
+        raise ValueError(f"a JSON {type(value).__name__} where an object is expected")
+    return value
+
+
 def wiki_leads(path: str, content: bytes, params: TextParams) -> Iterator[Document]:
     """Opening sentences of Wikipedia articles."""
-    for title, article in json.loads(content).items():
+    for title, article in _mapping(content).items():
         yield title, article["extract"]
 
 
@@ -36,7 +43,7 @@ def speeches(path: str, content: bytes, params: TextParams) -> Iterator[Document
 
 def recipes(path: str, content: bytes, params: TextParams) -> Iterator[Document]:
     """Recipes as a question and its answer."""
-    for recipe in json.loads(content).values():
+    for recipe in _mapping(content).values():
         ingredients = "\n".join(f"- {one}" for one in recipe["ingredients"])
         steps = "\n".join(f"{i}. {step}" for i, step in enumerate(recipe["steps"], 1))
         question = f"Question: How do I make {recipe['title']}?"
@@ -46,7 +53,7 @@ def recipes(path: str, content: bytes, params: TextParams) -> Iterator[Document]
 
 def chat(path: str, content: bytes, params: TextParams) -> Iterator[Document]:
     """Conversations of params.min_turns turns or more, a line a turn, the two people called A and B."""
-    for title, conversation in json.loads(content).items():
+    for title, conversation in _mapping(content).items():
         messages = [message for turn in conversation["messages"] for message in turn if message["text"].strip()]
         turns = [(sender, [m["text"].strip() for m in said]) for sender, said in groupby(messages, _sender)]
         if len(turns) >= params.min_turns:

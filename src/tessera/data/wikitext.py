@@ -115,7 +115,7 @@ def _tidy(text: str) -> str:
     text = re.sub(r"(?<=[,;])(\s*,)+", "", text)
     text = re.sub(r"[ \t]+", " ", text)
     text = re.sub(r" ([,.;:)])", r"\1", text)
-    lines = [re.sub(r"^(- )+", "- ", line.strip(" *#:;")) for line in text.split("\n")]
+    lines = [re.sub(r"^(- )+", "- ", line.strip().lstrip("*#:; ")) for line in text.split("\n")]
     return _without_empty_sections([line for line in lines if line.strip("- ")])
 
 

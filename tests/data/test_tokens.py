@@ -1,0 +1,112 @@
+"""Token streams and windows of them."""
+
+import numpy as np
+import pytest
+import small_data
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tessera.common import files
+from tessera.data import gguf_parent, tokens
+
+lengths = st.dictionaries(
+    st.sampled_from(["leads", "speeches", "chat"]), st.lists(st.integers(1, 40), min_size=1, max_size=12), min_size=1
+)
+relaxed = settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+@given(st.lists(st.lists(st.integers(1, 99), max_size=9), max_size=9))
+def test_stream_gives_documents_back(documents):
+    joined, offsets = tokens.stream([np.array(one, np.int32) for one in documents], 0)
+    assert joined.dtype == np.int32 and offsets.dtype == np.int64
+    for document, offset in zip(documents, offsets, strict=True):
+        assert joined[offset : offset + len(document)].tolist() == document
+        assert joined[offset + len(document)] == 0
+    assert len(joined) == sum(len(one) + 1 for one in documents)
+
+
+@relaxed
+@given(lengths, st.integers(2, 16), st.integers(0, 3))
+def test_windows_are_cut_as_said(tmp_path, lengths, length, seed):
+    directory = small_data.token_directory(tmp_path, lengths)
+    found = tokens.windows(directory, "valid", length, seed=seed)
+    _, documents = tokens.load(directory, "valid")
+    owner: dict[int, int] = {}
+    for window, first, source in zip(found.tokens, found.document, found.source, strict=True):
+        inside = {int(token) // 1000 - 1 for token in window if token}
+        assert window[0] // 1000 - 1 == first, "a window begins in its document"
+        assert {documents.loc[one, "source"] for one in inside} == {source}
+        if documents.loc[first, "length"] >= length:
+            assert inside == {first} and 0 not in window, "a long document is not crossed"
+            assert window[0] % 1000 % length == 0
+        else:
+            assert window[0] % 1000 == 0
+        for one in inside:
+            assert owner.setdefault(one, first) == first, "windows that share a document begin in the same one"
+    assert len({tuple(window) for window in found.tokens.tolist()}) == len(found), "no window twice"
+    for number, row in documents.iterrows():
+        assert (found.document == number).sum() >= row["length"] // length, "no long document is left out"
+
+
+@relaxed
+@given(lengths, st.integers(2, 16), st.data())
+def test_sources_take_turns_and_a_larger_count_begins_as_a_smaller(tmp_path, lengths, length, data):
+    directory = small_data.token_directory(tmp_path, lengths)
+    whole = tokens.windows(directory, "valid", length, seed=1)
+    count = data.draw(st.integers(0, len(whole)))
+    part = tokens.windows(directory, "valid", length, count, seed=1)
+    assert np.array_equal(part.tokens, whole.tokens[:count])
+    available = {source: (whole.source == source).sum() for source in lengths}
+    taken = {source: (part.source == source).sum() for source in lengths}
+    for source in lengths:
+        assert taken[source] == available[source] or taken[source] >= max(taken.values()) - 1
+
+
+def test_documents_take_turns(tmp_path):
+    directory = small_data.token_directory(tmp_path, {"chat": [400, 40, 40, 40]})
+    found = tokens.windows(directory, "valid", 10, 8)
+    assert sorted(found.document[:4]) == [0, 1, 2, 3] and sorted(found.document[4:]) == [0, 1, 2, 3]
+
+
+def test_seeds_draw_other_windows_and_repeat_their_own(tmp_path):
+    directory = small_data.token_directory(tmp_path, {"chat": [400] * 5})
+    one, again, other = (tokens.windows(directory, "valid", 10, 20, seed=seed) for seed in (1, 1, 2))
+    assert np.array_equal(one.tokens, again.tokens)
+    assert not np.array_equal(one.tokens, other.tokens)
+
+
+def test_faults_are_named(tmp_path):
+    directory = small_data.token_directory(tmp_path, {"chat": [40]})
+    with pytest.raises(ValueError, match=r"split is 'dev'; valid are train, valid, test, ood"):
+        tokens.windows(directory, "dev", 10)
+    with pytest.raises(ValueError, match=r"the split valid has no source 'owt'; valid are chat"):
+        tokens.windows(directory, "valid", 10, sources=["owt"])
+    with pytest.raises(ValueError, match=r"has 4 windows of 10 tokens in chat; 5 were asked for"):
+        tokens.windows(directory, "valid", 10, 5)
+
+
+@pytest.fixture
+def parent(tmp_path):
+    small_data.write_gguf(tmp_path / "small.gguf", small_data.llama())
+    files.write_text(tmp_path / "tokenizer.json", gguf_parent.Gguf(tmp_path / "small.gguf").tokenizer().to_str())
+    files.write_json(tmp_path / "generation_config.json", {"eos_token_id": [2, 0]})
+    return tmp_path / "tokenizer.json", tmp_path / "generation_config.json"
+
+
+def test_text_becomes_tokens_and_text_again(parent):
+    made, separator = tokens.tokenizer(*parent, None)
+    assert separator == 2, "the first end-of-text token"
+    texts = ["hello, hello world 1984", "naïve — ☃", "<|im_end|> is text here", ""]
+    encoded = tokens.encode(made, texts)
+    assert [made.decode(one.tolist()) for one in encoded] == texts
+    assert all(one.dtype == np.int32 and 2 not in one for one in encoded)
+    assert encoded[0][0] == small_data.VOCABULARY.index("hello")
+
+
+def test_the_separator_is_a_token(parent):
+    assert tokens.tokenizer(*parent, "<|endoftext|>")[1] == 0
+    with pytest.raises(ValueError, match=r"separator = '</s>' is no token of .*tokenizer\.json.*<\|endoftext\|>"):
+        tokens.tokenizer(*parent, "</s>")
+    files.write_json(parent[1], {})
+    with pytest.raises(ValueError, match=r"generation_config\.json: has no eos_token_id"):
+        tokens.tokenizer(*parent, None)
