@@ -90,6 +90,16 @@ def dvc() -> None:
     typer.echo(f"changed: {', '.join(changed)}" if changed else "dvc.yaml is in step with the rules")
 
 
+@app.command()
+def readme() -> None:
+    """Fill the results and the compute of README.md and docs/ from the files of the last run."""
+    from tessera.report import readme as document
+
+    with _errors():
+        changed = document.update()
+    typer.echo(f"changed: {', '.join(changed)}" if changed else "nothing changed")
+
+
 @params.command()
 def check(
     overlays: Annotated[list[Path] | None, typer.Argument(help="files laid over params.yaml, in this order")] = None,

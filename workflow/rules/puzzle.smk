@@ -10,6 +10,33 @@ SHARDS = expand("data/puzzle/activations/{shard}", shard=range(PARAMS.puzzle.cal
 LIBRARY = expand("data/puzzle/library/part_{part}", part=range(PARAMS.puzzle.library.jobs))
 SCORES = expand("data/puzzle/scores/part_{part}.json", part=range(PARAMS.puzzle.scores.jobs))
 
+# Figures and tables of report.smk, with what each shows.
+PUZZLE_FIGURES = {
+    "reports/figures/puzzle/frontier.svg": "frontier and baselines",
+    "reports/figures/puzzle/choices.svg": "variants chosen, by layer and throughput",
+    "reports/figures/puzzle/layer_costs.svg": "time of each layer of the children",
+    "reports/figures/puzzle/evaluation.svg": "quality before and after healing",
+    "reports/figures/puzzle/prediction.svg": "predicted against measured",
+    "reports/figures/puzzle/scores.svg": "scores of the variants",
+    "reports/figures/puzzle/library.svg": "losses of the block library",
+    "reports/figures/puzzle/training.svg": "training of the block library",
+    "reports/figures/puzzle/healing.svg": "healing of the children",
+}
+PUZZLE_TABLES = {
+    "reports/tables/puzzle/results.csv": "results in numbers",
+    "reports/tables/puzzle/evaluation.csv": "quality by domain",
+    "reports/tables/puzzle/frontier.csv": "points of the frontiers",
+    "reports/tables/puzzle/costs.csv": "costs of the variants",
+    "reports/tables/puzzle/library.csv": "losses and scores of the variants",
+}
+PUZZLE_REPORT = [
+    "reports/tables/puzzle/results.md",
+    *PUZZLE_TABLES,
+    *PUZZLE_FIGURES,
+    "reports/metrics/puzzle.json",
+    "reports/metrics/puzzle",
+]
+
 
 wildcard_constraints:
     target="|".join(TARGETS),
@@ -20,7 +47,7 @@ wildcard_constraints:
 
 rule puzzle:
     input:
-        "reports/tables/puzzle/results.md",
+        PUZZLE_REPORT,
     message:
         "The main chain, from the parent to healed children and their report"
 

@@ -1,4 +1,76 @@
-# What the studies found, in one place: runs in MLflow. `make report` puts figures, tables and code on one page.
+# What the studies found, in one place: figures, tables, runs in MLflow. `make report` puts them on one page, with the code.
+
+# What the report of the Puzzle chain is made of.
+PUZZLE = {
+    "library": LIBRARY,
+    "scores": SCORES,
+    "costs": expand("data/puzzle/costs/{target}.parquet", target=TARGETS),
+    "frontier": expand("data/puzzle/frontier/{target}.json", target=TARGETS),
+    "children": expand("data/puzzle/search/{target}/children.json", target=TARGETS),
+    "curves": expand("data/puzzle/curves/{target}/{method}.json", target=TARGETS, method=[*METHODS, "full"]),
+    "evaluation": expand("data/puzzle/evaluation/{target}-{method}.json", target=TARGETS, method=METHODS),
+    "speed": "data/puzzle/speed.json",
+}
+PUZZLE_ARGUMENTS = (
+    " --library {input.library} --scores {input.scores} --costs {input.costs} --frontier {input.frontier}"
+    " --children {input.children} --curves {input.curves} --evaluation {input.evaluation} --speed {input.speed}"
+)
+
+
+def puzzle_item(path, title):
+    """A figure or table of the report; its caption is workflow/report/puzzle_NAME.rst."""
+    kind, _, name = os.path.splitext(path)[0].split("/")[1:]
+    caption = f"../report/puzzle_{name}.rst"
+    return report(path, caption=caption, category="Puzzle", subcategory=kind.capitalize(), labels={"shows": title})
+
+
+rule puzzle_report:
+    input:
+        PUZZLE_REPORT,
+    message:
+        "Figures and tables of the main chain"
+
+
+rule puzzle_tables:
+    input:
+        **PUZZLE,
+        code=code("puzzle_tables"),
+    output:
+        results=puzzle_item("reports/tables/puzzle/results.md", "results in words"),
+        tables=[puzzle_item(path, title) for path, title in PUZZLE_TABLES.items()],
+        metrics="reports/metrics/puzzle.json",
+        runs=directory("reports/metrics/puzzle"),
+    params:
+        cfg=section("puzzle", "seed"),
+    log:
+        "logs/puzzle_tables.log",
+    benchmark:
+        "logs/benchmarks/puzzle_tables.tsv"
+    threads: 1
+    message:
+        "Tables of the main chain, and its runs"
+    shell:
+        "python -m tessera.stages.puzzle_tables --params {params.cfg:q}"
+        + PUZZLE_ARGUMENTS
+        + " --results {output.results} --tables {output.tables} --metrics {output.metrics} --runs {output.runs}"
+        " > {log} 2>&1"
+
+
+rule puzzle_figures:
+    input:
+        **PUZZLE,
+        code=code("puzzle_figures"),
+    output:
+        figures=[puzzle_item(path, title) for path, title in PUZZLE_FIGURES.items()],
+    log:
+        "logs/puzzle_figures.log",
+    benchmark:
+        "logs/benchmarks/puzzle_figures.tsv"
+    threads: 1
+    message:
+        "Figures of the main chain"
+    shell:
+        "python -m tessera.stages.puzzle_figures" + PUZZLE_ARGUMENTS + " --figures {output.figures} > {log} 2>&1"
 
 
 rule tracking:

@@ -1,0 +1,73 @@
+"""Parts of the README and the documents that are made from files, so that no number in them is typed.
+
+A part stands between `<!-- NAME:begin ... -->` and `<!-- NAME:end -->`.
+"""
+
+import re
+from pathlib import Path
+
+import pandas as pd
+
+from tessera.common import files
+
+#: Parts and what fills them, in each document; results come from a table, compute from what Snakemake measured.
+DOCUMENTS = {"README.md": ("results", "compute"), "docs/puzzle.md": ("compute",)}
+RESULTS = "reports/tables/puzzle/results.md"
+BENCHMARKS = "logs/benchmarks"
+
+
+def part(text: str, name: str, path: str | Path = "README.md") -> str:
+    """Return what stands between the marks of a part. Raises ValueError, naming file and part, where there are none."""
+    return _match(text, name, path).group("part")
+
+
+def replaced(text: str, name: str, content: str, path: str | Path = "README.md") -> str:
+    """Return text with the part's content exchanged."""
+    found = _match(text, name, path)
+    return text[: found.start("part")] + content.strip("\n") + "\n" + text[found.end("part") :]
+
+
+def _match(text: str, name: str, path: str | Path) -> re.Match[str]:
+    found = re.search(rf"<!-- {name}:begin[^>]*-->\n(?P<part>.*?)<!-- {name}:end -->", text, re.DOTALL)
+    if found is None:
+        raise ValueError(f"{path}: no part {name}; valid is <!-- {name}:begin --> ... <!-- {name}:end --> on own lines")
+    return found
+
+
+def update(root: str | Path = ".") -> list[str]:
+    """Fill the parts of all documents from the files that are there; return the documents that changed.
+
+    Raises FileNotFoundError where there are no results.
+    """
+    root = Path(root)
+    contents = {"results": (root / RESULTS).read_text(encoding="utf-8")}
+    if (root / BENCHMARKS).is_dir():
+        contents["compute"] = compute(root / BENCHMARKS)
+    changed = []
+    for name, parts in DOCUMENTS.items():
+        path = root / name
+        before = text = path.read_text(encoding="utf-8")
+        for one in parts:
+            if one in contents:
+                text = replaced(text, one, contents[one], path)
+        if text != before:
+            files.write_text(path, text)
+            changed.append(name)
+    return changed
+
+
+def compute(benchmarks: Path) -> str:
+    """Time and memory of every rule, from Snakemake's benchmark files, as a table in Markdown."""
+    rows = []
+    for path in sorted(benchmarks.rglob("*.tsv")):
+        rule = path.relative_to(benchmarks).parts[0].removesuffix(".tsv")
+        table = pd.read_csv(path, sep="\t", na_values="-")
+        rows.append({"rule": rule, "seconds": table["s"].sum(), "memory": table["max_rss"].max(), "jobs": 1})
+    if not rows:
+        raise ValueError(f"{benchmarks}: no benchmark files; they are there after a run")
+    table = pd.DataFrame(rows).groupby("rule").agg({"jobs": "sum", "seconds": "sum", "memory": "max"})
+    table = table.sort_values("seconds", ascending=False)
+    lines = ["| rule | jobs | minutes of all jobs | peak memory of one, MiB |", "|---|---:|---:|---:|"]
+    lines += [f"| {r.Index} | {r.jobs} | {r.seconds / 60:.1f} | {r.memory:.0f} |" for r in table.itertuples()]
+    lines.append(f"| all | {table.jobs.sum()} | {table.seconds.sum() / 60:.1f} | {table.memory.max():.0f} |")
+    return "\n".join(lines) + "\n"

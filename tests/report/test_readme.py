@@ -1,0 +1,50 @@
+"""The parts of documents that are made from files."""
+
+import pytest
+
+from tessera.report import readme
+
+TEXT = "a\n<!-- results:begin, by a command -->\nold\n<!-- results:end -->\nb\n"
+
+
+def test_a_part_is_exchanged_and_nothing_else():
+    made = readme.replaced(TEXT, "results", "new\n")
+    assert made == TEXT.replace("old", "new")
+    assert readme.part(made, "results") == "new\n" and readme.replaced(made, "results", "new\n") == made
+
+
+def test_missing_marks_are_named():
+    with pytest.raises(ValueError, match=r"README\.md: no part compute"):
+        readme.replaced(TEXT, "compute", "new")
+
+
+def test_compute_sums_the_jobs_of_a_rule(tmp_path):
+    for name, seconds in (("library/0", 30), ("library/1", 90), ("speed", 6)):
+        path = tmp_path / f"{name}.tsv"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"s\th:m:s\tmax_rss\n{seconds}\t0:00:30\t{10 * seconds}\n")
+    lines = readme.compute(tmp_path).splitlines()
+    assert lines[2:] == ["| library | 2 | 2.0 | 900 |", "| speed | 1 | 0.1 | 60 |", "| all | 3 | 2.1 | 900 |"]
+
+
+def test_update_fills_what_there_is(tmp_path):
+    (tmp_path / "docs").mkdir()
+    compute = "<!-- compute:begin -->\n<!-- compute:end -->\n"
+    (tmp_path / "README.md").write_text(TEXT + compute)
+    (tmp_path / "docs/puzzle.md").write_text(compute)
+    results = tmp_path / readme.RESULTS
+    results.parent.mkdir(parents=True)
+    results.write_text("| table |\n")
+    assert readme.update(tmp_path) == ["README.md"]
+    assert readme.part((tmp_path / "README.md").read_text(), "results") == "| table |\n"
+    assert readme.update(tmp_path) == []
+
+
+def test_the_readme_shows_the_results_that_are_there(repository):
+    results, text = repository / readme.RESULTS, (repository / "README.md").read_text()
+    shown = readme.part(text, "results")
+    if results.is_file():
+        assert shown == results.read_text(), "README.md is out of date: run tessera readme"
+    for name, parts in readme.DOCUMENTS.items():
+        for part in parts:
+            readme.part((repository / name).read_text(), part, name)

@@ -1,0 +1,51 @@
+"""The stages that write tables and figures."""
+
+import json
+import xml.etree.ElementTree as ET
+
+import pytest
+
+from tessera import params
+from tessera.common import files, tracking
+from tessera.stages import puzzle_figures, puzzle_tables
+
+
+@pytest.fixture(scope="module")
+def study(repository):
+    section = params.load(repository / "params.yaml").puzzle.model_dump(mode="json")
+    return puzzle_tables.Params.model_validate_json(json.dumps({"puzzle": section, "seed": 0}))
+
+
+def tables(chain, study, root):
+    out = {"results": root / "results.md", "metrics": root / "metrics.json", "runs": root / "runs"}
+    puzzle_tables.main(study, **chain, **out, tables=[root / f"{name}.csv" for name in puzzle_tables.TABLES])
+    return sorted(path for path in root.rglob("*") if path.is_file())
+
+
+def test_tables_repeat_byte_by_byte_and_runs_are_run_files(chain, study, tmp_path):
+    first, second = tables(chain, study, tmp_path / "first"), tables(chain, study, tmp_path / "second")
+    assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second]
+    runs = list((tmp_path / "first/runs").glob("*/*.json"))
+    assert len(runs) > 50
+    for path in runs:
+        tracking.read(path)
+    assert len(files.read_csv(tmp_path / "first/evaluation.csv")) > 50
+
+
+def test_every_figure_is_the_same_svg_twice(chain, tmp_path):
+    drawn = []
+    for name in ("first", "second"):
+        paths = [tmp_path / name / f"{figure}.svg" for figure in puzzle_figures.FIGURES]
+        puzzle_figures.main(**chain, figures=paths)
+        drawn.append([path.read_bytes() for path in paths])
+    assert drawn[0] == drawn[1]
+    for content in drawn[0]:
+        assert ET.fromstring(content).tag.endswith("svg") and b"<dc:date>" not in content
+
+
+def test_names_that_are_none_are_refused(chain, study, tmp_path):
+    with pytest.raises(ValueError, match=r"there is no frontiers\.svg; valid are frontier"):
+        puzzle_figures.main(**chain, figures=[tmp_path / "frontiers.svg"])
+    out = {"results": tmp_path / "r.md", "metrics": tmp_path / "m.json", "runs": tmp_path / "runs"}
+    with pytest.raises(ValueError, match=r"there is no cost\.csv; valid are results"):
+        puzzle_tables.main(study, **chain, **out, tables=[tmp_path / "cost.csv"])
