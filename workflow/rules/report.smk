@@ -40,13 +40,13 @@ rule puzzle_tables:
         tables=[puzzle_item(path, title) for path, title in PUZZLE_TABLES.items()],
         metrics="reports/metrics/puzzle.json",
         runs=directory("reports/metrics/puzzle"),
-    params:
-        cfg=section("puzzle", "seed"),
     log:
         "logs/puzzle_tables.log",
     benchmark:
         "logs/benchmarks/puzzle_tables.tsv"
     threads: 1
+    params:
+        cfg=section("puzzle", "seed"),
     message:
         "Tables of the main chain, and its runs"
     shell:
