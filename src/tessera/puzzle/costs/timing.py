@@ -21,6 +21,7 @@ Samples = Sequence[tuple[float, float]]
 
 #: One sample lasts at least this long, seconds; shorter pieces are run several times.
 SHORTEST_SAMPLE = 5e-3
+MOST_LOOPS = 1000
 #: A marginal with a larger spread than this is measured on.
 LARGEST_SPREAD = 0.05
 #: Times that a set of rounds is added for marginals that are not positive or too uncertain.
@@ -63,12 +64,15 @@ def marginals(
     loops = {piece.name: _calibrate(piece, stopwatch) for piece in pieces}
     samples: dict[str, list[tuple[float, float]]] = {piece.name: [] for piece in pieces}
     found: dict[str, Marginal] = {}
-    for again in range(1 + MORE):
-        unsure = [piece for piece in pieces if piece.name not in found or not found[piece.name].certain]
-        for index in progress(range(rounds)) if unsure and not again else range(rounds):
+    unsure = list(pieces)
+    for _ in range(1 + MORE):
+        for index in progress(range(rounds)):
             for piece in unsure:
                 samples[piece.name].append(_sample(piece, loops[piece.name], stopwatch, index))
         found |= {piece.name: summary(samples[piece.name], piece.copies) for piece in unsure}
+        unsure = [piece for piece in unsure if not found[piece.name].certain]
+        if not unsure:
+            break
     for piece in pieces:
         if found[piece.name].seconds <= 0:
             raise RuntimeError(
@@ -99,7 +103,7 @@ def _calibrate(piece: Piece, stopwatch: Stopwatch) -> int:
     """Runs of one sample; also warms the piece up."""
     stopwatch(lambda: piece.run(2 * piece.copies), 1)
     once = stopwatch(lambda: piece.run(piece.copies), 1)
-    return max(1, round(SHORTEST_SAMPLE / max(once, 1e-9)))
+    return max(1, round(SHORTEST_SAMPLE / max(once, SHORTEST_SAMPLE / MOST_LOOPS)))
 
 
 def _sample(piece: Piece, loops: int, stopwatch: Stopwatch, index: int) -> tuple[float, float]:

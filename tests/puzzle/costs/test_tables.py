@@ -1,0 +1,99 @@
+"""Tables: columns, the cost of a child, throughput; the parameters' refusals."""
+
+import pytest
+from pydantic import ValidationError
+from shapes import SMOLLM2, SPACE
+
+from tessera.common import params
+from tessera.puzzle import costs
+from tessera.puzzle.costs.params import CostsParams, CostTarget, Workload
+from tessera.puzzle.costs.tables import ADDITIVE, shares
+from tessera.puzzle.space import Space
+
+WORKLOAD = Workload(batch=8, prefill=64, decode=4)
+
+
+@pytest.fixture(scope="module")
+def table():
+    return costs.table(SMOLLM2, SPACE, WORKLOAD, "roofline", hardware="h100-sxm", dtype="bfloat16")
+
+
+def test_one_row_for_each_variant(table):
+    rows = list(zip(table.subblock, table.variant, strict=True))
+    assert rows == [
+        *(("attention", v) for v in ("parent", "kv1", "linear", "no_op")),
+        *(("ffn", v) for v in ("parent", "ffn75", "ffn50", "ffn25", "linear", "no_op")),
+        ("non_block", "-"),
+    ]
+    assert not table.isna().any().any()
+    assert (table.memory_mib == table.parameters_mib + table.kv_cache_mib).all()
+    assert (table.runtime_ms == table.prefill_ms + table.decode_ms).all()
+    no_op = table[table.variant == "no_op"]
+    assert (no_op[list(ADDITIVE)] == 0).all().all()
+    assert set(table.batch) == {8}
+
+
+def test_work_over_time_is_the_achieved_rate(table):
+    busy = table[table.decode_ms > 0]
+    assert (busy.decode_gbytes <= 3350 * (1 + 1e-9)).all()  # the datasheet's bandwidth, GB/s
+    assert busy.decode_gbytes.max() == pytest.approx(3350)
+
+
+def test_child_is_the_sum_of_its_layers(table):
+    ms = table.set_index(["subblock", "variant"]).runtime_ms
+    choice = ["parent+parent", "kv1+ffn50", "no_op+linear"]
+    blocks = ms["attention", "parent"] + ms["ffn", "parent"] + ms["attention", "kv1"] + ms["ffn", "ffn50"]
+    blocks += ms["ffn", "linear"]
+    assert costs.child_cost(table, choice, non_block=False)["runtime_ms"] == pytest.approx(blocks)
+    assert costs.child_cost(table, choice)["runtime_ms"] == pytest.approx(blocks + ms["non_block", "-"])
+    assert costs.child_cost(table, ["parent+parent"] * 30)["parameters"] == 134_515_008
+
+
+def test_unknown_variant_of_a_child_is_named(table):
+    with pytest.raises(ValueError, match=r"layer 1: .* no ffn variant 'ffn33'; it has parent, ffn75"):
+        costs.child_cost(table, ["parent+parent", "kv1+ffn33"])
+
+
+def test_throughput():
+    found = costs.throughput(2000.0, Workload(batch=10, prefill=100, decode=20))
+    assert found == {"all_tokens_per_s": 600.0, "output_tokens_per_s": 100.0}
+
+
+def test_shares():
+    assert shares({"silicon": 1.0, "interpolated": 3.0}) == "75 % interpolated, 25 % silicon"
+    assert shares({"roofline": 1.0}) == "roofline"
+    assert shares({}) == "nothing to do"
+
+
+def test_impossible_variant_is_refused():
+    space = Space.model_validate({"attention": {"kv2": {"kind": "gqa", "kv_heads": 2}}, "ffn": {}})
+    with pytest.raises(ValueError, match=r"kv2: kv_heads is 2; valid for this parent are \[1, 3\]"):
+        costs.table(SMOLLM2, space, WORKLOAD, "roofline", hardware="h100-sxm", dtype="bfloat16")
+
+
+H100 = {"source": "h100-database", "hardware": "h100-sxm", "dtype": "bfloat16", "workload": WORKLOAD.model_dump()}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"software": "tgi"}, r"software is 'tgi'; .* valid are trtllm, vllm, sglang"),
+        ({"dtype": "float32"}, r"dtype is 'float32'; .* valid are bfloat16, fp8"),
+        ({"hardware": "b200"}, r"hardware is 'b200'; .* valid are h100-sxm"),
+        ({"threads": 2}, r"threads is for source measured"),
+        ({"source": "measured", "hardware": "cuda", "threads": 2}, r"threads is for hardware cpu"),
+        ({"source": "roofline", "hardware": "a100-sxm", "dtype": "fp8"}, r"A100 has no fp8"),
+        ({"source": "guess"}, r"'measured', 'h100-database' or 'roofline'"),
+        ({"workload": WORKLOAD.model_dump() | {"batch": 0}}, r"greater than or equal to 1"),
+        ({"batch": 3}, r"is no known key"),
+    ],
+)
+def test_impossible_targets_are_refused(change, message):
+    with pytest.raises(ValueError, match=message):
+        params.check(CostsParams, {"targets": {"h100": H100 | change}})
+
+
+def test_targets_have_names_fit_for_files():
+    with pytest.raises(ValidationError, match="name is of letters"):
+        CostsParams.model_validate({"targets": {"../h100": CostTarget.model_validate(H100)}})
+    assert CostsParams.model_validate({"targets": {"h100_b-256": H100}}).targets["h100_b-256"].software_name == "trtllm"
