@@ -6,7 +6,10 @@ import shutil
 import pytest
 import torch
 from tiny_models import PARENTS
-from transformers import AutoModelForCausalLM
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
+from tokenizers.pre_tokenizers import Whitespace
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from tessera.common import files
 from tessera.puzzle import blocks, child
@@ -178,12 +181,16 @@ def test_saved_twice_is_the_same_bytes(saved, parent, tmp_path):
 
 def test_tokenizer_and_generation_settings_travel(parent, library, variants, tmp_path):
     source = shutil.copytree(parent(), tmp_path / "parent")
-    (source / "tokenizer.json").write_text("{}")
+    words = Tokenizer(WordLevel({"[unk]": 0, "hello": 1, "world": 2}, unk_token="[unk]"))
+    words.pre_tokenizer = Whitespace()
+    words.save(str(source / "tokenizer.json"))
+    (source / "tokenizer_config.json").write_text('{"tokenizer_class": "PreTrainedTokenizerFast"}')
     (source / "generation_config.json").write_text('{"eos_token_id": 2}')
     made = child.assemble(blocks.load(source), source, variants, library(), CHOICES["parent"])
     child.save(made, source, tmp_path / "child")
-    for name in ("tokenizer.json", "generation_config.json"):
-        assert (tmp_path / "child" / name).read_bytes() == (source / name).read_bytes()
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "child", trust_remote_code=True)
+    assert tokenizer("world hello").input_ids == [2, 1]
+    assert transformers_model(tmp_path / "child").generation_config.eos_token_id == 2
 
 
 def test_missing_library_file_is_named(parent, library, variants, tmp_path):

@@ -78,14 +78,12 @@ def test_choice_is_the_same_for_both_solvers_and_any_order(lib, portion, seed):
     assert (highs.choice, highs.value, highs.costs) == (cbc.choice, cbc.value, cbc.costs)
 
 
-def test_of_many_equal_optima_all_solvers_and_starts_take_one():
+def test_of_many_equal_optima_both_solvers_take_one():
     lib = library([[1, 0]] * 12, [[0, 1]] * 12)
     budget = {TIME: 6}  # any 6 of the 12 layers: 924 equal optima
     first = solve(lib, SCORE, budget)
-    starts = [{f"layer_{i}": f"v{int(i in some)}" for i in range(12)} for some in ({0, 1, 2, 3, 4, 5}, {1, 3, 11})]
     assert first.value == 6
     assert all(solve(lib, SCORE, budget, solver=s).choice == first.choice for s in ("highs", "cbc"))
-    assert all(solve(lib, SCORE, budget, start=s).choice == first.choice for s in starts)
 
 
 def test_equal_optima_by_rounding_alone_count_as_equal():

@@ -10,9 +10,7 @@ SOURCES = list(PARAMS.data.text.sources)
 OOD_SOURCES = list(PARAMS.data.text.out_of_domain)
 
 if PARENT_KIND == "package" and PARENT_NAME not in PACKAGES:
-    raise WorkflowError(
-        f"data.parent = {PARAMS.data.parent!r}: data/packages.yaml has no {PARENT_NAME!r}"
-    )
+    raise WorkflowError(f"data.parent = {PARAMS.data.parent!r}: data/packages.yaml has no {PARENT_NAME!r}")
 
 
 def parent_files():
@@ -24,11 +22,9 @@ def parent_files():
     return []
 
 
-def with_member(package, member, **values):
-    """Parameters, and the path of a member in its package, as one canonical text."""
-    return files.to_json(
-        {"member": package.members[member] if package else None, **values}, indent=None
-    )
+def member(package, name):
+    """Path of a member within its package; null where there is none."""
+    return package.members[name] if package else None
 
 
 rule data_fetch:
@@ -43,9 +39,7 @@ rule data_fetch:
         file="|".join(re.escape(package.file) for package in PACKAGES.values()),
     threads: 1
     params:
-        cfg=lambda wildcards: next(
-            p for p in PACKAGES.values() if p.file == wildcards.file
-        ).model_dump_json(),
+        cfg=lambda wildcards: next(p for p in PACKAGES.values() if p.file == wildcards.file).model_dump_json(),
         reuse=os.path.join(workflow.basedir, "data/raw"),
     message:
         "Fetch {wildcards.file}"
@@ -70,7 +64,7 @@ rule data_parent:
         "logs/benchmarks/data_parent.tsv"
     threads: 1
     params:
-        cfg=with_member(PACKAGES.get(PARENT_NAME), "gguf", parent=PARAMS.data.parent),
+        cfg=section("data.parent", member=member(PACKAGES.get(PARENT_NAME), "gguf")),
     message:
         "Make the parent out of {params.cfg}"
     shell:
@@ -92,10 +86,9 @@ rule data_text:
         source="|".join(SOURCES + OOD_SOURCES),
     threads: 1
     params:
-        cfg=lambda wildcards: with_member(
-            packages.holding(PACKAGES, wildcards.source),
-            wildcards.source,
-            text=params.section(PARAMS, "data.text"),
+        cfg=lambda wildcards: section(
+            "data.text",
+            member=member(packages.holding(PACKAGES, wildcards.source), wildcards.source),
         ),
     message:
         "Read the documents of {wildcards.source}"
@@ -112,9 +105,7 @@ rule data_tokens:
         generation_config=rules.data_parent.output.generation_config,
         code=code("data_tokens"),
     output:
-        streams=expand(
-            "data/tokens/{split}.npy", split=["train", "valid", "test", "ood"]
-        ),
+        streams=expand("data/tokens/{split}.npy", split=["train", "valid", "test", "ood"]),
         documents="data/tokens/documents.parquet",
         metrics="reports/metrics/data.json",
         table="reports/tables/data.md",

@@ -83,17 +83,17 @@ rule puzzle_search:
 rule puzzle_child:
     input:
         expand("data/puzzle/children/{target}", target=TARGETS),
+        expand("data/puzzle/evaluation/{target}-{method}.json", target=TARGETS, method=METHODS),
     message:
-        "The healed children that are kept"
+        "The children of every method, healed and evaluated, of which one a target is kept"
 
 
 rule puzzle_evaluate:
     input:
-        expand("data/puzzle/evaluation/{target}-{method}.json", target=TARGETS, method=METHODS),
         expand("data/puzzle/frontier/{target}.json", target=TARGETS),
         "data/puzzle/speed.json",
     message:
-        "All children against the parent: quality, and time and memory on this machine"
+        "The frontier as measured, and time and memory on this machine"
 
 
 rule puzzle_activations:
@@ -164,9 +164,11 @@ rule puzzle_score:
 
 
 def cost_target(wildcards):
-    """The space and one target, as one canonical text."""
+    """The space and one target, as one canonical text: a change of another target is none of this one's."""
     sections = {"space": "puzzle.space", "target": f"puzzle.costs.targets.{wildcards.target}"}
-    return files.to_json({key: params.section(PARAMS, name) for key, name in sections.items()}, indent=None)
+    text = files.to_json({key: params.section(PARAMS, name) for key, name in sections.items()}, indent=None)
+    SECTIONS.setdefault(text, set()).update(sections.values())
+    return text
 
 
 rule puzzle_cost:

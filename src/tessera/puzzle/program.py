@@ -8,6 +8,7 @@ answer canonical: dominated variants are dropped; the linear relaxation's multip
 optimum can hold (reduced-cost fixing); and what is left is solved once more for the canonical one among equal optima.
 """
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ TOLERANCE = 1e-9
 #: Coefficients are scaled to this before the solver sees them: its absolute tolerance of 1e-9 is then far below ours.
 _SCALE = 1e4
 _MAX_CUTS = 100
+_MAX_SPLIT = 8
 
 
 @dataclass(frozen=True)
@@ -82,12 +84,12 @@ def total(table: Table, selection: Sequence[int]) -> float:
     return math.fsum(chosen)
 
 
-def solve(program: Program, solver: Solver = "highs", start: Sequence[int] | None = None) -> Optimum | None:
+def solve(program: Program, solver: Solver = "highs") -> Optimum | None:
     """Return the canonical optimum, or None where no selection keeps every row.
 
     Among optima (objectives within TOLERANCE of the optimum's excess over the unconstrained best; exactly equal ones
-    where all scores are integers) it is the one of least summed weight. `start`, any feasible selection, saves time and
-    changes nothing else. Costs one linear and one integer program, and a small integer program where there are ties.
+    where all scores are integers) it is the one of least summed weight. Costs a linear program, an integer program over
+    the variants that the linear one, rounded, leaves in question, and a third over those that might tie.
     """
     allowed = _undominated(program)
     relaxed = _solve(program.objective, program.rows, allowed, solver, integer=False)
@@ -95,8 +97,8 @@ def solve(program: Program, solver: Solver = "highs", start: Sequence[int] | Non
         return None
     multipliers = relaxed.multipliers
     penalised, relaxation = _lagrangian(program, allowed, multipliers)
-    if start is not None and all(row.holds(start) for row in program.rows):
-        value = total(program.objective, start)
+    if (rounded := _rounded(program, allowed, relaxed.x)) is not None:
+        value = total(program.objective, rounded)
         allowed, penalised = _promising(allowed, penalised, value - relaxation + _tie(program.objective, value))
     answer = _verified(program.objective, program.rows, allowed, solver)
     if answer is None:
@@ -169,6 +171,28 @@ def _promising(
     return left, [p[keep] for p, keep in zip(penalised, kept, strict=True)]
 
 
+def _rounded(program: Program, allowed: list[list[int]], x: list[list[float]]) -> list[int] | None:
+    """The best feasible selection that agrees with a relaxed solution wherever that is integral, if one is found.
+
+    A vertex of the relaxation splits about as many layers as there are rows. A lone split layer tries all its variants,
+    several try those that they are split between.
+    """
+    split = [i for i, values in enumerate(x) if max(values) < 1 - 1e-6]
+    selection = [layer[int(np.argmax(values))] for layer, values in zip(allowed, x, strict=True)]
+    if len(split) > _MAX_SPLIT:
+        return None
+    choices = [[j for j, v in zip(allowed[i], x[i], strict=True) if v > 1e-6 or len(split) == 1] for i in split]
+    best: tuple[float, list[int]] | None = None
+    for combination in itertools.product(*choices):
+        for i, j in zip(split, combination, strict=True):
+            selection[i] = j
+        if all(row.holds(selection) for row in program.rows):
+            value = total(program.objective, selection)
+            if best is None or value < best[0]:
+                best = value, selection.copy()
+    return best[1] if best else None
+
+
 def _verified(
     objective: Table, rows: Sequence[Row], allowed: list[list[int]], solver: Solver
 ) -> tuple[list[int], float] | None:
@@ -201,6 +225,7 @@ class _Answer:
     selection: list[int]
     bound: float
     multipliers: list[float]
+    x: list[list[float]]
 
 
 def _solve(
@@ -238,7 +263,8 @@ def _solve(
         return None
     if status != pulp.LpStatusOptimal:
         raise RuntimeError(f"{solver} stopped with status {pulp.LpStatus[status]!r}")
-    selection = [layer[int(np.argmax([v.value() for v in xs]))] for layer, xs in zip(allowed, x, strict=True)]
+    values = [[v.value() for v in xs] for xs in x]
+    selection = [layer[int(np.argmax(vs))] for layer, vs in zip(allowed, values, strict=True)]
     multipliers = [0.0] * len(rows)
     for k, scale in enumerate(scales if not integer else ()):
         if (constraint := problem.get_constraint_by_name(f"row_{k}")) is not None:
@@ -247,7 +273,7 @@ def _solve(
         problem.solverModel.getInfo().mip_dual_bound if solver == "highs" and integer else pulp.value(problem.objective)
     )
     bound = (dual or 0.0) / s_scale + s_base
-    return _Answer(selection, math.ceil(bound - 1e-3) if gap else bound, multipliers)
+    return _Answer(selection, math.ceil(bound - 1e-3) if gap else bound, multipliers, values)
 
 
 def _normalised(table: Table, allowed: list[list[int]]) -> tuple[list[list[float]], float, float]:

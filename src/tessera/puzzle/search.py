@@ -74,7 +74,6 @@ def solve(
     different_from: Sequence[Choice] = (),
     min_difference: int = 0,
     solver: Solver = "highs",
-    start: Choice | None = None,
 ) -> Solution:
     """Return the proven best choice of one variant for each layer.
 
@@ -82,13 +81,12 @@ def solve(
     exactly, others to 1e-9 of themselves. The choice differs from each of `different_from` in `min_difference` layers
     or more. Where several choices are equally good (to 1e-9 of what the budgets cost), a variant that another one
     equals or betters in score and all limited costs is not used, and the choice of least hash is taken: the same for
-    every solver and order of the library. `start`, a feasible choice, saves time and changes nothing else.
+    every solver and order of the library.
 
     Raises ValueError, naming the entry, where a number is missing, not finite or a negative cost, or a key unknown.
     """
     problem = _Problem(library, objective, at_most, at_least, bigger_is_better, different_from, min_difference)
-    positions = None if start is None else problem.positions(start)
-    best = program.solve(problem.program, solver, positions)
+    best = program.solve(problem.program, solver)
     if best is None:
         return Solution({}, None, {}, None, "infeasible", smallest_feasible=problem.smallest_feasible(solver))
     sign = -1 if bigger_is_better else 1
@@ -108,16 +106,8 @@ def solve(
 def frontier(
     library: Library, objective: str, budget: str, limits: Sequence[float], at_most: Limits = NONE, **options: Any
 ) -> list[Solution]:
-    """Return the optimum at each limit of one budget, in the order given; options are solve's.
-
-    Goes from the tightest to the loosest, so that each point starts from the one before.
-    """
-    found: dict[float, Solution] = {}
-    start: Choice | None = None
-    for limit in sorted(set(limits)):
-        found[limit] = solve(library, objective, {**at_most, budget: limit}, start=start, **options)
-        start = found[limit].choice or None
-    return [found[limit] for limit in limits]
+    """Return the proven optimum at each limit of one budget, in the order given; options are solve's."""
+    return [solve(library, objective, {**at_most, budget: limit}, **options) for limit in limits]
 
 
 def diverse(

@@ -18,7 +18,7 @@ class Attention(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     kind: Literal["gqa", "linear", "no_op"]
-    kv_heads: int | None = Field(None, ge=1, description="KV heads of a gqa variant; null keeps the parent's")
+    kv_heads: int | None = Field(default=None, ge=1, description="KV heads of a gqa variant; null keeps the parent's")
 
     @model_validator(mode="after")
     def _only_gqa_has_heads(self) -> Self:
@@ -33,7 +33,7 @@ class FFN(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     kind: Literal["gated", "linear", "no_op"]
-    width: float = Field(1.0, gt=0, le=1, description="share of the parent's intermediate size that a gated FFN keeps")
+    width: float = Field(default=1.0, gt=0, le=1, description="share of the parent's intermediate size that a gated FFN keeps")
 
     @model_validator(mode="after")
     def _only_gated_has_width(self) -> Self:
