@@ -1,8 +1,8 @@
 """Least squares against gradient descent: what one pass over the text gives, and how long descent takes to get there.
 
 For one layer's linear FFN and half-width FFN: held-out loss after a closed-form fit on n tokens, beside a gradient-only
-run from the paper's initialisation that has seen n tokens, at its best of several learning rates; and the KL of the whole
-model with the variant in place. Run after `snakemake data`:
+run from the paper's initialisation that has seen n tokens, at its best of several learning rates; and the KL of the
+whole model with the variant in place. Run after `snakemake data`:
 
     python benchmarks/puzzle_least_squares.py --layer 3
 """
@@ -73,14 +73,15 @@ def main() -> None:
     }.items():
         width = spec.intermediate_size
         moments = initialise.channel_moments(teacher, batches(len(train.middle)))
-        kept = initialise.kept_channels(teacher, moments, [width], "contribution", settings.library.ridge) if width else {}
+        ridge = settings.library.ridge
+        kept = initialise.kept_channels(teacher, moments, [width], "contribution", ridge) if width else {}
         paper = initialise.ffn(model.spec, teacher, spec, kept.get(width))
         rows, fitted, descended = [], None, None
         for count in TOKENS:
             start = time.perf_counter()
             fitted = copy.deepcopy(paper)
             own = initialise.channel_moments(teacher, batches(count // WINDOW)) if width else None
-            initialise.fit_ffn(fitted, own, kept.get(width), batches(count // WINDOW), settings.library.ridge)
+            initialise.fit_ffn(fitted, own, kept.get(width), batches(count // WINDOW), ridge)
             fit_seconds = time.perf_counter() - start
             best = None
             for rate in RATES:

@@ -22,8 +22,8 @@ is called by its rule as
         --library data/puzzle/library/layer_3.safetensors --tokens a.npy b.npy --scores data/puzzle/scores/layer_3.json
 
 Every argument is given by name. `params` is JSON, checked against the annotated model; the others are Path, str, int or
-float, a Literal of texts, or a list of these; one with a default may be left out. The parameters of several sections come as one object,
-keyed by the last part of their names: section("puzzle.scores", "seed") in the rule gives the above.
+float, a Literal of texts, or a list of these; one with a default may be left out. The parameters of several sections
+come as one object, keyed by the last part of their names: section("puzzle.scores", "seed") in the rule gives the above.
 """
 
 import argparse

@@ -33,7 +33,7 @@ class FFN(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     kind: Literal["gated", "linear", "no_op"]
-    width: float = Field(default=1.0, gt=0, le=1, description="share of the parent's intermediate size that a gated FFN keeps")
+    width: float = Field(default=1.0, gt=0, le=1, description="share of the parent's channels that a gated FFN keeps")
 
     @model_validator(mode="after")
     def _only_gated_has_width(self) -> Self:
