@@ -82,7 +82,7 @@ class Checkpoint:
         digest = hashlib.sha256()
         for name in sorted(tensors):
             digest.update(name.encode())
-            digest.update(tensors[name].detach().contiguous().numpy())
+            digest.update(tensors[name].detach().contiguous().numpy().data)
         self.identity = f"{self.given} from {digest.hexdigest()}"
 
     def save(self, step: int, weights: Mapping[str, Tensor], adam: torch.optim.AdamW, curve: Curve) -> None:

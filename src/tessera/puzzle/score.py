@@ -86,6 +86,7 @@ def _suffix(
 ) -> Tensor:
     """Last hidden states of the parent with one subblock of layer `index` exchanged."""
     layer = parent.model.layers[index]
+    assert layer.input_layernorm and layer.post_attention_layernorm  # a parent's layer has both subblocks
     if subblock == "attention":
         x = before[index]
         x = x if module is None else x + module(layer.input_layernorm(x), rotary)

@@ -45,9 +45,9 @@ def main(
     models = {"assembled": assembly.assemble(teacher, parent, params.space, library, row["blocks"])}
     models |= {state: blocks.load(path).requires_grad_(False) for state, path in zip(states, children, strict=True)}
     settings = params.evaluate
-    domains = {
-        IN_DOMAIN: ("test", list(params.data.text.sources)),
-        OUT_OF_DOMAIN: ("ood", list(params.data.text.out_of_domain)),
+    domains: dict[str, tuple[str, list[str]]] = {
+        IN_DOMAIN: ("test", [*params.data.text.sources]),
+        OUT_OF_DOMAIN: ("ood", [*params.data.text.out_of_domain]),
     }
     text = [
         windows(

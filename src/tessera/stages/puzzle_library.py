@@ -22,6 +22,8 @@ def main(params: Params, part: int, parent: Path, tokens: Path, activations: lis
 
     The layers are those of job number `part`; activations are the shards of the calibration text.
     """
+    from functools import partial
+
     import numpy as np
     import torch
 
@@ -55,7 +57,7 @@ def main(params: Params, part: int, parent: Path, tokens: Path, activations: lis
             settings,
             torch.from_numpy(np.concatenate(shards)),
             valid[layer],
-            lambda name, layer=layer: randomness.torch_generator(params.seed, "puzzle", "library", layer, name),
+            partial(randomness.torch_generator, params.seed, "puzzle", "library", layer),
         )
         tensors, records = builder.build()
         files.save_tensors(library / f"layer_{layer}.safetensors", tensors)
