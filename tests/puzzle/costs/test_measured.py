@@ -116,7 +116,7 @@ def test_missing_cuda_is_refused():
 
 def test_threads_are_put_back_even_after_an_error():
     before = torch.get_num_threads()
-    with pytest.raises(RuntimeError, match="on the way"), measured._threads(before + 1):
+    with pytest.raises(RuntimeError, match="on the way"), measured.using_threads(before + 1):
         assert torch.get_num_threads() == before + 1
         raise RuntimeError("on the way")
     assert torch.get_num_threads() == before
