@@ -23,7 +23,6 @@ def test_facts(tree: Path) -> None:
     shards = {f"data/shards/{i}.csv" for i in range(4)}
     assert found["prepare"].rules == ["noise", "shard", "prepare"]
     assert found["prepare"].inputs == {"data/raw.txt", "src/noise.py", "src/shard.py"}
-    assert found["prepare"].wanted == shards
     assert found["prepare"].temporary == {"data/noise.csv"}
     assert found["prepare"].sections == {"noise", "prepare"}
     assert found["train"].rules == ["fit", "train"]
@@ -47,10 +46,15 @@ def test_refresh(tree: Path) -> None:
     assert dvc_stages.refresh(path, tree / "Snakefile") == []
 
 
-def test_listed_data_stays_and_listed_code_goes(tree: Path) -> None:
+def test_what_is_listed_stays_but_for_code_and_outs(tree: Path) -> None:
     stages = dvc_bridge.stages()
     found = dvc_stages.facts(tree / "Snakefile", stages)
-    listed = {"prepare": ["data/packages.yaml", "src/old.py"], "train": []}
-    deps = dvc_stages.expected(stages, found, listed)
-    assert deps["prepare"]["deps"] == ["data/packages.yaml", "data/raw.txt", "src/noise.py", "src/shard.py"]
-    assert deps["train"]["deps"] == ["data/shards", "src/fit.py"]
+    listed: dict[str, dict[str, list[str]]] = {
+        "prepare": {"deps": ["data/packages.yaml", "src/old.py"], "params": ["seed", "noise.scale"]},
+        "train": {"deps": ["data/shards"]},
+    }
+    wanted = dvc_stages.expected(stages, found, listed)
+    assert wanted["prepare"]["deps"] == ["data/packages.yaml", "data/raw.txt", "src/noise.py", "src/shard.py"]
+    assert wanted["prepare"]["params"] == ["noise", "prepare", "seed"]
+    assert wanted["train"]["deps"] == ["data/shards", "src/fit.py"]
+    assert wanted["train"]["params"] == ["train"]

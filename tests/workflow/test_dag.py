@@ -91,8 +91,7 @@ def test_lint() -> None:
 
 def test_dvc_stages_are_in_step_with_the_rules(facts: dict[str, Facts]) -> None:
     content = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
-    listed = {name: stage.get("deps", []) for name, stage in content.items()}
-    for name, wanted in dvc_stages.expected(dvc_bridge.stages(ROOT / "dvc.yaml"), facts, listed).items():
+    for name, wanted in dvc_stages.expected(dvc_bridge.stages(ROOT / "dvc.yaml"), facts, content).items():
         for key, value in wanted.items():
             assert content[name].get(key, []) == value, f"{name}.{key} is out of step: run make dvc"
 
@@ -102,7 +101,6 @@ def test_dvc_stages_cover_what_the_rules_make(facts: dict[str, Facts]) -> None:
         one = facts[stage.name]
         for path in sorted(one.outputs - one.temporary):
             assert any(Path(path).is_relative_to(out) for out in stage.outs), f"{stage.name}: {path} is in no out"
-            assert path in one.wanted, f"{stage.name}: {path} is not asked for by the target {stage.target}"
         for out in stage.outs:
             made = [path for path in one.outputs - one.temporary if Path(path).is_relative_to(out)]
             assert made, f"{stage.name}: no rule makes anything in {out}"

@@ -219,11 +219,23 @@ def _read_only() -> bool:
 
 
 def _proved(workflow: Any, stage: Stage, jobs: dict[str, Any]) -> bool:
+    """Whether the run looked at all jobs of the stage, and each is current by Snakemake's own record of it."""
+    dag = workflow.dag
     wanted, *_ = workflow.get_rule(stage.target).expand_input({})
-    return all(
-        path in jobs and workflow.persistence.has_metadata(jobs[path]) and workflow.dag.noneedrun_finished(jobs[path])
-        for path in wanted
-    )
+    if any(path not in jobs for path in wanted):
+        return False
+    waiting = [jobs[path] for path in wanted]
+    known: set[Any] = set()
+    while waiting:
+        job = waiting.pop()
+        if job in known or job.rule.name not in stage.rules:
+            continue
+        known.add(job)
+        waiting += dag.dependencies[job]
+        kept = any(not path.flags.get("temp") for path in job.output)
+        if not dag.noneedrun_finished(job) or (kept and not workflow.persistence.has_metadata(job)):
+            return False
+    return {job.rule.name for job in known} == set(stage.rules) - {stage.target}
 
 
 def _edited(workflow: Any) -> set[str]:

@@ -23,7 +23,6 @@ class Facts:
     inputs: set[str] = field(default_factory=set)
     outputs: set[str] = field(default_factory=set)
     temporary: set[str] = field(default_factory=set)
-    wanted: set[str] = field(default_factory=set)
     sections: set[str] = field(default_factory=set)
 
 
@@ -36,8 +35,6 @@ def facts(snakefile: Path, stages: Sequence[Stage]) -> dict[str, Facts]:
         with _dag(snakefile, stage.target) as workflow:
             sections = workflow.globals.get("SECTIONS", {})
             for job in workflow.dag.jobs:
-                if job.rule.name == stage.target:
-                    one.wanted.update(map(str, job.input))
                 if job.rule.name in taken or not job.output:
                     continue
                 if job.rule.name not in one.rules:
@@ -68,23 +65,24 @@ def _dag(snakefile: Path, target: str) -> Iterator[Any]:
 
 
 def expected(
-    stages: Sequence[Stage], found: dict[str, Facts], listed: dict[str, list[str]]
+    stages: Sequence[Stage], found: dict[str, Facts], listed: dict[str, dict[str, list[str]]]
 ) -> dict[str, dict[str, Any]]:
-    """Return cmd, deps and params of each stage. listed are the deps that dvc.yaml names now.
+    """Return cmd, deps and params of each stage. listed is what dvc.yaml has of them now.
 
-    An input within an out of another stage is named by that out; what is listed and no rule reads (a file that the
-    Snakefile reads) stays, unless it is source code.
+    An input within an out of another stage is named by that out. What is listed and no rule tells of (a file or section
+    that the Snakefile itself reads) stays, unless it is source code or another stage's out.
     """
     outs = [str(out) for stage in stages for out in stage.outs]
     wanted = {}
     for stage in stages:
-        one = found[stage.name]
+        one, now = found[stage.name], listed[stage.name]
         deps = {next((out for out in outs if Path(path).is_relative_to(out)), path) for path in one.inputs}
-        deps |= {path for path in listed[stage.name] if not path.startswith("src/") and path not in outs}
+        deps |= {path for path in now.get("deps", []) if not path.startswith("src/") and path not in outs}
+        sections = one.sections | set(now.get("params", []))
         wanted[stage.name] = {
             "cmd": f"snakemake --allowed-rules {' '.join(one.rules)} -- {stage.target}",
             "deps": sorted(deps),
-            "params": sorted(one.sections),
+            "params": sorted(name for name in sections if not any(name.startswith(f"{other}.") for other in sections)),
         }
     return wanted
 
@@ -98,9 +96,8 @@ def refresh(path: Path = Path("dvc.yaml"), snakefile: Path = Path("Snakefile")) 
     yaml.indent(mapping=2, sequence=4, offset=2)
     content = yaml.load(path)
     stages = dvc_bridge.stages(path)
-    listed = {name: list(stage.get("deps", [])) for name, stage in content["stages"].items()}
     changed = []
-    for name, values in expected(stages, facts(snakefile, stages), listed).items():
+    for name, values in expected(stages, facts(snakefile, stages), content["stages"]).items():
         stage = content["stages"][name]
         for key, value in values.items():
             if stage.get(key, []) != value:

@@ -13,8 +13,10 @@ matplotlib.use("agg")
 
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from tessera.common import files
 
@@ -76,6 +78,15 @@ def save(figure: Figure, path: str | Path) -> None:
 def line(colour: str, style: str = "-", label: str = "", marker: str = "") -> Line2D:
     """A line for a legend."""
     return Line2D([], [], color=colour, ls=style, label=label, marker=marker, mfc="none" if style == "none" else colour)
+
+
+def log_scale(axis: Axis) -> None:
+    """Make an axis logarithmic, with plain numbers at 1, 2 and 5 of each power of ten, or at many powers alone."""
+    axis.axes.set(**{f"{axis.axis_name}scale": "log"})
+    low, high = axis.get_view_interval()
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5) if high / low < 300 else (1,)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.15g}"))
+    axis.set_minor_formatter(NullFormatter())
 
 
 def label_ends(axes: Axes, ends: Sequence[tuple[str, float, str]], size: float = 8) -> None:

@@ -110,24 +110,27 @@ def random(
     limits = np.array([sign * limit for _, limit, sign in bounds])
     scale = np.where(limits == 0, 1.0, np.abs(limits))
 
-    def excess(spent: np.ndarray) -> np.ndarray:
-        """Summed relative excess; spent has the budgets in its first axis."""
-        over = (spent.T - limits) / scale
+    def spent(drawn: list[int]) -> np.ndarray:
+        """What a choice costs, one number a budget."""
+        return np.sum([t[:, j] for t, j in zip(table, drawn, strict=True)], axis=0)
+
+    def excess(costs: np.ndarray) -> np.ndarray:
+        """Summed relative excess; costs has the budgets in its first axis."""
+        over = (costs.T - limits) / scale
         return np.maximum(over - 1e-12, 0.0).sum(axis=-1)
 
     for _ in range(tries):
         drawn = [int(generator.integers(len(vs))) for vs in names]
-        if not bounds or excess(sum(t[:, j] for t, j in zip(table, drawn, strict=True))) == 0:
+        if not bounds or excess(spent(drawn)) == 0:
             return _judged(library, _named(layers, names, drawn), objective, at_most, at_least)
     lowered = True
     while lowered:
         lowered = False
         for i in generator.permutation(len(layers)):
-            spent = sum(t[:, j] for t, j in zip(table, drawn, strict=True))
-            now = excess(spent)
+            now = excess(spent(drawn))
             if now == 0:
                 return _judged(library, _named(layers, names, drawn), objective, at_most, at_least)
-            better = np.flatnonzero(excess((spent - table[i][:, drawn[i]])[:, None] + table[i]) < now)
+            better = np.flatnonzero(excess((spent(drawn) - table[i][:, drawn[i]])[:, None] + table[i]) < now)
             if better.size:
                 drawn[i] = int(generator.choice(better))
                 lowered = True
@@ -147,10 +150,15 @@ def choose(
     """The choice of a method by its name; the generator is drawn from by `random` alone."""
     if method == "random":
         return random(library, objective, at_most, at_least, generator=generator)
-    if method in ("greedy", "homogeneous"):
-        return (greedy if method == "greedy" else homogeneous)(library, objective, at_most, at_least)
-    by_solver = {"mip": search.solve, "max_params": max_params, "no_op_only": no_op_only}
-    return by_solver[method](library, objective, at_most, at_least, solver=solver)
+    if method == "greedy":
+        return greedy(library, objective, at_most, at_least)
+    if method == "homogeneous":
+        return homogeneous(library, objective, at_most, at_least)
+    if method == "max_params":
+        return max_params(library, objective, at_most, at_least, solver=solver)
+    if method == "no_op_only":
+        return no_op_only(library, objective, at_most, at_least, solver=solver)
+    return search.solve(library, objective, at_most, at_least, solver=solver)
 
 
 def _named(layers: list[str], names: list[list[str]], drawn: list[int]) -> dict[str, str]:

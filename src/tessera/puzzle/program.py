@@ -213,11 +213,13 @@ def _verified(
             [int(j == chosen) for j in range(len(s))] for s, chosen in zip(objective, answer.selection, strict=True)
         ]
         cuts.append(Row("cut", same, len(objective) - 1))
-    raise RuntimeError(f"{solver} gave {_MAX_CUTS} selections that break {_broken(rows, answer.selection)} by a hair")
+    raise RuntimeError(f"{solver} gave {_MAX_CUTS} selections that break {_broken(rows, cuts)} by a hair")
 
 
-def _broken(rows: Sequence[Row], selection: Sequence[int]) -> str:
-    return ", ".join(row.name for row in rows if not row.holds(selection))
+def _broken(rows: Sequence[Row], cuts: Sequence[Row]) -> str:
+    """Names of the rows that the last selection that was cut off breaks."""
+    last = [list(same).index(1) for same in cuts[-1].coefficients]
+    return ", ".join(row.name for row in rows if not row.holds(last))
 
 
 @dataclass(frozen=True)

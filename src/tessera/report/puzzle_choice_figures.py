@@ -12,7 +12,17 @@ from matplotlib.patches import Patch
 
 from tessera.common import plots
 from tessera.puzzle.space import decompose
-from tessera.report.puzzle_results import GROUP_NAMES, METHOD_NAMES, SUBBLOCK_NAMES, SUBBLOCKS, Json, Results
+from tessera.report.puzzle_results import (
+    GROUP_NAMES,
+    METHOD_NAMES,
+    SPEED_GOAL,
+    STATE_NAMES,
+    STATES,
+    SUBBLOCK_NAMES,
+    SUBBLOCKS,
+    Json,
+    Results,
+)
 
 COLOURS = {
     "mip": plots.BLUE,
@@ -22,6 +32,10 @@ COLOURS = {
     "no_op_only": plots.SKY,
     "random": plots.GREY,
 }
+#: How much of a method's colour each state has.
+SHADES = {"assembled": 0.35, "equal": 0.65, "full": 1.0}
+#: Standard errors of a 95 % interval.
+CONFIDENT = 1.96
 SUBBLOCK_COLOURS = {"attention": plots.ORANGE, "ffn": plots.BLUE}
 
 
@@ -33,8 +47,11 @@ def _points(found: Results, target: str, method: str) -> list[Json]:
 def frontier(found: Results) -> Figure:
     """KL against block throughput for every method, and the measured KL of the kept method's children."""
     figure, axes = plots.grid(1, len(found.targets), 3.6, sharey=True)
+    plotted = {}
     for axis, target in zip(axes[0], found.targets, strict=True):
         methods = [m for m in METHOD_NAMES if any(p["method"] == m for p in found.frontier[target]["points"])]
+        # Some methods end far within their budgets: what is much faster than was asked for is left out.
+        edge = 1.12 * max(point["speedup"] for point in found.frontier[target]["points"])
         ends = []
         for method in methods:
             points = sorted(_points(found, target, method), key=lambda point: point["speed"]["blocks_speedup"])
@@ -44,8 +61,9 @@ def frontier(found: Results) -> Figure:
             main = method == found.kept
             style = {"lw": 2.2, "marker": "o"} if main else {"lw": 0.9, "marker": ".", "ls": "--"}
             axis.errorbar(x, y, errors, color=COLOURS[method], zorder=3 if main else 2, **style)
-            if y:
-                ends.append((METHOD_NAMES[method], y[-1], COLOURS[method]))
+            shown = [end for end, speedup in zip(y, x, strict=True) if speedup <= edge]
+            if shown:
+                ends.append((METHOD_NAMES[method], shown[-1], COLOURS[method]))
         measured = [point for point in _points(found, target, found.kept) if "measured" in point]
         if measured:
             axis.errorbar(
@@ -60,8 +78,11 @@ def frontier(found: Results) -> Figure:
                 zorder=4,
                 label=f"{METHOD_NAMES[found.kept]}, measured on test text",
             )
-            axis.legend(loc="upper left")
-        axis.set(yscale="log", title=target, xlabel="throughput of the blocks, multiple of the parent's")
+            axis.legend(loc="lower right")
+        axis.set(xlim=(1, edge), title=target, xlabel="throughput of the blocks, multiple of the parent's")
+        plotted[axis] = ends
+    for axis, ends in plotted.items():
+        plots.log_scale(axis.yaxis)
         plots.label_ends(axis, ends)
     axes[0, 0].set_ylabel("KL(parent || child) before healing, nats\nlines: sum of replace-one-block scores ± SE")
     return figure
@@ -135,15 +156,16 @@ def layer_costs(found: Results) -> Figure:
         axis.legend(loc="upper left", ncols=2)
         axis.grid(False, axis="x")
         axis.set_xticks(found.layers[:: _step(found)])
+        axis.set_xlim(-0.7, len(found.layers) - 0.3)
     axes[-1, 0].set_xlabel("layer")
     return figure
 
 
 def prediction(found: Results) -> Figure:
-    """Predicted against measured: KL of every child that was run, and time of whole models."""
+    """Predicted against measured: KL of every child that was run, and how much faster than the parent it is."""
     figure, axes = plots.grid(1, 2, 3.7)
     _predicted_kl(axes[0, 0], found)
-    _predicted_time(axes[0, 1], found)
+    _predicted_speed(axes[0, 1], found)
     return figure
 
 
@@ -163,7 +185,9 @@ def _predicted_kl(axis: Axes, found: Results) -> None:
             seen += row[:2]
     low, high = 0.8 * min(seen), 1.25 * max(seen)
     axis.plot([low, high], [low, high], color=plots.BLACK, lw=0.8, ls="--", zorder=1)
-    axis.set(xscale="log", yscale="log", xlim=(low, high), ylim=(low, high))
+    axis.set(xlim=(low, high), ylim=(low, high))
+    plots.log_scale(axis.xaxis)
+    plots.log_scale(axis.yaxis)
     axis.set(xlabel="predicted: sum of scores ± SE, nats", ylabel="measured on test text ± SE, nats")
     axis.set_title("KL before healing")
     handles = [plots.line(COLOURS[method], label=METHOD_NAMES[method]) for method in found.methods]
@@ -196,52 +220,54 @@ def _point(
     )
 
 
-def _predicted_time(axis: Axes, found: Results) -> None:
-    """Bars of measured time, prefill and decode, with the prediction as a mark."""
-    names = list(found.speed["models"])
-    width = 0.38
-    for i, (phase, colour) in enumerate((("prefill", plots.SKY), ("decode", plots.BLUE))):
-        places = np.arange(len(names)) + (i - 0.5) * width
-        rows = [found.speed["models"][name] for name in names]
-        heights = [row["measured"][f"{phase}_ms"] / 1e3 for row in rows]
-        errors = [row["measured"][f"{phase}_ms_spread"] / 1e3 for row in rows]
-        foreseen = [row["predicted"][f"{phase}_ms"] / 1e3 for row in rows]
+def _predicted_speed(axis: Axes, found: Results) -> None:
+    """Bars of measured speed-up by phase, with the prediction and the error that is aimed for as a mark."""
+    children, width = found.models[1:], 0.26
+    phases = (("prefill", plots.SKY), ("decode", plots.BLUE), ("runtime", plots.GREY))
+    tops = [1.0]
+    for i, (phase, colour) in enumerate(phases):
+        rows = [found.speed["models"][name] for name in children]
+        measured = [row["speedup"].get(phase, math.nan) for row in rows]
+        spread = [row["speedup"].get(f"{phase}_spread", math.nan) for row in rows]
+        predicted = np.array([row["predicted_speedup"][phase] for row in rows])
+        places = np.arange(len(children)) + (i - 1) * width
+        label = {"runtime": "all"}.get(phase, phase)
         axis.bar(
-            places, heights, 0.92 * width, yerr=errors, color=colour, label=f"{phase}, measured", error_kw={"lw": 1}
+            places, measured, 0.92 * width, yerr=spread, color=colour, label=f"{label}, measured", error_kw={"lw": 1}
         )
-        label = "predicted by the cost table" if i else None
-        axis.plot(places, foreseen, ls="none", marker="D", color=plots.RED, ms=5, label=label, zorder=4)
-        for place, height, row in zip(places, heights, rows, strict=True):
-            speedup = row["speedup"].get(phase, math.nan)
-            axis.annotate(
-                f"{speedup:.2f}x", (place, 0), xytext=(0, 3), textcoords="offset points", ha="center", fontsize=7
-            )
-            axis.set_ylim(0, max(axis.get_ylim()[1], 1.35 * height))
-    axis.set_xticks(range(len(names)), [name if name == "parent" else f"{name}\nchild" for name in names])
-    axis.set_ylabel("seconds for the workload")
+        aimed = f"predicted ± {100 * SPEED_GOAL:.0f} %" if phase == "runtime" else None
+        style = {"ls": "none", "marker": "D", "ms": 5, "lw": 1, "zorder": 4, "capsize": 4}
+        axis.errorbar(places + 0.2 * width, predicted, SPEED_GOAL * predicted, color=plots.RED, label=aimed, **style)
+        tops += [*measured, *predicted * (1 + SPEED_GOAL)]
+    axis.axhline(1, color=plots.BLACK, lw=0.8, ls="--")
+    axis.set_xticks(range(len(children)), [f"{name} child" for name in children])
+    axis.set(ylim=(0, 1.45 * np.nanmax(tops)), ylabel="times as fast as the parent")
     workload = found.speed["workload"]
-    axis.set_title(f"Time on this CPU, {workload['prefill']} + {workload['decode']} tokens, batch {workload['batch']}")
+    axis.set_title(
+        f"Speed-up on this CPU, {workload['prefill']} + {workload['decode']} tokens, batch {workload['batch']}"
+    )
     axis.grid(False, axis="x")
-    axis.legend(loc="upper right")
+    axis.legend(loc="upper left", ncols=2)
 
 
 def evaluation(found: Results) -> Figure:
-    """KL of every method's child in each state: by group of domains, and of the kept children by single domain."""
-    figure, axes = plots.grid(len(found.targets), 2, 3.0, gridspec_kw={"width_ratios": [1, 1]})
-    shades = {"assembled": 0.35, "equal": 0.65, "full": 1.0}
+    """KL of every method's child in each state: by method, and of the kept children by single domain."""
+    figure, axes = plots.grid(len(found.targets), 2, 2.9)
     for row, target in zip(axes, found.targets, strict=True):
-        _bars(row[0], found, target, [(METHOD_NAMES[m], m, "in_domain") for m in found.methods], shades)
+        _bars(row[0], found, target, [(METHOD_NAMES[m], m, "in_domain") for m in found.methods])
         row[0].set_title(f"{target}: all methods, {GROUP_NAMES['in_domain']}")
-        domains = [(domain.replace("_", "\n", 1), found.kept, domain) for domain in found.domains()]
-        _bars(row[1], found, target, domains, shades)
+        plots.log_scale(row[0].yaxis)
+        _bars(row[1], found, target, [(domain.replace("_", " "), found.kept, domain) for domain in found.domains()])
         row[1].set_title(f"{target}: child of {METHOD_NAMES[found.kept]}, by domain")
+        row[1].set_ylim(0)
         row[0].set_ylabel("KL(parent || child), nats, ± 95 %")
+    handles = [Patch(fc=_tint(COLOURS[found.kept], SHADES[state]), label=STATE_NAMES[state]) for state in STATES]
+    figure.legend(handles=handles, loc="outside upper center", ncols=len(STATES))
     return figure
 
 
-def _bars(axis: Axes, found: Results, target: str, bars: list[tuple[str, str, str]], shades: dict[str, float]) -> None:
-    names = {"assembled": "assembled", "equal": "healed equally", "full": "healed in full"}
-    shown = set()
+def _bars(axis: Axes, found: Results, target: str, bars: list[tuple[str, str, str]]) -> None:
+    """For each name, method and domain a group of bars, one a state."""
     for place, (_, method, domain) in enumerate(bars):
         states = found.states(target, method)
         width = 0.8 / len(states)
@@ -251,17 +277,12 @@ def _bars(axis: Axes, found: Results, target: str, bars: list[tuple[str, str, st
                 place + (i - (len(states) - 1) / 2) * width,
                 one["kl_div"],
                 0.95 * width,
-                yerr=1.96 * one["kl_div_se"],
-                color=_tint(COLOURS[method], shades[state]),
+                yerr=CONFIDENT * one["kl_div_se"],
+                color=_tint(COLOURS[method], SHADES[state]),
                 error_kw={"lw": 0.8},
-                label=None if state in shown or method != found.kept else names[state],
             )
-            shown |= {state} if method == found.kept else set()
-    axis.set_xticks(range(len(bars)), [name for name, *_ in bars])
-    axis.tick_params(axis="x", labelsize=7)
+    axis.set_xticks(range(len(bars)), [name for name, *_ in bars], rotation=25, ha="right", rotation_mode="anchor")
     axis.grid(False, axis="x")
-    axis.set_ylim(0, 1.3 * axis.get_ylim()[1])  # room for the legend
-    axis.legend(loc="upper left", ncols=3)
 
 
 def _tint(colour: str, strength: float) -> tuple[float, ...]:

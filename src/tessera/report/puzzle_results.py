@@ -25,6 +25,8 @@ METHOD_NAMES = {
 #: States of a child: as assembled, healed as all methods are, healed in full.
 STATES = ("assembled", "equal", "full")
 STATE_NAMES = {"assembled": "assembled", "equal": "healed equally", "full": "healed in full"}
+#: Relative error of a predicted speed-up that is aimed for.
+SPEED_GOAL = 0.15
 GROUPS = ("in_domain", "out_of_domain")
 GROUP_NAMES = {"in_domain": "in-domain", "out_of_domain": "out-of-domain"}
 
@@ -57,6 +59,11 @@ class Results:
     def kept(self) -> str:
         """The method whose children are healed in full."""
         return self.speed["method"]
+
+    @property
+    def models(self) -> list[str]:
+        """Models that were served, the parent first, then the children by target."""
+        return sorted(self.speed["models"], key=["parent", *self.targets].index)
 
     @property
     def layers(self) -> list[int]:

@@ -9,6 +9,7 @@ from tessera.report.puzzle_results import (
     GROUP_NAMES,
     GROUPS,
     METHOD_NAMES,
+    SPEED_GOAL,
     STATE_NAMES,
     STATES,
     SUBBLOCKS,
@@ -16,11 +17,8 @@ from tessera.report.puzzle_results import (
     Results,
 )
 
-#: Relative error of the predicted speed-up that is aimed for.
-SPEED_GOAL = 0.15
 #: Standard errors by which two numbers must be apart to be told apart.
 CERTAIN = 2.0
-DATABASE = "h100-database"
 
 
 def results(found: Results) -> pd.DataFrame:
@@ -144,9 +142,11 @@ def metrics(found: Results) -> Json:
 
 
 def pm(value: float | None, error: float | None = None, digits: int = 3) -> str:
-    """`0.282 ± 0.012`; `-` where there is no value."""
+    """`0.282 ± 0.012`; `-` where there is no value; whole numbers from a thousand on."""
     if value is None or math.isnan(value):
         return "-"
+    if value >= 1000:
+        return f"{value:,.0f}"
     return f"{value:.{digits}f}" + (f" ± {error:.{digits}f}" if error else "")
 
 
@@ -165,8 +165,8 @@ def markdown(found: Results) -> str:
     ]
     for target in found.targets:
         lines += [f"**{target}**: {found.hardware(target)}", ""]
-        header = ("chosen by", "speed-up blocks", "speed-up model", "predicted KL", "KL assembled", "KL healed equally")
-        header += ("KL healed in full", "top-1", "perplexity", "perplexity out of domain")
+        header = ["chosen by", "speed-up blocks", "speed-up model", "predicted KL", "KL assembled", "KL healed equally"]
+        header += ["KL healed in full", "top-1", "perplexity", "perplexity out of domain"]
         rows = []
         for row in table[table.target == target].to_dict("records"):
             best = "full" if not math.isnan(row.get("full_in_domain_kl_div", math.nan)) else "equal"
@@ -193,9 +193,9 @@ def markdown(found: Results) -> str:
         f"medians of {speed['repeats']} rounds ± half the interquartile range:",
         "",
     ]
-    header = ("model", "parameters", "prefill tokens/s", "decode tokens/s", "memory, MiB")
-    header += ("decode speed-up", "predicted", "speed-up of all", "predicted ")
-    lines += [*_table(header, [_speed_row(name, one) for name, one in speed["models"].items()]), ""]
+    header = ["model", "parameters", "prefill tokens/s", "decode tokens/s", "memory, MiB"]
+    header += ["decode speed-up", "predicted decode speed-up", "speed-up of all", "predicted speed-up of all"]
+    lines += [*_table(header, [_speed_row(name, speed["models"][name]) for name in found.models]), ""]
     lines += [f"* {sentence}" for sentence in findings(found)]
     return "\n".join(lines) + "\n"
 
@@ -224,7 +224,8 @@ def _table(header: Iterable[str], rows: Iterable[Iterable[str]]) -> list[str]:
 def findings(found: Results) -> list[str]:
     """What the numbers say: whether a baseline is better anywhere and why, and how good the prediction of speed is."""
     said = list(_against_baselines(found))
-    for name, one in found.speed["models"].items():
+    for name in found.models:
+        one = found.speed["models"][name]
         if name != "parent" and "decode" in one["speedup"]:
             error = one["speedup_error"]["decode"]
             verdict = "within" if abs(error) <= SPEED_GOAL else "outside"

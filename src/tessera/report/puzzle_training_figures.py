@@ -24,6 +24,7 @@ def _colours(found: Results, subblock: str) -> dict[str, str]:
 def scores(found: Results) -> Figure:
     """KL of every variant of every layer, put into the parent by itself."""
     figure, axes = plots.grid(1, 2, 3.6, sharey=True)
+    plotted = {}
     for axis, subblock in zip(axes[0], SUBBLOCKS, strict=True):
         ends = []
         for variant, colour in _colours(found, subblock).items():
@@ -31,7 +32,10 @@ def scores(found: Results) -> Figure:
             kl = [row["kl_div"] for row in rows]
             axis.errorbar(found.layers, kl, [row["kl_div_se"] for row in rows], color=colour, marker=".", lw=1.2)
             ends.append((variant, kl[-1], colour))
-        axis.set(yscale="log", xlabel="layer", title=f"{SUBBLOCK_NAMES[subblock]} exchanged in one layer")
+        axis.set(xlabel="layer", title=f"{SUBBLOCK_NAMES[subblock]} exchanged in one layer")
+        plotted[axis] = ends
+    for axis, ends in plotted.items():
+        plots.log_scale(axis.yaxis)
         plots.label_ends(axis, ends)
     axes[0, 0].set_ylabel("KL(parent || exchanged), nats, ± SE")
     return figure
@@ -50,9 +54,11 @@ def library(found: Results) -> Figure:
             values = [record.get(phase, {}).get("per_token", np.nan) for record in records]
             if not np.isnan(values).all():
                 axis.plot(found.layers, values, ls=style, lw=1.3, color=_colours(found, subblock)[variant])
-        axis.set(yscale="log", title=f"{SUBBLOCK_NAMES[subblock]}: {variant}")
-    for axis in axes[-1]:
+        axis.set_title(f"{SUBBLOCK_NAMES[subblock]}: {variant}")
+    for axis in axes.flat[max(0, len(panels) - columns) : len(panels)]:  # with nothing below
         axis.set_xlabel("layer")
+        axis.tick_params(labelbottom=True)
+    plots.log_scale(axes[0, 0].yaxis)
     for row in axes:
         row[0].set_ylabel("normalised error")
     lines = [plots.line(plots.BLACK, style, name) for name, style in PHASES.values()]
@@ -63,7 +69,8 @@ def library(found: Results) -> Figure:
 def training(found: Results, shown: int = 4) -> Figure:
     """Training curves of blockwise local distillation, for some layers spread over the depth."""
     picked = [found.layers[i] for i in np.unique(np.linspace(0, len(found.layers) - 1, shown).round().astype(int))]
-    figure, axes = plots.grid(2, len(picked), 2.2, sharex=True)
+    figure, axes = plots.grid(2, len(picked), 2.2, sharex=True, sharey="row")
+    plotted = {}
     for row, subblock in zip(axes, SUBBLOCKS, strict=True):
         for axis, layer in zip(row, picked, strict=True):
             ends = []
@@ -72,18 +79,21 @@ def training(found: Results, shown: int = 4) -> Figure:
                 if curve:
                     axis.plot(np.array(curve["tokens"]) / 1e3, curve["loss"], color=colour, lw=1.2)
                     ends.append((variant, curve["loss"][-1], colour))
-            axis.set(yscale="log", title=f"{SUBBLOCK_NAMES[subblock]}, layer {layer}")
-            if ends:
-                plots.label_ends(axis, ends, size=7)
+            axis.set_title(f"{SUBBLOCK_NAMES[subblock]}, layer {layer}")
+            plotted[axis] = ends
         row[0].set_ylabel("training loss")
+        plots.log_scale(row[0].yaxis)
     for axis in axes[-1]:
         axis.set_xlabel("1000 tokens")
+    for axis, ends in plotted.items():
+        plots.label_ends(axis, ends, size=7)
     return figure
 
 
 def healing(found: Results) -> Figure:
     """KL and cosine distance to the parent by tokens of healing, all methods and the full schedule."""
     figure, axes = plots.grid(2, len(found.targets), 2.6, sharex="col", sharey="row")
+    plotted = {}
     names = (
         ("kl_div", "KL(parent || child), nats"),
         ("cosine", "cosine distance of hidden states\n(mean over layers)"),
@@ -104,12 +114,15 @@ def healing(found: Results) -> Figure:
                 axis.plot(tokens, smooth, color=colour, lw=1.5)
                 text = f"{METHOD_NAMES[method]}, in full" if full else METHOD_NAMES[method]
                 ends.append((text, smooth[-1], colour))
-            axis.set(yscale="log", xscale="log")
+            plotted[axis] = ends
             if metric == "kl_div":
                 axis.set_title(target)
-            plots.label_ends(axis, ends)
+        plots.log_scale(row[0].yaxis)
     for axis in axes[-1]:
         axis.set_xlabel("1000 tokens of healing")
+        plots.log_scale(axis.xaxis)
+    for axis, ends in plotted.items():
+        plots.label_ends(axis, ends)
     return figure
 
 

@@ -43,7 +43,7 @@ class H100Database:
         from aiconfigurator_core.sdk.operations.attention import resolved_lane_order_for_op
 
         self.backend = backend = target.software_name
-        self.database = perf_database.get_database(SYSTEM, backend, "current")
+        self.database: Any = perf_database.get_database(SYSTEM, backend, "current")
         if self.database is None:
             raise ValueError(f"aiconfigurator-core holds no {SYSTEM} data for {backend}")
         self.engine = engine.EngineHandle.for_database(self.database)
