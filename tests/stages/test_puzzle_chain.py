@@ -3,9 +3,7 @@
 import json
 
 import numpy as np
-import pandas as pd
 import pytest
-import torch
 
 from tessera.common import files
 from tessera.common.params import check
@@ -299,14 +297,3 @@ def test_too_little_text_is_a_clear_error(parent, tokens, tmp_path):
     with pytest.raises(ValueError, match=r"the split train has \d+ windows of 20 tokens in .*; 5000 were asked for"):
         puzzle_activations.main(params(puzzle_activations, **many), 0, parent(), tokens, tmp_path / "activations")
     assert not list(tmp_path.iterdir())
-
-
-def test_token_stream_of_the_fixture_is_whole(tokens):
-    documents = pd.read_parquet(tokens / "documents.parquet")
-    assert documents.groupby("split")["length"].sum().to_dict() == {
-        "train": 2400,
-        "valid": 720,
-        "test": 720,
-        "ood": 720,
-    }
-    assert torch.from_numpy(np.load(tokens / "train.npy")).max() < 64
