@@ -47,12 +47,14 @@ def inputs(tmp_path):
     library = tmp_path / "library"  # of no-ops alone, which have no weights
     for layer in range(4):
         files.save_tensors(library / f"layer_{layer}.safetensors", {})
-    for target, choice in CHOICES.items():
-        made["children"].append(tmp_path / f"child_{target}")
+    for target, choice in reversed(CHOICES.items()):  # the order of the files says nothing
+        made["children"].append(tmp_path / "children" / target)
         child.save(child.assemble(model, parent, SPACE, [library], choice), parent, made["children"][-1])
         made["costs"].append(tmp_path / f"{target}.parquet")
-        files.write_parquet(made["costs"][-1], table)
-        made["choices"].append(tmp_path / f"{target}.json")
+        # Only the served target's table is right: every time of the other's is 1 ms.
+        own = table if target == "cpu" else table.assign(prefill_ms=1.0, decode_ms=1.0, runtime_ms=1.0)
+        files.write_parquet(made["costs"][-1], own)
+        made["choices"].append(tmp_path / "search" / target / "children.json")
         files.write_json(made["choices"][-1], {"children": {"mip": {"blocks": choice, "status": "optimal"}}})
     return made
 
@@ -67,7 +69,7 @@ def test_parent_and_children_stand_beside_their_prediction(inputs):
     assert found["target"] == "cpu" and found["workload"]["decode"] == 4
     assert found["hardware"].endswith("1 threads") and found["software"].startswith("torch")
     assert set(found["models"]) == {"parent", "h100", "cpu"}
-    table = files.read_parquet(inputs["costs"][1]).set_index(["subblock", "variant"]).runtime_ms
+    table = files.read_parquet(inputs["costs"][0]).set_index(["subblock", "variant"]).runtime_ms
     parent = 4 * (table["attention", "parent"] + table["ffn", "parent"]) + table["non_block", "-"]
     for name, row in found["models"].items():
         dropped = {"parent": 0, "h100": 4 * table["attention", "parent"], "cpu": 2 * table["ffn", "parent"]}[name]

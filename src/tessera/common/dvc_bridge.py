@@ -231,7 +231,7 @@ def _proved(workflow: Any, stage: Stage, jobs: dict[str, Any]) -> bool:
         if job in known or job.rule.name not in stage.rules:
             continue
         known.add(job)
-        waiting += dag.dependencies[job]
+        waiting += dag.job_dependencies(job)
         kept = any(not path.flags.get("temp") for path in job.output)
         if not dag.noneedrun_finished(job) or (kept and not workflow.persistence.has_metadata(job)):
             return False

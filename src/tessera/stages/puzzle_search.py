@@ -29,7 +29,7 @@ def main(
     frontier_table: Path,
     children: Path,
 ) -> None:
-    """Write the block library of layer scores (in the order of the layers) and a cost table, and what it yields."""
+    """Write the block library of the layers' scores, {layer: scores} in each file, and a cost table; and search it."""
     table = files.read_parquet(costs)
     layers = {int(layer): found for path in scores for layer, found in files.read_json(path).items()}
     blocks = block_library.make([layers[layer] for layer in sorted(layers)], table)

@@ -29,7 +29,8 @@ def main(
 ) -> None:
     """Write time, memory and predicted time of parent and children.
 
-    children, costs and choices are in the order of the targets; method names the children's row in choices.
+    children, costs and choices are one a target, whose name is that of a child's directory, of a table's file and of
+    the directory of its choices; method names the children's row in choices.
     """
     import torch
 
@@ -40,13 +41,13 @@ def main(
     from tessera.puzzle.space import compose
 
     name, target = served(params.costs)
-    table = files.read_parquet(dict(zip(params.costs.targets, costs, strict=True))[name])
-    places = {PARENT: parent} | dict(zip(params.costs.targets, children, strict=True))
+    table = files.read_parquet({path.stem: path for path in costs}[name])
+    places = {PARENT: parent} | {path.name: path for path in children}
     # Memory first, while this process is small; a machine short of memory then says so at once.
     memory = {key: speed.peak_memory(place, target) for key, place in places.items()}
     models = {key: blocks.load(place).requires_grad_(False) for key, place in places.items()}
     blocks_of = {PARENT: [compose(KEPT, KEPT)] * len(models[PARENT].spec.layers)}
-    blocks_of |= {key: chosen(path, method)["blocks"] for key, path in zip(params.costs.targets, choices, strict=True)}
+    blocks_of |= {path.parent.name: chosen(path, method)["blocks"] for path in choices}
 
     found = speed.times(
         models, target, params.speed.repeats, lambda rounds: progress.track(rounds, "speed of parent and children")
