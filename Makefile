@@ -34,7 +34,7 @@ check: $(VENV)/installed ## formatting, lint and types
 	ruff check .
 	ruff format --check .
 	snakefmt --check Snakefile workflow
-	snakemake --lint
+	python workflow/lint.py
 	tessera params check
 	tessera params check params/smoke.yaml
 	mypy
