@@ -14,6 +14,7 @@ configfile: "params.yaml"
 include: "workflow/rules/common.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/puzzle.smk"
+include: "workflow/rules/tempotron.smk"
 include: "workflow/rules/report.smk"
 
 
