@@ -1,6 +1,5 @@
 """The rules keep to the conventions, and dvc.yaml says what they say."""
 
-import json
 import os
 import re
 import subprocess
@@ -80,13 +79,6 @@ def test_rules_keep_to_the_conventions(rules: list) -> None:
         assert f"src/tessera/stages/{stages[0]}.py" in code or rule.name == "data_fetch", (
             f"{rule.name} has no code={stages}"
         )
-
-
-def test_lint() -> None:
-    found = json.loads(snakemake("--lint", "json").stdout or "{}")
-    lints = [lint for part in ("rules", "snakefiles") for one in found.get(part, []) for lint in one["lints"]]
-    # There is one environment for all, that of requirements.lock.
-    assert {lint["title"] for lint in lints} <= {"Specify a conda environment or container for each rule."}
 
 
 def test_dvc_stages_are_in_step_with_the_rules(facts: dict[str, Facts]) -> None:
