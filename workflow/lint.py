@@ -14,7 +14,7 @@ ACCEPTED = {
 
 def main() -> int:
     """Print what remains of the lints, and return the exit status."""
-    done = subprocess.run(["snakemake", "--lint"], capture_output=True, text=True, check=False)
+    done = subprocess.run([sys.executable, "-m", "snakemake", "--lint"], capture_output=True, text=True, check=False)
     place, status = "", 0
     for line in (done.stdout + done.stderr).splitlines():
         if line.startswith("Lints for"):

@@ -56,6 +56,13 @@ def test_no_baseline_better_is_said(found):
     assert sum("within the 15 % aimed for" in sentence for sentence in said) == 2
 
 
+def test_how_well_sums_predict_is_said(found):
+    said = [sentence for sentence in puzzle_tables.findings(found) if "times the sum of its scores" in sentence]
+    assert [sentence.split(":")[0] for sentence in said] == ["h100", "cpu"]
+    fastest = next(p for p in found.frontier["cpu"]["points"] if p["method"] == "mip" and p["speedup"] == 2)
+    assert said[1].endswith(f"{fastest['measured']['kl_div'] / fastest['value']:.2f} times at 2x.")
+
+
 def changed(found, target, method, state, group, **metrics):
     evaluation = copy.deepcopy(found.evaluation)
     evaluation[target, method]["states"][state][group] |= metrics

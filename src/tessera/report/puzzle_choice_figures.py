@@ -59,7 +59,8 @@ def frontier(found: Results) -> Figure:
             y = [point["value"] for point in points]
             errors = [found.predicted_se(point["blocks"]) for point in points]
             main = method == found.kept
-            style = {"lw": 2.2, "marker": "o"} if main else {"lw": 0.9, "marker": ".", "ls": "--"}
+            line = "none" if method == "random" else "--"
+            style = {"lw": 2.2, "marker": "o"} if main else {"lw": 0.9, "marker": ".", "ls": line}
             axis.errorbar(x, y, errors, color=COLOURS[method], zorder=3 if main else 2, **style)
             shown = [end for end, speedup in zip(y, x, strict=True) if speedup <= edge]
             if shown:
@@ -243,9 +244,8 @@ def _predicted_speed(axis: Axes, found: Results) -> None:
     axis.set_xticks(range(len(children)), [f"{name} child" for name in children])
     axis.set(ylim=(0, 1.45 * np.nanmax(tops)), ylabel="times as fast as the parent")
     workload = found.speed["workload"]
-    axis.set_title(
-        f"Speed-up on this CPU, {workload['prefill']} + {workload['decode']} tokens, batch {workload['batch']}"
-    )
+    axis.set_title("Speed-up on this CPU")
+    axis.set_xlabel(f"{workload['prefill']} + {workload['decode']} tokens, batch {workload['batch']}")
     axis.grid(False, axis="x")
     axis.legend(loc="upper left", ncols=2)
 

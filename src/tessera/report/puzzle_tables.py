@@ -223,7 +223,7 @@ def _table(header: Iterable[str], rows: Iterable[Iterable[str]]) -> list[str]:
 
 def findings(found: Results) -> list[str]:
     """What the numbers say: whether a baseline is better anywhere and why, and how good the prediction of speed is."""
-    said = list(_against_baselines(found))
+    said = [*_against_baselines(found), *_sums(found)]
     for name in found.models:
         one = found.speed["models"][name]
         if name != "parent" and "decode" in one["speedup"]:
@@ -235,6 +235,18 @@ def findings(found: Results) -> list[str]:
                 f"{100 * error:+.0f} %, {verdict} the {100 * SPEED_GOAL:.0f} % aimed for."
             )
     return said
+
+
+def _sums(found: Results) -> Iterator[str]:
+    """How far the KL of the frontiers' children is from the sum of scores that predicted it."""
+    for target, one in found.frontier.items():
+        ratios = {p["speedup"]: p["measured"]["kl_div"] / p["value"] for p in one["points"] if "measured" in p}
+        if ratios:
+            yield (
+                f"{target}: along the frontier the KL of a child before healing is {min(ratios.values()):.2f} to "
+                f"{max(ratios.values()):.2f} times the sum of its scores, {ratios[max(ratios)]:.2f} times at "
+                f"{max(ratios):g}x."
+            )
 
 
 def _against_baselines(found: Results) -> Iterator[str]:
