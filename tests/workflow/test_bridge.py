@@ -110,6 +110,7 @@ def test_experiments(clone: Tree, flags: list[str]) -> None:
         clone.run("dvc", "queue", "start")
         while "Queued" in (status := clone.run("dvc", "queue", "status")) or "Running" in status:
             time.sleep(1)
+        clone.run("dvc", "queue", "stop")
         assert "Success" in status, clone.run(
             "dvc", "queue", "logs", status.split()[status.split().index("Success") - 2]
         )
