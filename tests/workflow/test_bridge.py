@@ -1,6 +1,7 @@
 """Snakemake and DVC over one tree: whichever runs, the other agrees, and nothing stale is ever called current."""
 
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -164,6 +165,18 @@ def test_part_of_a_stage_is_not_recorded(tree: Tree) -> None:
     assert tree.ran("snakemake", "data/shards/0.csv") == ["noise", "shard 0"]
     assert tree.lock()["prepare"]["params"]["params.yaml"]["prepare"]["rows"] == 200
     assert tree.ran("snakemake") == ALL  # the temporary file is made again, and so all that is made of it
+    agree(tree)
+
+
+@pytest.mark.slow
+def test_killed_just_before_it_was_recorded(tree: Tree) -> None:
+    tree.set("train", "lr", 0.2)
+    tree.run("snakemake")
+    tree.run("git", "checkout", "-q", "dvc.lock")
+    (tree.path / dvc_bridge.UNRECORDED).touch()
+    assert tree.ran(sys.executable, "-c", "from tessera.run import run; raise SystemExit(run())") == []
+    assert tree.lock()["train"]["params"]["params.yaml"]["train"]["lr"] == 0.2
+    assert not (tree.path / dvc_bridge.UNRECORDED).exists()
     agree(tree)
 
 
