@@ -29,10 +29,13 @@ def test_compute_sums_the_jobs_of_a_rule(tmp_path):
 
 def test_update_fills_what_there_is(tmp_path):
     (tmp_path / "docs").mkdir()
-    compute = "<!-- compute:begin -->\n<!-- compute:end -->\n"
-    (tmp_path / "README.md").write_text(TEXT + compute)
-    (tmp_path / "docs/puzzle.md").write_text(compute)
-    results = tmp_path / readme.RESULTS
+    for name, parts in readme.DOCUMENTS.items():
+        others = (part for part in parts if part != "results")
+        marks = "".join(f"<!-- {part}:begin -->\n<!-- {part}:end -->\n" for part in others)
+        (tmp_path / name).write_text(TEXT * ("results" in parts) + marks)
+    with pytest.raises(FileNotFoundError, match="no results"):
+        readme.update(tmp_path)
+    results = tmp_path / readme.RESULTS["results"]
     results.parent.mkdir(parents=True)
     results.write_text("| table |\n")
     assert readme.update(tmp_path) == ["README.md"]
@@ -40,11 +43,11 @@ def test_update_fills_what_there_is(tmp_path):
     assert readme.update(tmp_path) == []
 
 
-def test_the_readme_shows_the_results_that_are_there(repository):
-    results, text = repository / readme.RESULTS, (repository / "README.md").read_text()
-    shown = readme.part(text, "results")
-    if results.is_file():
-        assert shown == results.read_text(), "README.md is out of date: run tessera readme"
+def test_the_documents_show_the_results_that_are_there(repository):
     for name, parts in readme.DOCUMENTS.items():
-        for part in parts:
-            readme.part((repository / name).read_text(), part, name)
+        text = (repository / name).read_text()
+        for one in parts:
+            shown = readme.part(text, one, name)
+            results = repository / readme.RESULTS.get(one, "none")
+            if results.is_file():
+                assert shown == results.read_text(), f"{name} is out of date: run tessera readme"

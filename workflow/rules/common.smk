@@ -36,3 +36,10 @@ def code(stage):
     """Source files of the stage's module and all it imports: inputs of its rule, so that their content decides."""
     root = os.path.join(workflow.basedir, "src")
     return [os.path.relpath(path) for path in source.closure(f"tessera.stages.{stage}", root)]
+
+
+def report_item(path, title):
+    """A figure or table of the report, reports/KIND/STUDY/NAME; its caption is workflow/report/STUDY_NAME.rst."""
+    kind, study, name = os.path.splitext(path)[0].split("/")[1:]
+    place = {"category": study.capitalize(), "subcategory": kind.capitalize(), "labels": {"shows": title}}
+    return report(path, caption=f"../report/{study}_{name}.rst", **place)

@@ -17,13 +17,6 @@ PUZZLE_ARGUMENTS = (
 )
 
 
-def puzzle_item(path, title):
-    """A figure or table of the report; its caption is workflow/report/puzzle_NAME.rst."""
-    kind, _, name = os.path.splitext(path)[0].split("/")[1:]
-    caption = f"../report/puzzle_{name}.rst"
-    return report(path, caption=caption, category="Puzzle", subcategory=kind.capitalize(), labels={"shows": title})
-
-
 rule puzzle_report:
     input:
         PUZZLE_REPORT,
@@ -36,8 +29,8 @@ rule puzzle_tables:
         **PUZZLE,
         code=code("puzzle_tables"),
     output:
-        results=puzzle_item("reports/tables/puzzle/results.md", "results in words"),
-        tables=[puzzle_item(path, title) for path, title in PUZZLE_TABLES.items()],
+        results=report_item("reports/tables/puzzle/results.md", "results in words"),
+        tables=[report_item(path, title) for path, title in PUZZLE_TABLES.items()],
         metrics="reports/metrics/puzzle.json",
         runs=directory("reports/metrics/puzzle"),
     log:
@@ -61,7 +54,7 @@ rule puzzle_figures:
         **PUZZLE,
         code=code("puzzle_figures"),
     output:
-        figures=[puzzle_item(path, title) for path, title in PUZZLE_FIGURES.items()],
+        figures=[report_item(path, title) for path, title in PUZZLE_FIGURES.items()],
     log:
         "logs/puzzle_figures.log",
     benchmark:

@@ -3,6 +3,7 @@
 A part stands between `<!-- NAME:begin ... -->` and `<!-- NAME:end -->`.
 """
 
+import errno
 import re
 from pathlib import Path
 
@@ -10,9 +11,10 @@ import pandas as pd
 
 from tessera.common import files
 
-#: Parts and what fills them, in each document; results come from a table, compute from what Snakemake measured.
+#: Parts of each document.
 DOCUMENTS = {"README.md": ("results", "compute"), "docs/puzzle.md": ("compute",)}
-RESULTS = "reports/tables/puzzle/results.md"
+#: Parts that are filled from a study's table; the part compute is filled from what Snakemake measured.
+RESULTS = {"results": "reports/tables/puzzle/results.md"}
 BENCHMARKS = "logs/benchmarks"
 
 
@@ -37,10 +39,12 @@ def _match(text: str, name: str, path: str | Path) -> re.Match[str]:
 def update(root: str | Path = ".") -> list[str]:
     """Fill the parts of all documents from the files that are there; return the documents that changed.
 
-    Raises FileNotFoundError where there are no results.
+    Raises FileNotFoundError where there are no results of any study.
     """
     root = Path(root)
-    contents = {"results": (root / RESULTS).read_text(encoding="utf-8")}
+    contents = {name: (root / path).read_text("utf-8") for name, path in RESULTS.items() if (root / path).is_file()}
+    if not contents:
+        raise FileNotFoundError(errno.ENOENT, "no results; they are there after a run", str(root / "reports/tables"))
     if (root / BENCHMARKS).is_dir():
         contents["compute"] = compute(root / BENCHMARKS)
     changed = []
