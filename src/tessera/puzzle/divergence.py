@@ -13,8 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-#: Logits held at once, in numbers: 64 MiB of float32.
-CHUNK = 2**24
+#: Logits held at once, in numbers: 32 MiB of float32, as much as glibc takes again without asking the kernel for pages.
+CHUNK = 2**23
 
 Head = Callable[[Tensor], Tensor]
 

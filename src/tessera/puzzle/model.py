@@ -249,7 +249,8 @@ class Decoder(nn.Module):
 
     def __init__(self, spec: ModelSpec) -> None:
         super().__init__()
-        self.embed_tokens = nn.Embedding(spec.vocab_size, spec.hidden_size)
+        # nn.Embedding's own initialisation on the meta device imports torch's compiler, which takes seconds.
+        self.embed_tokens = nn.Embedding.from_pretrained(torch.randn(spec.vocab_size, spec.hidden_size), freeze=False)
         layers = nn.ModuleList(Layer(spec, attention, ffn) for attention, ffn in spec.layers)
         self.layers = cast(Sequence[Layer], layers)  # what type checkers may know of a ModuleList
         self.norm = RMSNorm(spec.hidden_size, spec.norm_eps)
