@@ -5,7 +5,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run smoke test test-all check format dvc ui report lock
+.PHONY: help run smoke test test-all check format dvc ui verify report lock
 
 PYTHON ?= python3.11
 VENV := .venv
@@ -51,9 +51,12 @@ ui: $(VENV)/installed ## fill MLflow from the run files and show it on 127.0.0.1
 	tessera track
 	mlflow ui --backend-store-uri sqlite:///mlflow.db --host 127.0.0.1 --port $(PORT) --workers 1
 
-report: $(VENV)/installed ## write reports/report.html, one page with figures, tables, code and provenance
-	mkdir -p reports
-	snakemake --report reports/report.html all
+verify: $(VENV)/installed ## check every claim of reports/claims.yaml against the results
+	tessera verify
+
+report: $(VENV)/installed ## write reports/report.html, one page with figures, tables, claims, code and provenance
+	snakemake claims
+	snakemake --report reports/report.html all claims
 
 lock: ## write requirements.lock anew from pyproject.toml
 	rm -rf build/lock

@@ -1,5 +1,6 @@
 """`tessera`: the commands for people. Stages have their own: python -m tessera.stages.NAME --help."""
 
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -8,10 +9,11 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from rich.markdown import Markdown
+from rich.table import Table
 
 from tessera import params as parameters
 from tessera import run as runner
-from tessera.common import dvc_stages, tracking
+from tessera.common import dvc_stages, files, tracking
 from tessera.puzzle.cli import app as puzzle
 
 app = typer.Typer(
@@ -98,6 +100,25 @@ def readme() -> None:
     with _errors():
         changed = document.update()
     typer.echo(f"changed: {', '.join(changed)}" if changed else "nothing changed")
+
+
+@app.command()
+def verify() -> None:
+    """Check every claim of reports/claims.yaml against the results, and write reports/tables/claims.md."""
+    from tessera.report import claims
+
+    with _errors():
+        verdicts = claims.verify()
+        files.write_text("reports/tables/claims.md", claims.table(verdicts))
+    table = Table("study", "claim", "wanted", "found", "", box=None)
+    for one in verdicts:
+        found = "-" if one.value is None else f"{one.value:.6g}"
+        table.add_row(one.study, one.name, one.claim.criterion, found, one.status)
+    Console().print(table)
+    counts = Counter(verdict.status for verdict in verdicts)
+    typer.echo(", ".join(f"{counts[status]} {status}" for status in ("pass", "fail", "missing")))
+    if counts["pass"] < len(verdicts):
+        raise typer.Exit(1)
 
 
 @params.command()

@@ -18,6 +18,7 @@ TARGETS = [
     "all",
     "smoke",
     "data",
+    "claims",
     "puzzle",
     *(f"puzzle_{step}" for step in ["library", "scores", "costs", "search", "child", "report"]),
 ]

@@ -81,3 +81,22 @@ rule tracking:
         "Import the runs into MLflow"
     shell:
         "python -m tessera.stages.tracking --imported {output.imported} > {log} 2>&1"
+
+
+rule claims:
+    # Claims are of the default scale: this rule is part of `make report`, and of no other target.
+    input:
+        claims=os.path.join(workflow.basedir, "reports/claims.yaml"),
+        studies=rules.tracking.input.studies,
+        code=code("claims"),
+    output:
+        table=report("reports/tables/claims.md", caption="../report/claims.rst", category="Claims"),
+    log:
+        "logs/claims.log",
+    benchmark:
+        "logs/benchmarks/claims.tsv"
+    threads: 1
+    message:
+        "Check every claim against the results"
+    shell:
+        "python -m tessera.stages.claims --claims {input.claims:q} --table {output.table} > {log} 2>&1"

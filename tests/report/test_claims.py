@@ -1,0 +1,87 @@
+from pathlib import Path
+
+import pytest
+
+from tessera.common import files
+from tessera.report import claims
+from tessera.report.claims import Claim
+
+ROOT = Path(__file__).parents[2]
+
+NEAR = {"claim": "x is two", "source": "us", "file": "a.json", "key": ["x"], "expected": 2.0, "tolerance": 0.1}
+
+
+def write(root: Path, **claim: object) -> None:
+    files.write_json(root / "reports/claims.yaml", {"study": {"one": claim}})  # JSON is YAML
+
+
+@pytest.mark.parametrize(
+    ("criterion", "value", "holds"),
+    [
+        ({"expected": 2.0, "tolerance": 0.1}, 2.09, True),
+        ({"expected": 2.0, "tolerance": 0.1}, 2.11, False),
+        ({"expected": 0.0, "tolerance": 0.0}, 0.0, True),
+        ({"at_most": 1.0}, 1.0, True),
+        ({"at_most": 1.0}, 1.01, False),
+        ({"at_least": 1.0}, 0.99, False),
+        ({"at_least": 1.0, "at_most": 2.0}, 1.5, True),
+        ({"at_least": 1.0, "at_most": 2.0}, 2.5, False),
+    ],
+)
+def test_criteria(criterion: dict, value: float, holds: bool) -> None:
+    claim = Claim.model_validate_json(
+        files.to_json({"claim": "c", "source": "s", "file": "a.json", "key": ["x"], **criterion})
+    )
+    assert claim.holds(value) is holds
+
+
+@pytest.mark.parametrize(
+    "criterion", [{}, {"expected": 1.0}, {"tolerance": 1.0}, {"expected": 1.0, "tolerance": 0.1, "at_most": 2.0}]
+)
+def test_a_claim_has_one_criterion(tmp_path: Path, criterion: dict) -> None:
+    write(tmp_path, claim="c", source="s", file="a.json", key=["x"], **criterion)
+    with pytest.raises(ValueError, match=r"study\.one: .*either `expected` with `tolerance`, or"):
+        claims.verify(tmp_path)
+
+
+def test_unknown_keys_are_refused_by_name(tmp_path: Path) -> None:
+    write(tmp_path, **NEAR, tolerence=0.1)
+    with pytest.raises(ValueError, match=r"study\.one: tolerence is no known key; did you mean 'tolerance'"):
+        claims.verify(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("content", "status"),
+    [({"x": 2.05}, "pass"), ({"x": 3}, "fail"), ({}, "missing"), ({"x": "two"}, "missing"), ({"x": True}, "missing")],
+)
+def test_status(tmp_path: Path, content: dict, status: str) -> None:
+    write(tmp_path, **NEAR)
+    files.write_json(tmp_path / "a.json", content)
+    assert [verdict.status for verdict in claims.verify(tmp_path)] == [status]
+
+
+def test_a_missing_file_is_a_missing_result(tmp_path: Path) -> None:
+    write(tmp_path, **NEAR)
+    (verdict,) = claims.verify(tmp_path)
+    assert verdict.status == "missing"
+
+
+def test_ratio_of_two_values(tmp_path: Path) -> None:
+    claim = {"claim": "c", "source": "s", "file": "a.json", "key": ["a", "x.y"], "relative_to": ["b"], "at_most": 1.0}
+    write(tmp_path, **claim)
+    files.write_json(tmp_path / "a.json", {"a": {"x.y": 1.0}, "b": 4.0})
+    (verdict,) = claims.verify(tmp_path)
+    assert verdict.value == 0.25
+    assert verdict.status == "pass"
+
+
+def test_table_shows_failures_and_keeps_its_columns(tmp_path: Path) -> None:
+    write(tmp_path, **NEAR | {"claim": "x | y"})
+    files.write_json(tmp_path / "a.json", {"x": 3})
+    rows = claims.table(claims.verify(tmp_path)).splitlines()
+    assert "x \\| y" in rows[2]
+    assert rows[2].endswith("| 2 ± 0.1 | 3 | fail |")
+
+
+def test_the_project_s_claims_can_be_read() -> None:
+    assert claims.read(ROOT / claims.CLAIMS)
