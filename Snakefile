@@ -1,7 +1,7 @@
 # Tessera: data -> studies -> metrics and figures -> report. Every rule is in workflow/rules, every number in params.yaml.
 #
 #   snakemake              the default study, 2 cores
-#   snakemake puzzle       one study, or one of its steps: puzzle_library, puzzle_scores, puzzle_costs, ...
+#   snakemake puzzle       one study (puzzle, tempotron), or one of its steps: puzzle_library, puzzle_scores, ...
 #   snakemake smoke        all of it in minutes, in build/smoke
 #   snakemake -n           what would run, and why
 
@@ -14,6 +14,7 @@ configfile: "params.yaml"
 include: "workflow/rules/common.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/puzzle.smk"
+include: "workflow/rules/tempotron.smk"
 include: "workflow/rules/report.smk"
 
 
@@ -24,6 +25,7 @@ rule all:
     default_target: True
     input:
         rules.puzzle.input,
+        rules.tempotron.input,
         rules.tracking.output,
 
 

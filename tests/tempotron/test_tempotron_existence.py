@@ -1,0 +1,64 @@
+import numpy as np
+import pytest
+
+from tessera.tempotron import bins, tasks
+from tessera.tempotron.existence import cover_probability, exists
+
+
+def test_cover_probability_golden_numbers():
+    values = [cover_probability(p, 8) for p in (12, 16, 18, 20, 24)]
+    assert values == pytest.approx([0.967, 0.696, 0.5, 0.324, 0.105], abs=5e-4)
+    assert cover_probability(2 * (30 + 1), 30) == pytest.approx(0.5, abs=1e-12)
+    assert cover_probability(5, 8) == 1
+
+
+@pytest.mark.parametrize(("p", "runs"), [(16, 150), (20, 150)])
+def test_perceptron_obeys_cover(p, runs):
+    """Inside a 99.9 % binomial interval of the exact probability."""
+    rng = np.random.default_rng(p)
+    verdicts = [exists(tasks.bin_patterns(1, 8, p, rng), tasks.labels(p, rng)).verdict for _ in range(runs)]
+    expected = cover_probability(p, 8)
+    assert set(verdicts) <= {"solvable", "unsolvable"}
+    assert abs(verdicts.count("solvable") / runs - expected) < 3.3 * np.sqrt(expected * (1 - expected) / runs)
+
+
+def test_weights_that_it_returns_solve_the_task():
+    rng = np.random.default_rng(1)
+    patterns, labels = tasks.bin_patterns(3, 6, 10, rng), tasks.labels(10, rng)
+    found = exists(patterns, labels)
+    assert found.verdict == "solvable" and found.margin > 1e-4
+    assert bins.solves(found.weights, patterns, labels, found.threshold)
+
+
+def test_two_bins_lift_what_the_perceptron_cannot():
+    """Four points on a line, alternately labelled: a threshold cannot, the larger of two bins can."""
+    line = np.array([-2.0, -1.0, 1.0, 2.0])
+    labels = np.array([1, -1, -1, 1])
+    one = line[:, None, None]
+    assert exists(one, labels).verdict == "unsolvable"
+    both = np.stack([line, -line], axis=1)[:, :, None]  # max(w x, -w x) = |w x|
+    assert exists(both, labels).verdict == "solvable"
+
+
+def test_contradictory_labels_are_unsolvable():
+    patterns = np.ones((2, 2, 3))
+    assert exists(patterns, np.array([1, -1])).verdict == "unsolvable"
+
+
+@pytest.mark.parametrize("sign", [-1, 1])
+def test_labels_of_one_kind_are_trivial(sign):
+    patterns = tasks.bin_patterns(2, 3, 40, np.random.default_rng(0))
+    assert exists(patterns, np.full(40, sign)).verdict == "solvable"
+
+
+def test_out_of_time_is_undecided():
+    rng = np.random.default_rng(2)
+    patterns, labels = tasks.bin_patterns(3, 20, 56, rng), tasks.labels(56, rng)
+    assert exists(patterns, labels, time_limit=0.05).verdict == "undecided"
+
+
+def test_bad_input():
+    with pytest.raises(ValueError, match=r"must be \(P, K, N\)"):
+        exists(np.ones((2, 3)), np.array([1, -1]))
+    with pytest.raises(ValueError, match="pattern 1: label is 2"):
+        exists(np.ones((2, 1, 3)), np.array([1, 2]))

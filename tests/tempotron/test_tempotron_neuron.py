@@ -1,0 +1,125 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tessera.common.psp import DoubleExponential
+from tessera.common.spikes import SpikeBatch
+from tessera.tempotron.neuron import max_potential, max_potential_reference, psp, voltage
+
+KERNEL = DoubleExponential()
+
+
+def one(times, neurons, n, duration=500.0):
+    return SpikeBatch.from_patterns([(np.asarray(times, float), np.asarray(neurons))], n, duration)
+
+
+def test_golden_pattern():
+    found = max_potential(np.array([1, -0.5, 0.8]), one([10, 14, 20], [0, 1, 2], 3))
+    assert found.v_max[0] == pytest.approx(1.06018768705, abs=1e-11)
+    assert found.t_max[0] == pytest.approx(25.72504100799, abs=1e-10)
+
+
+def test_a_single_spike_peaks_at_one():
+    found = max_potential(np.ones(1), one([3], [0], 1))
+    assert found.v_max[0] == pytest.approx(1, rel=1e-14)
+    assert found.t_max[0] == pytest.approx(3 + KERNEL.peak_time, rel=1e-14)
+
+
+def test_the_end_of_the_pattern_cuts_the_rise():
+    found = max_potential(np.ones(1), one([3], [0], 1, duration=5))
+    assert found.v_max[0] == pytest.approx(float(KERNEL(2)), rel=1e-14)
+    assert found.t_max[0] == 5
+
+
+def test_a_silent_neuron_has_maximum_zero_at_its_best_candidate():
+    found = max_potential(np.array([-1.0]), one([3], [0], 1, duration=40))
+    assert found.v_max[0] == 0
+    assert found.t_max[0] == 40
+
+
+@st.composite
+def cases(draw):
+    n = draw(st.integers(1, 6))
+    count = draw(st.integers(1, 25))
+    grain = draw(st.sampled_from([0.001, 1.0, 7.0]))  # a coarse grain makes simultaneous spikes
+    times = sorted(round(draw(st.floats(0, 100)) / grain) * grain for _ in range(count))
+    neurons = [draw(st.integers(0, n - 1)) for _ in range(count)]
+    weights = [draw(st.floats(-2, 2)) for _ in range(n)]
+    return np.array(weights), one(np.minimum(times, 100), neurons, n, duration=100.0)
+
+
+@settings(max_examples=150, deadline=None)
+@given(cases())
+def test_compiled_equals_reference_and_dense_grid(case):
+    weights, spikes = case
+    fast, slow = max_potential(weights, spikes), max_potential_reference(weights, spikes)
+    assert fast.v_max == pytest.approx(slow.v_max, rel=1e-12, abs=1e-12)
+    grid = np.linspace(0, 100, 20001)
+    v = voltage(weights, spikes, 0, grid)
+    assert fast.v_max[0] >= v.max() - 1e-12
+    assert fast.v_max[0] == pytest.approx(v.max(), abs=2e-5 * np.abs(weights).max() * len(spikes.times) + 1e-12)
+    if fast.v_max[0] > 1e-9:
+        at = voltage(weights, spikes, 0, fast.t_max)
+        assert at[0] == pytest.approx(fast.v_max[0], rel=1e-9, abs=1e-12)
+
+
+def test_fine_grid_to_a_millionth():
+    rng = np.random.default_rng(5)
+    spikes = SpikeBatch.from_dense(rng.uniform(0, 100, (3, 40)), 100.0)
+    weights = rng.normal(size=40)
+    grid = np.arange(0, 100, 0.001)  # and the spikes, where V has kinks that a grid misses by O(step)
+    dense = [voltage(weights, spikes, p, np.r_[grid, spikes.pattern(p)[0]]).max() for p in range(3)]
+    assert max_potential(weights, spikes).v_max == pytest.approx(dense, abs=1e-6)
+
+
+def test_gradient_by_the_envelope_theorem():
+    rng = np.random.default_rng(6)
+    spikes = SpikeBatch.from_dense(rng.uniform(0, 200, (4, 30)), 200.0)
+    weights = rng.normal(size=30)
+    gradient = psp(spikes, max_potential(weights, spikes).t_max)
+    step = 1e-6
+    for i in range(30):
+        up, down = weights.copy(), weights.copy()
+        up[i] += step
+        down[i] -= step
+        difference = (max_potential(up, spikes).v_max - max_potential(down, spikes).v_max) / (2 * step)
+        assert gradient[:, i] == pytest.approx(difference, abs=1e-6)
+
+
+def test_long_patterns_do_not_overflow():
+    """T/tau_s is 2.7e5 here; sums of exp(t/tau_s) overflow from 709 on."""
+    rng = np.random.default_rng(7)
+    spikes = one(np.sort(rng.uniform(0, 1e6, 2000)), rng.integers(50, size=2000), 50, 1e6)
+    weights = rng.normal(size=50)
+    found = max_potential(weights, spikes)
+    near = np.linspace(found.t_max[0] - 50, found.t_max[0] + 50, 10001)
+    assert found.v_max[0] == pytest.approx(voltage(weights, spikes, 0, near).max(), abs=1e-5)
+    shifted = one(spikes.times + 9e6, spikes.neurons, 50, 1e7)
+    assert max_potential(weights, shifted).v_max == pytest.approx(found.v_max, rel=1e-7)
+
+
+def test_maximum_is_homogeneous_and_additive_in_duplicated_afferents():
+    rng = np.random.default_rng(8)
+    spikes = SpikeBatch.from_dense(rng.uniform(0, 100, (5, 20)), 100.0)
+    weights = rng.normal(size=20)
+    base = max_potential(weights, spikes).v_max
+    assert max_potential(3.7 * weights, spikes).v_max == pytest.approx(3.7 * base, rel=1e-12)
+
+
+def test_extreme_weights_stay_finite():
+    spikes = one([1, 2, 3], [0, 1, 2], 3)
+    for scale in (1e-300, 1e200):
+        found = max_potential(scale * np.array([1, -0.5, 0.8]), spikes)
+        assert found.v_max[0] / scale == pytest.approx(
+            max_potential(np.array([1, -0.5, 0.8]), spikes).v_max[0], rel=1e-9
+        )
+
+
+@pytest.mark.parametrize(
+    ("weights", "message"),
+    [([1.0, np.nan, 0.0], "weight 1 is nan"), ([1.0, 2.0], r"must be \(3,\)"), ([1, np.inf, 0], "weight 1 is inf")],
+)
+def test_bad_weights_are_named(weights, message):
+    with pytest.raises(ValueError, match=message):
+        max_potential(np.array(weights), one([1], [0], 3))
