@@ -4,12 +4,13 @@
 
 writes .json and .md. SpikingJelly is optional (pip install loguru, then spikingjelly with --no-deps); absent peers are
 left out.
-Times are wall seconds, the median of the repeats. Peers do what they are made for: SpikingJelly makes one pass of
-forward, backward and a step of SGD, in batches of 64, and of 1 (which learns after each pattern, as the rule does);
-Brian2 integrates all patterns once, without learning.
+Times are CPU seconds of the process, the median of the repeats, so that what else runs on the machine counts little.
+Peers do what they are made for: SpikingJelly makes one pass of forward, backward and a step of SGD, in batches of 64,
+and of 1 (which learns after each pattern, as the rule does); Brian2 integrates all patterns once, without learning.
 """
 
 import argparse
+import datetime
 import importlib.metadata
 import json
 import os
@@ -40,9 +41,9 @@ def timed(action: Callable[[], object], repeats: int) -> dict:
     action()  # compilation, caches
     seconds = []
     for _ in range(repeats):
-        start = time.perf_counter()
+        start = time.process_time()
         action()
-        seconds.append(time.perf_counter() - start)
+        seconds.append(time.process_time() - start)
     return {"seconds": statistics.median(seconds), "fastest": min(seconds), "slowest": max(seconds), "repeats": repeats}
 
 
@@ -90,9 +91,9 @@ def spikingjelly(spikes: SpikeBatch, labels: np.ndarray, batch: int, repeats: in
 def brian2(spikes: SpikeBatch) -> dict:
     weights = np.random.default_rng(1).normal(scale=0.05, size=N)
     on_grid = brian.on_grid(spikes, 0.1)
-    start = time.perf_counter()
+    start = time.process_time()
     found = brian.forward(weights, on_grid, KERNEL, 1.0, 0.1)
-    seconds = time.perf_counter() - start
+    seconds = time.process_time() - start
     gap = np.abs(max_potential(weights, on_grid, KERNEL).v_max - np.maximum(found.v.max(axis=1), 0)).max()
     return {
         "seconds": seconds,
@@ -125,9 +126,9 @@ def stream(patterns: int = 500_000, n: int = 100, chunk: int = 5000) -> dict:
     model = Tempotron(random_state=0)
     model.partial_fit([next(batches())])
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    start = time.perf_counter()
+    start = time.process_time()
     updates = model.partial_fit(batches())
-    seconds = time.perf_counter() - start
+    seconds = time.process_time() - start
     grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
     return {"patterns": patterns, "afferents": n, "seconds": seconds, "updates": updates, "memory_grown_mib": grown,
             "whole_set_mib": patterns * n * 12 / 2**20}  # fmt: skip
@@ -140,19 +141,23 @@ def report(results: dict) -> str:
         "# One epoch of the tempotron",
         "",
         f"{N} afferents, {P} patterns of {T:g} ms, one spike an afferent, one core of {results['cpu']}; commit "
-        f"{results['commit']}. `OMP_NUM_THREADS=1 python benchmarks/tempotron_epoch.py benchmarks/tempotron_epoch`",
+        f"{results['commit']}, {results['date']}, Python {results['python']}, Numba {results['numba']}. CPU seconds, "
+        "the median of the repeats. Command: `OMP_NUM_THREADS=1 python benchmarks/tempotron_epoch.py "
+        "benchmarks/tempotron_epoch`",
         "",
-        "| code | s an epoch | patterns/s | tessera is faster by |",
-        "|---|---|---|---|",
+        "| code | s an epoch | patterns/s | ratio to tessera |",
+        "|---|---:|---:|---:|",
     ]
     for name, row in rows.items():
-        lines.append(f"| {name} | {row['seconds']:.3g} | {P / row['seconds']:.3g} | {row['seconds'] / base:.3g} |")
+        version = f" {row['version']}" if "version" in row else ""
+        label, seconds = name.replace(",", f"{version},", 1), row["seconds"]
+        lines.append(f"| {label} | {seconds:.3g} | {P / seconds:,.0f} | {seconds / base:,.3g} |")
     lines += [
         "",
         "Cost of the exact maximum, linear in the spikes:",
         "",
         "| afferents | patterns | ns a spike |",
-        "|---|---|---|",
+        "|---:|---:|---:|",
     ]
     lines += [f"| {r['afferents']} | {r['patterns']} | {r['ns_per_spike']:.1f} |" for r in results["scaling"]]
     s = results["stream"]
@@ -194,6 +199,7 @@ def main() -> None:
         "stream": stream(),
         "cpu": cpu(),
         "commit": commit.stdout.strip(),
+        "date": datetime.date.today().isoformat(),
         "python": platform.python_version(),
         "numba": importlib.metadata.version("numba"),
         "load_average": os.getloadavg()[0],

@@ -25,6 +25,7 @@ def test_compute_sums_the_jobs_of_a_rule(tmp_path):
         path.write_text(f"s\th:m:s\tmax_rss\n{seconds}\t0:00:30\t{10 * seconds}\n")
     lines = readme.compute(tmp_path).splitlines()
     assert lines[2:] == ["| library | 2 | 2.0 | 900 |", "| speed | 1 | 0.1 | 60 |", "| all | 3 | 2.1 | 900 |"]
+    assert readme.compute(tmp_path, "spe").splitlines()[2:] == ["| speed | 1 | 0.1 | 60 |", "| all | 1 | 0.1 | 60 |"]
 
 
 def test_update_fills_what_there_is(tmp_path):

@@ -83,7 +83,7 @@ def done(tmp_path_factory) -> Path:
     for k in findable["ks"]:
         run = runs / f"tempotron_findable/k{k}.json"
         call("tempotron_findable", params, k=k, n=10, runs=root / f"findable{k}", run=run)
-    existence = {"problems": [{"k": 1, "n": 3, "patterns": [4, 12]}], "runs": 4, "time_limit": 5.0}
+    existence = {"problems": [{"k": 1, "n": 3, "patterns": [4, 12]}], "runs": 4, "max_nodes": 1000}
     run = runs / "tempotron_existence/k1.json"
     call("tempotron_existence", {"existence": existence, "seed": 1}, k=1, n=3, counts=root / "existence", run=run)
     clusters = {
@@ -154,7 +154,7 @@ def test_findable_table_states_the_budget(done: Path) -> None:
 
 
 def test_existence_of_a_size_that_is_not_listed(done: Path, capsys) -> None:
-    params = {"existence": {"problems": [], "runs": 1, "time_limit": 1.0}, "seed": 1}
+    params = {"existence": {"problems": [], "runs": 1, "max_nodes": 1}, "seed": 1}
     with pytest.raises(SystemExit):
         call("tempotron_existence", params, k=2, n=3, counts=done / "no", run=done / "no.json")
     assert "existence.problems has no k = 2, n = 3" in capsys.readouterr().err

@@ -12,9 +12,17 @@ import pandas as pd
 from tessera.common import files
 
 #: Parts of each document.
-DOCUMENTS = {"README.md": ("results", "compute"), "docs/puzzle.md": ("compute",)}
-#: Parts that are filled from a study's table; the part compute is filled from what Snakemake measured.
-RESULTS = {"results": "reports/tables/puzzle/results.md"}
+DOCUMENTS = {
+    "README.md": ("results", "tempotron", "compute"),
+    "docs/puzzle.md": ("compute",),
+    "docs/tempotron.md": ("compute",),
+}
+#: Parts that are filled from a study's table. The part compute is filled from what Snakemake measured: in a study's
+#: document, docs/STUDY.md, of the study's own rules.
+RESULTS = {
+    "results": "reports/tables/puzzle/results.md",
+    "tempotron": "reports/tables/tempotron/results.md",
+}
 BENCHMARKS = "logs/benchmarks"
 
 
@@ -45,26 +53,29 @@ def update(root: str | Path = ".") -> list[str]:
     contents = {name: (root / path).read_text("utf-8") for name, path in RESULTS.items() if (root / path).is_file()}
     if not contents:
         raise FileNotFoundError(errno.ENOENT, "no results; they are there after a run", str(root / "reports/tables"))
-    if (root / BENCHMARKS).is_dir():
-        contents["compute"] = compute(root / BENCHMARKS)
+    benchmarks = root / BENCHMARKS
     changed = []
     for name, parts in DOCUMENTS.items():
         path = root / name
+        study = path.stem if path.parent.name == "docs" else ""
+        own = contents | ({"compute": compute(benchmarks, study)} if any(benchmarks.glob(f"{study}*")) else {})
         before = text = path.read_text(encoding="utf-8")
         for one in parts:
-            if one in contents:
-                text = replaced(text, one, contents[one], path)
+            if one in own:
+                text = replaced(text, one, own[one], path)
         if text != before:
             files.write_text(path, text)
             changed.append(name)
     return changed
 
 
-def compute(benchmarks: Path) -> str:
-    """Time and memory of every rule, from Snakemake's benchmark files, as a table in Markdown."""
+def compute(benchmarks: Path, study: str = "") -> str:
+    """Time and memory of every rule, or of a study's, from Snakemake's benchmark files, as a table in Markdown."""
     rows = []
     for path in sorted(benchmarks.rglob("*.tsv")):
         rule = path.relative_to(benchmarks).parts[0].removesuffix(".tsv")
+        if not rule.startswith(study):
+            continue
         table = pd.read_csv(path, sep="\t", na_values="-")
         rows.append({"rule": rule, "seconds": table["s"].sum(), "memory": table["max_rss"].max(), "jobs": 1})
     if not rows:

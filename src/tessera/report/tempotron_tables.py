@@ -161,7 +161,7 @@ def _said(found: Results) -> Iterator[str]:
         yield (
             "Exact existence at K = 1 lies within "
             f"{_cover_z(cover).max():.1f} standard errors of Cover's count at every load; "
-            f"{found.existence['undecided'].sum()} of {found.existence['runs'].sum()} tasks ran out of time."
+            f"{found.existence['undecided'].sum()} of {found.existence['runs'].sum()} tasks stayed undecided."
         )
     control, others = _clusters(found)
     if len(control) and len(others):

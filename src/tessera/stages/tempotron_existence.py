@@ -28,7 +28,7 @@ def main(params: Params, k: int, n: int, counts: Path, run: Path) -> None:
         verdicts = []
         for replicate in range(wanted.runs):
             rng = generator(params.seed, "tempotron", "existence", k, n, p, replicate)
-            verdicts.append(exists(tasks.bin_patterns(k, n, p, rng), tasks.labels(p, rng), wanted.time_limit).verdict)
+            verdicts.append(exists(tasks.bin_patterns(k, n, p, rng), tasks.labels(p, rng), wanted.max_nodes).verdict)
         count = {name: verdicts.count(name) for name in ("solvable", "unsolvable", "undecided")}
         rows.append({"k": k, "n": n, "patterns": p, "runs": wanted.runs, **count})
     table = pd.DataFrame(rows)
@@ -39,7 +39,7 @@ def main(params: Params, k: int, n: int, counts: Path, run: Path) -> None:
     RunRecord(
         experiment="tempotron/existence",
         name=f"tempotron_existence/k={k}/n={n}",
-        params={"k": k, "n": n, "runs": wanted.runs, "time_limit": wanted.time_limit},
+        params={"k": k, "n": n, "runs": wanted.runs, "max_nodes": wanted.max_nodes},
         tags={"snakemake.rule": "tempotron_existence", "seed": str(params.seed)},
         metrics={"undecided": float(table["undecided"].sum())},
         history=history,

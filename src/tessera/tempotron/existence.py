@@ -30,7 +30,7 @@ Verdict = Literal["solvable", "unsolvable", "undecided"]
 
 @dataclass(frozen=True)
 class Existence:
-    """verdict: `undecided` where the time ran out before a margin was found or ruled out.
+    """verdict: `undecided` where the search tree grew too large before a margin was found or ruled out.
 
     weights (N,) and threshold solve the task if it is solvable, else None; margin is the best found, 0 if none.
     """
@@ -41,8 +41,11 @@ class Existence:
     threshold: float | None
 
 
-def exists(patterns: np.ndarray, labels: np.ndarray, time_limit: float = 20.0) -> Existence:
-    """Decide whether patterns (P, K, N) with labels +-1 (P,) can be classified; time_limit in s of wall time."""
+def exists(patterns: np.ndarray, labels: np.ndarray, max_nodes: int = 10_000) -> Existence:
+    """Decide whether patterns (P, K, N) with labels +-1 (P,) can be classified.
+
+    max_nodes bounds the search tree. A bound on time instead would let the machine's load into the verdicts.
+    """
     labels = check_labels(labels, len(patterns))
     if patterns.ndim != 3 or not np.isfinite(patterns).all():
         raise ValueError(f"patterns have shape {patterns.shape}; they must be (P, K, N) and finite")
@@ -71,7 +74,7 @@ def exists(patterns: np.ndarray, labels: np.ndarray, time_limit: float = 20.0) -
             np.r_[-np.ones(n), -reach, 0.0, np.zeros(n_choices)], np.r_[np.ones(n), reach, 1.0, np.ones(n_choices)]
         ),
         integrality=np.r_[np.zeros(n + 2), np.ones(n_choices)],
-        options={"time_limit": time_limit, "mip_rel_gap": 0.5},  # the sign of m matters, not its largest value
+        options={"node_limit": max_nodes, "mip_rel_gap": 0.5},  # the sign of m matters, not its largest value
     )
     weights, threshold = (None, None) if found.x is None else (found.x[:n], float(found.x[n]))
     margin = 0.0 if found.x is None else float(found.x[n + 1])

@@ -77,8 +77,8 @@ class ExistenceParams(Section):
     problems: list[Problem]
     runs: int = Field(gt=0)
     """tasks at each size and number of patterns"""
-    time_limit: float = Field(gt=0)
-    """seconds of the solver for one task; beyond them it is undecided"""
+    max_nodes: int = Field(gt=0)
+    """nodes of the solver's search tree for one task; beyond them it is undecided"""
 
 
 class ClustersParams(Section):
