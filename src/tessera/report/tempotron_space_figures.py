@@ -86,6 +86,7 @@ def overlaps(found: Results) -> Figure:
 def walk(found: Results) -> Figure:
     """How far a random walk within the solutions gets from where learning ended, a panel a load."""
     runs = [run for run in found.runs["tempotron_solutions"] if run.history["walk_overlap_with_start"]]
+    runs.sort(key=lambda run: (run.params["inputs"], run.params["k"]))
     loads = sorted({run.params["load"] for run in runs})
     colours = dict(zip(sorted({run.params["k"] for run in runs}), K_COLOURS, strict=False))
     figure, axes = plots.grid(1, max(len(loads), 1), 3.0, sharey=True)
@@ -125,7 +126,7 @@ def real(found: Results) -> Figure:
     maxima.plot(h, measured, color=plots.BLACK, lw=1, ls="--", label=f"Rice, K = {k:.0f} (measured)")
     maxima.plot(h, poisson, color=plots.GREY, lw=1, ls=":", label=f"Rice, K = {k_poisson:.0f} (Poisson)")
     maxima.set(xlabel=r"h = max V / $\sigma_V$", ylabel="P(max V < h)")
-    maxima.legend(loc="upper left")
+    maxima.legend(loc="lower right")
     return figure
 
 

@@ -169,6 +169,10 @@ def _said(found: Results) -> Iterator[str]:
             f"Straight chords join {control['connected_pairs'].min():.0%} of the perceptron's pairs of solutions, and "
             f"at most {others['connected_pairs'].max():.0%} at K > 1."
         )
+    unsolved = found.clusters().query("tasks == 0")
+    if len(unsolved):
+        named = [f"{row.inputs} at K = {row.k}, load {row.load:g}" for row in unsolved.itertuples()]
+        yield f"Too few solutions to compare were found within the epochs of: {'; '.join(named)}."
     solved = {name: value for name, value in found.metrics("tempotron_ablation").items() if name.startswith("solved_")}
     parts = [f"{value:.0%} with momentum {name.rpartition('_')[2]}" for name, value in sorted(solved.items())]
     yield f"Of the tasks of the ablation the rule solves {', '.join(parts)}, over all learning rates."
@@ -176,6 +180,12 @@ def _said(found: Results) -> Iterator[str]:
     yield (
         f"Brian2 decides as the exact maximum does on all but {brian['disagree_certain']:.0f} of the "
         f"{brian['certain']:.0f} patterns (of {brian['patterns']:.0f}) that its grid can decide."
+    )
+    inputs = found.metrics("tempotron_inputs")
+    yield (
+        f"On recorded receptors the largest potential is off the Rice law by {inputs['receptor_sup_rice']:.2f} in "
+        f"probability at their own K of {inputs['receptor_k']:.0f}, and by {inputs['receptor_sup_rice_poisson_k']:.2f} "
+        f"at that of Poisson input, {inputs['receptor_k_poisson']:.0f}."
     )
     table = found.accuracy()
     worse = table[table["tempotron"] < table["logistic"]]["task"]
