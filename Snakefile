@@ -15,6 +15,7 @@ include: "workflow/rules/common.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/puzzle.smk"
 include: "workflow/rules/tempotron.smk"
+include: "workflow/rules/balanced.smk"
 include: "workflow/rules/report.smk"
 
 
@@ -26,6 +27,7 @@ rule all:
     input:
         rules.puzzle.input,
         rules.tempotron.input,
+        rules.balanced.input,
         rules.tracking.output,
 
 

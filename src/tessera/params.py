@@ -6,6 +6,7 @@ from typing import Any
 
 from pydantic import Field
 
+from tessera.balanced.params import BalancedParams
 from tessera.common import params
 from tessera.common.params import Section
 from tessera.data.params import DataParams
@@ -20,6 +21,7 @@ class Params(Section):
     data: DataParams
     puzzle: PuzzleParams
     tempotron: TempotronParams
+    balanced: BalancedParams
 
 
 def load(*paths: str | Path) -> Params:

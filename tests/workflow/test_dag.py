@@ -23,6 +23,8 @@ TARGETS = [
     *(f"puzzle_{step}" for step in ["library", "scores", "costs", "search", "child", "report"]),
     "tempotron",
     *(f"tempotron_{step}" for step in ["theory", "capacity", "clusters", "real"]),
+    "balanced",
+    *(f"balanced_{step}" for step in ["theory", "margins", "learning", "lif", "attractor", "report"]),
 ]
 #: Rules that only name targets, and the one that starts another Snakemake.
 WITHOUT_FILES = {"smoke"}

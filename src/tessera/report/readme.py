@@ -13,15 +13,18 @@ from tessera.common import files
 
 #: Parts of each document.
 DOCUMENTS = {
-    "README.md": ("results", "tempotron", "compute"),
+    "README.md": ("results", "tempotron", "balanced", "compute"),
     "docs/puzzle.md": ("compute",),
     "docs/tempotron.md": ("compute",),
+    "docs/balanced.md": ("balanced-results", "compute"),
 }
 #: Parts that are filled from a study's table. The part compute is filled from what Snakemake measured: in a study's
 #: document, docs/STUDY.md, of the study's own rules.
 RESULTS = {
     "results": "reports/tables/puzzle/results.md",
     "tempotron": "reports/tables/tempotron/results.md",
+    "balanced": "reports/tables/balanced/summary.md",
+    "balanced-results": "reports/tables/balanced/results.md",
 }
 BENCHMARKS = "logs/benchmarks"
 

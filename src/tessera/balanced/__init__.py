@@ -1,0 +1,1 @@
+"""Balanced excitation and inhibition: theory, certified solvers, learning, spiking neurons, attractor networks."""

@@ -1,0 +1,148 @@
+"""Corrections of order 1/sqrt(N) to the margins, and the predicted distribution of weights.
+
+The limit N -> infinity drops |u| Delta from the mean constraint; keeping it gives, with u_i = sigma_i w_i,
+
+    (*)   tt = CV_E (1 - |u| Delta) / (sqrt(N) |u|)
+
+which is exact for Gaussian or symmetric inputs. Third moments of the inputs enter at the same order and are left out.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.optimize import minimize
+
+from tessera.balanced.theory import (
+    Afferents,
+    MarginSolution,
+    WeightSide,
+    first,
+    pattern_moment,
+    pattern_threshold,
+    root,
+    second,
+    tail,
+    weight_side,
+)
+
+
+@dataclass(frozen=True)
+class FiniteSolution:
+    """A solution at finite N, threshold 1: kappa_out, |w|, and |u| with u_i = sigma_i w_i."""
+
+    kappa_out: float
+    norm: float
+    scaled_norm: float
+    side: WeightSide
+
+    @property
+    def kappa_in(self) -> float:
+        return self.kappa_out / self.norm
+
+
+def of_max_kappa_in(solution: MarginSolution, aff: Afferents, n: int) -> FiniteSolution:
+    """Norm and output margin at N = n of an unbalanced max-kappa_in solution.
+
+    1/|u| = sqrt(N) tt/CV_E + Delta(kappa). Raises ValueError for a balanced solution, whose norm the limit leaves open.
+    """
+    if solution.balanced:
+        raise ValueError(f"alpha: {solution.alpha}: the max-kappa_in solution is balanced, its norm is not determined")
+    inverse = math.sqrt(n) * solution.side.tilt / aff.cv_exc + pattern_threshold(solution.kappa, aff.p_out)
+    if inverse <= 0:
+        raise ValueError(f"n: {n} is too small for alpha = {solution.alpha}: the mean constraint has no solution")
+    u = 1 / inverse
+    return FiniteSolution(solution.kappa * u, u / (math.sqrt(solution.side.stretch) * aff.sd_exc), u, solution.side)
+
+
+def _margin_at(alpha: float, aff: Afferents, n: int, norm: float, ratio: float, multiplier: float) -> FiniteSolution:
+    """|u| kappa for given r = Z_I/Z_E and B, with D from (*) and kappa from alpha m(kappa, D) = s^2."""
+    f, phi, b = aff.f_exc, aff.cv_ratio, multiplier
+    side = weight_side(aff, b, 1.0, ratio)
+    u = math.sqrt(side.stretch) * aff.sd_exc * norm
+    delta = (1 - side.tilt * math.sqrt(n) * u / aff.cv_exc) / u
+    exc = f * (second(b) + b * first(b))
+    inh = (1 - f) * ratio * (second(-b * phi) - b * phi * first(-b * phi))
+    s = (exc + inh) / math.sqrt(side.a + side.b)
+    if s <= 0:
+        return FiniteSolution(-math.inf, norm, u, side)
+    low, high = -abs(delta) - 10.0, 10.0
+    while alpha * pattern_moment(low, delta, aff.p_out) > s * s:
+        low *= 2
+    while alpha * pattern_moment(high, delta, aff.p_out) < s * s:
+        high *= 2
+    kappa = root(lambda k: alpha * pattern_moment(k, delta, aff.p_out) - s * s, low, high)
+    return FiniteSolution(u * kappa, norm, u, side)
+
+
+def _multiplier_of(delta: float, aff: Afferents, n: int, norm: float, ratio: float) -> float:
+    """B from (*) at threshold D; the tilt falls with B from sqrt(f) to -sqrt(1-f)."""
+
+    def excess(b: float) -> float:
+        side = weight_side(aff, b, 1.0, ratio)
+        u = math.sqrt(side.stretch) * aff.sd_exc * norm
+        return side.tilt - aff.cv_exc * (1 / u - delta) / math.sqrt(n)
+
+    reach = 35 / max(1.0, aff.cv_ratio)
+    low, high = excess(-reach), excess(reach)
+    if low * high > 0:
+        return reach if low > 0 else -reach
+    return root(excess, -reach, reach)
+
+
+def of_max_kappa_out(alpha: float, aff: Afferents, n: int, norm: float) -> FiniteSolution:
+    """The largest kappa_out with |w| <= norm at N = n, at any load: V_N(c) at the best c <= norm, usually the norm.
+
+    V_N(c) is the largest over r = Z_I/Z_E, between 1 and lambda^2, and the threshold D. It is negative where no weights
+    separate. Raises ValueError outside 0 < f_exc < 1, alpha > 0, norm > 0, n >= 1.
+    """
+    if not 0 < aff.f_exc < 1:
+        raise ValueError(f"f_exc: {aff.f_exc}: the finite-N value needs both types, 0 < f_exc < 1")
+    for name, value in (("alpha", alpha), ("norm", norm), ("n", n)):
+        if not 0 < value < math.inf:
+            raise ValueError(f"{name}: {value} is not a positive number")
+
+    def at(x: NDArray) -> FiniteSolution:
+        delta, ratio, c = float(x[0]), math.exp(x[1]), math.exp(x[2])
+        return _margin_at(alpha, aff, n, c, ratio, _multiplier_of(delta, aff, n, c, ratio))
+
+    # One smooth maximum in D, log r and log c.
+    centre = pattern_threshold(0.0, aff.p_out)
+    low, high = sorted((0.0, 2 * math.log(aff.sd_ratio)))
+    bounds = [(centre - 8, centre + 8), (low, high), (math.log(norm) - 8, math.log(norm))]
+    start = [centre, (low + high) / 2, math.log(norm)]
+    options = {"ftol": 1e-14, "gtol": 1e-9, "eps": 1e-6}
+    return at(minimize(lambda x: -at(x).kappa_out, start, method="L-BFGS-B", bounds=bounds, options=options).x)
+
+
+def margins(alpha: ArrayLike, aff: Afferents, n: int, norm: float) -> NDArray:
+    """Largest kappa_out at |w| <= norm and N = n, of alpha's shape."""
+    return np.vectorize(lambda a: of_max_kappa_out(float(a), aff, n, norm).kappa_out, otypes=[float])(alpha)
+
+
+@dataclass(frozen=True)
+class WeightLaw:
+    """Law of g_i w_i of one type: scale [zeta - shift]_+, zeta ~ N(0, 1), with an atom at zero of mass `silent`."""
+
+    scale: float
+    shift: float
+
+    @property
+    def silent(self) -> float:
+        return tail(-self.shift)
+
+    def density(self, weight: ArrayLike) -> NDArray:
+        """Density of positive g_i w_i; it integrates to 1 - silent."""
+        z = np.asarray(weight, float) / self.scale + self.shift
+        return np.exp(-0.5 * z**2) / math.sqrt(2 * math.pi) / self.scale
+
+
+def weight_laws(solution: FiniteSolution, aff: Afferents, n: int) -> tuple[WeightLaw, WeightLaw]:
+    """Laws of excitatory and inhibitory g_i w_i = |u| Z_i [zeta - s_i B m_i]_+ / (sigma_i sqrt(N (a + b)))."""
+    side = solution.side
+    unit = solution.scaled_norm / (aff.sd_exc * math.sqrt(n * (side.a + side.b)))
+    return (
+        WeightLaw(unit * side.z_exc, side.multiplier),
+        WeightLaw(unit * side.z_inh / aff.sd_ratio, -side.multiplier * aff.cv_ratio),
+    )

@@ -1,0 +1,174 @@
+"""Numbers that the study's claims are about: rows of the experiments in, metrics by name out (finite floats)."""
+
+import math
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from tessera.balanced import finite_size, statistics, theory
+from tessera.balanced.params import AttractorParams, MarginParams
+from tessera.balanced.theory import Afferents
+
+Metrics = dict[str, float]
+
+
+def finite(metrics: Metrics) -> Metrics:
+    """Without the values that are not finite: a curve that never crosses one half has no half point."""
+    return {name: float(value) for name, value in metrics.items() if math.isfinite(value)}
+
+
+def theory_metrics(curves: dict[str, Any], aff: Afferents) -> Metrics:
+    """Critical loads and margins of the study's set."""
+    found = {
+        "alpha_c": curves["alpha_c"],
+        "alpha_b": curves["alpha_b"],
+        "f_star": theory.optimal_fraction(aff.cv_ratio),
+    }
+    for alpha, kappa_in, kappa_out in zip(
+        curves["loads"], curves["limit"]["kappa_in"], curves["limit"]["kappa_out"], strict=True
+    ):
+        if kappa_in is not None:
+            found |= {f"kappa_in.alpha_{alpha:g}": kappa_in, f"kappa_out.alpha_{alpha:g}": kappa_out}
+    return finite(found)
+
+
+def half_loads(rows: pd.DataFrame) -> pd.DataFrame:
+    """Measured critical loads: columns n, f_exc, kind, half, se, critical, ratio = half/critical."""
+    found = []
+    for (n, f, kind), cell in rows.groupby(["n", "f_exc", "kind"], sort=True):
+        half, error = statistics.half_load(*(cell[c].to_numpy(float) for c in ("alpha", "solved", "trials")))
+        critical = cell["critical"].iloc[0]
+        found.append({"n": n, "f_exc": f, "kind": kind, "half": half, "se": error, "critical": critical})
+    table = pd.DataFrame(found)
+    return table.assign(ratio=table["half"] / table["critical"])
+
+
+def feasibility_metrics(rows: pd.DataFrame, f_exc: float) -> Metrics:
+    """Ratios of measured to predicted critical loads; the fraction of the largest measured balanced load."""
+    table = half_loads(rows)
+    main = table[table["f_exc"] == f_exc]
+    names = main["kind"] + ".n_" + main["n"].astype(str) + ".ratio"
+    found: Metrics = dict(zip(names.tolist(), main["ratio"].tolist(), strict=True))
+    curve = table[(table["kind"] == "balanced") & (table["n"] == table["n"].max())]
+    found["balanced.peak_f_exc"] = float(curve["f_exc"].to_numpy()[curve["half"].argmax()])
+    found["undecided"] = float(rows["undecided"].sum())
+    return finite(found)
+
+
+def predicted_margins(p: MarginParams, n: int, alpha: float) -> dict[str, finite_size.FiniteSolution | None]:
+    """Finite-N theory of both objectives; None for a max-kappa_in solution that is balanced."""
+    aff = p.afferents.build()
+    best = theory.kappa_in_solution(alpha, aff)
+    free = None if best.balanced else finite_size.of_max_kappa_in(best, aff, n)
+    return {"kappa_in": free, "kappa_out": finite_size.of_max_kappa_out(alpha, aff, n, p.norm)}
+
+
+def margin_table(rows: pd.DataFrame) -> pd.DataFrame:
+    """Mean and standard error over tasks by (n, alpha, objective): columns such as kappa_in, kappa_in_sem."""
+    rows = rows.assign(inverse=1 / rows["kappa_out"])
+    columns = ["kappa_in", "kappa_out", "inverse", "norm", "imbalance", "silent_exc", "silent_inh"]
+    groups = rows.groupby(["n", "alpha", "objective"])[columns]
+    return groups.mean().join(groups.sem().add_suffix("_sem")).reset_index()
+
+
+def margin_metrics(rows: pd.DataFrame, p: MarginParams) -> Metrics:
+    """Measured over predicted margins; the law 1/kappa_out = intercept + slope sqrt(N); silent fractions; gaps."""
+    aff = p.afferents.build()
+    table = margin_table(rows).set_index(["objective", "n", "alpha"]).sort_index()
+    found: Metrics = {"gap.max": rows["gap"].max()}
+    for alpha in p.loads:
+        predicted = predicted_margins(p, p.size, alpha)
+        limit = theory.kappa_in_solution(alpha, aff).kappa_in
+        kappa_in = table["kappa_in"].to_dict()["kappa_in", p.size, alpha]
+        kappa_out = table["kappa_out"].to_dict()["kappa_out", p.size, alpha]
+        found |= {f"kappa_in.alpha_{alpha:g}.ratio": kappa_in / limit, f"kappa_out.alpha_{alpha:g}.mean": kappa_out}
+        if (value := predicted["kappa_out"]) and value.kappa_out > 0:
+            found[f"kappa_out.alpha_{alpha:g}.ratio"] = kappa_out / value.kappa_out
+    found |= _scaling_metrics(table, p)
+    largest = max(p.sizes)
+    for objective, solution in predicted_margins(p, largest, p.scaling_load).items():
+        if solution is not None:
+            laws = finite_size.weight_laws(solution, aff, largest)
+            for kind, law in zip(("exc", "inh"), laws, strict=True):
+                measured = table[f"silent_{kind}"].to_dict()[objective, largest, p.scaling_load]
+                found[f"silent.{objective}.{kind}.difference"] = measured - law.silent
+    return finite(found)
+
+
+def _scaling_metrics(table: pd.DataFrame, p: MarginParams) -> Metrics:
+    """Weighted fit of mean 1/kappa_out of the max-kappa_in solution to sqrt(N), and trends of the other solution."""
+    free = table.loc["kappa_in"].xs(p.scaling_load, level="alpha").loc[p.sizes]
+    bound = table.loc["kappa_out"].xs(p.scaling_load, level="alpha").loc[p.sizes]
+    root = np.sqrt(np.array(p.sizes, float))
+    design = np.stack([np.ones_like(root), root], 1) / free["inverse_sem"].to_numpy()[:, None]
+    covariance = np.linalg.inv(design.T @ design)
+    intercept, slope = covariance @ design.T @ (free["inverse"] / free["inverse_sem"]).to_numpy()
+    solution = theory.kappa_in_solution(p.scaling_load, p.afferents.build())
+    found = {"scaling.slope": slope, "scaling.intercept": intercept}
+    found |= {"scaling.slope_se": covariance[1, 1] ** 0.5, "scaling.intercept_se": covariance[0, 0] ** 0.5}
+    if not solution.balanced:
+        predicted = solution.side.tilt / p.afferents.cv_exc / solution.kappa
+        offset = theory.pattern_threshold(solution.kappa, p.afferents.p_out) / solution.kappa
+        found |= {"scaling.slope_theory": predicted, "scaling.intercept_theory": offset}
+        found["scaling.slope_z"] = (slope - predicted) / found["scaling.slope_se"]
+        found["scaling.intercept_z"] = (intercept - offset) / found["scaling.intercept_se"]
+    ends = bound["kappa_out"].iloc[[0, -1]].to_numpy()
+    found["scaling.kappa_out.last_over_first"] = ends[1] / ends[0]
+    lean = bound["imbalance"].abs().iloc[[0, -1]].to_numpy()
+    found["scaling.imbalance.exponent"] = math.log(lean[1] / lean[0]) / math.log(p.sizes[-1] / p.sizes[0])
+    return found
+
+
+def learning_metrics(rows: pd.DataFrame) -> Metrics:
+    """Means and deviations over tasks at the last cycle; share of the bound V(|w|) that the margin reaches."""
+    last = rows[rows["cycle"] == rows["cycle"].max()]
+    found: Metrics = {}
+    for name in ("error", "imbalance", "norm", "kappa_in", "kappa_out"):
+        found |= {f"{name}.mean": last[name].mean(), f"{name}.sd": last[name].std(ddof=1)}
+    found["bound_share.max"] = (last["kappa_out"] / last["bound"]).max()
+    return finite(found)
+
+
+def spiking_metrics(result: dict[str, Any]) -> Metrics:
+    """Mean and deviation of the ROC areas and of the counts; area lost to noise; counts that differ from Brian2's."""
+    rows = pd.DataFrame(result["trials"])
+    found: Metrics = {"brian2.different": result["brian2_equal"]["different"]}
+    found["brian2.compared"] = result["brian2_equal"]["compared"]
+    for (objective, noisy), cell in rows.groupby(["objective", "noisy"]):
+        name = f"{objective}.{'noisy' if noisy else 'quiet'}"
+        for column in ("auc", "accuracy", "plus", "minus"):
+            found |= {f"{name}.{column}": cell[column].mean(), f"{name}.{column}_sd": cell[column].std(ddof=1)}
+    for objective in ("kappa_in", "kappa_out"):
+        found[f"{objective}.auc_lost"] = found[f"{objective}.quiet.auc"] - found[f"{objective}.noisy.auc"]
+    return finite(found)
+
+
+def attractor_curves(rows: list[dict[str, Any]], p: AttractorParams) -> dict[str, dict[str, Any]]:
+    """By objective, over all networks: sigma, stable fraction, recovered fraction, and their Wilson intervals."""
+    found = {}
+    for objective in ("kappa_in", "kappa_out"):
+        own = [row for row in rows if row["objective"] == objective]
+        kappa = float(np.mean([row["kappa"] for row in own]))
+        curves: dict[str, Any] = {"kappa": kappa, "sigma": [s * kappa for s in p.sigma], "distance": p.distances}
+        for name in ("stable", "recovered"):
+            successes = np.sum([row[name] for row in own], axis=0)
+            curves[name] = statistics.wilson(successes, sum(row[f"{name}_trials"] for row in own))
+        found[objective] = curves
+    return found
+
+
+def attractor_metrics(rows: list[dict[str, Any]], p: AttractorParams) -> Metrics:
+    """Half-stability noise of both networks, absolute and over kappa_out; their ratio; mean recovery."""
+    found: Metrics = {"fixed.min": min(row["fixed"] for row in rows), "gap.max": max(row["gap"] for row in rows)}
+    half = {}
+    for objective, curves in attractor_curves(rows, p).items():
+        half[objective] = statistics.half_point(curves["sigma"], curves["stable"][0])
+        found |= {f"{objective}.kappa": curves["kappa"], f"{objective}.sigma_half": half[objective]}
+        found[f"{objective}.sigma_half_over_kappa"] = half[objective] / curves["kappa"]
+        found[f"{objective}.recovery"] = float(np.mean(curves["recovered"][0]))
+        own = [row for row in rows if row["objective"] == objective]
+        found |= {f"{objective}.{name}": float(np.mean([row[name] for row in own])) for name in ("norm", "imbalance")}
+    found["sigma_half_ratio"] = half["kappa_out"] / half["kappa_in"]
+    found["recovery_difference"] = found["kappa_in.recovery"] - found["kappa_out.recovery"]
+    return finite(found)

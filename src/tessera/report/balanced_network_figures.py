@@ -1,0 +1,96 @@
+"""Figures of learning, of spiking neurons, and of attractor networks."""
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from tessera.balanced import summaries
+from tessera.balanced.lif import roc
+from tessera.common import plots
+from tessera.report.balanced_results import COLOURS, OBJECTIVES, Results
+
+TRACES = {
+    "error": "fraction of errors, without noise",
+    "imbalance": "imbalance",
+    "norm": "|w|, threshold per unit of activity",
+    "kappa_out": r"$\kappa_{out}$, threshold units",
+}
+#: Not the colours of the solutions.
+LABELS = {"plus": plots.GREEN, "minus": plots.PURPLE}
+
+
+def learning(found: Results) -> Figure:
+    """Error, imbalance, norm and output margin against the number of cycles: mean over tasks, band of +- SE."""
+    figure, axes = plots.grid(2, 2, 2.6, sharex=True)
+    noises = found.params.learning.noise
+    for (noise, value), colour in zip(noises.items(), plots.CYCLE, strict=False):
+        rows = found.learning[found.learning["noise"] == noise]
+        groups = rows.groupby("cycle")[list(TRACES)]
+        mean, sem = groups.mean(), groups.sem()
+        label = rf"{noise}: $\sigma_{{in}}$ = {value.sigma_in:g}, $\sigma_{{out}}$ = {value.sigma_out:g}"
+        for axis, column in zip(axes.flat, TRACES, strict=True):
+            axis.plot(mean.index + 1, mean[column], color=colour, label=label)
+            low, high = mean[column] - sem[column], mean[column] + sem[column]
+            axis.fill_between(mean.index + 1, low, high, color=colour, alpha=0.2, lw=0)
+    for axis, title in zip(axes.flat, TRACES.values(), strict=True):
+        axis.set(title=title)
+        plots.log_scale(axis.xaxis)
+    for axis in axes[-1]:
+        axis.set_xlabel("1 + cycles of learning")
+    axes[1, 1].set_ylim(bottom=-0.5)  # at the start a margin is that of almost no weights, -1
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=3, title="noise")
+    return figure
+
+
+def spiking(found: Results) -> Figure:
+    """Spike-count histograms and ROC of both solutions, quiet and noisy, pooled over all trials."""
+    figure, axes = plots.grid(1, 3, 3.2)
+    states = {"quiet": "-", "noisy": "--"}
+    for axis, objective in zip(axes[0], OBJECTIVES, strict=False):
+        for state, style in states.items():
+            counts = {label: np.array(h) for label, h in found.spiking["counts"][f"{objective}/{state}"].items()}
+            for label, colour in LABELS.items():
+                h = counts[label]
+                axis.step(np.arange(len(h)), h / h.sum(), style, color=colour, where="mid", label=f"{label}, {state}")
+            spikes = (np.repeat(np.arange(len(counts[label])), counts[label]) for label in LABELS)
+            alarms, hits, area = roc(*spikes)
+            label = f"{OBJECTIVES[objective]}, {state}: {area:.3f}"
+            axes[0, 2].plot(alarms, hits, style, color=COLOURS[objective], label=label)
+        axis.set(xlabel="output spikes in a trial", title=f"{OBJECTIVES[objective]} weights", xlim=(0, 40))
+        axis.legend()
+    axes[0, 0].set_ylabel("fraction of trials")
+    axes[0, 2].set(xlabel="false alarms", ylabel="hits", title="ROC, all trials pooled: area")
+    axes[0, 2].legend(loc="lower right")
+    return figure
+
+
+def attractors(found: Results) -> Figure:
+    """Stable memories against noise, absolute and over kappa_out; recovery against the initial error. Wilson bars."""
+    p = found.params.attractor
+    figure, axes = plots.grid(1, 3, 3.3)
+    for (size, rows), line, marker in zip(found.attractors.items(), ("-", "--", ":", "-."), "os^v", strict=False):
+        for objective, curves in summaries.attractor_curves(rows, p).items():
+            label = f"{OBJECTIVES[objective]}, N = {size}"
+            for axis, x, name in (
+                (axes[0, 0], curves["sigma"], "stable"),
+                (axes[0, 1], p.sigma, "stable"),
+                (axes[0, 2], curves["distance"], "recovered"),
+            ):
+                share, low, high = curves[name]
+                axis.errorbar(
+                    x,
+                    share,
+                    [share - low, high - share],
+                    label=label,
+                    color=COLOURS[objective],
+                    ls=line,
+                    marker=marker,
+                    mfc="white",
+                )
+    axes[0, 0].set(xlabel=r"output noise $\sigma$, threshold units", ylabel="fraction", title="stable memories")
+    axes[0, 1].set(xlabel=r"$\sigma$ / mean $\kappa_{out}$", title="the same, noise in margins")
+    axes[0, 2].set(xlabel="probability of a flip 1 to 0 at the start", title="exact recovery")
+    plots.log_scale(axes[0, 0].xaxis)
+    for axis in axes[0]:
+        axis.set_ylim(-0.03, 1.03)
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
+    return figure

@@ -1,0 +1,230 @@
+"""Tables of the balanced-networks study, and its results beside the theory. All of it is computed from result files."""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from tessera.balanced import finite_size, summaries, theory
+from tessera.report.balanced_results import OBJECTIVES, Json, Results
+
+WEIGHTS = {"kappa_in": "max κ_in", "kappa_out": "max κ_out"}
+
+
+def feasibility(found: Results) -> pd.DataFrame:
+    """One row a set, size, f_exc and kind: load at which half of the tasks are solvable, SE, and theory."""
+    return _stacked("set", {name: summaries.half_loads(table) for name, table in found.feasibility.items()})
+
+
+def margins(found: Results) -> pd.DataFrame:
+    """One row a law of inputs, size, load and objective: means and standard errors over tasks."""
+    return _stacked("inputs", {inputs: summaries.margin_table(rows) for inputs, rows in found.margins.items()})
+
+
+def learning(found: Results) -> pd.DataFrame:
+    """One row a noise: means and deviations over tasks after the last cycle."""
+    rows = [
+        {"noise": noise, "sigma_in": value.sigma_in, "sigma_out": value.sigma_out}
+        | summaries.learning_metrics(found.learning[found.learning["noise"] == noise])
+        for noise, value in found.params.learning.noise.items()
+    ]
+    return pd.DataFrame(rows)
+
+
+def spiking(found: Results) -> pd.DataFrame:
+    """One row a solution, without and with output noise: means and deviations over sets and draws of the noise."""
+    trials = pd.DataFrame(found.spiking["trials"])
+    groups = trials.groupby(["objective", "noisy"])[["auc", "accuracy", "plus", "minus"]]
+    return groups.mean().join(groups.std().add_suffix("_sd")).reset_index()
+
+
+def attractors(found: Results) -> pd.DataFrame:
+    """One row a size and solution: margins, norm and balance of the weights, half-stability noise, mean recovery."""
+    rows = []
+    for size, networks in found.attractors.items():
+        numbers = summaries.attractor_metrics(networks, found.params.attractor)
+        for objective in OBJECTIVES:
+            own = {k.removeprefix(f"{objective}."): v for k, v in numbers.items() if k.startswith(f"{objective}.")}
+            rows.append({"n": size, "objective": objective} | own)
+    return pd.DataFrame(rows)
+
+
+def _stacked(name: str, tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
+    """The tables below one another, each named in the first column."""
+    return pd.concat([table.assign(**{name: key}) for key, table in tables.items()], ignore_index=True).pipe(
+        lambda table: table[[name, *table.columns.drop(name)]]
+    )
+
+
+def metrics(found: Results) -> Json:
+    """The numbers that the study's claims are about, by experiment."""
+    p = found.params
+    return {
+        "theory": summaries.theory_metrics(found.theory, p.margins.afferents.build()),
+        "feasibility": {
+            name: summaries.feasibility_metrics(table, p.feasibility.f_exc) for name, table in found.feasibility.items()
+        },
+        "margins": {inputs: summaries.margin_metrics(rows, p.margins) for inputs, rows in found.margins.items()},
+        "learning": {
+            noise: summaries.learning_metrics(found.learning[found.learning["noise"] == noise])
+            for noise in p.learning.noise
+        },
+        "spiking": summaries.spiking_metrics(found.spiking),
+        "attractors": {
+            str(size): summaries.attractor_metrics(rows, p.attractor) for size, rows in found.attractors.items()
+        },
+    }
+
+
+def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """A Markdown table, text to the left in its first column and numbers to the right."""
+    rule = "|---|" + "---:|" * (len(header) - 1)
+    return ["| " + " | ".join(header) + " |", rule, *("| " + " | ".join(row) + " |" for row in rows), ""]
+
+
+def _pm(mean: float, error: float, digits: int = 3) -> str:
+    """`0.282 ± 0.012`; `-` where there is no value."""
+    if math.isnan(mean):
+        return "-"
+    return f"{mean:.{digits}f}" + ("" if math.isnan(error) else f" ± {error:.{digits}f}")
+
+
+def markdown(found: Results) -> str:
+    """The results beside the theory, in Markdown."""
+    return "\n".join([*_tasks(found), *_learning(found), *_spiking(found), *_attractors(found)]).strip("\n") + "\n"
+
+
+def summary(found: Results) -> str:
+    """What came out, one line an experiment, in Markdown."""
+    p, numbers = found.params, metrics(found)
+    n = max(p.feasibility.sizes)
+    loads = feasibility(found)
+    lines = []
+    for name, phi in p.feasibility.cv_ratios.items():
+        own = loads[(loads["set"] == name) & (loads["n"] == n) & (loads["f_exc"] == p.feasibility.f_exc)]
+        free, balanced = (own[own["kind"] == kind].iloc[0] for kind in ("any", "balanced"))
+        lines.append(
+            f"Capacity at CV_E/CV_I = {phi:.3g}: half of the tasks of {n} afferents are solvable at "
+            f"{_pm(free['half'], free['se'], 2)} patterns a synapse, by balanced weights at "
+            f"{_pm(balanced['half'], balanced['se'], 2)}; theory {free['critical']:.2f} and {balanced['critical']:.2f}."
+        )
+    means = summaries.margin_table(found.margins["gaussian"]).set_index(["objective", "n", "alpha"])
+    ends = {
+        objective: [means.loc[(objective, size, p.margins.scaling_load)] for size in p.margins.sizes]
+        for objective in OBJECTIVES
+    }
+    lines.append(
+        f"From {p.margins.sizes[0]} to {p.margins.sizes[-1]} afferents the output margin of max-κ_out weights goes "
+        f"from {_pm(ends['kappa_out'][0]['kappa_out'], ends['kappa_out'][0]['kappa_out_sem'])} to "
+        f"{_pm(ends['kappa_out'][-1]['kappa_out'], ends['kappa_out'][-1]['kappa_out_sem'])}, that of max-κ_in weights "
+        f"from {_pm(ends['kappa_in'][0]['kappa_out'], ends['kappa_in'][0]['kappa_out_sem'])} to "
+        f"{_pm(ends['kappa_in'][-1]['kappa_out'], ends['kappa_in'][-1]['kappa_out_sem'])}."
+    )
+    by_noise = sorted(p.learning.noise, key=lambda noise: p.learning.noise[noise].sigma_out)
+    least, most = (numbers["learning"][noise] for noise in (by_noise[0], by_noise[-1]))
+    lines.append(
+        f"Learning with output noise ends at an imbalance of {most['imbalance.mean']:.2f} and an output margin of "
+        f"{most['kappa_out.mean']:.2f}, without it at {least['imbalance.mean']:.2f} and {least['kappa_out.mean']:.3f}."
+    )
+    lost = {objective: numbers["spiking"][f"{objective}.auc_lost"] for objective in OBJECTIVES}
+    lines.append(
+        f"Output noise costs a spiking neuron {lost['kappa_in']:.3f} of ROC area with max-κ_in weights and "
+        f"{lost['kappa_out']:.3f} with max-κ_out weights."
+    )
+    for size, one in numbers["attractors"].items():
+        if "sigma_half_ratio" in one:
+            lines.append(
+                f"Memories of {size} neurons bear {one['sigma_half_ratio']:.1f} times the noise with max-κ_out weights "
+                f"and are recovered from errors in {one['kappa_out.recovery']:.0%} of the starts against "
+                f"{one['kappa_in.recovery']:.0%}."
+            )
+    return "".join(f"* {line}\n" for line in lines)
+
+
+def _tasks(found: Results) -> list[str]:
+    """Critical loads and margins of random tasks."""
+    p, aff = found.params.margins, found.params.margins.afferents.build()
+    rows = []
+    loads = feasibility(found)
+    for name, phi in found.params.feasibility.cv_ratios.items():
+        own = loads[(loads["set"] == name) & (loads["n"] == loads["n"].max())]
+        main = own[own["f_exc"] == found.params.feasibility.f_exc]
+        for kind, title in (("any", "largest load"), ("balanced", "largest load of balanced weights")):
+            row = main[main["kind"] == kind].iloc[0]
+            what = f"{title}, φ = {phi:.3g}, N = {row['n']}"
+            rows.append((what, f"{row['critical']:.3f}", _pm(row["half"], row["se"])))
+        peak = own[own["kind"] == "balanced"].sort_values("half").iloc[-1]
+        best = theory.optimal_fraction(phi)
+        rows.append((f"f_exc that bears most, φ = {phi:.3g}, N = {peak['n']}", f"{best:.3f}", f"{peak['f_exc']:.2f}"))
+    for inputs, table in found.margins.items():
+        means = summaries.margin_table(table).set_index(["objective", "n", "alpha"])
+        load = p.scaling_load
+        predicted = {
+            "kappa_in": theory.kappa_in_solution(load, aff).kappa_in,
+            "kappa_out": finite_size.of_max_kappa_out(load, aff, p.size, p.norm).kappa_out,
+        }
+        for objective, value in predicted.items():
+            mean = means.loc[(objective, p.size, load)]
+            what = f"{WEIGHTS[objective]} at load {load:g}, N = {p.size}, {inputs.replace('_', '-')} inputs"
+            rows.append((what, f"{value:.3f}", _pm(mean[objective], mean[f"{objective}_sem"])))
+    numbers = summaries.margin_metrics(found.margins["gaussian"], p)
+    if "scaling.slope_theory" in numbers:
+        slope = _pm(numbers["scaling.slope"], numbers["scaling.slope_se"])
+        rows.append(("1/κ_out of max-κ_in weights, growth with √N", f"{numbers['scaling.slope_theory']:.3f}", slope))
+    exponent = f"{numbers['scaling.imbalance.exponent']:.3f}"
+    rows.append((f"|imbalance| of max-κ_out weights, exponent of N up to {max(p.sizes)}", "-0.5 as N → ∞", exponent))
+    return [
+        f"Random tasks: {found.params.feasibility.trials} a load, {p.seeds} a margin; "
+        f"p_out = {p.afferents.p_out:g}, ± is one standard error.",
+        "",
+        *_table(("quantity", "theory", "measured"), rows),
+    ]
+
+
+def _learning(found: Results) -> list[str]:
+    p = found.params.learning
+    names = ("error", "imbalance", "norm", "kappa_out")
+    rows = [
+        (
+            f"{row['noise']}: input {row['sigma_in']:g}, output {row['sigma_out']:g}",
+            *(_pm(row[f"{name}.mean"], row.get(f"{name}.sd", np.nan)) for name in names),
+        )
+        for row in learning(found).to_dict("records")
+    ]
+    title = f"Learning, N = {p.size}, P = {round(p.load * p.size)}, {p.cycles} cycles, {p.seeds} tasks; ± is one s.d."
+    return [title, "", *_table(("noise", "errors", "imbalance", "norm", "κ_out"), rows)]
+
+
+def _spiking(found: Results) -> list[str]:
+    p, table = found.params.lif, spiking(found)
+    rows = [
+        (
+            f"{WEIGHTS[row['objective']]}, {'noisy' if row['noisy'] else 'quiet'}",
+            *(_pm(row[name], row[f"{name}_sd"]) for name in ("auc", "accuracy")),
+            *(_pm(row[name], row[f"{name}_sd"], 1) for name in ("plus", "minus")),
+        )
+        for row in table.to_dict("records")
+    ]
+    equal = found.spiking["brian2_equal"]
+    title = f"Spiking readout, N = P = {p.size}" if p.load == 1 else f"Spiking readout, N = {p.size}, load {p.load:g}"
+    return [
+        f"{title}, {p.sets} tasks with {p.draws} draws of the noise each; ± is one s.d. over all. Of "
+        f"{equal['compared']} trials that Brian2 ran as well, {equal['different']} have another spike count.",
+        "",
+        *_table(("weights", "ROC area", "balanced accuracy", "spikes at plus", "spikes at minus"), rows),
+    ]
+
+
+def _attractors(found: Results) -> list[str]:
+    p = found.params.attractor
+    rows = [
+        (
+            f"{WEIGHTS[row['objective']]}, N = {row['n']}",
+            *(f"{row.get(name, math.nan):.3f}" for name in ("kappa", "imbalance", "sigma_half", "recovery")),
+        )
+        for row in attractors(found).to_dict("records")
+    ]
+    columns = ("weights", "mean κ_out", "imbalance", "noise at which half is lost", "mean exact recovery")
+    title = f"Attractor networks, load {p.load:g}, {p.networks} of each size, {p.memories} memories tested in each."
+    return [title, "", *_table(columns, rows)]
