@@ -4,6 +4,7 @@ import itertools
 import math
 import random as stdlib_random
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -233,3 +234,20 @@ def test_feasible_uses_the_tolerance_of_the_whole_library():
     lib = library([[1.0, 0.0]] * 3, [[0.0, 0.1], [0.0, 0.2], [0.0, 0.3]])
     choice = {layer: "v1" for layer in lib}
     assert search.feasible(lib, choice, {TIME: 0.6}) and not search.feasible(lib, choice, {TIME: 0.5999})
+
+
+@pytest.mark.parametrize("solver", ["highs", "cbc"])
+def test_many_layers_that_are_alike_are_one_knapsack(solver):
+    """A search by exchanging equal layers would not end: 30 of them, with 24 costs that no two sums share."""
+    rng = np.random.default_rng(0)
+    variants = {
+        f"v{n}": {"stats": {"ms": float(c), "parameters": int(p)}}
+        for n, (c, p) in enumerate(zip(rng.uniform(1, 100, 24), rng.integers(1, 10**6, 24), strict=True))
+    }
+    lib = {f"layer_{i}": variants for i in range(30)}
+    most = sum(v["stats"]["ms"] for v in variants.values()) / 24 * 30
+    found = search.solve(lib, "stats.parameters", {"stats.ms": 0.7 * most}, bigger_is_better=True, solver=solver)
+    assert found.status == "optimal"
+    assert found.value == found.bound <= found.relaxation
+    assert found.costs["stats.ms"] <= 0.7 * most
+    assert found.relaxation - found.value < 10**6

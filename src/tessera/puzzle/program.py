@@ -3,15 +3,16 @@
     x[i,j] in {0,1};   minimise sum s[i,j] x[i,j];   sum_j x[i,j] = 1 for every layer i;   sum a[k,i,j] x[i,j] <= b[k]
 
 It knows numbers only: layers and variants are positions. Written with PuLP, solved to gap 0 by HiGHS or CBC, and every
-answer is summed again in exact arithmetic. Around the solver stand three sound reductions that make it fast and its
-answer canonical: dominated variants are dropped; the linear relaxation's multipliers remove every variant that no
-optimum can hold (reduced-cost fixing); and what is left is solved once more for the canonical one among equal optima.
+answer is summed again in exact arithmetic. Around the solver stand four sound reductions that make it fast and its
+answer canonical: layers that are alike in all numbers become one, of which each variant is taken so many times;
+dominated variants are dropped; the linear relaxation's multipliers remove every variant that no optimum can hold
+(reduced-cost fixing); and what is left is solved once more for the canonical one among equal optima.
 """
 
 import itertools
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal
 
@@ -88,9 +89,13 @@ def solve(program: Program, solver: Solver = "highs") -> Optimum | None:
     """Return the canonical optimum, or None where no selection keeps every row.
 
     Among optima (objectives within TOLERANCE of the optimum's excess over the unconstrained best; exactly equal ones
-    where all scores are integers) it is the one of least summed weight. Costs a linear program, an integer program over
-    the variants that the linear one, rounded, leaves in question, and a third over those that might tie.
+    where all scores are integers) it is the one of least summed weight, where layers that are alike in all numbers have
+    the weights of the first and take their variants in order of position. Costs a linear program, an integer program
+    over the variants that the linear one, rounded, leaves in question, and a third over those that might tie.
     """
+    alike = _alike([program.objective, *(row.coefficients for row in program.rows)])
+    first = {i: group[0] for group in alike for i in group}
+    program = replace(program, weights=[program.weights[first[i]] for i in range(len(program.weights))])
     allowed = _undominated(program)
     relaxed = _solve(program.objective, program.rows, allowed, solver, integer=False)
     if relaxed is None:
@@ -115,6 +120,24 @@ def solve(program: Program, solver: Solver = "highs") -> Optimum | None:
         selection = canonical[0]
         value = total(program.objective, selection)
     return Optimum(selection, value, min(bound, value), min(relaxation, value), multipliers)
+
+
+def _alike(tables: Sequence[Table]) -> list[list[int]]:
+    """Layers in groups that have the same numbers in every table."""
+    groups: dict[tuple, list[int]] = {}
+    for i in range(len(tables[0])):
+        groups.setdefault(tuple(tuple(table[i]) for table in tables), []).append(i)
+    return list(groups.values())
+
+
+def _shared(counts: Sequence[float], layers: int) -> list[list[float]]:
+    """Give `layers` layers, in order, a total of counts[j] of each variant j, one each, and as few as can be of two."""
+    shares = [[0.0] * len(counts) for _ in range(layers)]
+    ends = np.cumsum(counts)
+    for n, share in enumerate(shares):
+        for j, (end, count) in enumerate(zip(ends, counts, strict=True)):
+            share[j] = max(0.0, min(end, n + 1) - max(end - count, n))
+    return shares
 
 
 def _integers(table: Table) -> bool:
@@ -236,17 +259,17 @@ def _solve(
     """Build the program over the allowed variants and solve it; None if it is infeasible.
 
     Each layer's least coefficient is taken off first (one variant a layer is chosen, so it is a constant) and rows and
-    objective are scaled, for the solver's tolerances are absolute.
+    objective are scaled, for the solver's tolerances are absolute. Layers that are alike share their variables, or the
+    solver would try one exchange of two after the other.
     """
     problem = pulp.LpProblem("puzzle", pulp.LpMinimize)
-    category = pulp.LpBinary if integer else pulp.LpContinuous
-    x = [[problem.add_variable(f"x_{i}_{j}", 0, 1, category) for j in layer] for i, layer in enumerate(allowed)]
+    category = pulp.LpInteger if integer else pulp.LpContinuous
+    groups = _alike([allowed, objective, *(row.coefficients for row in rows)])
+    x = [[problem.add_variable(f"x_{g[0]}_{j}", 0, len(g), category) for j in allowed[g[0]]] for g in groups]
     s, s_base, s_scale = _normalised(objective, allowed)
-    problem += pulp.LpAffineExpression(
-        [(v, c) for xs, cs in zip(x, s, strict=True) for v, c in zip(xs, cs, strict=True)]
-    )
-    for i, xs in enumerate(x):
-        problem += pulp.LpAffineExpression([(v, 1) for v in xs]) == 1, f"layer_{i}"
+    problem += pulp.LpAffineExpression(_terms(x, s, groups))
+    for group, xs in zip(groups, x, strict=True):
+        problem += pulp.LpAffineExpression([(v, 1) for v in xs]) == len(group), f"layer_{group[0]}"
     scales = []
     for k, row in enumerate(rows):
         a, base, scale = _normalised(row.coefficients, allowed)
@@ -255,9 +278,8 @@ def _solve(
         scales.append(scale)
         if limit < 0:
             return None
-        terms = [(v, c) for xs, cs in zip(x, a, strict=True) for v, c in zip(xs, cs, strict=True) if c]
         if sum(max(cs) for cs in a) > limit:
-            problem += pulp.LpAffineExpression(terms) <= limit, f"row_{k}"
+            problem += pulp.LpAffineExpression(_terms(x, a, groups)) <= limit, f"row_{k}"
     # An integer objective that cannot fall by 1 is at its optimum.
     gap = 0.9 * s_scale if _integers(objective) else 0.0
     status = problem.solve(_engine(solver, integer, gap))
@@ -265,7 +287,11 @@ def _solve(
         return None
     if status != pulp.LpStatusOptimal:
         raise RuntimeError(f"{solver} stopped with status {pulp.LpStatus[status]!r}")
-    values = [[v.value() for v in xs] for xs in x]
+    values: list[list[float]] = [[] for _ in allowed]
+    for group, xs in zip(groups, x, strict=True):
+        counts = [round(v.value()) if integer else v.value() for v in xs]
+        for i, share in zip(group, _shared(counts, len(group)), strict=True):
+            values[i] = share
     selection = [layer[int(np.argmax(vs))] for layer, vs in zip(allowed, values, strict=True)]
     multipliers = [0.0] * len(rows)
     for k, scale in enumerate(scales if not integer else ()):
@@ -276,6 +302,11 @@ def _solve(
     )
     bound = (dual or 0.0) / s_scale + s_base
     return _Answer(selection, math.ceil(bound - 1e-3) if gap else bound, multipliers, values)
+
+
+def _terms(x: list[list[pulp.LpVariable]], table: Table, groups: list[list[int]]) -> list[tuple]:
+    """Variables of every group with the coefficients of its layers."""
+    return [(v, c) for xs, group in zip(x, groups, strict=True) for v, c in zip(xs, table[group[0]], strict=True) if c]
 
 
 def _normalised(table: Table, allowed: list[list[int]]) -> tuple[list[list[float]], float, float]:
