@@ -2,7 +2,10 @@ import numpy as np
 import pytest
 from scipy.special import ndtr
 
+from tessera.common.psp import DoubleExponential
 from tessera.tempotron import bins, solutions, tasks
+from tessera.tempotron.learn import Tempotron
+from tessera.tempotron.neuron import max_potential
 from tessera.tempotron.theory import median_threshold
 
 
@@ -52,6 +55,20 @@ def test_exact_arc_equals_stepping(k):
         v -= w * (v @ w) / (w @ w)
         v *= np.linalg.norm(w) / np.linalg.norm(v)
         assert exact(w, v) == pytest.approx(stepped(w, v), abs=1e-6)
+
+
+def test_arc_of_spike_patterns_ends_where_the_first_decision_changes():
+    rng = np.random.default_rng(4)
+    spikes, labels = tasks.spike_patterns("single", 20, 20, 200.0, rng), tasks.labels(20, rng)
+    model = Tempotron(random_state=0, init_scale=0.01).fit(spikes, labels)
+    assert model.converged_
+    w, kernel = model.coef_, DoubleExponential()
+    v = rng.normal(size=20)
+    v *= np.linalg.norm(w) / np.linalg.norm(v)
+    left, right = solutions.spikes_arc(spikes, labels, kernel, step=1e-3)(w, v)
+    for angle, inside in ((right, True), (right + 1e-5, False), (-left, True), (-left - 1e-5, False)):
+        fires = max_potential(np.cos(angle) * w + np.sin(angle) * v, spikes, kernel).v_max >= 1
+        assert np.array_equal(fires, labels > 0) is inside
 
 
 def test_walk_never_leaves_the_solutions_nor_the_sphere():
