@@ -4,8 +4,9 @@ import math
 
 import numpy as np
 import pytest
+from scipy import stats
 
-from tessera.balanced import statistics
+from tessera.balanced import finite_size, statistics
 
 
 def test_wilson_interval_solves_its_equation():
@@ -42,3 +43,17 @@ def test_half_load_of_a_logistic_curve():
 def test_half_load_where_loads_separate_the_outcomes():
     half, error = statistics.half_load(np.array([0.8, 0.9, 1.0, 1.1]), np.array([50, 50, 0, 0]), np.full(4, 50))
     assert 0.9 < half < 1.0 and np.isfinite(error)
+
+
+def test_kolmogorov_distance_is_that_of_scipy_where_there_is_no_atom():
+    values = np.random.default_rng(0).exponential(size=500)
+    expected = stats.kstest(values, stats.expon.cdf).statistic
+    assert statistics.kolmogorov_distance(values, stats.expon.cdf) == pytest.approx(expected, rel=1e-12)
+
+
+def test_kolmogorov_distance_counts_the_atom():
+    values = np.r_[np.zeros(300), np.abs(np.random.default_rng(1).normal(size=700))]
+    law = finite_size.WeightLaw(scale=1.0, shift=0.0)  # half silent, then half a Gaussian
+    assert 0.2 <= statistics.kolmogorov_distance(values, law.cdf) < 0.22
+    with pytest.raises(ValueError, match=">= 0"):
+        statistics.kolmogorov_distance([-1.0], law.cdf)

@@ -30,6 +30,7 @@ BALANCED_FIGURES = {
 BALANCED_TABLES = {
     "reports/tables/balanced/feasibility.csv": "critical loads",
     "reports/tables/balanced/margins.csv": "margins of optimal weights",
+    "reports/tables/balanced/weights.csv": "optimal weights against the predicted law",
     "reports/tables/balanced/learning.csv": "what was learned under every noise",
     "reports/tables/balanced/spiking.csv": "spiking neurons in numbers",
     "reports/tables/balanced/attractors.csv": "attractor networks in numbers",

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import minimize
+from scipy.special import ndtr
 
 from tessera.balanced.theory import (
     Afferents,
@@ -131,6 +132,10 @@ class WeightLaw:
     @property
     def silent(self) -> float:
         return tail(-self.shift)
+
+    def cdf(self, weight: ArrayLike) -> NDArray:
+        """Probability that g_i w_i is at most weight >= 0; at 0 it is the atom's."""
+        return ndtr(np.asarray(weight, float) / self.scale + self.shift)
 
     def density(self, weight: ArrayLike) -> NDArray:
         """Density of positive g_i w_i; it integrates to 1 - silent."""

@@ -21,7 +21,7 @@ LABELS = {"plus": plots.GREEN, "minus": plots.PURPLE}
 def learning(found: Results) -> Figure:
     """Error, imbalance, norm and output margin against the number of cycles: mean over tasks, band of +- SE."""
     figure, axes = plots.grid(2, 2, 2.6, sharex=True)
-    noises = found.params.learning.noise
+    noises = dict(sorted(found.params.learning.noise.items(), key=lambda item: (item[1].sigma_out, item[1].sigma_in)))
     for (noise, value), colour in zip(noises.items(), plots.CYCLE, strict=False):
         rows = found.learning[found.learning["noise"] == noise]
         groups = rows.groupby("cycle")[list(TRACES)]

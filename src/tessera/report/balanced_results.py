@@ -41,10 +41,11 @@ def read(
     attractors: Sequence[Path],
 ) -> Results:
     """Read the files; those of a list are named after their set, inputs or size. Raises OSError and ValueError."""
+    ratios = params.feasibility.cv_ratios
     return Results(
         params,
         files.read_json(curves),
-        {path.stem: files.read_csv(path) for path in feasibility},
+        {path.stem: files.read_csv(path) for path in sorted(feasibility, key=lambda path: ratios[path.stem])},
         {path.stem: files.read_csv(path) for path in margins},
         {path.stem: files.read_parquet(path) for path in weights},
         files.read_csv(learning),

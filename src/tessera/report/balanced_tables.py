@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from tessera.balanced import finite_size, summaries, theory
+from tessera.balanced.statistics import kolmogorov_distance
 from tessera.report.balanced_results import OBJECTIVES, Json, Results
 
 WEIGHTS = {"kappa_in": "max κ_in", "kappa_out": "max κ_out"}
@@ -20,6 +21,23 @@ def feasibility(found: Results) -> pd.DataFrame:
 def margins(found: Results) -> pd.DataFrame:
     """One row a law of inputs, size, load and objective: means and standard errors over tasks."""
     return _stacked("inputs", {inputs: summaries.margin_table(rows) for inputs, rows in found.margins.items()})
+
+
+def weights(found: Results) -> pd.DataFrame:
+    """One row a law of inputs, solution and type: silent share and Kolmogorov distance from the predicted law."""
+    p = found.params.margins
+    n, aff = max(p.sizes), p.afferents.build()
+    rows = []
+    for objective, solution in summaries.predicted_margins(p, n, p.scaling_load).items():
+        if solution is None:
+            continue
+        for kind, law in zip(("exc", "inh"), finite_size.weight_laws(solution, aff, n), strict=True):
+            for inputs, table in found.weights.items():
+                own = table[(table["objective"] == objective) & (table["type"] == kind)]["weight"].to_numpy()
+                row = {"inputs": inputs, "objective": objective, "type": kind, "n": n, "weights": len(own)}
+                row |= {"silent": float(np.mean(own == 0)), "silent_theory": law.silent}
+                rows.append(row | {"distance": kolmogorov_distance(own / np.sqrt(n), law.cdf)})
+    return pd.DataFrame(rows)
 
 
 def learning(found: Results) -> pd.DataFrame:
@@ -66,6 +84,14 @@ def metrics(found: Results) -> Json:
             name: summaries.feasibility_metrics(table, p.feasibility.f_exc) for name, table in found.feasibility.items()
         },
         "margins": {inputs: summaries.margin_metrics(rows, p.margins) for inputs, rows in found.margins.items()},
+        "weights": {
+            f"{row['inputs']}.{row['objective']}.{row['type']}": {
+                "distance": row["distance"],
+                "silent": row["silent"],
+                "silent_theory": row["silent_theory"],
+            }
+            for row in weights(found).to_dict("records")
+        },
         "learning": {
             noise: summaries.learning_metrics(found.learning[found.learning["noise"] == noise])
             for noise in p.learning.noise

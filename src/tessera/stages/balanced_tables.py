@@ -9,6 +9,7 @@ from tessera.report import balanced_results, balanced_tables
 TABLES = {
     "feasibility": balanced_tables.feasibility,
     "margins": balanced_tables.margins,
+    "weights": balanced_tables.weights,
     "learning": balanced_tables.learning,
     "spiking": balanced_tables.spiking,
     "attractors": balanced_tables.attractors,
