@@ -21,6 +21,10 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 NORM = 1.0
+#: Entries of X up to which a solver is tried; beyond, these take many minutes and as many gigabytes.
+LARGEST = {"clarabel": 2_800_000, "scs": 2_800_000, "cvxopt": 2_800_000}
+#: CPU seconds beyond which a measurement is not repeated.
+ONCE = 15.0
 THREADS = {name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}
 
 
@@ -149,6 +153,12 @@ def measure(name, objective, size):
     print(json.dumps({"kappa": float(kappa), "gap": gap, "seconds": seconds, "memory_mib": memory}))
 
 
+def entries(size):
+    """N P of a size NxP."""
+    n, count = map(int, size.split("x"))
+    return n * count
+
+
 def run(name, objective, size, limit):
     """One measurement in a process of its own."""
     command = [sys.executable, __file__, "--one", name, objective, size]
@@ -218,7 +228,8 @@ def main():
             for _ in range(given.repeats):
                 for name in given.solvers:
                     runs = found.setdefault((name, objective, size), [])
-                    if (name, objective) == ("piqp", "out") or (runs and "failed" in runs[-1]):
+                    done = runs and ("failed" in runs[-1] or runs[-1]["seconds"] > ONCE)
+                    if (name, objective) == ("piqp", "out") or done or entries(size) > LARGEST.get(name, entries(size)):
                         continue
                     runs.append(run(name, objective, size, given.limit))
                     print(name, objective, size, runs[-1], file=sys.stderr, flush=True)
@@ -236,7 +247,7 @@ def main():
     lines = [
         "# Margin solvers\n",
         f"{machine['cpu']}, one BLAS thread, Python {machine['python']}, {machine['date']}.",
-        f"Median of {given.repeats} runs;",
+        f"Median of {given.repeats} runs, or the only one where it took more than {ONCE:g} s;",
         "CPU seconds of the solution, peak memory of the process with its data, and the margin found.\n",
         "    python benchmarks/balanced_solvers.py " + " ".join(sys.argv[1:]) + "\n",
         "Versions: " + ", ".join(f"{k} {v}" for k, v in versions.items() if v) + ".",
