@@ -16,6 +16,7 @@ include: "workflow/rules/data.smk"
 include: "workflow/rules/puzzle.smk"
 include: "workflow/rules/tempotron.smk"
 include: "workflow/rules/balanced.smk"
+include: "workflow/rules/bayesopt.smk"
 include: "workflow/rules/report.smk"
 
 
@@ -28,6 +29,7 @@ rule all:
         rules.puzzle.input,
         rules.tempotron.input,
         rules.balanced.input,
+        rules.bayesopt.input,
         rules.tracking.output,
 
 

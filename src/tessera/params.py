@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import Field
 
 from tessera.balanced.params import BalancedParams
+from tessera.bayesopt.params import BayesoptParams
 from tessera.common import params
 from tessera.common.params import Section
 from tessera.data.params import DataParams
@@ -22,6 +23,7 @@ class Params(Section):
     puzzle: PuzzleParams
     tempotron: TempotronParams
     balanced: BalancedParams
+    bayesopt: BayesoptParams
 
 
 def load(*paths: str | Path) -> Params:

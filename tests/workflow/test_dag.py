@@ -20,6 +20,8 @@ TARGETS = [
     "data",
     "claims",
     "puzzle",
+    "bayesopt",
+    "bayesopt_benchmark",
     *(f"puzzle_{step}" for step in ["library", "scores", "costs", "search", "child", "report"]),
     "tempotron",
     *(f"tempotron_{step}" for step in ["theory", "capacity", "clusters", "real"]),

@@ -68,7 +68,7 @@ rule puzzle_figures:
 
 rule tracking:
     input:
-        studies=[*rules.puzzle.input, *rules.tempotron.input, *rules.balanced.input],
+        studies=[*rules.puzzle.input, *rules.tempotron.input, *rules.balanced.input, *rules.bayesopt.input],
         code=code("tracking"),
     output:
         imported="build/runs.json",

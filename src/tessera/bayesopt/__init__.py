@@ -1,0 +1,33 @@
+"""Parallel Bayesian optimisation that can be repeated: same seed and same knowledge, same proposals.
+
+from tessera.bayesopt import Float, Optimizer, minimize
+
+space = {"rate": Float(low=1e-4, high=1, log=True), "momentum": Float(low=0, high=0.99)}
+optimizer = Optimizer(space, method="bop", seed=0)
+for trial in optimizer.ask(4):
+    optimizer.tell(trial, loss(**trial.params))
+print(optimizer.best())
+
+print(minimize(lambda p: loss(**p), space, 60, workers=4, timeout=600, journal="study").best)
+"""
+
+from tessera.bayesopt.propose import Settings
+from tessera.bayesopt.run import Result, minimize
+from tessera.bayesopt.space import Categorical, Fixed, Float, Int, Space
+from tessera.bayesopt.study import Optimizer, Replayed, replay
+from tessera.bayesopt.trial import Trial
+
+__all__ = [
+    "Categorical",
+    "Fixed",
+    "Float",
+    "Int",
+    "Optimizer",
+    "Replayed",
+    "Result",
+    "Settings",
+    "Space",
+    "Trial",
+    "minimize",
+    "replay",
+]

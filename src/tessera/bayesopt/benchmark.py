@@ -1,0 +1,205 @@
+"""Optimisers compared: runs on a simulated clock, regret, likeness to the edge, repeats, and paired statistics."""
+
+import heapq
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+from scipy.stats import qmc
+
+from tessera.bayesopt.functions import Function
+from tessera.bayesopt.study import Optimizer
+from tessera.common import randomness
+
+Mode = Literal["async", "sync", "lag"]
+#: Distance to a bound, in shares of the range, that counts as edge; and between two points that counts as a repeat.
+EDGE = 0.02
+REPEAT = 1e-3
+#: Regrets are compared on a logarithmic scale, from here.
+LEAST_REGRET = 1e-6
+
+
+class Sampler(Protocol):
+    """What is compared: asked for points, told their values, in any order."""
+
+    def ask(self) -> tuple[int, dict[str, Any], str]:
+        """Number of the new trial, its point, and how it was found."""
+
+    def tell(self, number: int, value: float) -> None: ...
+
+
+class Ours:
+    """An Optimizer as a Sampler."""
+
+    def __init__(self, function: Function, seed: int, **options: Any) -> None:
+        self._optimizer = Optimizer(function.space, seed=seed, **options)
+
+    def ask(self) -> tuple[int, dict[str, Any], str]:
+        (trial,) = self._optimizer.ask()
+        return trial.id, trial.params, trial.kind
+
+    def tell(self, number: int, value: float) -> None:
+        self._optimizer.tell(number, value)
+
+
+class Sobol:
+    """Scrambled Sobol points, which learn nothing."""
+
+    def __init__(self, function: Function, seed: int) -> None:
+        self._space = function.space
+        self._points = qmc.Sobol(function.space.width, scramble=True, rng=np.random.default_rng(seed)).random(1024)
+        self._asked = 0
+
+    def ask(self) -> tuple[int, dict[str, Any], str]:
+        self._asked += 1
+        return self._asked - 1, self._space.from_cube(self._points[self._asked - 1]), "sobol"
+
+    def tell(self, number: int, value: float) -> None:
+        """Nothing depends on it."""
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """When evaluations run: workers at a time; mode async, as soon as one is free; sync, in batches; lag, proposal i
+    when all up to i - lag have ended. Runtimes are log-normal with median 1 and this spread of their logarithm."""
+
+    mode: Mode = "async"
+    workers: int = 4
+    lag: int = 4
+    spread: float = 0.5
+
+
+def simulate(
+    function: Function, sampler: Sampler, schedule: Schedule, evaluations: int, seed: int, noise: float = 0.0
+) -> tuple[pd.DataFrame, list[float]]:
+    """Run a sampler on a simulated clock. Return a row an evaluation, in the order of proposals, and CPU seconds of
+    each.
+
+    Columns: trial, kind, regret (of the noise-free value), value (as told), started, ended (of the clock), x0, x1, ...
+    in the unit cube. Runtimes and noise depend on seed and trial alone, so that methods are paired.
+    """
+    draws = randomness.generator(seed, "bayesopt", "clock", function.name)
+    runtimes = np.exp(schedule.spread * draws.standard_normal(evaluations))
+    errors = noise * draws.standard_normal(evaluations)
+    free = [0.0] * schedule.workers
+    heapq.heapify(free)
+    rows: list[dict[str, Any]] = []
+    ended: list[float] = []
+    told = 0
+    by_end: list[tuple[float, int, float]] = []
+    seconds = []
+    for i in range(evaluations):
+        now = heapq.heappop(free)
+        if schedule.mode == "sync" and i % schedule.workers == 0:
+            now = max([now, *ended])
+        elif schedule.mode == "lag":
+            needed = max(i - schedule.lag + 1, 0)
+            now = max([now, *ended[:needed]])
+            for number in range(told, needed):
+                sampler.tell(rows[number]["trial"], rows[number]["value"])
+            told = max(told, needed)
+        if schedule.mode != "lag":
+            while by_end and by_end[0][0] <= now and (schedule.mode == "async" or i % schedule.workers == 0):
+                _, number, value = heapq.heappop(by_end)
+                sampler.tell(number, value)
+        begun = time.process_time()
+        number, params, kind = sampler.ask()
+        seconds.append(time.process_time() - begun)
+        value = function(params) + errors[i]
+        end = now + runtimes[i]
+        heapq.heappush(free, end)
+        ended.append(end)
+        heapq.heappush(by_end, (end, number, value))
+        place = {f"x{d}": u for d, u in enumerate(function.space.to_cube(params).tolist())}
+        rows.append(
+            {
+                "trial": number,
+                "kind": kind,
+                "regret": function.regret(params),
+                "value": value,
+                "started": now,
+                "ended": end,
+                **place,
+            }
+        )
+    return pd.DataFrame(rows), seconds
+
+
+def regret_by_evaluation(run: pd.DataFrame) -> np.ndarray:
+    """Regret of the point of least value so far, after each evaluation in the order of their ends (n,)."""
+    ordered = run.sort_values(["ended", "trial"], kind="stable")
+    value, regret = ordered["value"].to_numpy(), ordered["regret"].to_numpy()
+    best = np.array([int(np.argmin(value[: i + 1])) for i in range(len(value))])
+    return regret[best]
+
+
+def regret_by_clock(run: pd.DataFrame, times: np.ndarray) -> np.ndarray:
+    """Regret of the point of least value that had ended by each time, NaN before the first has."""
+    curve = regret_by_evaluation(run)
+    count = np.searchsorted(np.sort(run["ended"].to_numpy()), times, side="right")
+    return np.where(count > 0, curve[np.maximum(count - 1, 0)], np.nan)
+
+
+def edge_enrichment(run: pd.DataFrame, skip: int) -> float:
+    """Share of proposals within 2 % of a bound, without the first `skip`, over that of uniform points."""
+    X = _points(run)[skip:]
+    share = ((X <= EDGE) | (X >= 1 - EDGE)).any(axis=1).mean()
+    return float(share / (1 - (1 - 2 * EDGE) ** X.shape[1]))
+
+
+def repeat_rate(run: pd.DataFrame) -> float:
+    """Share of proposals that are within 0.1 % of the range, on all axes, of an earlier one."""
+    X = _points(run)
+    return float(np.mean([i > 0 and np.abs(X[:i] - X[i]).max(axis=1).min() < REPEAT for i in range(len(X))]))
+
+
+def _points(run: pd.DataFrame) -> np.ndarray:
+    names = [name for name in run.columns if name[0] == "x" and name[1:].isdigit() and run[name].notna().all()]
+    return run[names].to_numpy()
+
+
+def interval(values: np.ndarray, seed: int, level: float = 0.95, draws: int = 2000) -> tuple[float, float]:
+    """Percentile bootstrap interval of the median."""
+    rng = randomness.generator(seed, "bayesopt", "bootstrap")
+    medians = np.median(values[rng.integers(len(values), size=(draws, len(values)))], axis=1)
+    low, high = np.quantile(medians, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
+
+
+def log_regret(regret: np.ndarray) -> np.ndarray:
+    """log10 of regret, from 1e-6."""
+    return np.log10(np.maximum(regret, LEAST_REGRET))
+
+
+def compare(final: pd.DataFrame, reference: str, seed: int) -> pd.DataFrame:
+    """Each method against the reference: differences of log10 regret, paired by function and seed.
+
+    final has the columns function, method, seed, regret. Returned columns: method, pairs, median (below 0: better than
+    the reference), low, high (95 % bootstrap interval), wins (share of pairs), p (Wilcoxon's signed rank, two-sided).
+    """
+    table = final.pivot_table(index=["function", "seed"], columns="method", values="regret")
+    logs = pd.DataFrame(log_regret(table.to_numpy()), index=table.index, columns=table.columns)
+    rows = []
+    for method in logs.columns:
+        difference = (logs[method] - logs[reference]).to_numpy()
+        if method == reference:
+            continue
+        low, high = interval(difference, seed)
+        p = float(stats.wilcoxon(difference).pvalue) if np.any(difference != 0) else 1.0
+        wins = float(np.mean(difference < 0) + np.mean(difference == 0) / 2)
+        row: Mapping[str, Any] = {
+            "method": method,
+            "reference": reference,
+            "pairs": len(difference),
+            "median": float(np.median(difference)),
+            "low": low,
+            "high": high,
+            "wins": wins,
+            "p": p,
+        }
+        rows.append(row)
+    return pd.DataFrame(rows)

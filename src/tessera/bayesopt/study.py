@@ -1,0 +1,206 @@
+"""Optimisation by asking and telling, from any number of workers, with or without a journal on disk."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from threadpoolctl import ThreadpoolController
+
+from tessera.bayesopt import propose as proposing
+from tessera.bayesopt.journal import Journal, is_stale, leased
+from tessera.bayesopt.propose import Settings
+from tessera.bayesopt.space import Space
+from tessera.bayesopt.trial import Trial, proposed, rows_of
+
+
+class ToldBeforeError(ValueError):
+    """A trial's outcome is there already."""
+
+
+class Optimizer:
+    """Minimise over a space: `ask` for trials, evaluate them, `tell` their values; pending trials are known to the
+    next.
+
+    space: a Space, or variables by name. method and settings: options of propose.Settings. seed: root of all random
+    numbers; trial i depends on it and on what was known when it was asked for. journal: a directory that keeps the
+    study, may hold its beginning, and may be shared by processes. Raises ValueError where an option or the journal is
+    wrong.
+    """
+
+    def __init__(
+        self,
+        space: Space | Mapping[str, Any],
+        method: str = "bop",
+        seed: int = 0,
+        journal: str | Path | None = None,
+        **settings: Any,
+    ) -> None:
+        self.space = space if isinstance(space, Space) else Space(space)
+        unknown = set(settings) - set(Settings.__dataclass_fields__)
+        if unknown:
+            raise ValueError(f"no such setting: {', '.join(unknown)}; valid are {', '.join(asdict(Settings()))}")
+        self.settings = Settings(method=method, **settings)  # type: ignore[arg-type]
+        if seed < 0:
+            raise ValueError(f"seed = {seed}: valid is an integer >= 0")
+        self.seed = seed
+        self._trials: list[Trial] = []
+        study = {"space": self.space.to_json(), "settings": asdict(self.settings), "seed": seed}
+        self.journal = None if journal is None else Journal(journal, study)
+        if self.journal:
+            with self.journal.locked():
+                self._read()
+
+    @property
+    def trials(self) -> list[Trial]:
+        """All trials, by id, as this process last saw them."""
+        return list(self._trials)
+
+    def ask(self, n: int = 1) -> list[Trial]:
+        """n new trials, each proposed with those before it pending. BLAS has one thread: more are slower here."""
+        if n < 1:
+            raise ValueError(f"n = {n}: valid is an integer from 1")
+        with self._shared():
+            return [self._ask() for _ in range(n)]
+
+    def add(self, params: Mapping[str, Any], kind: str = "baseline") -> Trial:
+        """A new trial at a point of the caller's choice. Raises ValueError where it is not in the space."""
+        self.space.to_cube(params)
+        with self._shared():
+            return self._write(Trial(id=len(self._trials), params=dict(params), kind=kind))
+
+    def tell(
+        self, trial: Trial | int, value: float | None = None, *, feasible: bool = True, failed: str | None = None
+    ) -> Trial:
+        """Record how a trial ended, and return it.
+
+        value: what is minimised. feasible: whether constraints held. failed: why there is no value. A value that is NaN
+        or infinite makes the trial failed; failed trials stay, as infeasible. Raises ValueError where there is no such
+        trial or it has ended before.
+        """
+        number = trial.id if isinstance(trial, Trial) else trial
+        if value is None and failed is None:
+            raise ValueError(f"trial {number}: valid is a value, or failed=REASON")
+        with self._shared():
+            if not 0 <= number < len(self._trials):
+                raise ValueError(f"trial {number} is unknown; valid are 0 to {len(self._trials) - 1}")
+            known = self._trials[number]
+            if known.finished:
+                raise ToldBeforeError(f"trial {number} has been told before: it is {known.state}")
+            return self._write(known.ended(value, feasible, failed))
+
+    def claim(self, lease: float = 60.0, limit: int = 0) -> Trial | None:
+        """Take a trial that waits, or whose worker is dead, for `lease` seconds.
+
+        Where there is none, ask for a new one, as long as there are fewer than `limit`; else return None.
+        """
+        with self._shared():
+            for trial in self._trials:
+                if trial.state == "waiting" or is_stale(trial):
+                    return self._write(leased(trial, lease))
+            return self._write(leased(self._ask(), lease)) if len(self._trials) < limit else None
+
+    def renew(self, trial: Trial, lease: float = 60.0) -> None:
+        """Prolong the lease of a trial that is being evaluated."""
+        with self._shared():
+            known = self._trials[trial.id]
+            if known.state == "running" and known.owner == trial.owner:
+                self._write(leased(known, lease))
+
+    def best(self) -> Trial | None:
+        """The feasible trial of least value, the first of equals; None where there is none."""
+        found = [trial for trial in self._trials if trial.state == "done" and trial.feasible]
+        return min(found, key=lambda trial: (trial.value, trial.id)) if found else None
+
+    def recommend(self) -> Trial | None:
+        """The feasible trial of least posterior mean: where values are noisy, the least of them is a lucky one."""
+        found = [trial for trial in self._trials if trial.state == "done" and trial.feasible]
+        if len(found) < 2 * self.space.free:
+            return self.best()
+        with _one_thread():
+            X = rows_of(self.space, found)
+            y = proposing.standardise(np.array([trial.value for trial in found], dtype=float))
+            rng = np.random.default_rng(self.seed)
+            theta = proposing.fit(X, y, self.settings, np.zeros(0), rng)
+            mean = proposing.condition(X, y, theta, X[:0], self.settings, rng).mean(X)
+        return found[int(np.argmin(mean))]
+
+    def _ask(self) -> Trial:
+        seen = [trial for trial in self._trials if trial.finished]
+        pending = [trial for trial in self._trials if not trial.finished]
+        with _one_thread():
+            trial = proposed(self.space, self.settings, self.seed, len(self._trials), seen, pending)
+        return self._write(trial)
+
+    def _write(self, trial: Trial) -> Trial:
+        if self.journal:
+            self.journal.write(trial)
+        self._trials[trial.id : trial.id + 1] = [trial]
+        return trial
+
+    def _read(self) -> None:
+        assert self.journal
+        self._trials = self.journal.read()
+
+    def _shared(self) -> "_Shared":
+        return _Shared(self)
+
+
+class _Shared:
+    """While it is entered, no other process writes to the journal, and trials are as they are on disk."""
+
+    def __init__(self, optimizer: Optimizer) -> None:
+        self._optimizer = optimizer
+        self._lock = optimizer.journal.locked() if optimizer.journal else None
+
+    def __enter__(self) -> None:
+        if self._lock:
+            self._lock.__enter__()
+            self._optimizer._read()
+
+    def __exit__(self, *error: Any) -> None:
+        if self._lock:
+            self._lock.__exit__(*error)
+
+
+_controller: ThreadpoolController | None = None
+
+
+def _one_thread() -> Any:
+    """Hold BLAS to one thread. Its libraries are sought once."""
+    global _controller
+    if _controller is None:
+        _controller = ThreadpoolController()
+    return _controller.limit(limits=1, user_api="blas")
+
+
+@dataclass(frozen=True)
+class Replayed:
+    """A trial of a journal, proposed once more from what it says it knew."""
+
+    stored: Trial
+    again: Trial
+
+    @property
+    def same(self) -> bool:
+        """Whether both are the same, bit by bit."""
+        keys = ("params", "kind", "seen", "pending", "warm", "theta", "seed")
+        return all(getattr(self.stored, key) == getattr(self.again, key) for key in keys)
+
+
+def replay(journal: str | Path) -> list[Replayed]:
+    """Propose every trial of a journal again, each from the trials it had seen, but those that were given."""
+    found = Journal(journal)
+    space, settings = Space(found.study["space"]), Settings(**found.study["settings"])
+    trials = found.read()
+    replayed = []
+    for trial in trials:
+        if trial.seed is None:
+            continue
+        pending = [trials[number] for number in trial.pending]
+        with _one_thread():
+            seen = [trials[number] for number in trial.seen]
+            again = proposed(space, settings, found.study["seed"], trial.id, seen, pending)
+        replayed.append(Replayed(trial, again))
+    return replayed

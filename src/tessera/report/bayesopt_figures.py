@@ -1,0 +1,154 @@
+"""Figures of a benchmark of optimisers."""
+
+from itertools import cycle
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from tessera.bayesopt import benchmark, functions
+from tessera.bayesopt import propose as proposing
+from tessera.bayesopt.params import SuiteParams
+from tessera.common import plots
+from tessera.report import bayesopt_tables as tables
+
+KINDS = {"random": plots.GREY, "thompson": plots.BLUE, "poll": plots.ORANGE}
+KIND_NAMES = {"random": "uniform", "thompson": "search", "poll": "poll"}
+
+
+def colours(suite: SuiteParams) -> dict[str, str]:
+    """A colour for each sampler; those that do not learn are grey and black."""
+    plain = cycle([plots.GREY, plots.BLACK])
+    learning = cycle(plots.CYCLE[:7])
+    return {
+        name: next(plain) if one.sampler == "sobol" or one.method == "random" else next(learning)
+        for name, one in suite.samplers.items()
+    }
+
+
+def regret(found: pd.DataFrame, suite: SuiteParams, seed: int) -> Figure:
+    """Median regret by evaluations (above) and by the simulated clock (below), a column a function."""
+    figure, axes = plots.grid(2, len(suite.functions), 2.9, sharey="col")
+    shade = colours(suite)
+    part = tables.asynchronous(found)
+    for column, function in enumerate(suite.functions):
+        runs = part[part["function"] == function]
+        end = float(runs.groupby(["sampler", "seed"], observed=True)["ended"].max().min())
+        times = np.linspace(1.0, end, 60)
+        for sampler in suite.samplers:
+            some = [run for _, run in runs[runs["sampler"] == sampler].groupby("seed")]
+            by_evaluation = np.array([benchmark.regret_by_evaluation(run) for run in some])
+            by_clock = np.array([benchmark.regret_by_clock(run, times) for run in some])
+            _curve(axes[0, column], np.arange(1, suite.evaluations + 1), by_evaluation, shade[sampler], sampler, seed)
+            _curve(axes[1, column], times, by_clock, shade[sampler], sampler, seed)
+        axes[0, column].set(title=function, xlabel="evaluations", xlim=(1, suite.evaluations))
+        axes[1, column].set(xlabel="simulated clock, median runtimes", xlim=(1, end))
+        axes[0, column].set_yscale("log")
+    for axis in axes[:, 0]:
+        axis.set_ylabel("regret of the best so far\nmedian and 95 % interval")
+    handles, names = axes[0, 0].get_legend_handles_labels()
+    figure.legend(handles, names, loc="outside lower center", ncols=5)
+    return figure
+
+
+def _curve(axis: Axes, x: np.ndarray, curves: np.ndarray, colour: str, name: str, seed: int) -> None:
+    kept = np.isfinite(curves).all(axis=0)
+    x, curves = x[kept], np.maximum(curves[:, kept], benchmark.LEAST_REGRET)
+    bounds = np.array([benchmark.interval(curves[:, i], seed, draws=400) for i in range(curves.shape[1])])
+    axis.plot(x, np.median(curves, axis=0), color=colour, label=name, lw=1.3)
+    axis.fill_between(x, bounds[:, 0], bounds[:, 1], color=colour, alpha=0.1, lw=0)
+
+
+def edges(found: pd.DataFrame, suite: SuiteParams, seed: int) -> Figure:
+    """Edge enrichment (left) and rate of repeats (right) of each sampler, a bar a function."""
+    final = tables.finals(tables.asynchronous(found))
+    figure, axes = plots.grid(1, 2, 0.55 + 0.42 * len(suite.samplers), sharey=True)
+    shades = dict(zip(suite.functions, cycle(plots.CYCLE), strict=False))
+    height = 0.8 / len(suite.functions)
+    for axis, key in zip(axes[0], ("edges", "repeats"), strict=True):
+        for i, function in enumerate(suite.functions):
+            middles, errors = [], []
+            for sampler in suite.samplers:
+                values = final[(final["function"] == function) & (final["sampler"] == sampler)][key].to_numpy()
+                rng = np.random.default_rng(seed)
+                means = values[rng.integers(len(values), size=(1000, len(values)))].mean(axis=1)
+                low, high = np.quantile(means, [0.025, 0.975])
+                middles.append(values.mean())
+                errors.append((max(values.mean() - low, 0), max(high - values.mean(), 0)))
+            places = np.arange(len(suite.samplers)) + (i - (len(suite.functions) - 1) / 2) * height
+            axis.barh(places, middles, height, xerr=np.array(errors).T, color=shades[function], label=function,
+                      error_kw={"lw": 0.8, "ecolor": plots.BLACK})  # fmt: skip
+        axis.grid(False, axis="y")
+    axes[0, 0].axvline(1, color=plots.BLACK, lw=0.8, ls="--")
+    axes[0, 0].set(
+        xlabel="edge enrichment: proposals within 2 % of a bound,\nover the share of uniform points (dashed)"
+    )
+    axes[0, 1].set(xlabel="share of proposals within 0.1 % of an earlier one,\non all axes")
+    axes[0, 0].set_yticks(range(len(suite.samplers)), list(suite.samplers))
+    axes[0, 0].invert_yaxis()
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=6)
+    return figure
+
+
+def lag(found: pd.DataFrame, suite: SuiteParams, seed: int) -> Figure:
+    """Makespan and final regret by lag, beside batches and the asynchronous schedule."""
+    table = tables.lag(found, suite, seed).set_index("schedule")
+    figure, axes = plots.grid(1, 2, 3.0)
+    names = [f"lag {value}" for value in suite.lag.lags]
+    for axis, key in zip(axes[0], ("makespan", "regret"), strict=True):
+        part = table.loc[names]
+        middle = part[f"{key}_median"].to_numpy()
+        errors = np.abs(np.array([middle - part[f"{key}_low"], part[f"{key}_high"] - middle]))
+        axis.errorbar(suite.lag.lags, middle, errors, color=plots.BLUE, marker="o", label="lag-L")
+        for name, colour in (("sync", plots.RED), ("async", plots.GREEN)):
+            row = table.loc[name]
+            axis.axhline(row[f"{key}_median"], color=colour, label={"sync": "batches", "async": "asynchronous"}[name])
+            axis.axhspan(row[f"{key}_low"], row[f"{key}_high"], color=colour, alpha=0.12, lw=0)
+        axis.set_xscale("log", base=2)
+        axis.set_xticks(suite.lag.lags, [str(value) for value in suite.lag.lags])
+        axis.set_xlabel("lag L")
+    axes[0, 0].set(ylabel="makespan, median runtimes", title=f"{suite.schedule.workers} workers, {suite.lag.function}")
+    axes[0, 1].set(ylabel="regret at the end", yscale="log", title=suite.lag.sampler)
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
+    return figure
+
+
+def proposals(found: pd.DataFrame, suite: SuiteParams, seed: int) -> Figure:
+    """The proposals of one run of each of up to three samplers on a plane, the last posterior mean, and the floor."""
+    flat = [name for name in suite.functions if functions.get(name).space.width == 2]
+    if not flat:
+        raise ValueError(f"functions = {suite.functions}: valid is at least one of two variables, for the figure")
+    learning = [n for n, o in suite.samplers.items() if o.sampler == "tessera" and o.method != "random"][:3]
+    figure, axes = plots.grid(1, len(learning), 3.1, sharex=True, sharey=True)
+    ticks = np.linspace(0, 1, 101)
+    mesh = np.array([(a, b) for b in ticks for a in ticks])
+    part = tables.asynchronous(found)
+    for axis, sampler in zip(axes[0], learning, strict=True):
+        run = part[(part["function"] == flat[0]) & (part["sampler"] == sampler) & (part["seed"] == 0)]
+        X = run[["x0", "x1"]].to_numpy()
+        y = proposing.standardise(run["value"].to_numpy())
+        settings = proposing.Settings(**suite.samplers[sampler].options())
+        rng = np.random.default_rng(seed)
+        theta = proposing.fit(X, y, settings, np.zeros(0), rng)
+        posterior = proposing.condition(X, y, theta, X[:0], settings, rng)
+        mean, sd = posterior.mean_sd(mesh)
+        shape = (len(ticks), len(ticks))
+        axis.contourf(ticks, ticks, mean.reshape(shape), 14, cmap="Greys", alpha=0.55)
+        least = max(settings.rho * posterior.hyper.noise, settings.sem_min)
+        known = (sd <= least).reshape(shape).astype(float)
+        if settings.floor and known.any():
+            axis.contourf(ticks, ticks, known, [0.5, 1.5], colors="none", hatches=["////"])
+            axis.contour(ticks, ticks, known, [0.5], colors=plots.GREEN, linewidths=0.8)
+        for kind, colour in KINDS.items():
+            some = run[run["kind"] == kind]
+            axis.scatter(
+                some["x0"], some["x1"], s=16, color=colour, ec="white", lw=0.4, zorder=3, label=KIND_NAMES[kind]
+            )
+        axis.set(title=sampler, xlabel="$x_0$, share of its range", xlim=(0, 1), ylim=(0, 1), aspect="equal")
+        axis.grid(False)
+    axes[0, 0].set_ylabel("$x_1$, share of its range")
+    handles, names = axes[0, 0].get_legend_handles_labels()
+    handles.append(plots.line(plots.GREEN))
+    figure.legend(handles, [*names, "known well enough (floor)"], loc="outside lower center", ncols=4)
+    return figure

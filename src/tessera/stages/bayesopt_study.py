@@ -1,0 +1,34 @@
+"""Write the trials of a study of the workflow, their trace, and a run for each."""
+
+from pathlib import Path
+
+from tessera.bayesopt.params import StudyParams
+from tessera.bayesopt.trial import Trial
+from tessera.common import files, plots, stage
+from tessera.report import bayesopt_study
+
+
+def main(
+    params: StudyParams,
+    study: str,
+    results: list[Path],
+    costs: list[Path],
+    trials: Path,
+    figure: Path,
+    metrics: Path,
+    runs: Path,
+) -> None:
+    """Write the table of trials, the figure, the metrics, and the directory of run files."""
+    found = [Trial.from_json(files.read_json(path), str(path)) for path in results]
+    found.sort(key=lambda trial: trial.id)
+    files.write_csv(trials, bayesopt_study.table(found))
+    plots.save(bayesopt_study.trace(found, study, params), figure)
+    files.write_json(metrics, bayesopt_study.metrics(found))
+    seconds = [files.read_json(path) for path in costs]
+    with files.replacing_directory(runs) as made:
+        for place, record in bayesopt_study.records(found, seconds, study, params):
+            record.write(made / f"{place}.json")
+
+
+if __name__ == "__main__":
+    stage.run(main)

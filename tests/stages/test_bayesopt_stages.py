@@ -1,0 +1,182 @@
+"""The stages of a study of the workflow: proposals from files in any order, and evaluations that go wrong."""
+
+import json
+import random
+import sys
+from pathlib import Path
+
+import pytest
+
+from tessera.bayesopt import functions
+from tessera.bayesopt.params import StudyParams
+from tessera.bayesopt.trial import Trial
+from tessera.common import files
+from tessera.stages import bayesopt_evaluate, bayesopt_propose, bayesopt_study
+
+BRANIN = functions.get("branin")
+
+
+def study(**changes: object) -> StudyParams:
+    plain = {
+        "space": {
+            "x.x0": {"kind": "float", "low": -5.0, "high": 10.0},
+            "x.x1": {"kind": "float", "low": 0.0, "high": 15.0},
+        },
+        "objective": {"stage": "bayesopt_function", "params": {"function": "branin"}, "metric": ["regret"]},
+        "budget": 12,
+        "lag": 3,
+        "seed": 1,
+    }
+    return StudyParams.model_validate_json(json.dumps(plain | changes))
+
+
+def chain(directory: Path, params: StudyParams, order: random.Random) -> list[Path]:
+    """Run the static DAG of a study in a random order that its dependencies allow; return the results."""
+    proposal = [directory / str(i) / "proposal.json" for i in range(params.budget)]
+    result = [directory / str(i) / "result.json" for i in range(params.budget)]
+    while not all(path.exists() for path in result):
+        ready = []
+        for i in range(params.budget):
+            if not proposal[i].exists():
+                needed = [*proposal[:i], *result[: max(i - params.lag + 1, 0)]]
+                if all(path.exists() for path in needed):
+                    ready.append(("propose", i))
+            elif not result[i].exists():
+                ready.append(("evaluate", i))
+        step, i = order.choice(ready)
+        if step == "propose":
+            seen = result[: max(i - params.lag + 1, 0)]
+            bayesopt_propose.main(params, i, proposal[:i], order.sample(seen, len(seen)), proposal[i])
+        else:
+            trial = Trial.from_json(files.read_json(proposal[i]), str(proposal[i]))
+            value = BRANIN({name.removeprefix("x."): x for name, x in trial.params.items()})
+            files.write_json(result[i], trial.ended(value).to_json())
+    return result
+
+
+def test_any_order_of_jobs_gives_the_same_bytes(tmp_path: Path) -> None:
+    params = study()
+    once, again = (
+        [path.read_bytes() for path in chain(tmp_path / str(seed), params, random.Random(seed))] for seed in (1, 2)
+    )
+    assert once == again
+    trials = [Trial.from_json(json.loads(text), "result") for text in once]
+    assert trials[5].seen == (0, 1, 2)
+    assert trials[5].pending == (3, 4)
+    assert {trial.kind for trial in trials} >= {"random", "thompson"}
+
+
+def test_a_baseline_comes_first(tmp_path: Path) -> None:
+    params = study(baseline={"x.x0": 0.0, "x.x1": 7.5})
+    bayesopt_propose.main(params, 0, [], [], tmp_path / "proposal.json")
+    found = files.read_json(tmp_path / "proposal.json")
+    assert (found["kind"], found["params"]) == ("baseline", {"x.x0": 0.0, "x.x1": 7.5})
+    with pytest.raises(ValueError, match=r"baseline: x\.x0 = 11\.0; valid is a number from -5\.0 to 10\.0"):
+        study(baseline={"x.x0": 11.0, "x.x1": 7.5})
+
+
+def evaluate(directory: Path, objective: dict, point: dict) -> Trial:
+    proposal = directory / "proposal.json"
+    files.write_json(proposal, Trial(id=0, params=point, kind="random").to_json())
+    params = bayesopt_evaluate.Params.model_validate_json(json.dumps({"objective": objective, "given": {"seed": 3}}))
+    bayesopt_evaluate.main(params, proposal, directory / "result.json", directory / "cost.json")
+    assert files.read_json(directory / "cost.json")["seconds"] >= 0
+    assert not (directory / "scratch").exists()
+    return Trial.from_json(files.read_json(directory / "result.json"), "result")
+
+
+def test_an_objective_is_a_stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # The stage takes no seed: what is given must be what it wants.
+    objective = {"stage": "bayesopt_function", "params": {"function": "branin"}, "metric": ["value"]}
+    refused = evaluate(tmp_path, objective, {"x.x0": 0.0, "x.x1": 0.0})
+    assert refused.state == "failed"
+    assert refused.error is not None
+    assert "--params: seed is no known key" in refused.error
+
+
+#: A stage that does what its params tell; it stands for any other.
+STAGE = """
+import argparse, json, os, sys, time
+parser = argparse.ArgumentParser()
+for name in ("--params", "--out", "--directory"):
+    parser.add_argument(name)
+given = parser.parse_args()
+params = json.loads(given.params)
+assert os.path.isdir(os.path.dirname(given.directory)) and params["seed"] == 3
+what = params["deep"]["what"]
+if what == "raise":
+    sys.exit("error: no good")
+if what == "hang":
+    time.sleep(60)
+if what == "die":
+    os.kill(os.getpid(), 9)
+text = {"nan": "NaN", "null": "null", "text": '"x"'}.get(what, "1.5")
+open(given.out, "w").write('{"a": [{"b": ' + text + "}]}")
+"""
+
+
+@pytest.mark.parametrize(
+    ("what", "state", "error"),
+    [
+        ("fine", "done", None),
+        ("raise", "failed", "error: no good"),
+        ("hang", "failed", "no answer within 3.0 s"),
+        ("nan", "failed", "value = nan; valid is a finite number"),
+        ("null", "failed", "the metric is null"),
+    ],
+)
+def test_outcomes_of_an_objective(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str, state: str, error: str | None
+) -> None:
+    limit = {"timeout": 3.0} if what == "hang" else {}
+    found = evaluate(tmp_path, objective(tmp_path, monkeypatch) | limit, {"deep.what": what})
+    assert (found.state, found.value) == (state, 1.5 if state == "done" else None)
+    assert (error is None and found.error is None) or (error is not None and error in str(found.error))
+
+
+@pytest.mark.parametrize(
+    ("what", "path", "message"),
+    [
+        ("die", ["a", 0, "b"], "was ended by SIGKILL; run again"),
+        ("text", ["a", 0, "b"], "is 'x'; valid is the path of a number"),
+        ("fine", ["a", 0, "c"], r"there is no 'c'; there is \['b'\]"),
+        ("fine", ["a", 1], "there is no 1"),
+    ],
+)
+def test_faults_that_are_not_the_trial_s(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str, path: list, message: str
+) -> None:
+    with pytest.raises((ValueError, OSError), match=message):
+        evaluate(tmp_path, objective(tmp_path, monkeypatch) | {"metric": path}, {"deep.what": what})
+    assert not (tmp_path / "result.json").exists()
+
+
+def objective(directory: Path, monkeypatch: pytest.MonkeyPatch) -> dict:
+    """An objective whose stage is the script above: it is found instead of tessera.stages.NAME."""
+    script = directory / "python"
+    script.write_text(f"#!{sys.executable}\nimport sys\ndel sys.argv[1:3]\n{STAGE}")
+    script.chmod(0o755)
+    monkeypatch.setattr(bayesopt_evaluate.sys, "executable", str(script))
+    arguments = {"directory": "{scratch}/child"}
+    return {"stage": "any", "arguments": arguments, "output": "out", "metric": ["a", 0, "b"], "timeout": 60.0}
+
+
+def test_table_figure_and_runs_of_a_study(tmp_path: Path) -> None:
+    params = study(budget=4, baseline={"x.x0": 0.0, "x.x1": 7.5})
+    results = chain(tmp_path, params, random.Random(0))
+    failed = Trial.from_json(files.read_json(results[2]), "result")
+    files.write_json(results[2], Trial(id=2, params=failed.params, kind="random").ended(None, error="no").to_json())
+    costs = [path.with_name("cost.json") for path in results]
+    for path in costs:
+        files.write_json(path, {"seconds": 1.0})
+    out = {name: tmp_path / f"{name}.out" for name in ("trials", "figure", "metrics", "runs")}
+    bayesopt_study.main(params, "branin", results[::-1], costs, **out)
+    table = files.read_csv(out["trials"])
+    assert table["trial"].tolist() == [0, 1, 2, 3]
+    assert table["state"].tolist() == ["done", "done", "failed", "done"]
+    found = files.read_json(out["metrics"])
+    assert found["failed"] == 1
+    assert found["baseline"] == pytest.approx(BRANIN({"x0": 0.0, "x1": 7.5}))
+    assert found["best"]["value"] == table["value"].min()
+    assert len(list(out["runs"].glob("bayesopt_evaluate/*.json"))) == 4
+    assert out["figure"].read_text().startswith("<?xml")
