@@ -1,0 +1,228 @@
+"""TemporalSVM: weights of the largest dynamical margin for desired spike times, with the proof attached.
+
+Our formulation of a dynamical margin, motivated by Rubin and Sompolinsky (2022, arXiv:2205.14544); see `margin`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+import numpy as np
+
+from tessera.common.psp import DoubleExponential
+from tessera.common.spikes import SpikeBatch
+from tessera.tsvm import exponentials, kernels, layout, margin, neuron, soft, solver, spaces
+from tessera.tsvm.solver import Certificate, Round
+
+
+class TemporalSVM:
+    """A neuron that fires at desired times with the largest dynamical margin.
+
+    kernel     "linear", "poly" (1 + x.x')^degree, "gaussian" of width sigma, or an object of `tsvm.kernels`, such as
+               Branches or Interaction
+    tau_m, tau_s  ms, membrane and synaptic time constant
+    tau_c      ms, how sharply in time the margin relaxes before a target
+    hold       ms after a target during which V must stay above threshold by the margin; None for tau_c, 0 for none
+    C          slack penalty of the soft margin; None for the hard margin
+    tol        relative gap of the certificate, not below 1e-7; the soft margin's is at least 1e-4
+    scale      factor on the traces, so that kernels are of order 1
+    after_last whether silence is asked for after a pattern's last target
+    min_interval  ms, targets closer than this are refused
+
+    After `fit`: status_ (certified, feasible, infeasible, undecided; of a soft fit: soft), margin_ [low, up] of kappa*,
+    certificate_, coef_ (N,) of the linear kernel, threshold_, support_patterns_, support_times_ (ms), support_kinds_
+    ("h", "hold" or "slope") and dual_coef_ of the support vectors, target_coef_ (n_d,) of the equalities, n_iter_,
+    history_, objective_ [low, up] of a soft fit. Weights are scaled so that the margin is kappa |w| = 1.
+    """
+
+    def __init__(
+        self,
+        kernel: Literal["linear", "poly", "gaussian"] | kernels.Kernel = "linear",
+        tau_m: float = 15.0,
+        tau_s: float = 3.75,
+        tau_c: float = 2.0,
+        hold: float | None = None,
+        C: float | None = None,
+        tol: float = 1e-6,
+        degree: int = 2,
+        sigma: float = 1.0,
+        scale: float = 1.0,
+        after_last: bool = True,
+        min_interval: float = 2.0,
+        max_rounds: int = 100,
+    ) -> None:
+        self.kernel, self.tau_m, self.tau_s, self.tau_c, self.hold = kernel, tau_m, tau_s, tau_c, hold
+        self.C, self.tol, self.degree, self.sigma, self.scale = C, tol, degree, sigma, scale
+        self.after_last, self.min_interval, self.max_rounds = after_last, min_interval, max_rounds
+
+    def fit(self, trains: SpikeBatch, targets: Sequence[np.ndarray] | np.ndarray) -> TemporalSVM:
+        """Find the weights. targets: one sorted array of times in ms a pattern, empty for a pattern to stay silent on;
+        for a single pattern the array itself will do.
+
+        An infeasible task is a status, not an error. Raises ValueError for parameters or targets that make no sense.
+        """
+        psp = self._check()
+        lists = [np.asarray(targets, dtype=float)] if _one_list(trains, targets) else list(targets)
+        checked = layout.check_targets(trains, lists, self.min_interval)
+        hold = self.tau_c if self.hold is None else self.hold
+        hard = self.C is None
+        made = layout.build(
+            trains, checked, psp, self.tau_c, hold, self.scale, self.after_last,
+            margin_time=layout.GUARD if hard else 0.1 * self.tau_c, exact=hard,
+        )  # fmt: skip
+        self._psp, self._space = psp, spaces.space(made, self._kernel())
+        if self.C is None:
+            self._take_hard(solver.solve(made, self._space, self.tol, self.max_rounds))
+        else:
+            self._take_soft(soft.solve_soft(made, self._space, self.C, max(self.tol, 1e-4), self.max_rounds))
+        return self
+
+    def voltage(self, trains: SpikeBatch, t: np.ndarray, targets: Sequence[np.ndarray] | None = None) -> np.ndarray:
+        """V (P, len(t)) at times t in ms, with resets at `targets`, by default at the neuron's own spikes."""
+        self._fitted()
+        resets = self.simulate(trains) if targets is None else targets
+        none = self._silent(trains)
+        potential = self._potential(none)
+        found = np.empty((len(trains), len(t)))
+        for p in range(len(trains)):
+            found[p] = potential.values(np.full(len(t), p), t)
+            for one in np.asarray(resets[p], dtype=float):
+                late = t > one
+                found[p, late] -= self.threshold_ * np.exp(-(t[late] - one) / self.tau_m)
+        return found
+
+    def simulate(self, trains: SpikeBatch) -> list[np.ndarray]:
+        """Output spike times in ms of the free neuron, with its own resets, one array a pattern.
+
+        Exact between events for the linear, polynomial and interaction kernels. For the Gaussian one a crossing that
+        is over within 0.01 ms can be missed.
+        """
+        self._fitted()
+        if self.coef_ is not None:
+            return neuron.simulate(self.coef_, self.threshold_, trains, self._psp, self.scale)
+        made = self._silent(trains)
+        potential = self._potential(made)
+        return [self._free_run(made, potential, p) for p in range(len(trains))]
+
+    def score(self, trains: SpikeBatch, targets: Sequence[np.ndarray] | np.ndarray, window: float = 2.0) -> float:
+        """Mean F1 over patterns of the free neuron's spikes, matched one to one within +-window ms."""
+        lists = [np.asarray(targets, dtype=float)] if _one_list(trains, targets) else list(targets)
+        pairs = zip(self.simulate(trains), lists, strict=True)
+        return float(np.mean([neuron.match(actual, desired, window).f1 for actual, desired in pairs]))
+
+    def _check(self) -> DoubleExponential:
+        psp = DoubleExponential(self.tau_m, self.tau_s)
+        for name, value, low in (
+            ("tau_c", self.tau_c, 0),
+            ("scale", self.scale, 0),
+            ("min_interval", self.min_interval, 0),
+        ):
+            if not (np.isfinite(value) and value > low):
+                raise ValueError(f"{name} is {value}; valid is a positive, finite number")
+        if self.hold is not None and not (np.isfinite(self.hold) and self.hold >= 0):
+            raise ValueError(f"hold is {self.hold}; valid is a finite number of ms >= 0, or None for tau_c")
+        if self.C is not None and not (np.isfinite(self.C) and self.C > 0):
+            raise ValueError(f"C is {self.C}; valid is a positive, finite number, or None for the hard margin")
+        if not 1e-7 <= self.tol < 1:
+            raise ValueError(f"tol is {self.tol}; valid is 1e-7 <= tol < 1: rounding next to the targets is coarser")
+        return psp
+
+    def _kernel(self) -> kernels.Kernel:
+        if isinstance(self.kernel, str):
+            made: dict[str, Callable[[], kernels.Kernel]] = {
+                "linear": kernels.Linear,
+                "poly": lambda: kernels.Polynomial(self.degree),
+                "gaussian": lambda: kernels.Gaussian(self.sigma),
+            }
+            if self.kernel not in made:
+                raise ValueError(f"kernel is {self.kernel!r}; valid are {', '.join(made)} and objects of tsvm.kernels")
+            return made[self.kernel]()
+        if not all(hasattr(self.kernel, name) for name in ("value", "first", "mixed")):
+            raise ValueError(f"kernel is {self.kernel!r}; valid is an object with value, first and mixed")
+        return self.kernel
+
+    def _take_hard(self, found: solver.Solution) -> None:
+        certificate = found.certificate
+        self.certificate_, self.status_ = certificate, certificate.status
+        self.margin_: tuple[float, float] | None = (
+            None if self.status_ == "infeasible" else (certificate.low, certificate.up)
+        )
+        self.history_, self.n_iter_ = certificate.history, len(certificate.history)
+        self.objective_: tuple[float, float] | None = None
+        self._take(found, found.cuts)
+
+    def _take_soft(self, found: soft.SoftSolution) -> None:
+        self.status_, self.margin_, self.objective_ = "soft", None, (found.low, found.up)
+        self.history_ = [Round(low, up, (up - low) / up if up else 0.0, cuts) for low, up, cuts in found.history]
+        self.n_iter_ = len(found.history)
+        self.certificate_ = Certificate("soft", found.low, found.up, float("nan"), found.problem.size, self.history_)
+        self._take(found, found.problem.cuts)
+
+    def _take(self, found: solver.Solution | soft.SoftSolution, cuts: solver.Cuts) -> None:
+        linear = isinstance(self._space, spaces.LinearSpace)
+        self.coef_ = found.coordinates if linear else None
+        self._coordinates = found.coordinates
+        self._atoms = np.append(found.atoms, np.zeros(len(found.b) + len(cuts) - len(found.atoms)))
+        self.threshold_, self.norm_ = found.theta, found.norm
+        support = np.flatnonzero(found.a > solver.SUPPORT * found.a.max(initial=0.0))
+        order = support[np.lexsort((cuts.times[support], cuts.patterns[support]))]
+        self.support_patterns_, self.support_times_ = cuts.patterns[order], cuts.times[order]
+        self.support_kinds_, self.dual_coef_ = cuts.kinds[order], found.a[order]
+        self.target_coef_ = found.b
+
+    def _fitted(self) -> None:
+        if not hasattr(self, "status_"):
+            raise ValueError("TemporalSVM is not fitted; call fit first")
+        if self.status_ == "infeasible" or not self.threshold_ > 0:
+            raise ValueError("the task is infeasible and has no weights; fit with C for a soft margin")
+
+    def _silent(self, trains: SpikeBatch) -> layout.Layout:
+        none = [np.empty(0)] * len(trains)
+        return layout.build(trains, none, self._psp, self.tau_c, 0.0, self.scale, exact=False)
+
+    def _potential(self, made: layout.Layout) -> margin.Potential:
+        return self._space.potential(self._coordinates, self._atoms, made)
+
+    def _free_run(self, made: layout.Layout, potential: margin.Potential, p: int) -> np.ndarray:
+        """Output spikes of one pattern; resets decay as exp(-s/tau_m), a term of the potential's own sum."""
+        found: list[float] = []
+        low, high = np.searchsorted(made.pattern, [p, p + 1])
+        for e in range(low, high):
+            begin, end = 0.0, made.length[e]
+            while begin < end:
+                at = made.start[e] + begin
+                reset = self.threshold_ * np.exp(-(at - np.array(found)) / self.tau_m).sum() if found else 0.0
+                s = self._next(potential, p, e, made.start[e], begin, end, reset)
+                if s < 0 or len(found) >= neuron.MAX_SPIKES:
+                    break
+                found.append(made.start[e] + s)
+                begin = s
+        return np.array(found)
+
+    def _next(self, potential, p: int, e: int, start: float, begin: float, end: float, reset: float) -> float:
+        if isinstance(potential, margin.ExponentialPotential):
+            rates = -potential.rates
+            c = potential.terms[e] * np.exp(rates * begin)
+            c[potential.reset_term] -= reset
+            s = exponentials.first_crossing(-self.threshold_, c, rates, 0.0, end - begin, np.empty((2, len(c))))
+            return begin + s if s >= 0 else -1.0
+        s = np.linspace(begin, end, max(2, int((end - begin) / 0.01) + 1))
+
+        def above(s):
+            v = potential.values(np.full(len(s), p), start + s) if len(s) else np.empty(0)
+            return v - reset * np.exp(-(s - begin) / self.tau_m) - self.threshold_
+
+        crossed = np.flatnonzero(above(s)[1:] >= 0)
+        if not len(crossed):
+            return -1.0
+        below, over = s[crossed[0]], s[crossed[0] + 1]
+        for _ in range(50):
+            middle = 0.5 * (below + over)
+            below, over = (below, middle) if above(np.array([middle]))[0] >= 0 else (middle, over)
+        return float(over)
+
+
+def _one_list(trains: SpikeBatch, targets: Sequence[np.ndarray] | np.ndarray) -> bool:
+    """Whether the targets of a single pattern were given as they are, not in a list of one."""
+    return len(trains) == 1 and (np.ndim(targets) == 1 if len(targets) == 0 else np.ndim(targets[0]) == 0)

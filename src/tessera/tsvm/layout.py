@@ -1,0 +1,288 @@
+"""Patterns and their desired spikes, cut into pieces on which every trace is a sum of exponentials.
+
+A piece lies between two neighbouring events: input spikes, targets, ends of hold windows. At its start hold the traces,
+the teacher's reset r and what is needed of the next and the last target; within it time is s = t - start. No absolute
+time enters an exponential, so that nothing overflows however long the pattern is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numba import njit
+
+from tessera.common.psp import DoubleExponential
+from tessera.common.spikes import SpikeBatch
+
+#: ms before and after a target that the rows h and h+ leave to the slope row, whose limit they are (0/0 at the target).
+GUARD = 1e-6
+#: g in the dead zone of the static margin is this times the relaxed one: 0 would not be a row, and 1 not a dead zone.
+DEAD = 1e-3
+
+
+@dataclass(frozen=True, eq=False)
+class Layout:
+    """Pieces of all patterns, in order; E pieces, n_d targets in all.
+
+    pattern (E,), start (E,) ms, length (E,) ms, first (E,): the piece begins its pattern
+    reset (E,): r at the start, the targets at or before it included
+    gain, gamma (E,): g(s) = gain (1 - gamma exp(s/tau_c)); gamma = 0 where no target follows
+    guard (E,): the s at which h ends: the length, less GUARD where the piece ends at a target
+    held (E,): time since the last target at the start, -1 outside its hold window; hold_reset (E,): r without its spike
+    segment (E,), hold_target (E,): labels of the stretch between targets, and of the target that is held
+    spike_start (E+1,), spike_neuron: inputs that arrive at the start of each piece
+    targets (n_d,) ms, target_pattern (n_d,), target_reset (n_d,): r_d, the reset just before
+    margin_time ms: how near to a target h and h+ are asked for; exact: V = theta at the targets, to rounding
+    """
+
+    spikes: SpikeBatch
+    kernel: DoubleExponential
+    tau_c: float
+    hold: float
+    scale: float
+    pattern: np.ndarray
+    start: np.ndarray
+    length: np.ndarray
+    first: np.ndarray
+    reset: np.ndarray
+    gain: np.ndarray
+    gamma: np.ndarray
+    guard: np.ndarray
+    held: np.ndarray
+    hold_reset: np.ndarray
+    segment: np.ndarray
+    hold_target: np.ndarray
+    spike_start: np.ndarray
+    spike_neuron: np.ndarray
+    targets: np.ndarray
+    target_pattern: np.ndarray
+    target_reset: np.ndarray
+    ends: np.ndarray
+    margin_time: float
+    exact: bool
+
+    @property
+    def n_segments(self) -> int:
+        return int(self.segment.max()) + 1
+
+    def traces(self, patterns: np.ndarray, times: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """x and its left derivative, each (M, N), in M patterns at M times in ms."""
+        s, kernel = self.spikes, self.kernel
+        where = np.ascontiguousarray(patterns, dtype=np.int64), np.ascontiguousarray(times, dtype=float)
+        both = _traces(*where, s.times, s.neurons, s.offsets, s.n_neurons, kernel.tau_m, kernel.tau_s)
+        return both[0] * (kernel.v0 * self.scale), both[1] * (kernel.v0 * self.scale)
+
+    def potential_terms(self, weights: np.ndarray) -> np.ndarray:
+        """(E, 2) coefficients of w.x within each piece, of exp(-s/tau_s) and exp(-s/tau_m)."""
+        kernel = self.kernel
+        terms = _weighted(weights, self.length, self.first, self.spike_start, self.spike_neuron,
+                          kernel.tau_m, kernel.tau_s)  # fmt: skip
+        return terms * (kernel.v0 * self.scale)
+
+    def all_traces(self) -> tuple[np.ndarray, np.ndarray]:
+        """D and S, each (E, N), at the start of each piece: x = V0 scale (D exp(-s/tau_m) - S exp(-s/tau_s))."""
+        kernel = self.kernel
+        return _all(self.length, self.first, self.spike_start, self.spike_neuron, self.spikes.n_neurons,
+                    kernel.tau_m, kernel.tau_s)  # fmt: skip
+
+    def rows_at(self, pattern: np.ndarray, times: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """r(t) before any spike at t, and g(t), of M patterns and times in ms."""
+        r, g = np.zeros(len(times)), np.ones(len(times))
+        for i, (p, t) in enumerate(zip(pattern, times, strict=True)):
+            own = self.targets[self.target_pattern == p]
+            r[i] = np.exp(-(t - own[own < t]) / self.kernel.tau_m).sum()
+            e = self.piece_of(p, t)
+            g[i] = self.gain[e] * -np.expm1((t - self.start[e]) / self.tau_c + np.log(self.gamma[e])) if (
+                self.gamma[e] > 0
+            ) else self.gain[e]  # fmt: skip
+        return r, g
+
+    def piece_of(self, pattern: int, t: float) -> int:
+        """The piece of the pattern in which t lies; a border belongs to the piece that ends there."""
+        low, high = np.searchsorted(self.pattern, [pattern, pattern + 1])
+        return int(max(low, low + np.searchsorted(self.start[low:high], t, side="left") - 1))
+
+
+def check_targets(
+    spikes: SpikeBatch, targets: Sequence[np.ndarray], min_interval: float, any_needed: bool = True
+) -> list[np.ndarray]:
+    """The desired spike times as sorted arrays, one a pattern.
+
+    Raises ValueError, naming pattern and value, where there is not one array a pattern, or a time is not finite,
+    outside
+    (0, T], not after the pattern's first input, doubled, unsorted, or within min_interval ms of the one before; and
+    where no pattern has a target: every w then has the margin of w = 0.
+    """
+    if len(targets) != len(spikes):
+        raise ValueError(f"{len(targets)} lists of targets for {len(spikes)} patterns; valid is one a pattern")
+    checked = []
+    for p, given in enumerate(targets):
+        t = np.asarray(given, dtype=float)
+        if t.ndim != 1:
+            raise ValueError(f"pattern {p}: targets have shape {t.shape}; valid is (n,), times in ms")
+        onset = spikes.pattern(p)[0][0]
+        for i, one in enumerate(t):
+            if not np.isfinite(one):
+                raise ValueError(f"pattern {p}: target {one} ms is not finite")
+            if not 0 < one <= spikes.duration:
+                raise ValueError(f"pattern {p}: target {one} ms is outside (0, {spikes.duration}] ms")
+            if one <= onset:
+                raise ValueError(
+                    f"pattern {p}: target {one} ms is not after the first input, at {onset} ms; V is 0 there"
+                )
+            if i and one == t[i - 1]:
+                raise ValueError(f"pattern {p}: target {one} ms is given twice")
+            if i and one < t[i - 1]:
+                raise ValueError(f"pattern {p}: target {one} ms follows a later one; sort the targets")
+            if i and one - t[i - 1] < min_interval:
+                raise ValueError(
+                    f"pattern {p}: targets {t[i - 1]} and {one} ms are closer than min_interval = {min_interval} ms"
+                )
+        checked.append(t)
+    if any_needed and not any(len(t) for t in checked):
+        raise ValueError("no pattern has a target; valid is at least one desired spike, or w = 0 would do")
+    return checked
+
+
+def build(
+    spikes: SpikeBatch,
+    targets: Sequence[np.ndarray],
+    kernel: DoubleExponential,
+    tau_c: float,
+    hold: float,
+    scale: float = 1.0,
+    after_last: bool = True,
+    dead_zone: bool = False,
+    margin_time: float = GUARD,
+    exact: bool = True,
+) -> Layout:
+    """Cut the patterns into pieces. targets: checked, one sorted array a pattern.
+
+    after_last: constraints go on to the end of the pattern; else they end at its last target.
+    dead_zone: the static margin, g = 1 but in the last tau_c ms before a target.
+    margin_time: ms around a target where h and h+ are not asked for.
+    exact: the weights to be looked at meet the equalities, so that h can be resolved next to the targets.
+    """
+    parts: dict[str, list[np.ndarray]] = {name: [] for name in _PIECES}
+    neurons, counts, resets, ends = [], [], [], []
+    segment = target = 0
+    for p, own in enumerate(targets):
+        end = own[-1] if len(own) and not after_last else spikes.duration
+        piece = _pattern(spikes, p, own, end, kernel.tau_m, tau_c, hold, dead_zone, margin_time)
+        times, ids = spikes.pattern(p)
+        at = np.searchsorted(times, piece["start"], side="left")
+        stop = np.searchsorted(times, piece["start"][-1] + piece["length"][-1], side="left")
+        counts.append(np.diff(np.append(at, stop)))
+        neurons.append(ids[at[0] : stop])
+        piece["segment"] = piece["segment"] + segment
+        piece["hold_target"] = piece["hold_target"] + target
+        segment, target = segment + len(own) + 1, target + len(own)
+        for name in _PIECES:
+            parts[name].append(piece[name] if name != "pattern" else np.full(len(piece["start"]), p))
+        resets.append([np.exp(-(t - own[:i]) / kernel.tau_m).sum() for i, t in enumerate(own)])
+        ends.append(end)
+    return Layout(
+        spikes, kernel, tau_c, hold, scale,
+        **{name: np.ascontiguousarray(np.concatenate(values)) for name, values in parts.items()},
+        spike_start=np.concatenate([[0], np.cumsum(np.concatenate(counts))]).astype(np.int64),
+        spike_neuron=np.concatenate(neurons).astype(np.int32),
+        targets=np.concatenate(targets),
+        target_pattern=np.repeat(np.arange(len(targets)), [len(own) for own in targets]),
+        target_reset=np.concatenate([np.asarray(r, dtype=float) for r in resets]),
+        ends=np.array(ends),
+        margin_time=margin_time,
+        exact=exact,
+    )  # fmt: skip
+
+
+_PIECES = (
+    "pattern", "start", "length", "first", "reset", "gain", "gamma", "guard", "held", "hold_reset", "segment",
+    "hold_target",
+)  # fmt: skip
+
+
+def _pattern(spikes, p, own, end, tau_m, tau_c, hold, dead_zone, margin_time) -> dict[str, np.ndarray]:
+    """Pieces of one pattern, labels counted from 0."""
+    times = spikes.pattern(p)[0]
+    marks = [np.array([0.0, end]), times, own]
+    if hold > 0:
+        marks.append(own + hold)
+    if dead_zone:
+        marks.append(own - tau_c)
+    edges = np.unique(np.concatenate(marks))
+    edges = edges[(edges >= 0) & (edges <= end)]
+    start, stop = edges[:-1], edges[1:]
+    before = np.searchsorted(own, start, side="right")  # targets at or before the start of the piece
+    following = np.append(own, np.inf)[before]
+    lags = start[:, None] - own[None, :]
+    decayed = np.where(lags >= 0, np.exp(-np.maximum(lags, 0.0) / tau_m), 0.0)
+    reset = decayed.sum(axis=1)
+    gamma = np.exp(-(following - start) / tau_c)
+    gain = np.ones(len(start))
+    if dead_zone:
+        inside = following - start <= tau_c * (1 + 1e-12)
+        gamma, gain = np.where(inside, gamma, 0.0), np.where(inside, DEAD, 1.0)
+    since = np.where(before > 0, start - np.append(own, 0.0)[before - 1], np.inf)
+    held = np.where(since < hold * (1 - 1e-12), since, -1.0)
+    length = stop - start
+    return {
+        "start": start,
+        "length": length,
+        "first": np.arange(len(start)) == 0,
+        "reset": reset,
+        "gain": gain,
+        "gamma": gamma,
+        "guard": length - np.where(stop == following, margin_time, 0.0),
+        "held": held,
+        "hold_reset": reset - np.exp(-np.where(held >= 0, since, np.inf) / tau_m),
+        "segment": before,
+        "hold_target": np.maximum(before - 1, 0),
+    }
+
+
+@njit(cache=True, error_model="numpy")
+def _traces(patterns, at, times, neurons, offsets, n, tau_m, tau_s):
+    found = np.zeros((2, len(at), n))
+    for j in range(len(at)):
+        p = patterns[j]
+        for i in range(offsets[p], offsets[p + 1]):
+            lag = at[j] - times[i]
+            if lag <= 0.0:
+                break
+            slow, fast = np.exp(-lag / tau_m), np.exp(-lag / tau_s)
+            found[0, j, neurons[i]] += slow - fast
+            found[1, j, neurons[i]] += fast / tau_s - slow / tau_m
+    return found
+
+
+@njit(cache=True, error_model="numpy")
+def _weighted(w, length, first, spike_start, spike_neuron, tau_m, tau_s):
+    terms = np.empty((len(length), 2))
+    d = s = 0.0
+    for e in range(len(length)):
+        if first[e]:
+            d = s = 0.0
+        else:
+            d *= np.exp(-length[e - 1] / tau_m)
+            s *= np.exp(-length[e - 1] / tau_s)
+        for i in range(spike_start[e], spike_start[e + 1]):
+            d += w[spike_neuron[i]]
+            s += w[spike_neuron[i]]
+        terms[e, 0] = -s
+        terms[e, 1] = d
+    return terms
+
+
+@njit(cache=True, error_model="numpy")
+def _all(length, first, spike_start, spike_neuron, n, tau_m, tau_s):
+    slow, fast = np.zeros((len(length), n)), np.zeros((len(length), n))
+    for e in range(len(length)):
+        if not first[e]:
+            slow[e] = slow[e - 1] * np.exp(-length[e - 1] / tau_m)
+            fast[e] = fast[e - 1] * np.exp(-length[e - 1] / tau_s)
+        for i in range(spike_start[e], spike_start[e + 1]):
+            slow[e, spike_neuron[i]] += 1.0
+            fast[e, spike_neuron[i]] += 1.0
+    return slow, fast
