@@ -257,3 +257,18 @@ def test_network_is_its_neurons(norm):
     x[:, 7] = 0
     with pytest.raises(ValueError, match="neuron 7 is 0 in every memory"):
         solvers.train_network(x, g, norm)
+
+
+@pytest.mark.parametrize("count", [30, 60, 100])
+def test_silent_synapses_are_told_apart_by_their_reduced_cost(count):
+    X, y, g = task(60, count)
+    for result in (solvers.max_kappa_in(X, y, g), solvers.max_kappa_out(X, y, g, 0.8)):
+        silent, share = solvers.silent(result, X, y, g), np.abs(result.w) / result.norm
+        assert share[silent].max() < 1e-6 < 1e-4 < share[~silent].min()
+        assert np.all(silent[result.w == 0])
+
+
+def test_silence_needs_weights():
+    X, y, g = task(20, 100)
+    with pytest.raises(ValueError, match="inseparable, without weights"):
+        solvers.silent(solvers.max_kappa_in(X, y, g), X, y, g)

@@ -118,18 +118,18 @@ def margin_ensemble(p: MarginParams, inputs: str, seed: int) -> tuple[list[Row],
                     )
                 row = {"n": n, "alpha": alpha, "trial": trial, "objective": objective, "status": result.status}
                 kappa_in, kappa_out = solvers.margins(result.w, task.X, task.y)
-                exc = task.signs > 0
+                exc, silent = task.signs > 0, solvers.silent(result, *task)
                 rows.append(
                     row
                     | {"kappa_in": kappa_in, "kappa_out": kappa_out, "norm": result.norm, "gap": result.certificate.gap}
                     | {"imbalance": solvers.imbalance(result.w, task.X), "seed": seed}
                     | {
-                        "silent_exc": float(np.mean(result.w[exc] == 0)),
-                        "silent_inh": float(np.mean(result.w[~exc] == 0)),
+                        "silent_exc": float(np.mean(silent[exc])),
+                        "silent_inh": float(np.mean(silent[~exc])),
                     }
                 )
                 if (n, alpha) == (max(p.sizes), p.scaling_load):
-                    unit = result.w * task.signs * np.sqrt(n)
+                    unit = np.where(silent, 0.0, result.w * task.signs * np.sqrt(n))
                     kind = np.where(exc, "exc", "inh")
                     weights += [
                         {"objective": objective, "type": k, "weight": v} for k, v in zip(kind, unit, strict=True)

@@ -268,6 +268,20 @@ def train_network(
     return NetworkResult(weights, kappa, gap)
 
 
+def silent(result: Result, X: ArrayLike, y: ArrayLike, signs: ArrayLike) -> NDArray:
+    """Which synapses (N,) the optimum has at zero: those whose reduced cost exceeds what is left of g_i w_i.
+
+    At a certified gap some of them may still hold a trace, 1e-6 of the norm or less, where an exact zero would cost
+    margin. Raises ValueError where the result has no weights.
+    """
+    X, y, signs = _checked(X, y, signs)
+    if not np.isfinite(result.w).all():
+        raise ValueError(f"result: {result.status}, without weights; valid is a result that has them")
+    push = signs * ((result.certificate.multipliers * y) @ X)
+    # Within a ball the optimal weights are parallel to the positive part of the push.
+    return -push * result.norm > signs * result.w * np.linalg.norm(np.maximum(push, 0))
+
+
 def margins(w: ArrayLike, X: ArrayLike, y: ArrayLike) -> tuple[float, float]:
     """(kappa_in, kappa_out) of weights (N,) with threshold 1 on patterns X (P, N) with labels y (P,)."""
     w = np.asarray(w, float)

@@ -116,7 +116,13 @@ def _scaling_metrics(table: pd.DataFrame, p: MarginParams) -> Metrics:
     ends = bound["kappa_out"].iloc[[0, -1]].to_numpy()
     found["scaling.kappa_out.last_over_first"] = ends[1] / ends[0]
     lean = bound["imbalance"].abs().iloc[[0, -1]].to_numpy()
-    found["scaling.imbalance.exponent"] = math.log(lean[1] / lean[0]) / math.log(p.sizes[-1] / p.sizes[0])
+    span = math.log(p.sizes[-1] / p.sizes[0])
+    found["scaling.imbalance.exponent"] = math.log(lean[1] / lean[0]) / span
+    relative = (bound["imbalance_sem"] / bound["imbalance"]).iloc[[0, -1]].to_numpy()
+    found["scaling.imbalance.exponent_se"] = float(np.hypot(*relative)) / span
+    ends = [predicted_margins(p, n, p.scaling_load)["kappa_out"] for n in (p.sizes[0], p.sizes[-1])]
+    lean = [abs(end.side.imbalance) for end in ends if end is not None]
+    found["scaling.imbalance.exponent_theory"] = math.log(lean[1] / lean[0]) / span
     return found
 
 

@@ -198,8 +198,9 @@ def _tasks(found: Results) -> list[str]:
     if "scaling.slope_theory" in numbers:
         slope = _pm(numbers["scaling.slope"], numbers["scaling.slope_se"])
         rows.append(("1/κ_out of max-κ_in weights, growth with √N", f"{numbers['scaling.slope_theory']:.3f}", slope))
-    exponent = f"{numbers['scaling.imbalance.exponent']:.3f}"
-    rows.append((f"|imbalance| of max-κ_out weights, exponent of N up to {max(p.sizes)}", "-0.5 as N → ∞", exponent))
+    exponent = _pm(numbers["scaling.imbalance.exponent"], numbers["scaling.imbalance.exponent_se"])
+    what = f"imbalance of max-κ_out weights, exponent of N from {min(p.sizes)} to {max(p.sizes)}"
+    rows.append((what, f"{numbers['scaling.imbalance.exponent_theory']:.3f}", exponent))
     return [
         f"Random tasks: {found.params.feasibility.trials} a load, {p.seeds} a margin; "
         f"p_out = {p.afferents.p_out:g}, ± is one standard error.",
