@@ -11,7 +11,7 @@ from tessera.bayesopt import functions
 from tessera.bayesopt.params import StudyParams
 from tessera.bayesopt.trial import Trial
 from tessera.common import files
-from tessera.stages import bayesopt_evaluate, bayesopt_propose, bayesopt_study
+from tessera.stages import bayesopt_evaluate, bayesopt_propose, bayesopt_study, tempotron_rate
 
 BRANIN = functions.get("branin")
 
@@ -180,3 +180,14 @@ def test_table_figure_and_runs_of_a_study(tmp_path: Path) -> None:
     assert found["best"]["value"] == table["value"].min()
     assert len(list(out["runs"].glob("bayesopt_evaluate/*.json"))) == 4
     assert out["figure"].read_text().startswith("<?xml")
+
+
+def test_the_tempotron_s_objective_prefers_momentum(tmp_path: Path) -> None:
+    rate = {"afferents": 40, "k": 10.0, "load": 1.75, "replicates": 3, "max_epochs": 400, "learning_rate": 1e-3}
+    found = {}
+    for momentum in (0.0, 0.95):
+        values = {"neuron": {"tau_m": 15.0, "tau_s": 3.75}, "rate": rate | {"momentum": momentum}, "seed": 0}
+        tempotron_rate.main(tempotron_rate.Params.model_validate_json(json.dumps(values)), tmp_path / "metrics.json")
+        found[momentum] = files.read_json(tmp_path / "metrics.json")
+    assert found[0.95]["log10_epochs"] < found[0.0]["log10_epochs"]
+    assert found[0.95]["solved"] >= found[0.0]["solved"]

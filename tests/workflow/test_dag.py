@@ -22,6 +22,7 @@ TARGETS = [
     "puzzle",
     "bayesopt",
     "bayesopt_benchmark",
+    "bayesopt_tunes_tempotron",
     *(f"puzzle_{step}" for step in ["library", "scores", "costs", "search", "child", "report"]),
     "tempotron",
     *(f"tempotron_{step}" for step in ["theory", "capacity", "clusters", "real"]),

@@ -77,6 +77,13 @@ rule bayesopt_benchmark:
         "The large benchmark: hours"
 
 
+rule bayesopt_tunes_tempotron:
+    input:
+        flat(study_report("tempotron")),
+    message:
+        "Learning rate and momentum of the tempotron, tuned"
+
+
 def study_section(wildcards):
     """One study, as one canonical text: a change of another is none of this one's."""
     return section(f"bayesopt.studies.{wildcards.study}")

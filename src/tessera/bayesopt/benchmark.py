@@ -94,8 +94,8 @@ def simulate(
     seconds = []
     for i in range(evaluations):
         now = heapq.heappop(free)
-        if schedule.mode == "sync" and i % schedule.workers == 0:
-            now = max([now, *ended])
+        if schedule.mode == "sync":  # all of the batches before have ended
+            now = max([now, *ended[: i // schedule.workers * schedule.workers]])
         elif schedule.mode == "lag":
             needed = max(i - schedule.lag + 1, 0)
             now = max([now, *ended[:needed]])

@@ -22,7 +22,7 @@ class Paths:
 
     The kernel's spectral density is Student's t with 5 degrees of freedom, of frequencies g sqrt(5 / u) / l with g
     standard normal and u chi-square. Between close observations what remains unknown is in its far tail, which few
-    draws reach: with 512 of them the draws' standard deviation there is typically half of the posterior's. So half of
+    draws reach: with 512 of them the draws' standard deviation there can be half of the posterior's. So half of
     the frequencies are drawn from Student's t with 1 degree of freedom, and all are weighted by the ratio of the
     densities.
     """

@@ -44,7 +44,7 @@ def regret(found: pd.DataFrame, suite: SuiteParams, seed: int) -> Figure:
             _curve(axes[1, column], times, by_clock, shade[sampler], sampler, seed)
         axes[0, column].set(title=function, xlabel="evaluations", xlim=(1, suite.evaluations))
         axes[1, column].set(xlabel="simulated clock, median runtimes", xlim=(1, end))
-        axes[0, column].set_yscale("log")
+        plots.log_scale(axes[0, column].yaxis)
     for axis in axes[:, 0]:
         axis.set_ylabel("regret of the best so far\nmedian and 95 % interval")
     handles, names = axes[0, 0].get_legend_handles_labels()
@@ -120,7 +120,7 @@ def proposals(found: pd.DataFrame, suite: SuiteParams, seed: int) -> Figure:
     if not flat:
         raise ValueError(f"functions = {suite.functions}: valid is at least one of two variables, for the figure")
     learning = [n for n, o in suite.samplers.items() if o.sampler == "tessera" and o.method != "random"][:3]
-    figure, axes = plots.grid(1, len(learning), 3.1, sharex=True, sharey=True)
+    figure, axes = plots.grid(1, len(learning), 3.4, sharex=True, sharey=True)
     ticks = np.linspace(0, 1, 101)
     mesh = np.array([(a, b) for b in ticks for a in ticks])
     part = tables.asynchronous(found)
@@ -143,7 +143,15 @@ def proposals(found: pd.DataFrame, suite: SuiteParams, seed: int) -> Figure:
         for kind, colour in KINDS.items():
             some = run[run["kind"] == kind]
             axis.scatter(
-                some["x0"], some["x1"], s=16, color=colour, ec="white", lw=0.4, zorder=3, label=KIND_NAMES[kind]
+                some["x0"],
+                some["x1"],
+                s=16,
+                color=colour,
+                ec="white",
+                lw=0.4,
+                zorder=3,
+                clip_on=False,
+                label=KIND_NAMES[kind],
             )
         axis.set(title=sampler, xlabel="$x_0$, share of its range", xlim=(0, 1), ylim=(0, 1), aspect="equal")
         axis.grid(False)

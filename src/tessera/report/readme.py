@@ -13,10 +13,11 @@ from tessera.common import files
 
 #: Parts of each document.
 DOCUMENTS = {
-    "README.md": ("results", "tempotron", "balanced", "compute"),
+    "README.md": ("results", "tempotron", "balanced", "bayesopt", "compute"),
     "docs/puzzle.md": ("compute",),
     "docs/tempotron.md": ("compute",),
     "docs/balanced.md": ("balanced-results", "compute"),
+    "docs/bayesopt.md": ("bayesopt", "compute"),
 }
 #: Parts that are filled from a study's table. The part compute is filled from what Snakemake measured: in a study's
 #: document, docs/STUDY.md, of the study's own rules.
@@ -25,6 +26,7 @@ RESULTS = {
     "tempotron": "reports/tables/tempotron/results.md",
     "balanced": "reports/tables/balanced/summary.md",
     "balanced-results": "reports/tables/balanced/results.md",
+    "bayesopt": "reports/tables/bayesopt/results.md",
 }
 BENCHMARKS = "logs/benchmarks"
 

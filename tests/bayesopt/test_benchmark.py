@@ -1,0 +1,106 @@
+"""The simulated clock, and the statistics of a benchmark."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from tessera.bayesopt import benchmark, functions
+from tessera.bayesopt.benchmark import Schedule
+
+BRANIN = functions.get("branin")
+
+
+class Recorder:
+    """Uniform points; it notes what had been told when each was asked for."""
+
+    def __init__(self) -> None:
+        self.told: list[int] = []
+        self.known: list[tuple[int, ...]] = []
+        self.rng = np.random.default_rng(0)
+
+    def ask(self) -> tuple[int, dict, str]:
+        self.known.append(tuple(sorted(self.told)))
+        return len(self.known) - 1, BRANIN.space.from_cube(self.rng.random(2)), "random"
+
+    def tell(self, number: int, value: float) -> None:
+        self.told.append(number)
+
+
+def run(schedule: Schedule, n: int = 24) -> tuple[pd.DataFrame, Recorder]:
+    recorder = Recorder()
+    return benchmark.simulate(BRANIN, recorder, schedule, n, 3)[0], recorder
+
+
+def overlap(table: pd.DataFrame) -> int:
+    """Most evaluations at a time."""
+    return max(int(((table["started"] <= t) & (table["ended"] > t)).sum()) for t in table["started"])
+
+
+@pytest.mark.parametrize("mode", ["async", "sync", "lag"])
+def test_no_more_than_the_workers_run(mode: str) -> None:
+    table, recorder = run(Schedule(mode, 4, 4))  # type: ignore[arg-type]
+    assert overlap(table) <= 4
+    ended = table["ended"].to_numpy()
+    for i, known in enumerate(recorder.known):
+        assert all(ended[j] <= table["started"][i] + 1e-12 for j in known)
+
+
+def test_what_each_schedule_knows() -> None:
+    _, recorder = run(Schedule("sync", 4))
+    assert [len(known) for known in recorder.known] == [i // 4 * 4 for i in range(24)]
+    _, recorder = run(Schedule("lag", 4, 3))
+    assert recorder.known == [tuple(range(max(i - 2, 0))) for i in range(24)]
+    table, recorder = run(Schedule("async", 4))
+    for i, known in enumerate(recorder.known):
+        assert set(known) == {j for j in range(i) if table["ended"][j] <= table["started"][i]}
+
+
+def test_makespans_are_in_order() -> None:
+    """One at a time is slowest; asynchronous is fastest; a lag waits for less than batches do."""
+    spans = {name: run(schedule)[0]["ended"].max() for name, schedule in
+             {"lag 1": Schedule("lag", 4, 1), "lag 4": Schedule("lag", 4, 4), "sync": Schedule("sync", 4),
+              "async": Schedule("async", 4)}.items()}  # fmt: skip
+    table, _ = run(Schedule("async", 4))
+    assert spans["lag 1"] == pytest.approx((table["ended"] - table["started"]).sum())
+    assert spans["async"] <= spans["lag 4"] <= spans["sync"] < spans["lag 1"]
+
+
+def test_regret_is_that_of_the_least_value() -> None:
+    table = pd.DataFrame({"trial": [0, 1, 2], "ended": [2.0, 1.0, 3.0], "value": [1.0, 2.0, 0.5], "regret": [1, 2, 3]})
+    assert benchmark.regret_by_evaluation(table).tolist() == [2, 1, 3]
+    found = benchmark.regret_by_clock(table, np.array([0.5, 1.0, 2.5, 9.0]))
+    assert np.isnan(found[0])
+    assert found[1:].tolist() == [2, 1, 3]
+
+
+def test_uniform_points_are_not_enriched() -> None:
+    X = np.random.default_rng(0).random((4000, 2))
+    table = pd.DataFrame({"x0": X[:, 0], "x1": X[:, 1]})
+    assert benchmark.edge_enrichment(table, 0) == pytest.approx(1, abs=0.15)
+    assert benchmark.edge_enrichment(pd.DataFrame({"x0": [0.0, 0.5], "x1": [0.5, 1.0]}), 0) == pytest.approx(
+        1 / (1 - 0.96**2)
+    )
+    twice = pd.concat([table[:10], table[:10] + 1e-4])
+    assert benchmark.repeat_rate(twice) == 0.5
+
+
+def test_comparisons_are_paired() -> None:
+    rng = np.random.default_rng(0)
+    rows = []
+    for function in "fg":
+        for seed in range(10):
+            base = np.exp(5 * rng.standard_normal())  # functions and seeds differ far more than methods
+            rows += [{"function": function, "seed": seed, "method": "a", "regret": base},
+                     {"function": function, "seed": seed, "method": "b", "regret": base * 0.5}]  # fmt: skip
+    table = benchmark.compare(pd.DataFrame(rows), "a", 0)
+    (row,) = table.to_dict("records")
+    assert (row["method"], row["pairs"], row["wins"]) == ("b", 20, 1.0)
+    assert row["median"] == pytest.approx(np.log10(0.5), abs=0.01)
+    assert row["p"] < 1e-3
+
+
+def test_intervals_cover_the_median() -> None:
+    rng = np.random.default_rng(1)
+    hits = [low <= 0 <= high for low, high in (benchmark.interval(rng.standard_normal(20), 0) for _ in range(200))]
+    assert stats.binomtest(sum(hits), 200, 0.95).pvalue > 1e-4
