@@ -187,3 +187,21 @@ def test_edges_and_bad_input():
         theory.kappa_in_solution(2.0, FIG3)
     with pytest.raises(ValueError, match="alpha"):
         theory.kappa_0(1.0, FIG3)
+
+
+@pytest.mark.parametrize("cv_ratio", [0.7, 1.4])
+@pytest.mark.parametrize("f_exc", [0.2, 0.8])
+def test_balanced_load_at_finite_size(f_exc, cv_ratio):
+    aff = theory.Afferents(f_exc, 0.1, cv_ratio, sd_ratio=2.0)
+    limit = float(theory.critical_loads(f_exc, 0.1, cv_ratio)[1])
+    assert finite_size.critical_balanced_load(aff, 10**12) == pytest.approx(limit, rel=1e-5)
+    load = finite_size.critical_balanced_load(aff, 200)
+    # Below it, and only there, the output margin grows with the norm without bound.
+    below, above = (
+        [finite_size.of_max_kappa_out(share * load, aff, 200, norm).kappa_out for norm in (300.0, 3000.0)]
+        for share in (0.98, 1.02)
+    )
+    assert below[1] > 5 * below[0] > 0
+    assert above[1] < 1.01 * max(above[0], 0) + 1e-6
+    with pytest.raises(ValueError, match="f_exc: 1"):
+        finite_size.critical_balanced_load(theory.Afferents(1.0, 0.1), 200)

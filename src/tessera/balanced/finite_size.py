@@ -8,11 +8,12 @@ which is exact for Gaussian or symmetric inputs. Third moments of the inputs ent
 """
 
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.optimize import minimize
+from scipy.optimize import minimize, minimize_scalar
 from scipy.special import ndtr
 
 from tessera.balanced.theory import (
@@ -104,17 +105,54 @@ def of_max_kappa_out(alpha: float, aff: Afferents, n: int, norm: float) -> Finit
         if not 0 < value < math.inf:
             raise ValueError(f"{name}: {value} is not a positive number")
 
-    def at(x: NDArray) -> FiniteSolution:
+    def at(x: Sequence[float]) -> FiniteSolution:
         delta, ratio, c = float(x[0]), math.exp(x[1]), math.exp(x[2])
         return _margin_at(alpha, aff, n, c, ratio, _multiplier_of(delta, aff, n, c, ratio))
 
-    # One smooth maximum in D, log r and log c.
+    # Smooth maxima, first in D and log r at the norm, then, where V falls there, in log c as well.
     centre = pattern_threshold(0.0, aff.p_out)
     low, high = sorted((0.0, 2 * math.log(aff.sd_ratio)))
-    bounds = [(centre - 8, centre + 8), (low, high), (math.log(norm) - 8, math.log(norm))]
-    start = [centre, (low + high) / 2, math.log(norm)]
+    bounds = [(centre - 8, centre + 8), (low, high)]
+    point = _argmax(lambda x: at([*x, math.log(norm)]).kappa_out / norm, [centre, (low + high) / 2], bounds)
+    point = [*point, math.log(norm)]
+    if at([*point[:2], point[2] - 1e-4]).kappa_out > at(point).kappa_out:
+        point = _argmax(lambda x: at(x).kappa_out, point, [*bounds, (point[2] - 16, point[2])])
+    return at(point)
+
+
+def _argmax(
+    function: Callable[[Sequence[float]], float], start: Sequence[float], bounds: Sequence[tuple[float, float]]
+) -> list[float]:
+    """Where a smooth function with one maximum within bounds has it."""
     options = {"ftol": 1e-14, "gtol": 1e-9, "eps": 1e-6}
-    return at(minimize(lambda x: -at(x).kappa_out, start, method="L-BFGS-B", bounds=bounds, options=options).x)
+    found = minimize(lambda x: -function(x), start, method="L-BFGS-B", bounds=bounds, options=options)
+    return [float(x) for x in found.x]
+
+
+def critical_balanced_load(aff: Afferents, n: int) -> float:
+    """Largest load with a balanced solution at N = n; it tends to alpha_b.
+
+    The norm grows without bound, so (*) becomes tt = -CV_E D/sqrt(N), and with kappa = 0 the load is s^2/m(0, D) at the
+    best D. Raises ValueError outside 0 < f_exc < 1, n >= 1.
+    """
+    if not (0 < aff.f_exc < 1 and n >= 1):
+        raise ValueError(f"f_exc: {aff.f_exc}, n: {n}: valid are 0 < f_exc < 1 and n >= 1")
+    f, phi = aff.f_exc, aff.cv_ratio
+    reach = 35 / max(1.0, phi)
+
+    def load(delta: float) -> float:
+        tilt = -aff.cv_exc * delta / math.sqrt(n)
+        b = root(lambda b: weight_side(aff, b).tilt - tilt, -reach, reach)
+        side = weight_side(aff, b)
+        work = f * (second(b) + b * first(b)) + (1 - f) * (second(-b * phi) - b * phi * first(-b * phi))
+        return work**2 / (side.a + side.b) / pattern_moment(0.0, delta, aff.p_out)
+
+    # Beyond these no weights have so large a net input, of either sign.
+    widest = 0.999 * math.sqrt(n) / aff.cv_exc
+    centre = pattern_threshold(0.0, aff.p_out)
+    bounds = max(centre - 3, -widest * math.sqrt(f)), min(centre + 3, widest * math.sqrt(1 - f))
+    found = minimize_scalar(lambda delta: -load(delta), bounds=bounds, method="bounded", options={"xatol": 1e-9})
+    return -float(found.fun)
 
 
 def margins(alpha: ArrayLike, aff: Afferents, n: int, norm: float) -> NDArray:

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from tessera.balanced import finite_size, statistics, theory
-from tessera.balanced.params import AttractorParams, MarginParams
+from tessera.balanced.params import AttractorParams, FeasibilityParams, MarginParams
 from tessera.balanced.theory import Afferents
 
 Metrics = dict[str, float]
@@ -33,26 +33,32 @@ def theory_metrics(curves: dict[str, Any], aff: Afferents) -> Metrics:
     return finite(found)
 
 
-def half_loads(rows: pd.DataFrame) -> pd.DataFrame:
-    """Measured critical loads: columns n, f_exc, kind, half, se, critical, ratio = half/critical."""
+def half_loads(rows: pd.DataFrame, p_out: float, cv_ratio: float) -> pd.DataFrame:
+    """Measured critical loads: columns n, f_exc, kind, half, se, critical, ratio = half/critical, and critical_n.
+
+    The last is the theory's load at finite N; that of any solution has no correction of order 1/sqrt(N).
+    """
     found = []
     for (n, f, kind), cell in rows.groupby(["n", "f_exc", "kind"], sort=True):
         half, error = statistics.half_load(*(cell[c].to_numpy(float) for c in ("alpha", "solved", "trials")))
         critical = cell["critical"].iloc[0]
-        found.append({"n": n, "f_exc": f, "kind": kind, "half": half, "se": error, "critical": critical})
-    table = pd.DataFrame(found)
-    return table.assign(ratio=table["half"] / table["critical"])
+        row = {"n": n, "f_exc": f, "kind": kind, "half": half, "se": error, "critical": critical}
+        balanced = kind == "balanced"
+        finite_n = finite_size.critical_balanced_load(Afferents(f, p_out, cv_ratio), n) if balanced else critical
+        found.append(row | {"ratio": half / critical, "critical_n": finite_n})
+    return pd.DataFrame(found)
 
 
-def feasibility_metrics(rows: pd.DataFrame, f_exc: float) -> Metrics:
-    """Ratios of measured to predicted critical loads; the fraction of the largest measured balanced load."""
-    table = half_loads(rows)
-    main = table[table["f_exc"] == f_exc]
-    names = main["kind"] + ".n_" + main["n"].astype(str) + ".ratio"
-    found: Metrics = dict(zip(names.tolist(), main["ratio"].tolist(), strict=True))
+def feasibility_metrics(rows: pd.DataFrame, p: FeasibilityParams, cv_ratio: float) -> Metrics:
+    """Ratios of measured to predicted critical loads, N -> infinity and finite; where the balanced load is largest."""
+    table = half_loads(rows, p.p_out, cv_ratio)
+    found: Metrics = {"undecided": float(rows["undecided"].sum())}
+    for row in table[table["f_exc"] == p.f_exc].to_dict("records"):
+        name = f"{row['kind']}.n_{row['n']}"
+        found |= {f"{name}.ratio": row["ratio"], f"{name}.ratio_at_n": row["half"] / row["critical_n"]}
+        found[f"{name}.ratio_se"] = row["se"] / row["critical"]
     curve = table[(table["kind"] == "balanced") & (table["n"] == table["n"].max())]
     found["balanced.peak_f_exc"] = float(curve["f_exc"].to_numpy()[curve["half"].argmax()])
-    found["undecided"] = float(rows["undecided"].sum())
     return finite(found)
 
 

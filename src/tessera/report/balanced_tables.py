@@ -15,7 +15,9 @@ WEIGHTS = {"kappa_in": "max κ_in", "kappa_out": "max κ_out"}
 
 def feasibility(found: Results) -> pd.DataFrame:
     """One row a set, size, f_exc and kind: load at which half of the tasks are solvable, SE, and theory."""
-    return _stacked("set", {name: summaries.half_loads(table) for name, table in found.feasibility.items()})
+    p = found.params.feasibility
+    tables = {name: summaries.half_loads(rows, p.p_out, p.cv_ratios[name]) for name, rows in found.feasibility.items()}
+    return _stacked("set", tables)
 
 
 def margins(found: Results) -> pd.DataFrame:
@@ -81,7 +83,8 @@ def metrics(found: Results) -> Json:
     return {
         "theory": summaries.theory_metrics(found.theory, p.margins.afferents.build()),
         "feasibility": {
-            name: summaries.feasibility_metrics(table, p.feasibility.f_exc) for name, table in found.feasibility.items()
+            name: summaries.feasibility_metrics(table, p.feasibility, p.feasibility.cv_ratios[name])
+            for name, table in found.feasibility.items()
         },
         "margins": {inputs: summaries.margin_metrics(rows, p.margins) for inputs, rows in found.margins.items()},
         "weights": {
@@ -133,7 +136,8 @@ def summary(found: Results) -> str:
         lines.append(
             f"Capacity at CV_E/CV_I = {phi:.3g}: half of the tasks of {n} afferents are solvable at "
             f"{_pm(free['half'], free['se'], 2)} patterns a synapse, by balanced weights at "
-            f"{_pm(balanced['half'], balanced['se'], 2)}; theory {free['critical']:.2f} and {balanced['critical']:.2f}."
+            f"{_pm(balanced['half'], balanced['se'], 2)}; theory {free['critical_n']:.2f} and "
+            f"{balanced['critical_n']:.2f}, and {free['critical']:.2f} and {balanced['critical']:.2f} as N → ∞."
         )
     means = summaries.margin_table(found.margins["gaussian"]).set_index(["objective", "n", "alpha"])
     ends = {
@@ -179,33 +183,40 @@ def _tasks(found: Results) -> list[str]:
         for kind, title in (("any", "largest load"), ("balanced", "largest load of balanced weights")):
             row = main[main["kind"] == kind].iloc[0]
             what = f"{title}, φ = {phi:.3g}, N = {row['n']}"
-            rows.append((what, f"{row['critical']:.3f}", _pm(row["half"], row["se"])))
+            rows.append((what, f"{row['critical']:.3f}", f"{row['critical_n']:.3f}", _pm(row["half"], row["se"])))
         peak = own[own["kind"] == "balanced"].sort_values("half").iloc[-1]
         best = theory.optimal_fraction(phi)
-        rows.append((f"f_exc that bears most, φ = {phi:.3g}, N = {peak['n']}", f"{best:.3f}", f"{peak['f_exc']:.2f}"))
+        what = f"f_exc that bears most, φ = {phi:.3g}, N = {peak['n']}"
+        rows.append((what, f"{best:.3f}", "-", f"{peak['f_exc']:.2f}"))
     for inputs, table in found.margins.items():
         means = summaries.margin_table(table).set_index(["objective", "n", "alpha"])
         load = p.scaling_load
+        limit = theory.margins(load, aff)
         predicted = {
-            "kappa_in": theory.kappa_in_solution(load, aff).kappa_in,
-            "kappa_out": finite_size.of_max_kappa_out(load, aff, p.size, p.norm).kappa_out,
+            "kappa_in": (f"{float(limit['kappa_in']):.3f}", "-"),
+            "kappa_out": (
+                f"{p.norm * float(limit['kappa_out']):.3f}",
+                f"{finite_size.of_max_kappa_out(load, aff, p.size, p.norm).kappa_out:.3f}",
+            ),
         }
-        for objective, value in predicted.items():
+        for objective, values in predicted.items():
             mean = means.loc[(objective, p.size, load)]
             what = f"{WEIGHTS[objective]} at load {load:g}, N = {p.size}, {inputs.replace('_', '-')} inputs"
-            rows.append((what, f"{value:.3f}", _pm(mean[objective], mean[f"{objective}_sem"])))
+            rows.append((what, *values, _pm(mean[objective], mean[f"{objective}_sem"])))
     numbers = summaries.margin_metrics(found.margins["gaussian"], p)
     if "scaling.slope_theory" in numbers:
         slope = _pm(numbers["scaling.slope"], numbers["scaling.slope_se"])
-        rows.append(("1/κ_out of max-κ_in weights, growth with √N", f"{numbers['scaling.slope_theory']:.3f}", slope))
+        rows.append(
+            ("1/κ_out of max-κ_in weights, growth with √N", f"{numbers['scaling.slope_theory']:.3f}", "-", slope)
+        )
     exponent = _pm(numbers["scaling.imbalance.exponent"], numbers["scaling.imbalance.exponent_se"])
     what = f"imbalance of max-κ_out weights, exponent of N from {min(p.sizes)} to {max(p.sizes)}"
-    rows.append((what, f"{numbers['scaling.imbalance.exponent_theory']:.3f}", exponent))
+    rows.append((what, "-0.5", f"{numbers['scaling.imbalance.exponent_theory']:.3f}", exponent))
     return [
         f"Random tasks: {found.params.feasibility.trials} a load, {p.seeds} a margin; "
         f"p_out = {p.afferents.p_out:g}, ± is one standard error.",
         "",
-        *_table(("quantity", "theory", "measured"), rows),
+        *_table(("quantity", "theory, N → ∞", "theory at this N", "measured"), rows),
     ]
 
 

@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 
 from tessera.balanced import finite_size, summaries
 from tessera.balanced.statistics import wilson
+from tessera.balanced.theory import Afferents
 from tessera.common import plots
 from tessera.report.balanced_results import COLOURS, OBJECTIVES, Results
 
@@ -30,22 +31,31 @@ def capacity(found: Results) -> Figure:
     for axis, curve in zip(axes[0], curves, strict=True):
         for kind, load, symbol in (("any", "alpha_c", r"$\alpha_c$"), ("balanced", "alpha_b", r"$\alpha_b$")):
             title, colour = KINDS[kind]
-            axis.plot(found.theory["fractions"], curve[load], color=colour, label=f"{symbol}, {title}, theory")
+            axis.plot(
+                found.theory["fractions"], curve[load], color=colour, label=rf"{symbol}, {title}, theory, $N\to\infty$"
+            )
         axis.axvline(curve["optimal"], color=plots.GREY, lw=0.8, ls=":")
         axis.set(xlabel=r"excitatory fraction $f_{exc}$", title=rf"$\varphi = CV_E/CV_I$ = {curve['cv_ratio']:.3g}")
         name = names.get(curve["cv_ratio"])
         if name in found.feasibility and p.feasibility.p_out == p.theory.p_out:
-            table = summaries.half_loads(found.feasibility[name])
+            table = summaries.half_loads(found.feasibility[name], p.theory.p_out, curve["cv_ratio"])
             table = table[table["n"] == table["n"].max()]
+            n = int(table["n"].iloc[0])
+            fractions = np.linspace(0.02, 0.98, 49)
+            loads = [
+                finite_size.critical_balanced_load(Afferents(f, p.theory.p_out, curve["cv_ratio"]), n)
+                for f in fractions
+            ]
+            axis.plot(fractions, loads, "--", color=plots.RED, lw=1, label=rf"$\alpha_b$ at N = {n}, theory")
             for (kind, (_, colour)), marker in zip(KINDS.items(), "so", strict=True):
                 own = table[table["kind"] == kind]
-                label = f"half of the tasks solvable, N = {own['n'].iloc[0]}"
+                label = f"half of the tasks solvable, N = {n}"
                 axis.errorbar(
                     own["f_exc"], own["half"], 1.96 * own["se"], fmt=marker, color=colour, mfc="white", label=label
                 )
     axes[0, 0].set_ylabel(r"load $\alpha = P/N$")
     axes[0, 0].set_ylim(bottom=0)
-    _legend_below(figure, max(axes[0], key=lambda axis: len(axis.get_legend_handles_labels()[1])), 2)
+    _legend_below(figure, max(axes[0], key=lambda axis: len(axis.get_legend_handles_labels()[1])), 3)
     return figure
 
 

@@ -29,7 +29,7 @@ def main(params: Params, set_name: str, table: Path, run: Path) -> None:
         name=f"balanced_feasibility/set={set_name}",
         params={"balanced": params.model_dump(mode="json")},
         tags={"snakemake.rule": "balanced_solvable", "seed": str(params.seed), "set": set_name},
-        metrics=summaries.feasibility_metrics(rows, settings.f_exc),
+        metrics=summaries.feasibility_metrics(rows, settings, settings.cv_ratios[set_name]),
         figures=["reports/figures/balanced/feasibility.svg", "reports/figures/balanced/capacity.svg"],
     ).write(run)
 
