@@ -2,7 +2,6 @@
 
 STUDIES = PARAMS.bayesopt.studies
 SUITES = PARAMS.bayesopt.suites
-OPTIMISED = "data/bayesopt/studies/{study}"
 
 # Figures and tables of report.smk, with what each shows.
 BAYESOPT_FIGURES = {
@@ -100,19 +99,23 @@ def objective_section(wildcards):
 
 def before(wildcards):
     """Proposals of all trials before this one."""
-    return expand(f"{OPTIMISED}/{{trial}}/proposal.json", study=wildcards.study, trial=range(int(wildcards.trial)))
+    return expand(
+        "data/bayesopt/studies/{study}/{trial}/proposal.json", study=wildcards.study, trial=range(int(wildcards.trial))
+    )
 
 
 def known(wildcards):
     """Results that the proposal of a trial may know: up to `lag` before it."""
     last = int(wildcards.trial) - STUDIES[wildcards.study].lag
-    return expand(f"{OPTIMISED}/{{trial}}/result.json", study=wildcards.study, trial=range(last + 1))
+    return expand("data/bayesopt/studies/{study}/{trial}/result.json", study=wildcards.study, trial=range(last + 1))
 
 
 def all_trials(name):
     """One file of every trial of a study."""
     return lambda wildcards: expand(
-        f"{OPTIMISED}/{{trial}}/{name}.json", study=wildcards.study, trial=range(STUDIES[wildcards.study].budget)
+        f"data/bayesopt/studies/{{study}}/{{trial}}/{name}.json",
+        study=wildcards.study,
+        trial=range(STUDIES[wildcards.study].budget),
     )
 
 
@@ -122,7 +125,7 @@ rule bayesopt_propose:
         results=known,
         code=code("bayesopt_propose"),
     output:
-        proposal=OPTIMISED + "/{trial}/proposal.json",
+        proposal="data/bayesopt/studies/{study}/{trial}/proposal.json",
     log:
         "logs/bayesopt_propose/{study}/{trial}.log",
     benchmark:
@@ -141,13 +144,13 @@ rule bayesopt_propose:
 
 rule bayesopt_evaluate:
     input:
-        proposal=OPTIMISED + "/{trial}/proposal.json",
+        proposal="data/bayesopt/studies/{study}/{trial}/proposal.json",
         files=lambda wildcards: STUDIES[wildcards.study].objective.inputs,
         objective=lambda wildcards: code(STUDIES[wildcards.study].objective.stage),
         code=code("bayesopt_evaluate"),
     output:
-        result=OPTIMISED + "/{trial}/result.json",
-        cost=OPTIMISED + "/{trial}/cost.json",
+        result="data/bayesopt/studies/{study}/{trial}/result.json",
+        cost="data/bayesopt/studies/{study}/{trial}/cost.json",
     log:
         "logs/bayesopt_evaluate/{study}/{trial}.log",
     benchmark:
