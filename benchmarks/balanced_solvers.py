@@ -200,7 +200,7 @@ def table(rows, sizes):
                     (r for r in rows if (r["solver"], r["objective"], r["size"]) == (name, objective, size)), None
                 )
                 if row is None:
-                    cells.append("")
+                    cells.append("-")
                 elif "failed" in row:
                     cells.append(row["failed"][:40])
                 else:
@@ -216,6 +216,7 @@ def main():
     parser.add_argument("--solvers", nargs="+", default=list(SOLVERS), choices=list(SOLVERS))
     parser.add_argument("--limit", type=float, default=120, help="seconds after which a measurement is given up")
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--add", action="store_true", help="keep what an earlier call measured of other solvers")
     parser.add_argument("--one", nargs=3, metavar=("SOLVER", "OBJECTIVE", "NxP"), help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.one:
@@ -240,18 +241,25 @@ def main():
             median = statistics.median(r["seconds"] for r in good) if good else None
             row = (good[0] | {"seconds": median, "all_seconds": [r["seconds"] for r in good]}) if good else runs[0]
             rows.append({"solver": name, "objective": objective, "size": size} | row)
+    command = "python benchmarks/balanced_solvers.py " + " ".join(sys.argv[1:])
+    commands, sizes = [command], list(given.sizes)
+    if given.add:
+        earlier = json.loads((HERE / "balanced_solvers.json").read_text())
+        rows += [row for row in earlier["rows"] if row["solver"] not in given.solvers]
+        commands = [*earlier["commands"], command]
+        sizes = list(dict.fromkeys([*(row["size"] for row in earlier["rows"]), *sizes]))
     machine = {"cpu": processor(), "python": platform.python_version(), "date": time.strftime("%Y-%m-%d")}
     versions = {name: version(name) for name in ("numpy", "scipy", *SOLVERS)}
-    result = {"machine": machine, "versions": versions, "rows": rows}
+    result = {"machine": machine, "versions": versions, "commands": commands, "rows": rows}
     (HERE / "balanced_solvers.json").write_text(json.dumps(result, indent=1, sort_keys=True) + "\n")
     lines = [
         "# Margin solvers\n",
         f"{machine['cpu']}, one BLAS thread, Python {machine['python']}, {machine['date']}.",
-        f"Median of {given.repeats} runs, or the only one where it took more than {ONCE:g} s;",
+        f"Median of the runs (--repeats, 3 by default), or the only one where it took more than {ONCE:g} s;",
         "CPU seconds of the solution, peak memory of the process with its data, and the margin found.\n",
-        "    python benchmarks/balanced_solvers.py " + " ".join(sys.argv[1:]) + "\n",
+        "".join(f"    {one}\n" for one in commands),
         "Versions: " + ", ".join(f"{k} {v}" for k, v in versions.items() if v) + ".",
-        table(rows, given.sizes),
+        table(rows, sizes),
     ]
     (HERE / "balanced_solvers.md").write_text("\n".join(lines) + "\n")
 
