@@ -11,6 +11,9 @@ from tessera.common import dvc_bridge
 configfile: "params.yaml"
 
 
+report: "workflow/report/workflow.rst"
+
+
 include: "workflow/rules/common.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/puzzle.smk"

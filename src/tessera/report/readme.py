@@ -13,9 +13,9 @@ from tessera.common import files
 
 #: Parts of each document.
 DOCUMENTS = {
-    "README.md": ("results", "tempotron", "balanced", "bayesopt", "compute"),
+    "README.md": ("results", "balanced", "compute"),
     "docs/puzzle.md": ("compute",),
-    "docs/tempotron.md": ("compute",),
+    "docs/tempotron.md": ("tempotron", "compute"),
     "docs/balanced.md": ("balanced-results", "compute"),
     "docs/bayesopt.md": ("bayesopt", "compute"),
 }
