@@ -6,6 +6,7 @@ import json
 import pytest
 import small_data
 
+from tessera.common import params as parameters
 from tessera.data import packages, text
 from tessera.data.split import split
 
@@ -100,8 +101,10 @@ def test_damaged_members_are_named(tmp_path, source, content):
         documents(tmp_path, source, {"1950.txt": content})
 
 
-def test_every_pinned_source_has_a_reader():
+def test_every_text_is_pinned_and_every_source_of_the_parameters_has_a_reader():
     from test_packages import PINS
 
-    members = {member for package in packages.read(PINS).values() for member in package.members} - {"gguf"}
-    assert members == set(text.READERS)
+    members = {member for package in packages.read(PINS).values() for member in package.members}
+    assert set(text.READERS) <= members
+    chosen = parameters.read(PINS.parents[1] / "params.yaml")["data"]["text"]
+    assert {*chosen["sources"], *chosen["out_of_domain"]} == set(text.READERS)
