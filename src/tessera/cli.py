@@ -14,7 +14,7 @@ from rich.table import Table
 from tessera import params as parameters
 from tessera import run as runner
 from tessera.common import dvc_stages, files, tracking
-from tessera.puzzle.cli import app as puzzle
+from tessera.puzzle.model_cli import app as puzzle
 
 app = typer.Typer(
     help="Data-versioned, reproducible experiments.", no_args_is_help=True, pretty_exceptions_enable=False

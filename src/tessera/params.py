@@ -11,6 +11,7 @@ from tessera.bayesopt.params import BayesoptParams
 from tessera.common import params
 from tessera.common.params import Section
 from tessera.data.params import DataParams
+from tessera.puzzle.extras_params import ExtrasParams
 from tessera.puzzle.params import PuzzleParams
 from tessera.tempotron.params import TempotronParams
 
@@ -21,6 +22,7 @@ class Params(Section):
     seed: int = Field(ge=0, description="root of all random streams")
     data: DataParams
     puzzle: PuzzleParams
+    puzzle_extras: ExtrasParams
     tempotron: TempotronParams
     balanced: BalancedParams
     bayesopt: BayesoptParams

@@ -23,7 +23,7 @@ TARGETS = [
     "bayesopt",
     "bayesopt_benchmark",
     "bayesopt_tunes_tempotron",
-    *(f"puzzle_{step}" for step in ["library", "scores", "costs", "search", "child", "report"]),
+    *(f"puzzle_{step}" for step in ["library", "scores", "costs", "search", "child", "report", "export"]),
     "tempotron",
     *(f"tempotron_{step}" for step in ["theory", "capacity", "clusters", "real"]),
     "balanced",

@@ -42,9 +42,9 @@ def solve(
     out: Out = None,
 ) -> None:
     """Find the proven best choice of one variant for each layer."""
-    with _errors():
+    with errors():
         blocks = block_library.read(library)
-        with _errors(library):
+        with errors(library):
             most, least = (budgets.resolve(blocks, _pairs(limits), parent) for limits in (at_most, at_least))
             if speedup is not None:
                 runtime = budgets.runtime_for_speedup(blocks, speedup, parent)
@@ -81,12 +81,12 @@ def frontier(
     out: Out = None,
 ) -> None:
     """Sweep one budget; every point is a proven optimum."""
-    with _errors():
+    with errors():
         blocks = block_library.read(library)
         if bool(speedups) == bool(limits):
             raise ValueError("give either --speedups or --limits")
         factors = [_float(text) for text in speedups.split(",")] if speedups else []
-        with _errors(library):
+        with errors(library):
             if factors:
                 at = [budgets.runtime_for_speedup(blocks, factor, parent, budget) for factor in factors]
             else:
@@ -104,7 +104,7 @@ def frontier(
 
 
 @contextmanager
-def _errors(path: Path | None = None) -> Iterator[None]:
+def errors(path: Path | None = None) -> Iterator[None]:
     """End with status 1 and one line; or, given a path, put it before the error."""
     try:
         yield

@@ -15,10 +15,25 @@ from .model import Attention, Decoder, RMSNorm
 from .specs import layers_of, model_spec
 
 
+class Block(dict):
+    """A mapping whose keys are attributes as well: servers that know this family read `block_configs` so."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name in self:
+            return self[name]
+        raise AttributeError(name)
+
+
 class PuzzleConfig(PretrainedConfig):
     """The parent's configuration with a `block_configs` entry a layer, in the published Nemotron-NAS shape."""
 
     model_type = "nemotron-nas"
+
+    def __init__(self, block_configs: list[dict] | None = None, **settings: Any) -> None:
+        super().__init__(**settings)
+        if block_configs is not None:
+            parts = [{name: Block(part) for name, part in block.items()} for block in block_configs]
+            self.block_configs = [Block(block) for block in parts]
 
 
 class _LayerCache:

@@ -1,0 +1,23 @@
+"""Parameters of what stands beside the main chain: export, validation of the cost model, sensitivity of the search."""
+
+from pydantic import Field
+
+from tessera.common.params import Section
+from tessera.puzzle.gguf_export import Dtype
+
+
+class ExportParams(Section):
+    """Children as directories that can be published."""
+
+    dtype: Dtype = Field(description="type of the matrices in the GGUF file")
+    checkpoint: str = Field(pattern="^(float32|float16|bfloat16)$", description="type of the checkpoint's weights")
+    license: str = Field(min_length=1, description="the parent's licence, as hubs name it")
+    tokenizer_pre: str | None = Field(
+        description="llama.cpp's name of the pre-tokenizer of a parent that is no GGUF file"
+    )
+
+
+class ExtrasParams(Section):
+    """The section `puzzle_extras`."""
+
+    export: ExportParams
