@@ -19,7 +19,8 @@ os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = "1"
 import numpy as np
 
 from tessera.bayesopt import functions
-from tessera.bayesopt.propose import Data, Settings, propose
+from tessera.bayesopt.propose import Data, propose
+from tessera.bayesopt.settings import Settings
 from tessera.common import files
 
 GOALS = {60: 0.3, 1000: 2.0, 10000: 2.0}

@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from tessera.bayesopt import edges
 from tessera.bayesopt import propose as proposing
 from tessera.bayesopt.gp import Hyper, Posterior
-from tessera.bayesopt.propose import Data, Settings
+from tessera.bayesopt.propose import Data
+from tessera.bayesopt.settings import Settings
 from tessera.bayesopt.space import Space
 
 SQUARE = Space({name: {"kind": "float", "low": 0.0, "high": 1.0} for name in "ab"})
@@ -22,7 +24,7 @@ def settings(**options: object) -> Settings:
     return Settings(**options)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("method", ["bop", "fubar", "thompson"])
+@pytest.mark.parametrize("method", ["bop", "fubar", "thompson", "ucb"])
 @pytest.mark.parametrize("inference", ["map", "slice"])
 def test_proposals_are_pure_and_go_downhill(method: str, inference: str) -> None:
     options = settings(method=method, inference=inference)
@@ -57,11 +59,11 @@ def test_the_first_points_are_uniform() -> None:
     assert stats.kstest(rows.ravel(), "uniform").pvalue > 1e-3
 
 
-@pytest.mark.parametrize("edges", ["hard", "evidence"])
+@pytest.mark.parametrize("rule", ["hard", "evidence"])
 @pytest.mark.parametrize("method", ["bop", "fubar"])
-def test_profile_of_a_constant_objective_is_uniform(method: str, edges: str) -> None:
+def test_profile_of_a_constant_objective_is_uniform(method: str, rule: str) -> None:
     """Where no point is better than another, none is preferred: not the edges, not the middle."""
-    options = settings(method=method, edges=edges)
+    options = settings(method=method, edges=rule)
     depths = []
     for seed in range(60):
         X = np.random.default_rng(seed).random((24, 2))
@@ -84,7 +86,7 @@ def test_profile_of_noise_is_uniform_in_the_end() -> None:
 
 def test_excluded_volume_is_the_same_in_any_dimension() -> None:
     for width in (1, 2, 6, 50):
-        assert 1 - (1 - 2 * proposing.edge_width(0.1, width)) ** width == pytest.approx(0.1)
+        assert 1 - (1 - 2 * edges.edge_width(0.1, width)) ** width == pytest.approx(0.1)
 
 
 def slanted(n: int = 25) -> Data:
@@ -94,17 +96,17 @@ def slanted(n: int = 25) -> Data:
 
 
 def near_edge(rows: np.ndarray) -> float:
-    width = proposing.edge_width(0.1, 2)
+    width = edges.edge_width(0.1, 2)
     return float(((rows <= width) | (rows >= 1 - width)).any(axis=1).sum() / 12)
 
 
 def test_rules_of_edges() -> None:
     """A search by the hard rule never ends at the edge; by that of evidence it does where the slope is plain."""
     found = {}
-    for edges in ("hard", "evidence", "none"):
-        options = settings(edges=edges)
+    for rule in ("hard", "evidence", "none"):
+        options = settings(edges=rule)
         made = [proposing.propose(SQUARE, options, slanted(), NOBODY, seed, 25) for seed in range(12)]
-        found[edges] = near_edge(np.array([one.row for one in made if one.kind == "thompson"]).reshape(-1, 2))
+        found[rule] = near_edge(np.array([one.row for one in made if one.kind == "thompson"]).reshape(-1, 2))
     assert found["hard"] == 0
     assert found["evidence"] > 0.6
     assert found["none"] > 0.6
@@ -116,10 +118,9 @@ def test_evidence_is_asked_of_the_outward_slope() -> None:
     hyper = Hyper(0.0, 1.0, 0.01, np.array([0.5, 0.5]))
     for sign, passes in ((1.0, True), (-1.0, False)):
         posterior = Posterior(X, sign * (X[:, 0] - 0.5), hyper)
-        search = proposing._Search(SQUARE, settings(), posterior, X, NOBODY, None, np.random.default_rng(0))
-        assert search._passes_edges(np.array([0.0, 0.5])) is passes
-        assert search._passes_edges(np.array([1.0, 0.5])) is not passes
-        assert search._passes_edges(np.array([0.5, 0.5]))
+        rows = [np.array(row) for row in ((0.0, 0.5), (1.0, 0.5), (0.5, 0.5))]
+        found = [edges.passes("evidence", row, SQUARE.edged, 0.02, 0.9, posterior) for row in rows]
+        assert found == [passes, not passes, True]
 
 
 def test_what_is_known_well_is_left_alone() -> None:
@@ -147,6 +148,21 @@ def test_pending_points_keep_others_away() -> None:
         row = proposing.propose(SQUARE, settings(), data, pending, 0, 12 + i).row
         assert not len(pending) or np.abs(pending - row).max(axis=1).min() > 1e-4
         pending = np.concatenate([pending, row[None]])
+
+
+def test_a_confidence_bound_looks_at_no_pending_points() -> None:
+    """It is the null: with nothing new told, it goes to the same place, whatever is on the way."""
+    options = settings(method="ucb", edges="none")
+    data = bowl(12)
+    first = proposing.propose(SQUARE, options, data, NOBODY, 0, 12)
+    again = proposing.propose(SQUARE, options, data, first.row[None], 0, 13)
+    assert first.kind == again.kind == "ucb"
+    np.testing.assert_allclose(first.row, again.row, atol=1e-3)
+    y = proposing.standardise(data.y)
+    posterior = Posterior(data.X, y, Hyper.of(first.theta))
+    mean, sd = posterior.mean_sd(np.concatenate([first.row[None], np.random.default_rng(0).random((2000, 2))]))
+    bound = mean - 2 * sd
+    assert bound[0] <= bound[1:].min() + 1e-3
 
 
 def test_infeasible_regions_are_avoided() -> None:
@@ -184,7 +200,7 @@ def test_values_of_any_scale() -> None:
 @pytest.mark.parametrize(
     ("option", "message"),
     [
-        ({"method": "ei"}, "method = 'ei'; valid are bop, fubar, thompson, random"),
+        ({"method": "ei"}, "method = 'ei'; valid are bop, fubar, thompson, ucb, random"),
         ({"edges": "soft"}, "edges = 'soft'"),
         ({"rho": 0.0}, "rho = 0.0; valid is a number above 0"),
         ({"tau": 1.0}, "tau = 1.0"),

@@ -1,5 +1,7 @@
 # Bayesian optimisation: studies of the workflow as static chains of proposals and evaluations, and benchmarks.
 
+from tessera.bayesopt import samplers
+
 STUDIES = PARAMS.bayesopt.studies
 SUITES = PARAMS.bayesopt.suites
 
@@ -20,7 +22,7 @@ BAYESOPT_TABLES = {
 wildcard_constraints:
     study="|".join(STUDIES),
     benchmark="|".join(["bayesopt", *(f"bayesopt_{suite}" for suite in SUITES)]),
-    part=r"\d+",
+    job=r"[a-z0-9-]+/[a-z0-9-]+/[a-z]+(_\d+)?-\d+",
     trial=r"\d+",
 
 
@@ -74,6 +76,13 @@ rule bayesopt_benchmark:
         flat(benchmark_report("bayesopt_full")),
     message:
         "The large benchmark: hours"
+
+
+rule bayesopt_variations:
+    input:
+        [flat(benchmark_report(f"bayesopt_{suite}")) for suite in ("ablations", "noise", "single", "sixteen")],
+    message:
+        "Benchmarks of ablations, of noise, and of one and sixteen evaluations at a time: hours"
 
 
 rule bayesopt_tunes_tempotron:
@@ -198,39 +207,50 @@ def suite_section(wildcards):
     return text
 
 
-def parts(kind):
-    """One file of each part of a benchmark."""
-    return lambda wildcards: expand(
-        f"data/bayesopt/runs/{{benchmark}}/part_{{part}}.{kind}",
-        benchmark=wildcards.benchmark,
-        part=range(SUITES[BENCHMARKS[wildcards.benchmark]].jobs),
-    )
+def benchmark_jobs(wildcards):
+    """What each job of a benchmark runs, by its name."""
+    return samplers.jobs(SUITES[BENCHMARKS[wildcards.benchmark]])
+
+
+def job_section(wildcards):
+    """One job and the seed, as one canonical text: a change of another job is none of this one's."""
+    job = benchmark_jobs(wildcards)[wildcards.job].model_dump(mode="json")
+    text = files.to_json({"job": job, "seed": PARAMS.seed}, indent=None)
+    SECTIONS.setdefault(text, set()).update([f"bayesopt.suites.{BENCHMARKS[wildcards.benchmark]}", "seed"])
+    return text
+
+
+def of_jobs(kind):
+    """One file of each job of a benchmark."""
+    return lambda wildcards: [
+        f"data/bayesopt/runs/{wildcards.benchmark}/{job}.{kind}" for job in benchmark_jobs(wildcards)
+    ]
 
 
 rule bayesopt_runs:
     input:
         code=code("bayesopt_benchmark"),
     output:
-        runs="data/bayesopt/runs/{benchmark}/part_{part}.parquet",
-        cost="data/bayesopt/runs/{benchmark}/part_{part}.json",
+        runs="data/bayesopt/runs/{benchmark}/{job}.parquet",
+        cost="data/bayesopt/runs/{benchmark}/{job}.json",
     log:
-        "logs/bayesopt_benchmark/{benchmark}-{part}.log",
+        "logs/bayesopt_benchmark/{benchmark}/{job}.log",
     benchmark:
-        "logs/benchmarks/bayesopt_benchmark/{benchmark}-{part}.tsv"
+        "logs/benchmarks/bayesopt_benchmark/{benchmark}/{job}.tsv"
     threads: 1
     params:
-        cfg=suite_section,
+        cfg=job_section,
     message:
-        "Benchmark of optimisers, {wildcards.benchmark}, part {wildcards.part}"
+        "Benchmark of optimisers, {wildcards.benchmark}, {wildcards.job}"
     shell:
         "OMP_NUM_THREADS={threads} python -m tessera.stages.bayesopt_benchmark --params {params.cfg:q}"
-        " --part {wildcards.part} --runs {output.runs} --cost {output.cost} > {log} 2>&1"
+        " --runs {output.runs} --cost {output.cost} > {log} 2>&1"
 
 
 rule bayesopt_tables:
     input:
-        runs=parts("parquet"),
-        costs=parts("json"),
+        runs=of_jobs("parquet"),
+        costs=of_jobs("json"),
         code=code("bayesopt_tables"),
     output:
         results=bayesopt_item("reports/tables/{benchmark}/results.md", "results in words"),
@@ -254,7 +274,7 @@ rule bayesopt_tables:
 
 rule bayesopt_figures:
     input:
-        runs=parts("parquet"),
+        runs=of_jobs("parquet"),
         code=code("bayesopt_figures"),
     output:
         figures=[bayesopt_item(f"reports/figures/{{benchmark}}/{n}.svg", t) for n, t in BAYESOPT_FIGURES.items()],

@@ -11,8 +11,8 @@ print(optimizer.best())
 print(minimize(lambda p: loss(**p), space, 60, workers=4, timeout=600, journal="study").best)
 """
 
-from tessera.bayesopt.propose import Settings
 from tessera.bayesopt.run import Result, minimize
+from tessera.bayesopt.settings import Settings
 from tessera.bayesopt.space import Categorical, Fixed, Float, Int, Space
 from tessera.bayesopt.study import Optimizer, Replayed, replay
 from tessera.bayesopt.trial import Trial

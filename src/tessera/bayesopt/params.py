@@ -1,22 +1,27 @@
 """The sections of params.yaml under bayesopt."""
 
 from dataclasses import asdict
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, StringConstraints, field_validator, model_validator
 
-from tessera.bayesopt.propose import Edges, Method, Settings
+from tessera.bayesopt.settings import Edges, Method, Settings
 from tessera.bayesopt.space import Space, Variable
 from tessera.common.params import Section
 
 Plain = bool | int | float | str
+#: Optimisers of other packages, which `peers` makes.
+Peer = Literal["botorch", "botorch-filtered", "ax", "optuna-tpe", "optuna-gp"]
+#: A name of which files are named.
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]+$")]
 
 
 class SamplerParams(Section):
     """An optimiser of a benchmark."""
 
-    sampler: Literal["tessera", "sobol"] = "tessera"
-    """An Optimizer of this package, with the options below, or quasi-random points."""
+    sampler: Literal["tessera", "sobol"] | Peer = "tessera"
+    """An Optimizer of this package, with the options below; quasi-random points; or another package's optimiser, as it
+    comes, of which botorch-filtered alone is given a rule of edges."""
     method: Method = "bop"
     edges: Edges = "evidence"
     floor: bool = True
@@ -47,8 +52,8 @@ class LagParams(Section):
 class SuiteParams(Section):
     """One benchmark: every function by every sampler by every seed."""
 
-    functions: list[str] = Field(min_length=1)
-    samplers: dict[str, SamplerParams] = Field(min_length=1)
+    functions: list[Name] = Field(min_length=1)
+    samplers: dict[Name, SamplerParams] = Field(min_length=1)
     reference: str
     """Sampler that the others are compared with."""
     seeds: int = Field(ge=1)
@@ -57,7 +62,8 @@ class SuiteParams(Section):
     """Standard deviation of noise, in standard deviations of the function over its domain."""
     schedule: ScheduleParams
     lag: LagParams
-    jobs: int = Field(ge=1)
+    block: int = Field(ge=1)
+    """Seeds of one job, which runs one sampler on one function."""
 
     @field_validator("samplers", mode="before")
     @classmethod

@@ -1,46 +1,78 @@
-"""The cells of a benchmark, and the samplers that its params name."""
-
-from dataclasses import dataclass
+"""The jobs of a benchmark, and the samplers that its params name."""
 
 import numpy as np
+from pydantic import Field
 from scipy.stats import qmc
 
-from tessera.bayesopt.benchmark import Ours, Sampler, Schedule, Sobol
+from tessera.bayesopt import peers
+from tessera.bayesopt.benchmark import Mode, Ours, Sampler, Schedule, Sobol
 from tessera.bayesopt.functions import Function
 from tessera.bayesopt.params import SamplerParams, SuiteParams
+from tessera.common.params import Section
 
 
-@dataclass(frozen=True)
-class Cell:
-    """One run: a sampler on a function, with a seed, on a schedule of that name."""
+class RunsParams(Section):
+    """One job: a sampler on a function, with some seeds, on a schedule."""
 
     function: str
-    sampler: str
-    seed: int
     name: str
-    schedule: Schedule
+    """Of the sampler, in its suite."""
+    sampler: SamplerParams
+    mode: Mode
+    workers: int = Field(ge=1)
+    lag: int = Field(ge=1)
+    spread: float = Field(ge=0)
+    seeds: list[int]
+    evaluations: int = Field(ge=2)
+    noise: float = Field(ge=0)
+
+    @property
+    def schedule(self) -> Schedule:
+        return Schedule(self.mode, self.workers, self.lag, self.spread)
+
+    @property
+    def schedule_name(self) -> str:
+        return f"lag {self.lag}" if self.mode == "lag" else self.mode
 
 
-def cells(suite: SuiteParams) -> list[Cell]:
-    """All runs of a suite: every function, sampler and seed asynchronously; and one sampler in batches and by lag."""
-    workers, spread = suite.schedule.workers, suite.schedule.spread
-    schedules = {"async": Schedule("async", workers, 1, spread)}
-    found = [
-        Cell(function, sampler, seed, "async", schedules["async"])
-        for function in suite.functions
-        for sampler in suite.samplers
-        for seed in range(suite.seeds)
+def jobs(suite: SuiteParams) -> dict[str, RunsParams]:
+    """All jobs of a suite by FUNCTION/SAMPLER/SCHEDULE-BLOCK, in the order in which they tell most soonest.
+
+    Every function by every sampler asynchronously, the first block of seeds of all before the second; and one sampler
+    in batches and by lag. A job depends on no other sampler or function: what is added to a suite leaves the rest.
+    """
+    blocks = [list(range(suite.seeds))[start : start + suite.block] for start in range(0, suite.seeds, suite.block)]
+    cells: list[tuple[str, str, Mode, int]] = [
+        (function, sampler, "async", 1) for function in suite.functions for sampler in suite.samplers
     ]
-    others = {"sync": Schedule("sync", workers, 1, spread)}
-    others |= {f"lag {lag}": Schedule("lag", workers, lag, spread) for lag in suite.lag.lags}
-    for name, schedule in others.items():
-        found += [Cell(suite.lag.function, suite.lag.sampler, seed, name, schedule) for seed in range(suite.seeds)]
+    cells.append((suite.lag.function, suite.lag.sampler, "sync", 1))
+    cells += [(suite.lag.function, suite.lag.sampler, "lag", lag) for lag in suite.lag.lags]
+    found = {}
+    for number, seeds in enumerate(blocks):
+        for function, name, mode, lag in cells:
+            one = RunsParams(
+                function=function,
+                name=name,
+                sampler=suite.samplers[name],
+                mode=mode,
+                workers=suite.schedule.workers,
+                lag=lag,
+                spread=suite.schedule.spread,
+                seeds=seeds,
+                evaluations=suite.evaluations,
+                noise=suite.noise,
+            )
+            found[f"{function}/{name}/{one.schedule_name.replace(' ', '_')}-{number}"] = one
     return found
 
 
 def make(params: SamplerParams, function: Function, seed: int) -> Sampler:
     """The sampler for a function."""
-    return Sobol(function, seed) if params.sampler == "sobol" else Ours(function, seed, **params.options())
+    if params.sampler == "tessera":
+        return Ours(function, seed, **params.options())
+    return (
+        Sobol(function, seed) if params.sampler == "sobol" else peers.make(params.sampler, function, seed, params.edges)
+    )
 
 
 def spread(function: Function) -> float:

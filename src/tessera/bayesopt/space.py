@@ -16,10 +16,9 @@ from tessera.common.params import Section
 Choice = bool | int | float | str
 
 
-class Float(Section):
-    """A real number between two bounds, on a linear or logarithmic scale."""
+class _Number(Section):
+    """What a float and an integer have in common: a range on one axis."""
 
-    kind: Literal["float"] = "float"
     low: float
     high: float
     log: bool = False
@@ -27,12 +26,24 @@ class Float(Section):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        _check_range(self.low, self.high, self.log)
+        low, high = self.low, self.high
+        if not low < high:
+            raise ValueError(f"low = {low}, high = {high}: the range is empty; valid is low < high, or kind: fixed")
+        if self.log and low <= 0:
+            raise ValueError(f"low = {low}: a logarithmic range begins above 0")
+        if not math.isfinite(high - low):
+            raise ValueError(f"low = {low}, high = {high}: the range is wider than floats are")
         return self
 
     @property
     def width(self) -> int:
         return 1
+
+
+class Float(_Number):
+    """A real number between two bounds, on a linear or logarithmic scale."""
+
+    kind: Literal["float"] = "float"
 
     def to_axes(self, value: Any) -> list[float]:
         if not isinstance(value, int | float) or isinstance(value, bool) or not self.low <= value <= self.high:
@@ -55,22 +66,12 @@ class Float(Section):
         return axes
 
 
-class Int(Section):
+class Int(_Number):
     """An integer between two bounds, both included; each takes a bin of its axis, and stands at its middle."""
 
     kind: Literal["int"] = "int"
     low: int
     high: int
-    log: bool = False
-
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        _check_range(self.low, self.high, self.log)
-        return self
-
-    @property
-    def width(self) -> int:
-        return 1
 
     def _ends(self) -> tuple[float, float]:
         low, high = self.low - 0.5, self.high + 0.5
@@ -143,15 +144,6 @@ class Fixed(Section):
 
 
 Variable = Annotated[Float | Int | Categorical | Fixed, Field(discriminator="kind")]
-
-
-def _check_range(low: float, high: float, log: bool) -> None:
-    if not low < high:
-        raise ValueError(f"low = {low}, high = {high}: the range is empty; valid is low < high, or kind: fixed")
-    if log and low <= 0:
-        raise ValueError(f"low = {low}: a logarithmic range begins above 0")
-    if not math.isfinite(high - low):
-        raise ValueError(f"low = {low}, high = {high}: the range is wider than floats are")
 
 
 class _Variables(Section):

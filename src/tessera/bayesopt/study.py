@@ -10,7 +10,7 @@ from threadpoolctl import ThreadpoolController
 
 from tessera.bayesopt import propose as proposing
 from tessera.bayesopt.journal import Journal, is_stale, leased
-from tessera.bayesopt.propose import Settings
+from tessera.bayesopt.settings import Settings
 from tessera.bayesopt.space import Space
 from tessera.bayesopt.trial import Trial, proposed, rows_of
 
@@ -23,7 +23,7 @@ class Optimizer:
     """Minimise over a space: `ask` for trials, evaluate them, `tell` their values; pending trials are known to the
     next.
 
-    space: a Space, or variables by name. method and settings: options of propose.Settings. seed: root of all random
+    space: a Space, or variables by name. method and settings: options of Settings. seed: root of all random
     numbers; trial i depends on it and on what was known when it was asked for. journal: a directory that keeps the
     study, may hold its beginning, and may be shared by processes. Raises ValueError where an option or the journal is
     wrong.
@@ -118,7 +118,7 @@ class Optimizer:
         found = [trial for trial in self._trials if trial.state == "done" and trial.feasible]
         if len(found) < 2 * self.space.free:
             return self.best()
-        with _one_thread():
+        with one_thread():
             X = rows_of(self.space, found)
             y = proposing.standardise(np.array([trial.value for trial in found], dtype=float))
             rng = np.random.default_rng(self.seed)
@@ -129,7 +129,7 @@ class Optimizer:
     def _ask(self) -> Trial:
         seen = [trial for trial in self._trials if trial.finished]
         pending = [trial for trial in self._trials if not trial.finished]
-        with _one_thread():
+        with one_thread():
             trial = proposed(self.space, self.settings, self.seed, len(self._trials), seen, pending)
         return self._write(trial)
 
@@ -167,7 +167,7 @@ class _Shared:
 _controller: ThreadpoolController | None = None
 
 
-def _one_thread() -> Any:
+def one_thread() -> Any:
     """Hold BLAS to one thread. Its libraries are sought once."""
     global _controller
     if _controller is None:
@@ -199,7 +199,7 @@ def replay(journal: str | Path) -> list[Replayed]:
         if trial.seed is None:
             continue
         pending = [trials[number] for number in trial.pending]
-        with _one_thread():
+        with one_thread():
             seen = [trials[number] for number in trial.seen]
             again = proposed(space, settings, found.study["seed"], trial.id, seen, pending)
         replayed.append(Replayed(trial, again))

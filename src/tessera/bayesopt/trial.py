@@ -8,7 +8,8 @@ from typing import Any, Literal
 import numpy as np
 
 from tessera.bayesopt import propose as proposing
-from tessera.bayesopt.propose import Data, Settings
+from tessera.bayesopt.propose import Data
+from tessera.bayesopt.settings import Settings
 from tessera.bayesopt.space import Space
 
 State = Literal["waiting", "running", "done", "failed"]
@@ -24,7 +25,7 @@ class Trial:
     id: int
     params: dict[str, Any]
     kind: str
-    """How it was found: thompson, poll, random, or baseline for a point that was given."""
+    """How it was found: thompson, poll, ucb, random, or baseline for a point that was given."""
     seen: tuple[int, ...] = ()
     pending: tuple[int, ...] = ()
     warm: int | None = None

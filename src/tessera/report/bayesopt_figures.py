@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from tessera.bayesopt import benchmark, functions
 from tessera.bayesopt import propose as proposing
 from tessera.bayesopt.params import SuiteParams
+from tessera.bayesopt.settings import Settings
 from tessera.common import plots
 from tessera.report import bayesopt_tables as tables
 
@@ -128,7 +129,7 @@ def proposals(found: pd.DataFrame, suite: SuiteParams, seed: int) -> Figure:
         run = part[(part["function"] == flat[0]) & (part["sampler"] == sampler) & (part["seed"] == 0)]
         X = run[["x0", "x1"]].to_numpy()
         y = proposing.standardise(run["value"].to_numpy())
-        settings = proposing.Settings(**suite.samplers[sampler].options())
+        settings = Settings(**suite.samplers[sampler].options())
         rng = np.random.default_rng(seed)
         theta = proposing.fit(X, y, settings, np.zeros(0), rng)
         posterior = proposing.condition(X, y, theta, X[:0], settings, rng)

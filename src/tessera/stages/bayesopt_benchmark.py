@@ -1,34 +1,34 @@
-"""Run a part of a benchmark: optimisers on test functions, on a simulated clock."""
+"""Run one job of a benchmark: a sampler on a test function, with some seeds, on a simulated clock."""
 
 from pathlib import Path
 
-from tessera.bayesopt.params import SuiteParams
+from tessera.bayesopt.samplers import RunsParams
 from tessera.common import files, progress, randomness, stage
 from tessera.common.params import Section
 
 
 class Params(Section):
-    """One suite, and the seed of the whole study."""
+    """The job, and the seed of the whole study."""
 
-    suite: SuiteParams
+    job: RunsParams
     seed: int
 
 
-def main(params: Params, part: int, runs: Path, cost: Path) -> None:
-    """Write every jobs-th run, a row an evaluation; and apart, as they are measured, CPU seconds of proposals."""
+def main(params: Params, runs: Path, cost: Path) -> None:
+    """Write a row an evaluation; and apart, as they are measured, CPU seconds of proposals."""
     import pandas as pd
 
     from tessera.bayesopt import benchmark, functions, samplers
 
-    suite = params.suite
+    job = params.job
     found, seconds = [], []
-    for cell in progress.track(samplers.cells(suite)[part :: suite.jobs], f"benchmark, part {part}"):
-        function = functions.get(cell.function, instance=1 + cell.seed)
-        seed = randomness.seed(params.seed, "bayesopt", "benchmark", cell.function, cell.seed)
-        sampler = samplers.make(suite.samplers[cell.sampler], function, seed)
-        noise = suite.noise * samplers.spread(function) if suite.noise else 0.0
-        table, cpu = benchmark.simulate(function, sampler, cell.schedule, suite.evaluations, seed, noise)
-        names = {"function": cell.function, "sampler": cell.sampler, "seed": cell.seed, "schedule": cell.name}
+    for number in progress.track(job.seeds, f"{job.name} on {job.function}"):
+        function = functions.get(job.function, instance=1 + number)
+        seed = randomness.seed(params.seed, "bayesopt", "benchmark", job.function, number)
+        sampler = samplers.make(job.sampler, function, seed)
+        noise = job.noise * samplers.spread(function) if job.noise else 0.0
+        table, cpu = benchmark.simulate(function, sampler, job.schedule, job.evaluations, seed, noise)
+        names = {"function": job.function, "sampler": job.name, "seed": number, "schedule": job.schedule_name}
         found.append(table.assign(**names))
         seconds.append(names | {"median": pd.Series(cpu).median(), "total": sum(cpu)})
     files.write_parquet(runs, pd.concat(found, ignore_index=True))

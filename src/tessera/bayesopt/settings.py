@@ -1,0 +1,55 @@
+"""Options of a study's proposals."""
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import numpy as np
+
+Method = Literal["bop", "fubar", "thompson", "ucb", "random"]
+Edges = Literal["none", "hard", "evidence"]
+Inference = Literal["map", "slice"]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Options of a study's proposals. Raises ValueError where one is out of range."""
+
+    method: Method = "bop"
+    #: What becomes of a candidate on the boundary: kept, discarded, or kept where the gradient gives evidence.
+    edges: Edges = "evidence"
+    #: Whether a point that is known well enough is left alone.
+    floor: bool = True
+    inference: Inference = "map"
+    rho: float = 0.5  # floor of s(x), in noise standard deviations
+    sem_min: float = 1e-3  # least floor of s(x), in standard deviations of the values
+    excluded: float = 0.1  # share of the cube that counts as edge, whatever its dimension
+    tau: float = 0.9  # probability that outwards is downwards, from which an edge is believed
+    poll: float = 0.25  # size of poll steps, in length scales
+    barrier: float = 10.0  # exponent z of FuBar's barrier (rho sigma / s)^z
+    starts: int = 5  # uniform starts of a search, per axis
+    sweeps: int = 5  # of slice sampling, a proposal
+    features: int = 512  # random Fourier features of a sample
+    fit_limit: int = 200  # observations that hyper-parameters are fitted on, at most
+    exact_limit: int = 500  # observations of the exact posterior, at most; beyond, inducing points
+    inducing: int = 256
+
+    def __post_init__(self) -> None:
+        choices = {
+            "method": get_args(Method),
+            "edges": get_args(Edges),
+            "inference": get_args(Inference),
+        }
+        for name, valid in choices.items():
+            if getattr(self, name) not in valid:
+                raise ValueError(f"{name} = {getattr(self, name)!r}; valid are {', '.join(valid)}")
+        for name in ("rho", "sem_min", "poll", "barrier"):
+            if not 0 < getattr(self, name) < np.inf:
+                raise ValueError(f"{name} = {getattr(self, name)}; valid is a number above 0")
+        for name in ("excluded", "tau"):
+            if not 0 < getattr(self, name) < 1:
+                raise ValueError(f"{name} = {getattr(self, name)}; valid is a number between 0 and 1")
+        for name in ("starts", "sweeps", "features", "fit_limit", "exact_limit", "inducing"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} = {getattr(self, name)}; valid is an integer from 1")
+        if self.inducing > self.exact_limit:
+            raise ValueError(f"inducing = {self.inducing}; valid is at most exact_limit = {self.exact_limit}")
