@@ -68,8 +68,9 @@ class Ax:
         import torch
         from ax.api.client import Client
         from ax.api.configs import RangeParameterConfig
+        from ax.utils.common.logger import set_stderr_log_level
 
-        logging.getLogger("ax").setLevel(logging.ERROR)
+        set_stderr_log_level(logging.ERROR)
         torch.set_num_threads(1)
         self._client = Client(random_seed=seed % (1 << 31))
         self._client.configure_experiment(
