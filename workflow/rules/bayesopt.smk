@@ -92,6 +92,20 @@ rule bayesopt_tunes_tempotron:
         "Learning rate and momentum of the tempotron, tuned"
 
 
+rule bayesopt_tunes_tsvm:
+    input:
+        flat(study_report("tsvm")),
+    message:
+        "The temporal support vector machine's margin in time and width of kernel, tuned"
+
+
+rule bayesopt_tunes_puzzle:
+    input:
+        flat(study_report("puzzle")),
+    message:
+        "Puzzle's rates of distillation and weights of losses, tuned"
+
+
 def study_section(wildcards):
     """One study, as one canonical text: a change of another is none of this one's."""
     return section(f"bayesopt.studies.{wildcards.study}")
