@@ -5,8 +5,9 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from tessera.bayesopt import benchmark, functions
+from tessera.bayesopt import benchmark, functions, samplers
 from tessera.bayesopt.benchmark import Schedule
+from tessera.bayesopt.params import SuiteParams
 
 BRANIN = functions.get("branin")
 
@@ -104,3 +105,45 @@ def test_intervals_cover_the_median() -> None:
     rng = np.random.default_rng(1)
     hits = [low <= 0 <= high for low, high in (benchmark.interval(rng.standard_normal(20), 0) for _ in range(200))]
     assert stats.binomtest(sum(hits), 200, 0.95).pvalue > 1e-4
+
+
+def suite(**changes: object) -> SuiteParams:
+    plain = {
+        "functions": ["branin", "levy4"],
+        "samplers": {"bop": {}, "sobol": {"sampler": "sobol"}},
+        "reference": "bop",
+        "seeds": 5,
+        "evaluations": 6,
+        "noise": 0.0,
+        "schedule": {"workers": 4, "spread": 0.5},
+        "lag": {"sampler": "bop", "function": "levy4", "lags": [1, 4]},
+        "block": 2,
+    }
+    return SuiteParams.model_validate(plain | changes)
+
+
+def test_jobs_cover_every_run_once() -> None:
+    jobs = samplers.jobs(suite())
+    runs = [(one.function, one.name, one.schedule_name, seed) for one in jobs.values() for seed in one.seeds]
+    wanted = {(f, s, "async", seed) for f in ("branin", "levy4") for s in ("bop", "sobol") for seed in range(5)}
+    wanted |= {("levy4", "bop", name, seed) for name in ("sync", "lag 1", "lag 4") for seed in range(5)}
+    assert set(runs) == wanted
+    assert len(runs) == len(wanted)
+    assert "levy4/bop/lag_4-2" in jobs
+    assert jobs["levy4/bop/lag_4-2"].seeds == [4]
+
+
+def test_what_is_added_to_a_suite_leaves_its_jobs() -> None:
+    few = samplers.jobs(suite())
+    more = samplers.jobs(
+        suite(
+            functions=["branin", "levy4", "hartmann6"],
+            samplers={"bop": {}, "random": {"method": "random"}, "sobol": {"sampler": "sobol"}},
+        )
+    )
+    assert all(more[name] == one for name, one in few.items())
+
+
+def test_names_are_names_of_files() -> None:
+    with pytest.raises(ValueError, match="samplers"):
+        suite(samplers={"../bop": {}})
