@@ -21,6 +21,7 @@ include: "workflow/rules/puzzle_extras.smk"
 include: "workflow/rules/tempotron.smk"
 include: "workflow/rules/balanced.smk"
 include: "workflow/rules/bayesopt.smk"
+include: "workflow/rules/tsvm.smk"
 include: "workflow/rules/report.smk"
 
 
@@ -34,6 +35,7 @@ rule all:
         rules.tempotron.input,
         rules.balanced.input,
         rules.bayesopt.input,
+        rules.tsvm.input,
         rules.tracking.output,
 
 

@@ -14,6 +14,7 @@ from tessera.data.params import DataParams
 from tessera.puzzle.extras_params import ExtrasParams
 from tessera.puzzle.params import PuzzleParams
 from tessera.tempotron.params import TempotronParams
+from tessera.tsvm.params import TsvmParams
 
 
 class Params(Section):
@@ -26,6 +27,7 @@ class Params(Section):
     tempotron: TempotronParams
     balanced: BalancedParams
     bayesopt: BayesoptParams
+    tsvm: TsvmParams
 
 
 def load(*paths: str | Path) -> Params:

@@ -90,6 +90,13 @@ def test_an_infeasible_task_is_a_status_and_has_a_soft_solution():
     assert relaxed.status_ == "soft" and 0 <= low <= up * (1 + 1e-6)
 
 
+def test_the_soft_optimum_is_certified_where_the_task_is_infeasible_or_nearly():
+    spikes, targets = poisson_problem(np.random.default_rng(3), 20, 6)
+    model = TemporalSVM(C=5.0).fit(spikes, targets)
+    low, up = model.objective_
+    assert 0 < up - low <= 1e-4 * up
+
+
 def test_the_soft_margin_is_the_hard_one_at_large_c(task):
     spikes, targets = task
     hard = TemporalSVM(hold=2.0).fit(spikes, targets)

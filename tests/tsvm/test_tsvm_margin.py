@@ -56,7 +56,8 @@ def test_the_worst_row_is_not_above_a_fine_grid(tau_c):
     for _ in range(5):
         w, theta = rng.normal(size=30), 3.0
         potential = space.potential(w, np.empty(0))
-        h, hold = margin.segment_minima(potential, made, theta, level=10.0)
+        found = margin.segment_minima(potential, made, theta, level=10.0)
+        h, hold = found.h, found.hold
         edges = np.concatenate([[0.0], targets, [300.0]])
         for i, (a, b) in enumerate(itertools.pairwise(edges)):
             end = b - (0.01 if b < 300 else 0)  # where h is steepest: 1/g
@@ -103,7 +104,8 @@ def test_kernel_potentials_between_events(kernel):
 
     np.testing.assert_allclose(potential.values(at, t), plain(y, v, False), rtol=1e-9, atol=1e-9)
     np.testing.assert_allclose(potential.slopes(at, t), plain(y, v, True), rtol=1e-8, atol=1e-9)
-    h, hold = margin.segment_minima(potential, made, 1.0, level=1.0)
+    found = margin.segment_minima(potential, made, 1.0, level=1.0)
+    h, hold = found.h, found.hold
     edges = np.concatenate([[0.0], targets, [300.0]])
     for i, (a, b) in enumerate(itertools.pairwise(edges)):
         end = b - (0.01 if b < 300 else 0)

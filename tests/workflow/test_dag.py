@@ -29,6 +29,8 @@ TARGETS = [
     *(f"tempotron_{step}" for step in ["theory", "capacity", "clusters", "real"]),
     "balanced",
     *(f"balanced_{step}" for step in ["theory", "margins", "learning", "lif", "attractor", "report"]),
+    "tsvm",
+    *(f"tsvm_{step}" for step in ["margin", "report"]),
 ]
 #: Rules that only name targets, and the one that starts another Snakemake.
 WITHOUT_FILES = {"smoke"}

@@ -68,7 +68,13 @@ rule puzzle_figures:
 
 rule tracking:
     input:
-        studies=[*rules.puzzle.input, *rules.tempotron.input, *rules.balanced.input, *rules.bayesopt.input],
+        studies=[
+            *rules.puzzle.input,
+            *rules.tempotron.input,
+            *rules.balanced.input,
+            *rules.bayesopt.input,
+            *rules.tsvm.input,
+        ],
         code=code("tracking"),
     output:
         imported="build/runs.json",

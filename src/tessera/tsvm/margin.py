@@ -128,24 +128,45 @@ def worst(potential: Potential, layout: Layout, theta: float, level: float = 1.0
     return Worst(least, *found, slopes)
 
 
-def segment_minima(
-    potential: Potential, layout: Layout, theta: float, level: float = 1.0
-) -> tuple[np.ndarray, np.ndarray]:
-    """The least h of every segment between targets and the least h+ of every target, capped at `level`."""
-    h = np.full(layout.n_segments, level)
-    hold = np.full(len(layout.targets), level)
+@dataclass(frozen=True)
+class SegmentMinima:
+    """The least h of every segment between targets and the least h+ of every target, capped at a level.
+
+    patterns, times, kinds: where those below the level lie, cuts of the soft margin.
+    """
+
+    h: np.ndarray
+    hold: np.ndarray
+    patterns: np.ndarray
+    times: np.ndarray
+    kinds: np.ndarray
+
+
+def segment_minima(potential: Potential, layout: Layout, theta: float, level: float = 1.0) -> SegmentMinima:
+    """The least rows of each segment, by Dinkelbach's method in all segments at once."""
+    h, hold = np.full(layout.n_segments, level), np.full(len(layout.targets), level)
+    # A pattern without targets borrows a label; nothing of it is held.
+    of_target = np.minimum(layout.hold_target, max(len(hold) - 1, 0))
+    places: dict[tuple[str, int], tuple[int, float]] = {}
     while True:
         pieces = potential.scan(theta, h[layout.segment], _of_targets(hold, layout, level))
-        below, hold_below = h.copy(), hold.copy()
-        np.minimum.at(below, layout.segment, pieces.h)
-        if len(hold):
-            # A pattern without targets borrows a label; nothing of it is held.
-            np.minimum.at(hold_below, np.minimum(layout.hold_target, len(hold) - 1), pieces.hold_h)
-        moved = np.any(below < h - 1e-12 * np.maximum(1, np.abs(h)))
-        hold_moved = np.any(hold_below < hold - 1e-12 * np.maximum(1, np.abs(hold)))
-        h, hold = np.minimum(h, below), np.minimum(hold, hold_below)
-        if not (moved or hold_moved):
-            return h, hold
+        moved = False
+        for kind, least, values, s, label in (
+            ("h", h, pieces.h, pieces.s, layout.segment),
+            ("hold", hold, pieces.hold_h, pieces.hold_s, of_target),
+        ):
+            for e in np.flatnonzero(np.isfinite(values)):
+                k = label[e]
+                if values[e] < least[k]:
+                    moved |= bool(values[e] < least[k] - 1e-12 * max(1.0, abs(least[k])))
+                    least[k] = values[e]
+                    places[kind, k] = e, s[e]
+        if not moved:
+            break
+    keys = sorted(places)
+    at = np.array([places[key][0] for key in keys], dtype=int)
+    times = layout.start[at] + np.array([places[key][1] for key in keys])
+    return SegmentMinima(h, hold, layout.pattern[at], times, np.array([kind for kind, _ in keys], dtype="<U5"))
 
 
 def _of_targets(hold: np.ndarray, layout: Layout, level: float) -> np.ndarray:

@@ -1,7 +1,10 @@
 """How much noise trained weights bear: free-running trials, and what the margin predicts to first order.
 
-Noise is independent per input: jitter of every input spike (sd in ms), or synaptic, w_i (1 + level xi_i), frozen per
-trial. The voltage noise per unit of level is sigma_V(t); the predicted critical level is kappa |w| / <sigma_V>_t.
+Noise is jitter of every input spike (sd in ms), synaptic, w_i (1 + level xi_i), frozen per trial, or of the membrane:
+white current filtered by tau_s and tau_m, of sd `level` thresholds once it is stationary. That is the potential of
+unit inputs at all times, so it is made of kicks of random size every NOISE_STEP ms, which the event-driven neuron
+takes as inputs. The voltage noise per unit of level is sigma_V(t); the predicted critical level is kappa |w| /
+<sigma_V>_t.
 """
 
 from __future__ import annotations
@@ -15,7 +18,9 @@ from tessera.common.psp import DoubleExponential
 from tessera.common.spikes import SpikeBatch
 from tessera.tsvm.neuron import MAX_SPIKES, free_run, match_sorted
 
-KINDS = ("jitter", "synaptic")
+KINDS = ("jitter", "synaptic", "membrane")
+#: ms between two kicks of the membrane noise; well below tau_s.
+NOISE_STEP = 0.5
 
 
 @dataclass(frozen=True)
@@ -28,10 +33,22 @@ class Trials:
 
 
 def draws(kind: str, spikes: SpikeBatch, count: int, rng: np.random.Generator) -> np.ndarray:
-    """Unit normal noise of `count` trials: (count, spikes) for jitter, (count, N) for synaptic noise."""
+    """Unit normal noise of `count` trials: (count, spikes) for jitter, (count, N) for synaptic noise, (count, kicks)
+    for that of the membrane."""
+    sizes = {"jitter": len(spikes.times), "synaptic": spikes.n_neurons, "membrane": len(kicks_at(spikes.duration))}
     if kind not in KINDS:
         raise ValueError(f"noise is {kind!r}; valid are {', '.join(KINDS)}")
-    return rng.normal(size=(count, len(spikes.times) if kind == "jitter" else spikes.n_neurons))
+    return rng.normal(size=(count, sizes[kind]))
+
+
+def kicks_at(duration: float, step: float = NOISE_STEP) -> np.ndarray:
+    """Times in ms of the kicks of the membrane noise, from 0 on."""
+    return np.arange(int(np.ceil(duration / step))) * step
+
+
+def kick_size(psp: DoubleExponential, step: float = NOISE_STEP) -> float:
+    """sd of a kick that makes the stationary sd of the potential 1: the kicks' potentials add up to energy/step."""
+    return float(np.sqrt(step / psp.energy))
 
 
 def trials(
@@ -40,9 +57,17 @@ def trials(
 ) -> Trials:  # fmt: skip
     """Run the free neuron on one pattern under every draw of noise, and score it against targets within +-window ms."""
     times, neurons = spikes.pattern(0)
+    kicks = w[neurons]
+    code = KINDS.index(kind)
+    if kind == "membrane":
+        at = kicks_at(spikes.duration)
+        order = np.argsort(np.append(times, at), kind="stable")
+        # Kicks of noise are neurons of their own behind the inputs': order tells which comes when.
+        times, kicks = np.append(times, at)[order], np.append(kicks, np.full(len(at), theta * kick_size(psp)))[order]
+        neurons = np.append(np.full(len(neurons), -1), np.arange(len(at)))[order]
     scores = _trials(
-        np.ascontiguousarray(w), theta, times, neurons, targets, spikes.duration, psp.tau_m, psp.tau_s, psp.v0,
-        kind == "jitter", level, noise, window,
+        np.ascontiguousarray(kicks), theta, times, neurons, targets, spikes.duration, psp.tau_m, psp.tau_s, psp.v0,
+        code, level, noise, window,
     )  # fmt: skip
     hits = scores[:, 1].sum()
     return Trials(scores[:, 0].mean(), scores[:, 3].mean(), float(np.sqrt(scores[:, 2].sum() / max(hits, 1))))
@@ -62,84 +87,72 @@ def critical_level(measure, low: float = 1e-3, high: float = 10.0, steps: int = 
     return float(np.exp(0.5 * (a + b)))
 
 
-def voltage_noise(w: np.ndarray, spikes: SpikeBatch, psp: DoubleExponential, kind: str, t: np.ndarray) -> np.ndarray:
+def voltage_noise(
+    w: np.ndarray, theta: float, spikes: SpikeBatch, psp: DoubleExponential, kind: str, t: np.ndarray
+) -> np.ndarray:
     """sigma_V (len(t),) per unit of noise level, at times t in ms, to first order."""
+    return np.sqrt((_responses(w, theta, spikes, psp, kind, t) ** 2).sum(axis=1))
+
+
+def timing_noise(
+    w: np.ndarray, theta: float, spikes: SpikeBatch, psp: DoubleExponential, kind: str, own: np.ndarray
+) -> np.ndarray:
+    """sd in ms per unit of noise level by which each of the neuron's own spikes (n,) moves, to first order.
+
+    V'_k D_k = -n_k + theta/tau_m sum_{j<k} exp(-(t_k - t_j)/tau_m) D_j: noise n moves a crossing by n over the slope,
+    and an earlier spike that moved by D_j leaves its reset behind. Our derivation.
+    """
+    times, neurons = spikes.pattern(0)
+    noise = _responses(w, theta, spikes, psp, kind, own)
+    later = own[:, None] - own[None, :]
+    resets = np.where(later > 0, np.exp(-np.maximum(later, 0.0) / psp.tau_m), 0.0)
+    slope = _rise(psp, own[:, None] - times[None, :]) @ w[neurons] + theta / psp.tau_m * resets.sum(axis=1)
+    shifts = np.linalg.solve(np.diag(slope) - theta / psp.tau_m * resets, noise)
+    return np.sqrt((shifts**2).sum(axis=1))
+
+
+def _responses(w, theta, spikes, psp, kind, t) -> np.ndarray:
+    """(len(t), variables): what one unit of each independent variable of the noise does to V at times t."""
     times, neurons = spikes.pattern(0)
     lags = t[:, None] - times[None, :]
     if kind == "jitter":
-        late = np.where(lags > 0, lags, np.inf)
-        rise = psp.v0 * (np.exp(-late / psp.tau_s) / psp.tau_s - np.exp(-late / psp.tau_m) / psp.tau_m)
-        return np.sqrt((rise**2) @ (w[neurons] ** 2))
-    x = np.zeros((len(t), len(w)))
-    np.add.at(x.T, neurons, psp(lags).T)
-    return np.sqrt((x**2) @ w**2)
+        return _rise(psp, lags) * -w[neurons]
+    if kind == "synaptic":
+        x = np.zeros((len(t), len(w)))
+        np.add.at(x.T, neurons, psp(lags).T)
+        return x * w
+    return theta * kick_size(psp) * psp(t[:, None] - kicks_at(spikes.duration)[None, :])
 
 
-def perceptron(
-    spikes: SpikeBatch, targets: np.ndarray, psp: DoubleExponential, window: float = 1.0, rate: float = 0.02,
-    max_steps: int = 50_000,
-) -> tuple[np.ndarray, int]:  # fmt: skip
-    """First-error perceptron at threshold 1: run, stop at the first spike that is wrong or missing, step there.
-
-    A spike within +-window ms of a target is right; w loses rate x(t) at a wrong spike and gains it at a missed target.
-    Returns w (N,) and the steps taken, max_steps where it has not converged.
-    """
-    times, neurons = spikes.pattern(0)
-    w = np.zeros(spikes.n_neurons)
-    steps = _perceptron(
-        w, times, neurons, targets, spikes.duration, psp.tau_m, psp.tau_s, psp.v0, window, rate, max_steps
-    )
-    return w, steps
+def _rise(psp: DoubleExponential, lags: np.ndarray) -> np.ndarray:
+    """k' at lags in ms, 1/ms; 0 before and at the spike."""
+    late = np.where(lags > 0, lags, np.inf)
+    return psp.v0 * (np.exp(-late / psp.tau_s) / psp.tau_s - np.exp(-late / psp.tau_m) / psp.tau_m)
 
 
 @njit(cache=True, error_model="numpy")
-def _trials(w, theta, times, neurons, targets, end, tau_m, tau_s, v0, jitter, level, noise, window):
+def _trials(kicks, theta, times, neurons, targets, end, tau_m, tau_s, v0, code, level, noise, window):
     scores = np.empty((len(noise), 4))
     out, shifts = np.empty(MAX_SPIKES), np.empty(len(targets))
-    kicks = np.empty(len(times))
+    noisy = np.empty(len(times))
     for k in range(len(noise)):
-        if jitter:
+        at = times
+        if code == 0:
             moved = np.minimum(np.maximum(times + level * noise[k], 0.0), end)
             order = np.argsort(moved)
             at = moved[order]
             for i in range(len(times)):
-                kicks[i] = w[neurons[order[i]]]
-        else:
-            at = times
+                noisy[i] = kicks[order[i]]
+        elif code == 1:
             for i in range(len(times)):
-                kicks[i] = w[neurons[i]] * (1.0 + level * noise[k, neurons[i]])
-        n = free_run(at, kicks, end, theta, tau_m, tau_s, v0, out)
+                noisy[i] = kicks[i] * (1.0 + level * noise[k, neurons[i]])
+        else:
+            for i in range(len(times)):
+                noisy[i] = kicks[i] if neurons[i] < 0 else kicks[i] * level * noise[k, neurons[i]]
+        n = free_run(at, noisy, end, theta, tau_m, tau_s, v0, out)
         hits = match_sorted(out, n, targets, window, shifts)
         scores[k, 0] = 2.0 * hits / (n + len(targets))
         scores[k, 1] = hits
         scores[k, 2] = (shifts[:hits] ** 2).sum()
         scores[k, 3] = 1.0 if hits == n and hits == len(targets) else 0.0
     return scores
-
-
-@njit(cache=True, error_model="numpy")
-def _perceptron(w, times, neurons, targets, end, tau_m, tau_s, v0, window, rate, max_steps):
-    kicks, out = np.empty(len(times)), np.empty(len(targets) + 1)
-    for step in range(max_steps):
-        for i in range(len(times)):
-            kicks[i] = w[neurons[i]]
-        n = free_run(times, kicks, end, 1.0, tau_m, tau_s, v0, out)
-        at, sign, d = -1.0, 0.0, 0
-        for j in range(n):
-            if d < len(targets) and abs(out[j] - targets[d]) <= window:
-                d += 1
-            elif d < len(targets) and out[j] > targets[d]:
-                break
-            else:
-                at, sign = out[j], -1.0
-                break
-        if sign == 0.0:
-            if d == len(targets):
-                return step
-            at, sign = targets[d], 1.0
-        for i in range(len(times)):
-            lag = at - times[i]
-            if lag <= 0.0:
-                break
-            w[neurons[i]] += sign * rate * v0 * (np.exp(-lag / tau_m) - np.exp(-lag / tau_s))
-    return max_steps

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tessera.tsvm.layout import Layout
-from tessera.tsvm.margin import Potential, peak, segment_minima, slope_rows, worst
+from tessera.tsvm.margin import Potential, SegmentMinima, peak, segment_minima, slope_rows, worst
 from tessera.tsvm.solver import Problem, first_cuts
 from tessera.tsvm.spaces import KernelSpace, LinearSpace
 
@@ -51,18 +51,22 @@ def solve_soft(
         coordinates, atoms = problem.combine(a, b)
         norm = space.norm(coordinates, atoms)
         potential = space.potential(coordinates, atoms)
-        slack = total_slack(potential, layout, theta)
+        minima = segment_minima(potential, layout, theta)
+        slack = total_slack(minima, potential, layout, theta)
         low, up = max(low, value), 0.5 * norm * norm + c * slack
         if best is None or up < best.up:
             best = SoftSolution(coordinates, atoms, theta, norm, a, b, problem, low, up, slack, potential, history)
         history.append((low, best.up, len(problem.cuts)))
         if best.up - low <= tol * best.up:
             break
-        found = worst(potential, layout, theta, keep=1e-7)
-        fresh = problem.cuts.new(found.patterns, found.times, found.kinds)
-        if not fresh.any():
+        # The least row of each segment is its slack; local minima beside it save rounds.
+        grown = len(problem.cuts)
+        for found in (minima, worst(potential, layout, theta, keep=1e-7)):
+            fresh = problem.cuts.new(found.patterns, found.times, found.kinds)
+            if fresh.any():
+                problem.add(found.patterns[fresh], found.times[fresh], found.kinds[fresh])
+        if len(problem.cuts) == grown:
             break
-        problem.add(found.patterns[fresh], found.times[fresh], found.kinds[fresh])
     assert best is not None
     m = len(problem.cuts)
     grow = m - len(best.a)
@@ -73,12 +77,11 @@ def solve_soft(
     )  # fmt: skip
 
 
-def total_slack(potential: Potential, layout: Layout, theta: float) -> float:
+def total_slack(minima: SegmentMinima, potential: Potential, layout: Layout, theta: float) -> float:
     """Sum of all slacks, over continuous time."""
-    h, hold = segment_minima(potential, layout, theta)
     slope = np.maximum(0.0, 1 - slope_rows(potential, layout, theta)).sum()
     at = potential.values(layout.target_pattern, layout.targets) - theta * (1 + layout.target_reset)
-    return float((1 - h).sum() + (1 - hold).sum() + slope + np.abs(at).sum())
+    return float((1 - minima.h).sum() + (1 - minima.hold).sum() + slope + np.abs(at).sum())
 
 
 def _dual(problem: Problem, c: float) -> tuple[np.ndarray, np.ndarray, float, float]:
@@ -86,16 +89,16 @@ def _dual(problem: Problem, c: float) -> tuple[np.ndarray, np.ndarray, float, fl
     import piqp
 
     cuts, n_d = problem.cuts, len(problem.layout.targets)
-    features = np.vstack([problem._features, problem._targets])
+    features = np.vstack([problem.features, problem.target_rows])
     m = len(cuts)
-    theta_row = np.append(cuts.theta, -problem._factors)
+    theta_row = np.append(cuts.theta, -problem.factors)
     labels = {(kind, s): i for i, (kind, s) in enumerate(sorted(set(zip(cuts.kinds, cuts.segments, strict=True))))}
     sums = np.zeros((len(labels), m + n_d))
     for j, key in enumerate(zip(cuts.kinds, cuts.segments, strict=True)):
         sums[labels[key], j] = 1.0
     gain = np.append(np.ones(m), np.zeros(n_d))
     solver = piqp.DenseSolver()
-    solver.settings.eps_abs, solver.settings.eps_rel, solver.settings.max_iter = 1e-9, 1e-9, 500
+    solver.settings.eps_abs, solver.settings.eps_rel, solver.settings.max_iter = 1e-8, 1e-8, 100
     solver.setup(
         features @ features.T, -gain, theta_row[None], np.zeros(1), sums, None, np.full(len(labels), c),
         np.append(np.zeros(m), np.full(n_d, -c)), np.full(m + n_d, c),
@@ -103,7 +106,7 @@ def _dual(problem: Problem, c: float) -> tuple[np.ndarray, np.ndarray, float, fl
     solver.solve()
     z = np.array(solver.result.x)
     a, b = np.clip(z[:m], 0.0, None), z[m:]
-    w = a @ problem._features + b @ problem._targets
+    w = a @ problem.features + b @ problem.target_rows
     # The multiplier of the theta row is theta up to its sign, which the smaller slack on the cuts tells.
     y = float(solver.result.y[0])
     theta = min((y, -y), key=lambda value: _slack_on_cuts(problem, labels, w, value))
@@ -112,11 +115,11 @@ def _dual(problem: Problem, c: float) -> tuple[np.ndarray, np.ndarray, float, fl
 
 def _slack_on_cuts(problem: Problem, labels: dict, w: np.ndarray, theta: float) -> float:
     cuts = problem.cuts
-    rows = problem._features @ w + cuts.theta * theta
+    rows = problem.features @ w + cuts.theta * theta
     slack = np.zeros(len(labels))
     places = [labels[key] for key in zip(cuts.kinds, cuts.segments, strict=True)]
     np.maximum.at(slack, places, 1 - rows)
-    return float(slack.sum() + np.abs(problem._targets @ w - theta * problem._factors).sum())
+    return float(slack.sum() + np.abs(problem.target_rows @ w - theta * problem.factors).sum())
 
 
 @dataclass(frozen=True)

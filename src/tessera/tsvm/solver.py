@@ -203,18 +203,18 @@ class Problem:
         self.layout, self.space = layout, space
         self.cuts, self.hull = Cuts(), Hull()
         n_d = len(layout.targets)
-        self._targets = space.add(layout.target_pattern, layout.targets, np.zeros(n_d, dtype=bool))
-        self._features = np.empty((0, self._targets.shape[1]))
-        self._factors = 1 + layout.target_reset
-        self._pivot = int(np.argmin(self._factors))  # the target whose row gives theta
-        self.size = float(np.linalg.norm(self._targets, axis=1).max())
-        others = np.delete(np.arange(n_d), self._pivot)
+        self.target_rows = space.add(layout.target_pattern, layout.targets, np.zeros(n_d, dtype=bool))
+        self.features = np.empty((0, self.target_rows.shape[1]))
+        self.factors = 1 + layout.target_reset
+        self.pivot = int(np.argmin(self.factors))  # the target whose row gives theta
+        self.size = float(np.linalg.norm(self.target_rows, axis=1).max())
+        others = np.delete(np.arange(n_d), self.pivot)
         self._others = others
-        pivot = self._targets[self._pivot] / self._factors[self._pivot]
-        self._equal = self._targets[others] - np.outer(self._factors[others], pivot)
-        u, s, vt = np.linalg.svd(self._equal, full_matrices=False)
+        pivot = self.target_rows[self.pivot] / self.factors[self.pivot]
+        self.equal = self.target_rows[others] - np.outer(self.factors[others], pivot)
+        u, s, vt = np.linalg.svd(self.equal, full_matrices=False)
         keep = s > 1e-12 * max(s.max(initial=0.0), 1e-300)
-        self._basis = vt[keep]
+        self.basis = vt[keep]
         self._solve_equal = (u[:, keep] / s[keep]) @ vt[keep]  # pseudo-inverse, transposed
 
     def add(self, patterns: np.ndarray, times: np.ndarray, kinds: np.ndarray) -> None:
@@ -225,17 +225,24 @@ class Problem:
         self.size = max(self.size, float(np.linalg.norm(raw[kinds != "slope"], axis=1).max(initial=0.0)))
         self._widen(raw.shape[1])
         features = raw * self.cuts.weights[old:, None]
-        self._features = np.vstack([self._features, features])
-        pivot = self._targets[self._pivot] / self._factors[self._pivot]
-        reduced = features + np.outer(self.cuts.theta[old:], pivot)
+        self.features = np.vstack([self.features, features])
+        self.hull.add(self.reduce(features, self.cuts.theta[old:]))
+
+    def reduce(self, features: np.ndarray, theta: np.ndarray) -> np.ndarray:
+        """Rows (k, n) without theta and what the equalities hold fixed: a row times w is their product."""
+        reduced = features + np.outer(theta, self.target_rows[self.pivot] / self.factors[self.pivot])
         for _ in range(2):  # twice: next to a target the projection takes seven digits
-            reduced = reduced - (reduced @ self._basis.T) @ self._basis
-        self.hull.add(reduced)
+            reduced = reduced - (reduced @ self.basis.T) @ self.basis
+        return reduced
+
+    def theta(self, w: np.ndarray) -> float:
+        """The threshold of weights (n,) that meet the equalities."""
+        return float(self.target_rows[self.pivot] @ w / self.factors[self.pivot])
 
     def _widen(self, n: int) -> None:
-        more = n - self._features.shape[1]
+        more = n - self.features.shape[1]
         if more:
-            for name in ("_targets", "_features", "_equal", "_basis", "_solve_equal"):
+            for name in ("target_rows", "features", "equal", "basis", "_solve_equal"):
                 setattr(self, name, np.pad(getattr(self, name), ((0, 0), (0, more))))
 
     def multipliers(self) -> tuple[np.ndarray, np.ndarray]:
@@ -245,26 +252,25 @@ class Problem:
 
     def balance(self, a: np.ndarray) -> np.ndarray:
         """b (n_d,) with sum_j a_j theta_j = sum_d b_d (1 + r_d), of the least |w(a, b)|."""
-        b = np.zeros(len(self._factors))
+        b = np.zeros(len(self.factors))
         theta = a @ self.cuts.theta
-        left = a @ self._features + theta / self._factors[self._pivot] * self._targets[self._pivot]
+        left = a @ self.features + theta / self.factors[self.pivot] * self.target_rows[self.pivot]
         b[self._others] = -self._solve_equal @ left
-        b[self._pivot] = (theta - b[self._others] @ self._factors[self._others]) / self._factors[self._pivot]
+        b[self.pivot] = (theta - b[self._others] @ self.factors[self._others]) / self.factors[self.pivot]
         return b
 
     def combine(self, a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """w(a, b) as coordinates, and as what it takes of each atom: targets, then cuts."""
-        return a @ self._features + b @ self._targets, np.concatenate([b, a * self.cuts.weights])
+        return a @ self.features + b @ self.target_rows, np.concatenate([b, a * self.cuts.weights])
 
     def weights(self, coordinates: np.ndarray, atoms: np.ndarray, norm2: float) -> tuple[np.ndarray, np.ndarray, float]:
         """The weights of the multipliers, scaled so that the supporting rows are 1, put on the equalities (least norm),
         and theta."""
         coordinates, atoms = coordinates / norm2, atoms / norm2
-        shift = np.zeros(len(self._factors))
+        shift = np.zeros(len(self.factors))
         shift[self._others] = -self._solve_equal @ coordinates
-        shift[self._pivot] = -shift[self._others] @ self._factors[self._others] / self._factors[self._pivot]
-        coordinates = coordinates + shift @ self._targets
+        shift[self.pivot] = -shift[self._others] @ self.factors[self._others] / self.factors[self.pivot]
+        coordinates = coordinates + shift @ self.target_rows
         atoms = atoms.copy()
         atoms[: len(shift)] += shift
-        theta = coordinates @ self._targets[self._pivot] / self._factors[self._pivot]
-        return coordinates, atoms, float(theta)
+        return coordinates, atoms, self.theta(coordinates)

@@ -1,0 +1,43 @@
+"""Draw and tabulate the T-SVM study."""
+
+from pathlib import Path
+
+from tessera.common import files, plots, stage
+from tessera.report import tsvm_margin_figures, tsvm_results, tsvm_tables
+
+FIGURES = {
+    "voltage": tsvm_margin_figures.voltage,
+    "certificate": tsvm_margin_figures.certificate,
+    "load": tsvm_margin_figures.load,
+}
+
+
+def main(
+    rounds: list[Path],
+    trace: list[Path],
+    support: list[Path],
+    soft: list[Path],
+    steps: list[Path],
+    load: list[Path],
+    runs: list[Path],
+    figures: list[Path],
+    tables: list[Path],
+    results: Path,
+    metrics: Path,
+) -> None:
+    """Write figures and tables, each named by its file, the results in Markdown, and the numbers of the claims."""
+    for flag, paths, known in (("figures", figures, FIGURES), ("tables", tables, tsvm_tables.TABLES)):
+        unknown = [path.name for path in paths if path.stem not in known]
+        if unknown:
+            raise ValueError(f"--{flag}: there is no {', '.join(unknown)}; valid are {', '.join(known)}")
+    found = tsvm_results.read(rounds, trace, support, soft, steps, load, runs)
+    for path in figures:
+        plots.save(FIGURES[path.stem](found), path)
+    for path in tables:
+        files.write_csv(path, tsvm_tables.TABLES[path.stem](found))
+    files.write_text(results, tsvm_tables.markdown(found))
+    files.write_json(metrics, tsvm_tables.metrics(found))
+
+
+if __name__ == "__main__":
+    stage.run(main)

@@ -1,0 +1,57 @@
+"""The online rule: look for the worst row in continuous time, step along it, shrink.
+
+A stochastic subgradient step on lambda/2 |w|^2 + max(0, 1 - least row), at rate 1/(lambda t), is
+
+    w <- (1 - 1/t) w + q/(lambda t)
+
+with q the worst row on the equalities. All rows scale with w, so which row is worst does not depend on lambda;
+neither does the margin. At lambda = 1 it is the method of Frank and Wolfe on the hull of the rows, so |w| falls to
+kappa* like 1/t at best and there is no certificate but the one that is computed beside it. Our derivation.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tessera.tsvm import solver
+from tessera.tsvm.layout import Layout
+from tessera.tsvm.margin import Worst, worst
+from tessera.tsvm.spaces import LinearSpace
+
+
+def learn(layout: Layout, steps: int) -> tuple[np.ndarray, float, list[tuple[int, float]]]:
+    """Weights and threshold of the best margin met, and (step, best margin so far) wherever it rose.
+
+    Raises ValueError where steps is below 1.
+    """
+    if steps < 1:
+        raise ValueError(f"steps is {steps}; valid is at least 1")
+    problem = solver.Problem(layout, LinearSpace(layout))
+    problem.add(*solver.first_cuts(layout))
+    w = problem.hull.rows[0].copy()
+    best, kept = 0.0, (w, 0.0)
+    history: list[tuple[int, float]] = []
+    for t in range(1, steps + 1):
+        theta, norm = problem.theta(w), float(np.linalg.norm(w))
+        potential = problem.space.potential(w, np.empty(0))
+        # Dinkelbach's descent from a level above all rows; then, from just above the least, where that lies.
+        least = worst(potential, layout, theta, level=norm * problem.size).least
+        found = worst(potential, layout, theta, level=least + 1e-9 * norm * problem.size)
+        if least / norm > best:
+            best, kept = least / norm, (w, theta)
+            history.append((t, best))
+        w = (1 - 1 / (t + 1)) * w + _worst_row(problem, found) / (t + 1)
+    return kept[0], kept[1], history
+
+
+def _worst_row(problem: solver.Problem, found: Worst) -> np.ndarray:
+    """The worst row itself, without what the equalities hold fixed."""
+    made, cuts = problem.layout, solver.Cuts()
+    slope = int(np.argmin(found.slopes))
+    if not len(found.values) or found.slopes[slope] <= found.values[0]:
+        where = made.target_pattern[[slope]], made.targets[[slope]], np.array(["slope"])
+    else:
+        where = found.patterns[:1], found.times[:1], found.kinds[:1]
+    cuts.extend(made, *where)
+    row = problem.space.add(where[0], where[1], where[2] == "slope") * cuts.weights[:, None]
+    return problem.reduce(row, cuts.theta)[0]
