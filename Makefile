@@ -5,7 +5,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run smoke test test-all check format dvc ui verify report lock
+.PHONY: help run smoke test test-all check format dvc ui screenshots verify report lock
 
 PYTHON ?= python3.11
 VENV := .venv
@@ -13,6 +13,7 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 export DO_NOT_TRACK := true
+export MLFLOW_SERVER_ENABLE_JOB_EXECUTION := false
 PORT ?= 5000
 
 help: ## this list
@@ -50,6 +51,9 @@ dvc: $(VENV)/installed ## bring dvc.yaml in step with Snakemake's rules
 ui: $(VENV)/installed ## fill MLflow from the run files and show it on 127.0.0.1
 	tessera track
 	mlflow ui --backend-store-uri sqlite:///mlflow.db --host 127.0.0.1 --port $(PORT) --workers 1
+
+screenshots: $(VENV)/installed ## look at the pages of MLflow in Chromium and keep pictures in reports/screenshots
+	SCREENSHOTS=reports/screenshots pytest -q -m slow tests/report/test_views.py
 
 verify: $(VENV)/installed ## check every claim of reports/claims.yaml against the results
 	tessera verify

@@ -79,9 +79,13 @@ def show() -> None:
 
 @app.command()
 def track() -> None:
-    """Fill MLflow's database from the run files in reports/metrics."""
+    """Fill MLflow's database from the run files in reports/metrics, and save the views in which to compare them."""
+    from tessera.report import views
+
     with _errors():
         typer.echo(f"{tracking.sync()} new runs in {tracking.DATABASE}")
+        for name in views.save():
+            typer.echo(f"view: {name}")
 
 
 @app.command()

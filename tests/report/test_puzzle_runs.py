@@ -23,5 +23,11 @@ def test_one_run_a_layer_table_point_and_healing(found, repository):
     assert "full_in_domain_kl_div" in full.metrics and "cpu_memory_mib" in full.metrics
     equal = runs["puzzle_child/target=cpu-method=mip-schedule=equal"]
     assert "full_in_domain_kl_div" not in equal.metrics and "equal_in_domain_kl_div" in equal.metrics
+    costs = found.children["cpu"]["children"]["mip"]["costs"]
+    assert equal.metrics["blocks_memory_mib"] == full.metrics["blocks_memory_mib"] == costs["stats.memory_mib"]
+    points = [p["costs"]["stats.memory_mib"] for one in found.frontier.values() for p in one["points"] if p["blocks"]]
+    assert sorted(points) == sorted(
+        run.metrics["blocks_memory_mib"] for run in of["puzzle_frontier"] if "blocks_memory_mib" in run.metrics
+    )
     layer = runs["puzzle_library/layer=2-subblock=ffn"]
     assert "ffn50/loss" in layer.history and "linear/least_squares/per_token" in layer.metrics

@@ -9,6 +9,8 @@ from tessera.report import puzzle_tables
 from tessera.report.puzzle_results import SUBBLOCKS, Json, Results
 
 FIGURES = "reports/figures/puzzle"
+#: Cost of a choice: parameters and KV cache of its blocks at the target's workload, MiB.
+MEMORY = "stats.memory_mib"
 
 
 def records(found: Results, params: PuzzleParams, seed: int) -> Iterator[tuple[str, RunRecord]]:
@@ -87,9 +89,16 @@ def _costs(found: Results, params: PuzzleParams, seed: int) -> Iterator[tuple[st
 
 def _frontier(found: Results, params: PuzzleParams, seed: int) -> Iterator[tuple[str, RunRecord]]:
     sections = {"search": params.search.model_dump(mode="json")}
+    memory = {
+        (target, point["method"], point["speedup"]): point["costs"].get(MEMORY)
+        for target, one in found.frontier.items()
+        for point in one["points"]
+        if point["blocks"]
+    }
     for row in puzzle_tables.frontier(found).to_dict("records"):
         wildcards = {key: row[key] for key in ("target", "method", "speedup")}
         metrics = {key: value for key, value in row.items() if key not in (*wildcards, "status")}
+        metrics["blocks_memory_mib"] = memory.get(tuple(wildcards.values()))
         device = str(found.costs[row["target"]]["hardware"].iloc[0])
         yield _run("puzzle_frontier", wildcards, sections, seed, device, metrics, ("frontier", "choices"))
 
@@ -106,6 +115,7 @@ def _children(found: Results, params: PuzzleParams, seed: int) -> Iterator[tuple
                 continue
             curve = found.curves[target, "full" if schedule == "full" else method]
             metrics = {key: value for key, value in row.items() if key not in ("target", "method")}
+            metrics["blocks_memory_mib"] = found.children[target]["children"][method]["costs"].get(MEMORY)
             if schedule == "equal":
                 metrics = {key: value for key, value in metrics.items() if not key.startswith(("full_", "cpu_"))}
             series = ("kl_div", "cosine", "lm_loss")

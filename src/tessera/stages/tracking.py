@@ -1,4 +1,4 @@
-"""Bring MLflow's database up to date with the run files, and list them."""
+"""Bring MLflow's database up to date with the run files, save the views in which to compare them, and list the runs."""
 
 from pathlib import Path
 
@@ -7,7 +7,10 @@ from tessera.common import files, stage, tracking
 
 def main(imported: Path) -> None:
     """Import all run files below the working directory; imported is the list of them."""
+    from tessera.report import views
+
     new = tracking.sync()
+    views.save()
     runs = sorted(map(str, Path().glob(tracking.RUN_FILES)))
     files.write_json(imported, runs)
     print(f"{len(runs)} runs, {new} of them new, in {tracking.DATABASE}; make ui shows them")
