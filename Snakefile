@@ -23,6 +23,7 @@ include: "workflow/rules/balanced.smk"
 include: "workflow/rules/bayesopt.smk"
 include: "workflow/rules/tsvm.smk"
 include: "workflow/rules/report.smk"
+include: "workflow/rules/puzzle_studies.smk"
 
 
 dvc_bridge.adopt(workflow)

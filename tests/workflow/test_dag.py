@@ -25,6 +25,7 @@ TARGETS = [
     "bayesopt_variations",
     *(f"bayesopt_tunes_{study}" for study in ["tempotron", "tsvm", "puzzle"]),
     *(f"puzzle_{step}" for step in ["library", "scores", "costs", "search", "child", "report", "export"]),
+    "puzzle_validity",
     "tempotron",
     *(f"tempotron_{step}" for step in ["theory", "capacity", "clusters", "real"]),
     "balanced",

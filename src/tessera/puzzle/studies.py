@@ -1,0 +1,10 @@
+"""Parameters of the studies around the main chain, which are not part of the default run."""
+
+from tessera.common.params import Section
+from tessera.puzzle.validity_params import ValidityParams
+
+
+class PuzzleStudiesParams(Section):
+    """Whether the predictions hold, and what else could have been done."""
+
+    validity: ValidityParams

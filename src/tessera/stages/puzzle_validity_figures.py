@@ -1,0 +1,48 @@
+"""Draw the figures of the validity study."""
+
+from pathlib import Path
+
+from tessera.common import plots, stage
+from tessera.common.params import Section
+from tessera.puzzle.validity_params import ValidityParams
+from tessera.report import puzzle_validity_figures, puzzle_validity_results
+
+FIGURES = {
+    "kl": puzzle_validity_figures.kl,
+    "bias": puzzle_validity_figures.bias,
+    "composed": puzzle_validity_figures.composed,
+    "optimum": puzzle_validity_figures.optimum,
+    "time": puzzle_validity_figures.time,
+}
+
+
+class Params(Section):
+    """The study, for its intervals, and the seed of the whole."""
+
+    validity: ValidityParams
+    seed: int
+
+
+def main(
+    params: Params,
+    groups: list[Path],
+    corrected: Path,
+    correction: Path,
+    composed: Path,
+    scores: list[Path],
+    time: Path,
+    figures: list[Path],
+) -> None:
+    """Write each figure, named by its file; valid names are those of FIGURES."""
+    unknown = [path.name for path in figures if path.stem not in FIGURES]
+    if unknown:
+        raise ValueError(f"--figures: there is no {', '.join(unknown)}; valid are {', '.join(FIGURES)}")
+    found = puzzle_validity_results.read(
+        groups, corrected, correction, composed, scores, time, params.validity.bootstrap, params.seed
+    )
+    for path in figures:
+        plots.save(FIGURES[path.stem](found), path)
+
+
+if __name__ == "__main__":
+    stage.run(main)

@@ -1,0 +1,58 @@
+"""Measure how the effects of exchanged subblocks meet in the logits, and their scores by every metric."""
+
+from pathlib import Path
+
+from tessera.common import files, progress, randomness, stage
+from tessera.common.params import Section
+from tessera.puzzle.params import ScoresParams
+from tessera.puzzle.space import Space
+from tessera.puzzle.validity_params import ValidityParams
+
+
+class Params(Section):
+    """The study, the space, the scores' text, and the seed of the whole."""
+
+    validity: ValidityParams
+    space: Space
+    scores: ScoresParams
+    seed: int
+
+
+def main(params: Params, parent: Path, tokens: Path, library: list[Path], gram: Path, scores: Path) -> None:
+    """Write the inner products of all exchanges' effects (n, n), and layer -> subblock -> variant -> metrics.
+
+    The order of the products is that of quadratic.labels(scores).
+    """
+    import torch
+
+    from tessera.data.tokens import windows
+    from tessera.puzzle import architecture as architectures
+    from tessera.puzzle import blocks
+    from tessera.puzzle.child import layer_file, subblock
+    from tessera.puzzle.interactions import Label, responses, summarised
+
+    architecture = architectures.read(parent)
+    model = blocks.load(parent).requires_grad_(False)
+    modules: dict[Label, torch.nn.Module | None] = {}
+    for layer in range(architecture.num_layers):
+        path = layer_file(library, layer)
+        for name, attention in sorted(params.space.attention.items()):
+            spec = blocks.attention_spec(architecture, attention)
+            modules[layer, "attention", name] = subblock(model.spec, spec, f"attention.{name}", path)
+        for name, ffn in sorted(params.space.ffn.items()):
+            modules[layer, "ffn", name] = subblock(model.spec, blocks.ffn_spec(architecture, ffn), f"ffn.{name}", path)
+    count = min(params.validity.correction.windows, params.scores.windows)
+    seed = randomness.seed(params.seed, "puzzle", "scores")
+    text = windows(tokens, "valid", params.scores.window + 1, count, seed)
+    found, series = responses(
+        model, modules, torch.from_numpy(text.tokens).long(), lambda work: progress.track(work, "interactions")
+    )
+    metrics: dict[int, dict[str, dict[str, dict[str, float]]]] = {}
+    for (layer, part, name), one in zip(modules, series, strict=True):
+        metrics.setdefault(layer, {"attention": {}, "ffn": {}})[part][name] = summarised(one, text.document)
+    files.write_npy(gram, found)
+    files.write_json(scores, metrics)
+
+
+if __name__ == "__main__":
+    stage.run(main)

@@ -1,0 +1,214 @@
+"""The stages of the validity study, one after another, on a tiny parent and a tiny token stream."""
+
+import pytest
+
+from tessera.common import files, tracking
+from tessera.common.params import check
+from tessera.puzzle import architecture as architectures
+from tessera.puzzle.costs import of_target
+from tessera.puzzle.costs.params import CostTarget
+from tessera.puzzle.space import Space
+from tessera.stages import (
+    puzzle_activations,
+    puzzle_library,
+    puzzle_scores,
+    puzzle_search,
+    puzzle_validity_children,
+    puzzle_validity_composed,
+    puzzle_validity_correction,
+    puzzle_validity_figures,
+    puzzle_validity_group,
+    puzzle_validity_interactions,
+    puzzle_validity_tables,
+    puzzle_validity_time,
+)
+
+OPTIMISER = {"batch_windows": 2, "learning_rate": 1e-3}
+TARGET = {
+    "source": "measured",
+    "hardware": "cpu",
+    "dtype": "float32",
+    "workload": {"batch": 1, "prefill": 8, "decode": 2},
+    "threads": 1,
+    "repeats": 3,
+}
+PARAMS = {
+    "seed": 3,
+    "space": {
+        "attention": {"kv1": {"kind": "gqa", "kv_heads": 1}, "no_op": {"kind": "no_op"}},
+        "ffn": {"ffn50": {"kind": "gated", "width": 0.5}, "linear": {"kind": "linear"}},
+    },
+    "calibration": {"tokens": 300, "window": 20, "shards": 1},
+    "library": {
+        "jobs": 1,
+        "initialisation": "least_squares",
+        "selection": "reconstruction",
+        "loss": "per_token",
+        "ridge": 1e-4,
+        "valid_windows": 4,
+        "distillation": OPTIMISER | {"tokens": 0},
+    },
+    "scores": {"jobs": 1, "windows": 5, "window": 19},
+    "heal": {
+        "cosine": 1.0,
+        "kl": 1.0,
+        "lm": 0.0,
+        "train": "blocks",
+        "checkpoint_steps": 2,
+        "equal": OPTIMISER | {"tokens": 120},
+        "full": OPTIMISER | {"tokens": 240},
+    },
+    "costs": {"targets": {"here": TARGET}},
+    "search": {"objective": "metrics.kl_div", "speedups": [1.2], "child_speedup": 1.2, "methods": ["mip"]},
+    "validity": {
+        "windows": 4,
+        "speedups": [1.1, 1.3, 1.6],
+        "diverse": {"speedups": [1.3], "count": 1, "min_difference": 1},
+        "baselines": {"target": "here", "methods": ["greedy", "homogeneous"], "speedups": [1.3]},
+        "random": {"any": {"replaced": [1, 3], "share": 1.0}, "mild": {"replaced": [1, 1, 3], "share": 0.1}},
+        "healing": OPTIMISER | {"tokens": 40},
+        "composed": 5,
+        "correction": {"most": 50.0, "speedups": [1.3], "windows": 2},
+        "time": {"children": 3, "repeats": 2},
+        "bootstrap": 100,
+    },
+}
+
+
+def params(stage, **changes):
+    """PARAMS as the parameters of one stage."""
+    values = PARAMS | changes
+    return check(stage.Params, {name: values[name] for name in stage.Params.model_fields})
+
+
+@pytest.fixture(scope="module")
+def out(parent, tokens, tmp_path_factory):
+    """Everything that the study makes, with what it needs of the main chain."""
+    out, place = tmp_path_factory.mktemp("validity"), parent()
+    puzzle_activations.main(params(puzzle_activations), 0, place, tokens, out / "activations")
+    library = [out / "library"]
+    puzzle_library.main(params(puzzle_library), 0, place, tokens, [out / "activations"], library[0])
+    scores = [out / "scores.json"]
+    puzzle_scores.main(params(puzzle_scores), 0, place, tokens, library, scores[0])
+    costs = out / "costs/here.parquet"
+    about = {"source": "roofline", "hardware": "h100-sxm", "dtype": "bfloat16", "workload": TARGET["workload"]}
+    space = Space.model_validate(PARAMS["space"])
+    files.write_parquet(costs, of_target(architectures.read(place), space, CostTarget.model_validate(about)))
+    names = ("library", "measurement_info", "frontier", "children")
+    made = {name: out / "search/here" / f"{name}.json" for name in names}
+    puzzle_search.main(
+        params(puzzle_search), "here", scores, costs, **made, frontier_table=out / "search/here/frontier.csv"
+    )
+    libraries, children = [made["library"]], out / "children.json"
+    puzzle_validity_children.main(params(puzzle_validity_children), libraries, children)
+    groups = [out / f"groups/{name}.json" for name in files.read_json(children)]
+    for path in groups:
+        puzzle_validity_group.main(
+            params(puzzle_validity_group), path.stem, place, tokens, library, children, path
+        )  # fmt: skip
+    gram = out / "interactions.npy"
+    puzzle_validity_interactions.main(
+        params(puzzle_validity_interactions), place, tokens, library, gram, out / "interactions.json"
+    )
+    puzzle_validity_composed.main(
+        params(puzzle_validity_composed), place, tokens, library, children, out / "composed.json"
+    )
+    puzzle_validity_correction.main(
+        params(puzzle_validity_correction), groups, scores, gram, libraries, out / "correction.json",
+        out / "corrected.json",
+    )  # fmt: skip
+    puzzle_validity_group.main(
+        params(puzzle_validity_group), "corrected", place, tokens, library, out / "corrected.json",
+        out / "groups/corrected.json",
+    )  # fmt: skip
+    puzzle_validity_time.main(params(puzzle_validity_time), place, library, [costs], children, out / "time.json")
+    return out
+
+
+@pytest.fixture(scope="module")
+def given(out):
+    """The results as the report stages are given them."""
+    groups = [out / f"groups/{name}.json" for name in files.read_json(out / "children.json")]
+    named = {name: out / f"{name}.json" for name in ("correction", "composed", "time")}
+    return named | {"groups": groups, "corrected": out / "groups/corrected.json", "scores": [out / "scores.json"]}
+
+
+def test_children_are_of_every_group_and_within_their_budgets(out):
+    rows = files.read_json(out / "children.json")
+    assert list(rows) == sorted(["mip", "diverse", "baselines", "any", "mild"])
+    assert [sum(block != "parent+parent" for block in row["blocks"]) for row in rows["any"]] == [1, 3]
+    (optimum,) = [row for row in rows["mip"] if row["speedup"] == 1.3]
+    assert all(row["blocks"] != optimum["blocks"] for row in rows["diverse"])
+    names = [row["name"] for own in rows.values() for row in own]
+    assert len(set(names)) == len(names)
+
+
+def test_groups_are_measured_on_the_scores_text_and_on_test_text(out, given):
+    for path in given["groups"]:
+        for row in files.read_json(path):
+            assert len(row["scored"]["by_window"]["kl_div"]) == 5
+            assert len(row["assembled"]["by_window"]["kl_div"]) == 4
+            assert row["healed"]["kl_div"] != row["assembled"]["kl_div"] and row["healing_tokens"] == 40
+
+
+def test_one_exchanged_subblock_is_predicted_exactly(out, given):
+    """Where a child has a single exchange, the sum of scores is its KL on the scores' own text."""
+    scores = files.read_json(out / "scores.json")
+    singles = 0
+    for path in given["groups"]:
+        for row in files.read_json(path):
+            parts = [
+                (str(i), subblock, variant)
+                for i, block in enumerate(row["blocks"])
+                for subblock, variant in zip(("attention", "ffn"), block.split("+"), strict=True)
+                if variant != "parent"
+            ]
+            if len(parts) == 1:
+                ((layer, subblock, variant),) = parts
+                assert row["scored"]["kl_div"] == pytest.approx(scores[layer][subblock][variant]["kl_div"], rel=1e-4)
+                singles += 1
+    assert singles
+
+
+def test_an_unknown_group_is_refused(out, parent, tokens):
+    with pytest.raises(ValueError, match="no group 'none'; there are any, baselines"):
+        puzzle_validity_group.main(
+            params(puzzle_validity_group), "none", parent(), tokens, [out / "library"], out / "children.json",
+            out / "none.json",
+        )  # fmt: skip
+
+
+def test_correction_keeps_to_the_budget_and_says_what_it_fitted(out):
+    found = files.read_json(out / "correction.json")
+    assert set(found["cosines"]) == {"same_layer", "next_layer", "further"}
+    assert all(one["without_group"] is not None for one in found["children"] if one["fitted"])
+    rows = files.read_json(out / "corrected.json")["corrected"]
+    assert {row["method"] for row in rows} == {"fitted", "measured"}
+    assert all(row["predicted"] <= row["predicted_before"] + 1e-9 for row in rows)
+
+
+def test_report_repeats_byte_by_byte(given, tmp_path):
+    study = params(puzzle_validity_tables)
+    for n in range(2):
+        root = tmp_path / str(n)
+        puzzle_validity_tables.main(
+            study, **given, results=root / "results.md", metrics=root / "metrics.json", runs=root / "runs",
+            tables=[root / f"{name}.csv" for name in puzzle_validity_tables.TABLES],
+        )  # fmt: skip
+        puzzle_validity_figures.main(
+            params(puzzle_validity_figures), **given,
+            figures=[root / f"{name}.svg" for name in puzzle_validity_figures.FIGURES],
+        )  # fmt: skip
+    first, second = (
+        {p.relative_to(tmp_path / n): p.read_bytes() for p in (tmp_path / n).rglob("*") if p.is_file()} for n in "01"
+    )
+    assert first == second
+    runs = list((tmp_path / "0/runs").glob("*/*.json"))
+    assert len(runs) == len(list(_rows(given))) + 1  # one a child, and the numbers of the study
+    for path in runs:
+        tracking.read(path)
+
+
+def _rows(given):
+    for path in [*given["groups"], given["corrected"]]:
+        yield from files.read_json(path)
