@@ -26,6 +26,7 @@ TARGETS = [
     *(f"bayesopt_tunes_{study}" for study in ["tempotron", "tsvm", "puzzle"]),
     *(f"puzzle_{step}" for step in ["library", "scores", "costs", "search", "child", "report", "export"]),
     "puzzle_validity",
+    "puzzle_cost_validation",
     "tempotron",
     *(f"tempotron_{step}" for step in ["theory", "capacity", "clusters", "real"]),
     "balanced",

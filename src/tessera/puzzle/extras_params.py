@@ -1,8 +1,11 @@
 """Parameters of what stands beside the main chain: export, validation of the cost model, sensitivity of the search."""
 
+from typing import Literal
+
 from pydantic import Field
 
 from tessera.common.params import Section
+from tessera.puzzle.costs.params import Workload
 from tessera.puzzle.gguf_export import Dtype
 
 
@@ -17,7 +20,19 @@ class ExportParams(Section):
     )
 
 
+class CostValidationParams(Section):
+    """The cost model beside published throughputs, timed layouts and the datasheet."""
+
+    software: tuple[Literal["trtllm", "vllm", "sglang"], ...] = Field(min_length=1)
+    dtypes: tuple[Literal["bfloat16", "fp8"], ...] = Field(
+        min_length=1, description="of interpolation and roofline; published throughputs are of fp8"
+    )
+    workloads: tuple[tuple[int, int], ...] = Field(min_length=1, description="tokens read and written, of the paper's")
+    roofline: Workload = Field(description="of the comparison with the datasheet")
+
+
 class ExtrasParams(Section):
     """The section `puzzle_extras`."""
 
     export: ExportParams
+    cost_validation: CostValidationParams

@@ -1,0 +1,46 @@
+"""Set the cost model beside published throughputs, timed layouts and the datasheet; write tables, figures, numbers."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from tessera.common import files, plots, progress, stage
+from tessera.puzzle.extras_params import CostValidationParams
+
+
+def main(params: CostValidationParams, figures: list[Path], tables: list[Path], results: Path, metrics: Path) -> None:
+    """figures and tables are named by their files: throughput, interpolation, roofline."""
+    from tessera.puzzle.costs import validation
+    from tessera.puzzle.costs.h100_database import H100Database
+    from tessera.puzzle.costs.params import CostTarget
+    from tessera.report import puzzle_cost_report as report
+
+    draw = {"throughput": report.throughput, "interpolation": report.interpolation, "roofline": report.roofline}
+    unknown = [path.name for path in (*figures, *tables) if path.stem not in draw]
+    if unknown:
+        raise ValueError(f"there is no {', '.join(unknown)}; valid names are {', '.join(draw)}")
+
+    def pricer(software: str, dtype: str) -> H100Database:
+        shared = {"source": "h100-database", "hardware": "h100-sxm", "workload": params.roofline}
+        return H100Database(CostTarget.model_validate(shared | {"software": software, "dtype": dtype}))
+
+    parent, child = validation.published(validation.PARENT), validation.published(validation.CHILD)
+    found: dict[str, list[pd.DataFrame]] = {name: [] for name in draw}
+    for software in progress.track(params.software, "validate costs"):
+        found["throughput"].append(validation.throughputs(pricer(software, "fp8"), parent, child, params.workloads))
+        for dtype in params.dtypes:
+            found["interpolation"].append(validation.interpolation(pricer(software, dtype)))
+            found["roofline"].append(validation.against_roofline(parent.architecture, software, dtype, params.roofline))
+    whole = {name: pd.concat(parts, ignore_index=True) for name, parts in found.items()}
+    summary = validation.interpolation_summary(whole["interpolation"])
+    for path in tables:
+        files.write_csv(path, whole[path.stem])
+    for path in figures:
+        plots.save(draw[path.stem](whole[path.stem]), path)
+    numbers = (whole["throughput"], summary, whole["roofline"])
+    files.write_text(results, report.markdown(*numbers))
+    files.write_json(metrics, report.metrics(*numbers))
+
+
+if __name__ == "__main__":
+    stage.run(main)
