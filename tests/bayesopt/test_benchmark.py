@@ -5,8 +5,9 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from tessera.bayesopt import benchmark, functions, samplers
+from tessera.bayesopt import benchmark, functions
 from tessera.bayesopt.benchmark import Schedule
+from tessera.bayesopt.jobs import jobs as jobs_of
 from tessera.bayesopt.params import SuiteParams
 
 BRANIN = functions.get("branin")
@@ -123,8 +124,8 @@ def suite(**changes: object) -> SuiteParams:
 
 
 def test_jobs_cover_every_run_once() -> None:
-    jobs = samplers.jobs(suite())
-    runs = [(one.function, one.name, one.schedule_name, seed) for one in jobs.values() for seed in one.seeds]
+    jobs = jobs_of(suite())
+    runs = [(one.function, one.name, one.schedule, seed) for one in jobs.values() for seed in one.seeds]
     wanted = {(f, s, "async", seed) for f in ("branin", "levy4") for s in ("bop", "sobol") for seed in range(5)}
     wanted |= {("levy4", "bop", name, seed) for name in ("sync", "lag 1", "lag 4") for seed in range(5)}
     assert set(runs) == wanted
@@ -134,8 +135,8 @@ def test_jobs_cover_every_run_once() -> None:
 
 
 def test_what_is_added_to_a_suite_leaves_its_jobs() -> None:
-    few = samplers.jobs(suite())
-    more = samplers.jobs(
+    few = jobs_of(suite())
+    more = jobs_of(
         suite(
             functions=["branin", "levy4", "hartmann6"],
             samplers={"bop": {}, "random": {"method": "random"}, "sobol": {"sampler": "sobol"}},

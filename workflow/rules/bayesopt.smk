@@ -1,6 +1,6 @@
 # Bayesian optimisation: studies of the workflow as static chains of proposals and evaluations, and benchmarks.
 
-from tessera.bayesopt import samplers
+from tessera.bayesopt import jobs
 
 STUDIES = PARAMS.bayesopt.studies
 SUITES = PARAMS.bayesopt.suites
@@ -221,14 +221,13 @@ def suite_section(wildcards):
     return text
 
 
-def benchmark_jobs(wildcards):
-    """What each job of a benchmark runs, by its name."""
-    return samplers.jobs(SUITES[BENCHMARKS[wildcards.benchmark]])
+# What each job of a benchmark runs, by its name.
+BENCHMARK_JOBS = {name: jobs.jobs(SUITES[suite]) for name, suite in BENCHMARKS.items()}
 
 
 def job_section(wildcards):
     """One job and the seed, as one canonical text: a change of another job is none of this one's."""
-    job = benchmark_jobs(wildcards)[wildcards.job].model_dump(mode="json")
+    job = BENCHMARK_JOBS[wildcards.benchmark][wildcards.job].model_dump(mode="json")
     text = files.to_json({"job": job, "seed": PARAMS.seed}, indent=None)
     SECTIONS.setdefault(text, set()).update([f"bayesopt.suites.{BENCHMARKS[wildcards.benchmark]}", "seed"])
     return text
@@ -237,7 +236,7 @@ def job_section(wildcards):
 def of_jobs(kind):
     """One file of each job of a benchmark."""
     return lambda wildcards: [
-        f"data/bayesopt/runs/{wildcards.benchmark}/{job}.{kind}" for job in benchmark_jobs(wildcards)
+        f"data/bayesopt/runs/{wildcards.benchmark}/{job}.{kind}" for job in BENCHMARK_JOBS[wildcards.benchmark]
     ]
 
 

@@ -4,7 +4,7 @@ import heapq
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
@@ -12,10 +12,10 @@ from scipy import stats
 from scipy.stats import qmc
 
 from tessera.bayesopt.functions import Function
+from tessera.bayesopt.params import Mode
 from tessera.bayesopt.study import Optimizer
 from tessera.common import randomness
 
-Mode = Literal["async", "sync", "lag"]
 #: Distance to a bound, in shares of the range, that counts as edge; and between two points that counts as a repeat.
 EDGE = 0.02
 REPEAT = 1e-3

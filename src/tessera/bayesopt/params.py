@@ -12,6 +12,8 @@ from tessera.common.params import Section
 Plain = bool | int | float | str
 #: Optimisers of other packages, which `peers` makes.
 Peer = Literal["botorch", "botorch-filtered", "ax", "optuna-tpe", "optuna-gp"]
+#: When evaluations run: see benchmark.Schedule.
+Mode = Literal["async", "sync", "lag"]
 #: A name of which files are named.
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]+$")]
 

@@ -1,69 +1,12 @@
-"""The jobs of a benchmark, and the samplers that its params name."""
+"""The samplers that a benchmark's params name."""
 
 import numpy as np
-from pydantic import Field
 from scipy.stats import qmc
 
 from tessera.bayesopt import peers
-from tessera.bayesopt.benchmark import Mode, Ours, Sampler, Schedule, Sobol
+from tessera.bayesopt.benchmark import Ours, Sampler, Sobol
 from tessera.bayesopt.functions import Function
-from tessera.bayesopt.params import SamplerParams, SuiteParams
-from tessera.common.params import Section
-
-
-class RunsParams(Section):
-    """One job: a sampler on a function, with some seeds, on a schedule."""
-
-    function: str
-    name: str
-    """Of the sampler, in its suite."""
-    sampler: SamplerParams
-    mode: Mode
-    workers: int = Field(ge=1)
-    lag: int = Field(ge=1)
-    spread: float = Field(ge=0)
-    seeds: list[int]
-    evaluations: int = Field(ge=2)
-    noise: float = Field(ge=0)
-
-    @property
-    def schedule(self) -> Schedule:
-        return Schedule(self.mode, self.workers, self.lag, self.spread)
-
-    @property
-    def schedule_name(self) -> str:
-        return f"lag {self.lag}" if self.mode == "lag" else self.mode
-
-
-def jobs(suite: SuiteParams) -> dict[str, RunsParams]:
-    """All jobs of a suite by FUNCTION/SAMPLER/SCHEDULE-BLOCK, in the order in which they tell most soonest.
-
-    Every function by every sampler asynchronously, the first block of seeds of all before the second; and one sampler
-    in batches and by lag. A job depends on no other sampler or function: what is added to a suite leaves the rest.
-    """
-    blocks = [list(range(suite.seeds))[start : start + suite.block] for start in range(0, suite.seeds, suite.block)]
-    cells: list[tuple[str, str, Mode, int]] = [
-        (function, sampler, "async", 1) for function in suite.functions for sampler in suite.samplers
-    ]
-    cells.append((suite.lag.function, suite.lag.sampler, "sync", 1))
-    cells += [(suite.lag.function, suite.lag.sampler, "lag", lag) for lag in suite.lag.lags]
-    found = {}
-    for number, seeds in enumerate(blocks):
-        for function, name, mode, lag in cells:
-            one = RunsParams(
-                function=function,
-                name=name,
-                sampler=suite.samplers[name],
-                mode=mode,
-                workers=suite.schedule.workers,
-                lag=lag,
-                spread=suite.schedule.spread,
-                seeds=seeds,
-                evaluations=suite.evaluations,
-                noise=suite.noise,
-            )
-            found[f"{function}/{name}/{one.schedule_name.replace(' ', '_')}-{number}"] = one
-    return found
+from tessera.bayesopt.params import SamplerParams
 
 
 def make(params: SamplerParams, function: Function, seed: int) -> Sampler:
