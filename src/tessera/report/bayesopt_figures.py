@@ -18,22 +18,34 @@ KINDS = {"random": plots.GREY, "thompson": plots.BLUE, "poll": plots.ORANGE}
 KIND_NAMES = {"random": "uniform", "thompson": "search", "poll": "poll"}
 
 
-def colours(suite: SuiteParams) -> dict[str, str]:
-    """A colour for each sampler; those that do not learn are grey and black."""
+#: Functions side by side.
+COLUMNS = 3
+
+
+def styles(suite: SuiteParams) -> dict[str, tuple[str, str]]:
+    """A colour and a line for each sampler; those that do not learn are grey and black, other packages dashed."""
     plain = cycle([plots.GREY, plots.BLACK])
-    learning = cycle(plots.CYCLE[:7])
-    return {
-        name: next(plain) if one.sampler == "sobol" or one.method == "random" else next(learning)
-        for name, one in suite.samplers.items()
-    }
+    ours, theirs = cycle(plots.CYCLE[:7]), cycle(plots.CYCLE[:7])
+    found = {}
+    for name, one in suite.samplers.items():
+        if one.sampler == "sobol" or one.method == "random":
+            found[name] = (next(plain), "-")
+        else:
+            found[name] = (next(ours), "-") if one.sampler == "tessera" else (next(theirs), "--")
+    return found
 
 
 def regret(found: pd.DataFrame, suite: SuiteParams, seed: int) -> Figure:
-    """Median regret by evaluations (above) and by the simulated clock (below), a column a function."""
-    figure, axes = plots.grid(2, len(suite.functions), 2.9, sharey="col")
-    shade = colours(suite)
+    """Median regret by evaluations (above) and by the simulated clock (below), a column a function, three in a row."""
+    columns = min(COLUMNS, len(suite.functions))
+    groups = -(-len(suite.functions) // columns)
+    figure, axes = plots.grid(2 * groups, columns, 2.9)
+    style = styles(suite)
     part = tables.asynchronous(found)
-    for column, function in enumerate(suite.functions):
+    for number, function in enumerate(suite.functions):
+        group, column = divmod(number, columns)
+        above, below = axes[2 * group, column], axes[2 * group + 1, column]
+        below.sharey(above)
         runs = part[part["function"] == function]
         end = float(runs.groupby(["sampler", "seed"], observed=True)["ended"].max().min())
         times = np.linspace(1.0, end, 60)
@@ -41,11 +53,14 @@ def regret(found: pd.DataFrame, suite: SuiteParams, seed: int) -> Figure:
             some = [run for _, run in runs[runs["sampler"] == sampler].groupby("seed")]
             by_evaluation = np.array([benchmark.regret_by_evaluation(run) for run in some])
             by_clock = np.array([benchmark.regret_by_clock(run, times) for run in some])
-            _curve(axes[0, column], np.arange(1, suite.evaluations + 1), by_evaluation, shade[sampler], sampler, seed)
-            _curve(axes[1, column], times, by_clock, shade[sampler], sampler, seed)
-        axes[0, column].set(title=function, xlabel="evaluations", xlim=(1, suite.evaluations))
-        axes[1, column].set(xlabel="simulated clock, median runtimes", xlim=(1, end))
-        plots.log_scale(axes[0, column].yaxis)
+            _curve(above, np.arange(1, suite.evaluations + 1), by_evaluation, style[sampler], sampler, seed)
+            _curve(below, times, by_clock, style[sampler], sampler, seed)
+        above.set(title=function, xlabel="evaluations", xlim=(1, suite.evaluations))
+        below.set(xlabel="simulated clock, median runtimes", xlim=(1, end))
+        plots.log_scale(above.yaxis)
+    for number in range(len(suite.functions), groups * columns):
+        for axis in axes[2 * groups - 2 :, number % columns]:
+            axis.set_visible(False)
     for axis in axes[:, 0]:
         axis.set_ylabel("regret of the best so far\nmedian and 95 % interval")
     handles, names = axes[0, 0].get_legend_handles_labels()
@@ -53,18 +68,19 @@ def regret(found: pd.DataFrame, suite: SuiteParams, seed: int) -> Figure:
     return figure
 
 
-def _curve(axis: Axes, x: np.ndarray, curves: np.ndarray, colour: str, name: str, seed: int) -> None:
+def _curve(axis: Axes, x: np.ndarray, curves: np.ndarray, style: tuple[str, str], name: str, seed: int) -> None:
     kept = np.isfinite(curves).all(axis=0)
     x, curves = x[kept], np.maximum(curves[:, kept], benchmark.LEAST_REGRET)
     bounds = np.array([benchmark.interval(curves[:, i], seed, draws=400) for i in range(curves.shape[1])])
-    axis.plot(x, np.median(curves, axis=0), color=colour, label=name, lw=1.3)
+    colour, line = style
+    axis.plot(x, np.median(curves, axis=0), color=colour, ls=line, label=name, lw=1.3)
     axis.fill_between(x, bounds[:, 0], bounds[:, 1], color=colour, alpha=0.1, lw=0)
 
 
 def edges(found: pd.DataFrame, suite: SuiteParams, seed: int) -> Figure:
     """Edge enrichment (left) and rate of repeats (right) of each sampler, a bar a function."""
     final = tables.finals(tables.asynchronous(found))
-    figure, axes = plots.grid(1, 2, 0.55 + 0.42 * len(suite.samplers), sharey=True)
+    figure, axes = plots.grid(1, 2, 0.55 + 0.42 * len(suite.samplers) * max(1, len(suite.functions) / 4), sharey=True)
     shades = dict(zip(suite.functions, cycle(plots.CYCLE), strict=False))
     height = 0.8 / len(suite.functions)
     for axis, key in zip(axes[0], ("edges", "repeats"), strict=True):
