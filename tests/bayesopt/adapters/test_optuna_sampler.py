@@ -127,7 +127,7 @@ def test_wrong_options_are_refused() -> None:
         adapter.TesseraSampler(seed=-1)
     several = optuna.create_study(directions=["minimize"] * 2, sampler=adapter.TesseraSampler())
     with pytest.raises(ValueError, match="the study has 2 objectives; valid is one"):
-        several.ask()
+        several.ask().suggest_float("a", 0.0, 1.0)
 
 
 def test_the_example_runs() -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from botorch.acquisition import AcquisitionFunction
+from botorch.acquisition import AcquisitionFunction, AnalyticAcquisitionFunction
 from botorch.models.model import Model
 from botorch.optim import optimize_acqf
 from botorch.utils.sampling import draw_sobol_samples
@@ -76,7 +76,7 @@ class EdgeFilter:
         """
         if q < 1:
             raise ValueError(f"q = {q}; valid is an integer from 1")
-        if q > 1 and not hasattr(acquisition, "set_X_pending"):
+        if q > 1 and isinstance(acquisition, AnalyticAcquisitionFunction):
             raise ValueError(f"q = {q}: {type(acquisition).__name__} knows no pending points; valid is q = 1")
         before = getattr(acquisition, "X_pending", None)
         chosen: list[Tensor] = []
@@ -88,7 +88,7 @@ class EdgeFilter:
                 row, value = self._one(acquisition, num_restarts, raw_samples, options)
                 chosen.append(row)
         finally:
-            if len(chosen) and q > 1:
+            if q > 1:
                 acquisition.set_X_pending(before)
         return torch.cat(chosen), value
 
