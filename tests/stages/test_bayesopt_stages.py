@@ -194,7 +194,7 @@ def test_the_tempotron_s_objective_prefers_momentum(tmp_path: Path) -> None:
     rate = {"afferents": 40, "k": 10.0, "load": 1.75, "replicates": 3, "max_epochs": 400, "learning_rate": 1e-3}
     found = {}
     for momentum in (0.0, 0.95):
-        values = {"neuron": {"tau_m": 15.0, "tau_s": 3.75}, "rate": rate | {"momentum": momentum}, "seed": 0}
+        values = {"neuron": {"tau_m": 15.0, "tau_s": 3.75}, "rate": rate | {"decay": 1 - momentum}, "seed": 0}
         tempotron_rate.main(tempotron_rate.Params.model_validate_json(json.dumps(values)), tmp_path / "metrics.json")
         found[momentum] = files.read_json(tmp_path / "metrics.json")
     assert found[0.95]["log10_epochs"] < found[0.0]["log10_epochs"]

@@ -19,7 +19,8 @@ class RateParams(Section):
     max_epochs: int = Field(gt=0)
     learning_rate: float = Field(gt=0)
     """in thresholds"""
-    momentum: float = Field(ge=0, lt=1)
+    decay: float = Field(gt=0, le=1)
+    """1 less the momentum: what the last steps lose with every new one. Its scale is the logarithm's."""
 
 
 class Params(Section):
@@ -41,7 +42,7 @@ def main(params: Params, metrics: Path) -> None:
     model = Tempotron(
         **neuron,
         learning_rate=wanted.learning_rate,
-        momentum=wanted.momentum,
+        momentum=1 - wanted.decay,
         max_epochs=wanted.max_epochs,
         init_scale=1e-2,
     )
