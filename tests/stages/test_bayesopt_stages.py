@@ -203,7 +203,7 @@ def test_the_tempotron_s_objective_prefers_momentum(tmp_path: Path) -> None:
 
 def test_a_job_of_a_benchmark(tmp_path: Path) -> None:
     job = {"function": "branin", "name": "mine", "sampler": {"method": "ucb", "edges": "none"}, "mode": "lag",
-           "workers": 2, "lag": 3, "spread": 0.5, "seeds": [4, 7], "evaluations": 6, "noise": 0.1}  # fmt: skip
+           "workers": 2, "lag": 3, "spread": 0.5, "seeds": [4, 7], "evaluations": 9, "noise": 0.1}  # fmt: skip
     params = bayesopt_benchmark.Params.model_validate_json(json.dumps({"job": job, "seed": 0}))
     bayesopt_benchmark.main(params, tmp_path / "runs.parquet", tmp_path / "cost.json")
     table = files.read_parquet(tmp_path / "runs.parquet")
@@ -212,7 +212,7 @@ def test_a_job_of_a_benchmark(tmp_path: Path) -> None:
         ("mine", 7, "lag 3"),
     }
     assert set(table["kind"]) == {"random", "ucb"}
-    assert len(table) == 12
+    assert len(table) == 18
     assert (table["value"] - table["regret"] != BRANIN.least).all()  # values are noisy, regrets are not
     assert [one["seed"] for one in files.read_json(tmp_path / "cost.json")] == [4, 7]
 
