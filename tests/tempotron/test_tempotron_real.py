@@ -4,17 +4,16 @@ import numpy as np
 import pytest
 
 from tessera.common.psp import DoubleExponential
+from tessera.data import speech
 from tessera.tempotron import real
 from tessera.tempotron.neuron import voltage
-
-TS = "# about\n@problemName toy\n@data\n1.0,2.0,3.0:0.5,0.5,0.5:1\n-1,-2:4,5:2\n"
 
 
 def test_latency_code_is_the_grey_level_again():
     grey = np.array([[0.0, 1.0, 0.25], [0.5, 0.5, 0.0625]])
     spikes = real.latency_code(grey, 100.0)
     assert spikes.pattern(0)[0].tolist() == [0, 75] and spikes.pattern(0)[1].tolist() == [1, 2]  # black is silent
-    assert real.first_spike_features(spikes) == pytest.approx(grey)
+    assert speech.first_spike_features(spikes) == pytest.approx(grey)
     with pytest.raises(ValueError, match=r"pattern 1: grey level 1\.5 of pixel 0"):
         real.latency_code(np.array([[1.0], [1.5]]), 100.0)
 
@@ -25,28 +24,6 @@ def test_parse_images():
     for content in (b"not gzipped", gzip.compress(b"1,two,3\n"), gzip.compress(b"1,2,3\n")[:-9]):
         with pytest.raises(ValueError, match=r"digits: .*valid is a gzipped table"):
             real.parse_images(content, "digits")
-
-
-def test_parse_ts():
-    series, labels = real.parse_ts(TS)
-    assert [one.shape for one in series] == [(2, 3), (2, 2)] and labels.tolist() == [1, 2]
-    with pytest.raises(ValueError, match=r"toy\.ts, line 4"):
-        real.parse_ts(TS.replace("2.0", "two"), "toy.ts")
-    with pytest.raises(ValueError, match="no series"):
-        real.parse_ts("@data\n")
-
-
-def test_level_crossings_by_hand():
-    series = [np.array([[0.0, 2.0, 1.0, 3.0]])]
-    spikes = real.level_crossings(series, np.array([[-1.0, 0.5, 1.5]]), frame=10.0, duration=40.0)
-    # -1 at onset; 0.5 and 1.5 on the first rise; 1.5 again on the second
-    assert spikes.times == pytest.approx([0, 2.5, 7.5, 22.5])
-    assert spikes.neurons.tolist() == [0, 1, 2, 2]
-
-
-def test_levels_are_quantiles_of_each_channel():
-    series = [np.vstack([np.arange(101.0), 10 * np.arange(101.0)])]
-    assert real.crossing_levels(series, 3) == pytest.approx(np.array([[25, 50, 75], [250, 500, 750]]))
 
 
 def test_contiguous_folds():

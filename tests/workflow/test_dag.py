@@ -32,7 +32,7 @@ TARGETS = [
     "balanced",
     *(f"balanced_{step}" for step in ["theory", "margins", "learning", "lif", "attractor", "report"]),
     "tsvm",
-    *(f"tsvm_{step}" for step in ["margin", "report"]),
+    *(f"tsvm_{step}" for step in ["margin", "robustness", "kernels", "real", "report"]),
 ]
 #: Rules that only name targets, and the one that starts another Snakemake.
 WITHOUT_FILES = {"smoke"}

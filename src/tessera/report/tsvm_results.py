@@ -1,12 +1,16 @@
 """The files of the T-SVM study, read once, for its figures and tables."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pandas as pd
+from scipy.stats import rankdata
 
 from tessera.common import files, tracking
+from tessera.common.randomness import generator
 from tessera.common.tracking import RunRecord
 
 
@@ -17,6 +21,10 @@ class Results:
     rounds   bounds on the margin, a row a problem, variant and round   trace    potential and envelope of one problem
     support  its temporal support vectors                               soft     optima by slack penalty
     steps    margins by the online rule                                 load     a row a problem at some load
+    curves   scores by problem, method, noise and level                 critical the noise at which half of trials fail
+    sweep    margins by tau_c and hold window                           kernels  margins of the exclusive-or
+    xor      its noisy scores by kernel and level                       speech   accuracies, a row a pair of speakers
+    bootstrap  resamples of the problems for intervals, and the seed of its stream
     """
 
     rounds: pd.DataFrame
@@ -25,7 +33,24 @@ class Results:
     soft: pd.DataFrame
     steps: pd.DataFrame
     load: pd.DataFrame
+    curves: pd.DataFrame
+    critical: pd.DataFrame
+    sweep: pd.DataFrame
+    kernels: pd.DataFrame
+    xor: pd.DataFrame
+    speech: pd.DataFrame
     runs: dict[str, list[RunRecord]]
+    bootstrap: tuple[int, int]
+
+    def metrics(self, rule: str) -> dict[str, float]:
+        """Metrics of a rule that has one run."""
+        (run,) = self.runs[rule]
+        return run.metrics
+
+    def settings(self, rule: str) -> dict[str, Any]:
+        """Parameters of a rule that has one run."""
+        (run,) = self.runs[rule]
+        return run.params
 
     def problems(self) -> pd.DataFrame:
         """Bounds on the margins of the reference problems: a row a problem."""
@@ -48,15 +73,100 @@ class Results:
         quantiles.columns = ["margin_low", "margin_median", "margin_high"]
         return means.join(quantiles).reset_index()
 
+    def by_method(self) -> pd.DataFrame:
+        """Critical noise by noise and method: geometric mean over problems, and that of its ratio to the T-SVM's, with
+        a bootstrap interval over problems of 95 %; problems on which the method did not converge count as they are."""
+        rows = []
+        for kind, one in self.critical.groupby("kind", sort=False):
+            table = np.log(one.pivot(index="problem", columns="method", values="critical"))
+            converged = one.groupby("method")["converged"].mean()
+            for method in one["method"].unique():
+                ratio = (table[method] - table["tsvm"]).to_numpy() if "tsvm" in table else np.zeros(len(table))
+                low, high = self._interval(ratio[None], np.mean)
+                row = {"kind": kind, "method": method, "converged": converged[method], "problems": len(table)}
+                row |= {"critical": np.exp(table[method].mean()), "ratio": np.exp(ratio.mean())}
+                rows.append(row | {"ratio_low": np.exp(low), "ratio_high": np.exp(high)})
+        return pd.DataFrame(rows)
+
+    def rank_correlations(self) -> pd.DataFrame:
+        """Spearman's correlation over problems of the T-SVM's measured critical noise with each prediction, with
+        bootstrap intervals of 95 %; and how far prediction by survival is off, geometric mean of measured over
+        predicted.
+
+        within: the same after ranks within problems of equally many targets, mean over these groups.
+        """
+        rows = []
+        for kind, one in self.critical[self.critical["method"] == "tsvm"].groupby("kind", sort=False):
+            measured = one["critical"].to_numpy()
+            for name in ("by_margin", "by_survival"):
+                predicted = one[name].to_numpy()
+                pairs = np.stack([measured, predicted])
+                low, high = self._interval(pairs, lambda resample: _spearman(*resample))
+                groups = [_spearman(g["critical"], g[name]) for _, g in one.groupby("targets") if len(g) > 2]
+                rows.append(
+                    {
+                        "kind": kind,
+                        "prediction": name,
+                        "problems": len(one),
+                        "spearman": _spearman(measured, predicted),
+                        "low": low,
+                        "high": high,
+                        "within": float(np.mean(groups)) if groups else np.nan,
+                        "measured_over_predicted": float(np.exp(np.mean(np.log(measured / predicted)))),
+                    }
+                )
+        return pd.DataFrame(rows)
+
+    def timing(self) -> pd.DataFrame:
+        """Measured over predicted rms shift of the T-SVM's spikes, pooled over problems, by noise and level; problems
+        and levels with an error in some trial are left out, as the prediction is of spikes that are there."""
+        table = self.curves[(self.curves["method"] == "tsvm") & (self.curves["perfect"] == 1)]
+        table = table.assign(predicted=table["level"] * table["timing"])
+        groups = table.groupby(["kind", "level"], sort=False)
+        found = groups.apply(
+            lambda g: pd.Series(
+                {
+                    "problems": float(len(g)),
+                    "shift": np.sqrt((g["shift"] ** 2).mean()),
+                    "predicted": np.sqrt((g["predicted"] ** 2).mean()),
+                }
+            ),
+            include_groups=False,
+        ).reset_index()
+        return found.assign(ratio=found["shift"] / found["predicted"])
+
+    def _interval(self, values: np.ndarray, statistic: Callable[[np.ndarray], Any]) -> tuple[float, float]:
+        """Percentiles 2.5 and 97.5 of the statistic of values (..., problems), over resampled problems."""
+        resamples, seed = self.bootstrap
+        rng, n = generator(seed, "tsvm", "bootstrap"), values.shape[1]
+        found = [float(statistic(values[:, rng.integers(0, n, n)])) for _ in range(resamples)]
+        low, high = np.nanquantile(found, [0.025, 0.975])
+        return float(low), float(high)
+
+
+def _spearman(a, b) -> float:
+    """Rank correlation; nan where one of both is constant, as a resample of few problems may be."""
+    x, y = rankdata(a), rankdata(b)
+    if np.ptp(x) == 0 or np.ptp(y) == 0:
+        return float("nan")
+    return float(np.corrcoef(x, y)[0, 1])
+
 
 def read(
     rounds: Sequence[Path],
-    trace: Sequence[Path],
-    support: Sequence[Path],
+    trace: Path,
+    support: Path,
     soft: Sequence[Path],
     steps: Sequence[Path],
     load: Sequence[Path],
+    curves: Sequence[Path],
+    critical: Sequence[Path],
+    sweep: Path,
+    kernels: Path,
+    xor: Path,
+    speech: Path,
     runs: Sequence[Path],
+    bootstrap: tuple[int, int],
 ) -> Results:
     """Read the study's files; runs lie in a directory named after their rule."""
     by_rule: dict[str, list[RunRecord]] = {}
@@ -64,12 +174,19 @@ def read(
         by_rule.setdefault(path.parent.name, []).append(tracking.read(path))
     return Results(
         rounds=_joined(rounds),
-        trace=_joined(trace),
-        support=_joined(support),
+        trace=files.read_parquet(trace),
+        support=files.read_parquet(support),
         soft=_joined(soft),
         steps=_joined(steps),
         load=_joined(load),
+        curves=_joined(curves),
+        critical=_joined(critical),
+        sweep=files.read_parquet(sweep),
+        kernels=files.read_parquet(kernels),
+        xor=files.read_parquet(xor),
+        speech=files.read_parquet(speech),
         runs=by_rule,
+        bootstrap=bootstrap,
     )
 
 

@@ -12,7 +12,7 @@ from tessera.common.psp import DoubleExponential
 from tessera.common.randomness import generator
 from tessera.common.spikes import SpikeBatch
 from tessera.common.tracking import RunRecord
-from tessera.data import packages
+from tessera.data import packages, speech
 from tessera.tempotron import maximum, real
 from tessera.tempotron.learn import Tempotron
 from tessera.tempotron.neuron import max_potential
@@ -86,15 +86,15 @@ def _vowels(wanted: RealParams, archive: Path, members: dict[str, str]) -> Itera
     parts = []
     for name in ("vowels_train", "vowels_test"):
         (path, content), *_ = packages.members(archive, members[name])
-        parts.append(real.parse_ts(content.decode(), path))
+        parts.append(speech.parse_ts(content.decode(), path))
     (train, train_speaker), (test, test_speaker) = parts
     duration = wanted.frame * max(one.shape[1] for one in train + test)
     for null, target in wanted.speaker_pairs:
         chosen = [np.flatnonzero(np.isin(speaker, (null, target))) for speaker in (train_speaker, test_speaker)]
-        levels = real.crossing_levels([train[i] for i in chosen[0]], wanted.levels)
+        levels = speech.crossing_levels([train[i] for i in chosen[0]], wanted.levels)
         sides: list = []
         for series, speaker, index in zip((train, test), (train_speaker, test_speaker), chosen, strict=True):
-            sides.append(real.level_crossings([series[i] for i in index], levels, wanted.frame, duration))
+            sides.append(speech.level_crossings([series[i] for i in index], levels, wanted.frame, duration))
             sides.append(np.where(speaker[index] == target, 1, -1))
         yield f"vowels_{null}_{target}", 0, *sides
 
@@ -115,7 +115,7 @@ def _compare(fold: Fold, wanted: RealParams, params: Params) -> dict:
         random_state=generator(params.seed, "tempotron", "real", task, split),
     ).fit(train, train_labels)
     linear = make_pipeline(StandardScaler(), LogisticRegression(max_iter=5000))
-    linear.fit(real.first_spike_features(train), train_labels)
+    linear.fit(speech.first_spike_features(train), train_labels)
     return {
         "task": task,
         "split": split,
@@ -124,7 +124,7 @@ def _compare(fold: Fold, wanted: RealParams, params: Params) -> dict:
         "afferents": train.n_neurons,
         "tempotron": float(model.score(test, test_labels)),
         "tempotron_train": float(model.score(train, train_labels)),
-        "logistic": float(linear.score(real.first_spike_features(test), test_labels)),
+        "logistic": float(linear.score(speech.first_spike_features(test), test_labels)),
         "chance": float(max((test_labels > 0).mean(), (test_labels < 0).mean())),
         "epochs": model.n_epochs_,
         "solved": model.converged_,

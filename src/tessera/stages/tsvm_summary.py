@@ -3,26 +3,46 @@
 from pathlib import Path
 
 from tessera.common import files, plots, stage
-from tessera.report import tsvm_margin_figures, tsvm_results, tsvm_tables
+from tessera.common.params import Section
+from tessera.report import tsvm_margin_figures, tsvm_noise_figures, tsvm_results, tsvm_tables
+from tessera.tsvm.params import NoiseParams
 
 FIGURES = {
     "voltage": tsvm_margin_figures.voltage,
     "certificate": tsvm_margin_figures.certificate,
     "load": tsvm_margin_figures.load,
+    "noise": tsvm_noise_figures.noise,
+    "prediction": tsvm_noise_figures.prediction,
+    "sweep": tsvm_noise_figures.sweep,
+    "xor": tsvm_noise_figures.xor,
+    "speech": tsvm_noise_figures.speech,
 }
 
 
+class Params(Section):
+    noise: NoiseParams
+    seed: int
+
+
 def main(
+    params: Params,
     rounds: list[Path],
-    trace: list[Path],
-    support: list[Path],
+    trace: Path,
+    support: Path,
     soft: list[Path],
     steps: list[Path],
     load: list[Path],
+    curves: list[Path],
+    critical: list[Path],
+    sweep: Path,
+    kernels: Path,
+    xor: Path,
+    speech: Path,
     runs: list[Path],
     figures: list[Path],
     tables: list[Path],
     results: Path,
+    summary: Path,
     metrics: Path,
 ) -> None:
     """Write figures and tables, each named by its file, the results in Markdown, and the numbers of the claims."""
@@ -30,12 +50,16 @@ def main(
         unknown = [path.name for path in paths if path.stem not in known]
         if unknown:
             raise ValueError(f"--{flag}: there is no {', '.join(unknown)}; valid are {', '.join(known)}")
-    found = tsvm_results.read(rounds, trace, support, soft, steps, load, runs)
+    found = tsvm_results.read(
+        rounds, trace, support, soft, steps, load, curves, critical, sweep, kernels, xor, speech, runs,
+        (params.noise.bootstrap, params.seed),
+    )  # fmt: skip
     for path in figures:
         plots.save(FIGURES[path.stem](found), path)
     for path in tables:
         files.write_csv(path, tsvm_tables.TABLES[path.stem](found))
     files.write_text(results, tsvm_tables.markdown(found))
+    files.write_text(summary, tsvm_tables.summary(found))
     files.write_json(metrics, tsvm_tables.metrics(found))
 
 

@@ -33,7 +33,8 @@ class TemporalSVM:
     After `fit`: status_ (certified, feasible, infeasible, undecided; of a soft fit: soft), margin_ [low, up] of kappa*,
     certificate_, coef_ (N,) of the linear kernel, threshold_, support_patterns_, support_times_ (ms), support_kinds_
     ("h", "hold" or "slope") and dual_coef_ of the support vectors, target_coef_ (n_d,) of the equalities, n_iter_,
-    history_, objective_ [low, up] of a soft fit. Weights are scaled so that the margin is kappa |w| = 1.
+    history_, objective_ [low, up] of a soft fit, psp_ and kernel_. Weights are scaled so that the margin is kappa |w|
+    = 1.
     """
 
     def __init__(
@@ -71,7 +72,8 @@ class TemporalSVM:
             trains, checked, psp, self.tau_c, hold, self.scale, self.after_last,
             margin_time=layout.GUARD if hard else 0.1 * self.tau_c, exact=hard,
         )  # fmt: skip
-        self._psp, self._space = psp, spaces.space(made, self._kernel())
+        self.psp_, self.kernel_ = psp, self._kernel()
+        self._space = spaces.space(made, self.kernel_)
         if self.C is None:
             self._take_hard(solver.solve(made, self._space, self.tol, self.max_rounds))
         else:
@@ -100,7 +102,7 @@ class TemporalSVM:
         """
         self._fitted()
         if self.coef_ is not None:
-            return neuron.simulate(self.coef_, self.threshold_, trains, self._psp, self.scale)
+            return neuron.simulate(self.coef_, self.threshold_, trains, self.psp_, self.scale)
         made = self._silent(trains)
         potential = self._potential(made)
         return [self._free_run(made, potential, p) for p in range(len(trains))]
@@ -110,6 +112,20 @@ class TemporalSVM:
         lists = [np.asarray(targets, dtype=float)] if _one_list(trains, targets) else list(targets)
         pairs = zip(self.simulate(trains), lists, strict=True)
         return float(np.mean([neuron.match(actual, desired, window).f1 for actual, desired in pairs]))
+
+    def unit_weights(self) -> np.ndarray:
+        """Weights (N,) at threshold 1, of the linear kernel. Raises ValueError for others, which have none."""
+        self._fitted()
+        if self.coef_ is None:
+            raise ValueError(
+                f"kernel is {self.kernel!r}; valid is the linear one, which alone has a weight an afferent"
+            )
+        return self.coef_ / self.threshold_
+
+    def expansion(self) -> kernels.Expansion | None:
+        """w as values and derivatives at its atoms; None for the linear kernel, whose w is coef_."""
+        self._fitted()
+        return self._space.expansion(self._atoms)
 
     def _check(self) -> DoubleExponential:
         psp = DoubleExponential(self.tau_m, self.tau_s)
@@ -179,7 +195,7 @@ class TemporalSVM:
 
     def _silent(self, trains: SpikeBatch) -> layout.Layout:
         none = [np.empty(0)] * len(trains)
-        return layout.build(trains, none, self._psp, self.tau_c, 0.0, self.scale, exact=False)
+        return layout.build(trains, none, self.psp_, self.tau_c, 0.0, self.scale, exact=False)
 
     def _potential(self, made: layout.Layout) -> margin.Potential:
         return self._space.potential(self._coordinates, self._atoms, made)

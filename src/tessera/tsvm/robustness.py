@@ -56,21 +56,42 @@ def trials(
     kind: str, level: float, noise: np.ndarray, window: float = 2.0,
 ) -> Trials:  # fmt: skip
     """Run the free neuron on one pattern under every draw of noise, and score it against targets within +-window ms."""
-    times, neurons = spikes.pattern(0)
-    kicks = w[neurons]
-    code = KINDS.index(kind)
-    if kind == "membrane":
-        at = kicks_at(spikes.duration)
-        order = np.argsort(np.append(times, at), kind="stable")
-        # Kicks of noise are neurons of their own behind the inputs': order tells which comes when.
-        times, kicks = np.append(times, at)[order], np.append(kicks, np.full(len(at), theta * kick_size(psp)))[order]
-        neurons = np.append(np.full(len(neurons), -1), np.arange(len(at)))[order]
+    times, kicks, index = _inputs(w, theta, spikes, psp, kind)
     scores = _trials(
-        np.ascontiguousarray(kicks), theta, times, neurons, targets, spikes.duration, psp.tau_m, psp.tau_s, psp.v0,
-        code, level, noise, window,
+        kicks, theta, times, index, targets, spikes.duration, psp.tau_m, psp.tau_s, psp.v0, KINDS.index(kind), level,
+        noise, window,
     )  # fmt: skip
     hits = scores[:, 1].sum()
     return Trials(scores[:, 0].mean(), scores[:, 3].mean(), float(np.sqrt(scores[:, 2].sum() / max(hits, 1))))
+
+
+def spikes_under(
+    w: np.ndarray, theta: float, spikes: SpikeBatch, psp: DoubleExponential, kind: str, level: float, noise: np.ndarray
+) -> list[np.ndarray]:
+    """Output spikes in ms of the free neuron on one pattern, one array a draw."""
+    times, kicks, index = _inputs(w, theta, spikes, psp, kind)
+    found, out, noisy = [], np.empty(MAX_SPIKES), np.empty(len(times))
+    for one in noise:
+        at = _disturb(kicks, times, index, spikes.duration, KINDS.index(kind), level, one, noisy)
+        n = free_run(at, noisy, spikes.duration, theta, psp.tau_m, psp.tau_s, psp.v0, out)
+        found.append(out[:n].copy())
+    return found
+
+
+def _inputs(w, theta, spikes, psp, kind) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Times, weights and neurons of all inputs in order; kicks of the membrane are inputs of their own.
+
+    Of these the third array tells which kick it is, and -1 for the others.
+    """
+    times, neurons = spikes.pattern(0)
+    kicks = np.ascontiguousarray(w[neurons])
+    if kind != "membrane":
+        return times, kicks, neurons
+    at = kicks_at(spikes.duration)
+    order = np.argsort(np.append(times, at), kind="stable")
+    sizes = np.append(kicks, np.full(len(at), theta * kick_size(psp)))
+    which = np.append(np.full(len(neurons), -1), np.arange(len(at))).astype(neurons.dtype)
+    return np.append(times, at)[order], sizes[order], which[order]
 
 
 def critical_level(measure, low: float = 1e-3, high: float = 10.0, steps: int = 14) -> float:
@@ -131,24 +152,29 @@ def _rise(psp: DoubleExponential, lags: np.ndarray) -> np.ndarray:
 
 
 @njit(cache=True, error_model="numpy")
-def _trials(kicks, theta, times, neurons, targets, end, tau_m, tau_s, v0, code, level, noise, window):
+def _disturb(kicks, times, index, end, code, level, noise, noisy):
+    """Write the disturbed weights of all inputs into noisy; return their times, in order."""
+    if code == 0:
+        moved = np.minimum(np.maximum(times + level * noise, 0.0), end)
+        order = np.argsort(moved)
+        for i in range(len(times)):
+            noisy[i] = kicks[order[i]]
+        return moved[order]
+    for i in range(len(times)):
+        if code == 1:
+            noisy[i] = kicks[i] * (1.0 + level * noise[index[i]])
+        else:
+            noisy[i] = kicks[i] if index[i] < 0 else kicks[i] * level * noise[index[i]]
+    return times
+
+
+@njit(cache=True, error_model="numpy")
+def _trials(kicks, theta, times, index, targets, end, tau_m, tau_s, v0, code, level, noise, window):
     scores = np.empty((len(noise), 4))
     out, shifts = np.empty(MAX_SPIKES), np.empty(len(targets))
     noisy = np.empty(len(times))
     for k in range(len(noise)):
-        at = times
-        if code == 0:
-            moved = np.minimum(np.maximum(times + level * noise[k], 0.0), end)
-            order = np.argsort(moved)
-            at = moved[order]
-            for i in range(len(times)):
-                noisy[i] = kicks[order[i]]
-        elif code == 1:
-            for i in range(len(times)):
-                noisy[i] = kicks[i] * (1.0 + level * noise[k, neurons[i]])
-        else:
-            for i in range(len(times)):
-                noisy[i] = kicks[i] if neurons[i] < 0 else kicks[i] * level * noise[k, neurons[i]]
+        at = _disturb(kicks, times, index, end, code, level, noise[k], noisy)
         n = free_run(at, noisy, end, theta, tau_m, tau_s, v0, out)
         hits = match_sorted(out, n, targets, window, shifts)
         scores[k, 0] = 2.0 * hits / (n + len(targets))

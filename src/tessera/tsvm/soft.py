@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tessera.tsvm.layout import Layout
-from tessera.tsvm.margin import Potential, SegmentMinima, peak, segment_minima, slope_rows, worst
+from tessera.tsvm.margin import ExponentialPotential, Potential, SegmentMinima, peak, segment_minima, slope_rows, worst
 from tessera.tsvm.solver import Problem, first_cuts
 from tessera.tsvm.spaces import KernelSpace, LinearSpace
 
@@ -146,7 +146,7 @@ def solve_binary(
     the mean trace's direction between the classes.
     """
     start = _mean_peak(targets) - _mean_peak(nulls)
-    _, times = peak(_linear(targets, start), targets)
+    _, times = peak(linear_potential(targets, start), targets)
     cuts: tuple[np.ndarray, np.ndarray] = (np.empty(0, dtype=int), np.empty(0))
     history: list[float] = []
     best = None
@@ -154,7 +154,7 @@ def solve_binary(
         w, theta, low, up, cuts = _fixed_times(nulls, targets, times, cuts, tol, c)
         history.append(low)
         best = BinarySolution(w, theta, low, up, times, history)
-        _, moved = peak(_linear(targets, w), targets)
+        _, moved = peak(linear_potential(targets, w), targets)
         if np.all(np.abs(moved - times) < 1e-6) or (len(history) > 1 and history[-1] <= history[-2] * (1 + tol)):
             break
         times = moved
@@ -162,13 +162,15 @@ def solve_binary(
     return best
 
 
-def _linear(layout: Layout, w: np.ndarray):
-    return LinearSpace(layout).potential(w, np.empty(0))
+def linear_potential(layout: Layout, w: np.ndarray) -> ExponentialPotential:
+    """w.x over a layout."""
+    rates = np.array([1 / layout.kernel.tau_s, 1 / layout.kernel.tau_m])
+    return ExponentialPotential(layout, layout.potential_terms(w), rates)
 
 
 def _mean_peak(layout: Layout) -> np.ndarray:
     """The mean over patterns of the trace at the time where its sum is largest."""
-    _, times = peak(_linear(layout, np.ones(layout.spikes.n_neurons)), layout)
+    _, times = peak(linear_potential(layout, np.ones(layout.spikes.n_neurons)), layout)
     return layout.traces(np.arange(len(times)), times)[0].mean(axis=0)
 
 
@@ -179,7 +181,7 @@ def _fixed_times(nulls, targets, times, cuts, tol, c):
     positive = targets.traces(np.arange(len(times)), times)[0]
     patterns, at = cuts
     if not len(at):
-        _, at = peak(_linear(nulls, positive.mean(axis=0)), nulls)
+        _, at = peak(linear_potential(nulls, positive.mean(axis=0)), nulls)
         patterns = np.arange(len(at))
     for _ in range(60):
         negative = nulls.traces(patterns, at)[0]
@@ -190,7 +192,7 @@ def _fixed_times(nulls, targets, times, cuts, tol, c):
         sums = (owner[None] == np.unique(owner)[:, None]).astype(float)
         m = len(signs)
         solver = piqp.DenseSolver()
-        solver.settings.eps_abs, solver.settings.eps_rel, solver.settings.max_iter = 1e-9, 1e-9, 500
+        solver.settings.eps_abs, solver.settings.eps_rel, solver.settings.max_iter = 1e-8, 1e-8, 100
         bound = 1e8 if c is None else c
         solver.setup(features @ features.T, -np.ones(m), signs[None], np.zeros(1), sums, None,
                      np.full(len(sums), bound), np.zeros(m), np.full(m, bound))  # fmt: skip
@@ -205,7 +207,7 @@ def _fixed_times(nulls, targets, times, cuts, tol, c):
         theta = float(np.mean((1 - rows[support]) * signs[support])) if support.any() else float(
             -solver.result.y[0]
         )  # fmt: skip
-        top, where = peak(_linear(nulls, w), nulls)
+        top, where = peak(linear_potential(nulls, w), nulls)
         violated = theta - top < 1 - tol
         least = min(float((theta - top).min()), float((rows[: len(positive)] - theta).min()))
         close = np.array([np.any((patterns == p) & (np.abs(at - t) < 1e-7)) for p, t in enumerate(where)])
