@@ -27,6 +27,7 @@ TARGETS = [
     *(f"puzzle_{step}" for step in ["library", "scores", "costs", "search", "child", "report", "export"]),
     "puzzle_validity",
     "puzzle_cost_validation",
+    "puzzle_peers",
     "tempotron",
     *(f"tempotron_{step}" for step in ["theory", "capacity", "clusters", "real"]),
     "balanced",

@@ -1,6 +1,7 @@
 """Parameters of the studies around the main chain, which are not part of the default run."""
 
 from tessera.common.params import Section
+from tessera.puzzle.peers_params import PeersParams
 from tessera.puzzle.validity_params import ValidityParams
 
 
@@ -8,3 +9,4 @@ class PuzzleStudiesParams(Section):
     """Whether the predictions hold, and what else could have been done."""
 
     validity: ValidityParams
+    peers: PeersParams

@@ -1,4 +1,4 @@
-"""The stages of the validity study, one after another, on a tiny parent and a tiny token stream."""
+"""The stages of the studies around the main chain, on a tiny parent and a tiny token stream."""
 
 import pytest
 
@@ -11,6 +11,10 @@ from tessera.puzzle.space import Space
 from tessera.stages import (
     puzzle_activations,
     puzzle_library,
+    puzzle_peers_child,
+    puzzle_peers_report,
+    puzzle_peers_speed,
+    puzzle_peers_statistics,
     puzzle_scores,
     puzzle_search,
     puzzle_validity_children,
@@ -60,6 +64,21 @@ PARAMS = {
     },
     "costs": {"targets": {"here": TARGET}},
     "search": {"objective": "metrics.kl_div", "speedups": [1.2], "child_speedup": 1.2, "methods": ["mip"]},
+    "evaluate": {"windows": 2, "window": 19},
+    "data": {
+        "parent": "directory:somewhere",
+        "text": {
+            "sources": {"wiki_leads": None, "speeches": None},
+            "out_of_domain": {"owt": None, "wikipedia_ood": None},
+            "min_characters": 1,
+            "min_turns": 1,
+            "first_year": 1900,
+            "test_percent": 5,
+            "valid_percent": 5,
+        },
+        "tokens": {"ngram": 13, "separator": None},
+    },
+    "peers": {"target": "here", "speedup": 1.2, "methods": ["puzzle", "depth", "width", "flap"], "repeats": 2},
     "validity": {
         "windows": 4,
         "speedups": [1.1, 1.3, 1.6],
@@ -212,3 +231,44 @@ def test_report_repeats_byte_by_byte(given, tmp_path):
 def _rows(given):
     for path in [*given["groups"], given["corrected"]]:
         yield from files.read_json(path)
+
+
+@pytest.fixture(scope="module")
+def peers(out, parent, tokens):
+    """The rows of all peers, and the directory of their files."""
+    place = parent()
+    puzzle_peers_statistics.main(params(puzzle_peers_statistics), place, tokens, out / "peers/statistics.safetensors")
+    for peer in PARAMS["peers"]["methods"]:
+        puzzle_peers_child.main(
+            params(puzzle_peers_child), peer, place, tokens, [out / "library"], out / "search/here/library.json",
+            out / "costs/here.parquet", out / "peers/statistics.safetensors", out / f"peers/{peer}.json",
+        )  # fmt: skip
+    return {peer: files.read_json(out / f"peers/{peer}.json") for peer in PARAMS["peers"]["methods"]}
+
+
+def test_peers_keep_one_budget_and_see_one_text(peers):
+    for peer, row in peers.items():
+        assert row["runtime_ms"] <= row["budget_ms"] * (1 + 1e-9)
+        assert row["predicted_speedup"] >= 1.2 - 1e-9
+        assert row["curve"]["tokens"] == peers["puzzle"]["curve"]["tokens"]
+        assert set(row["states"]) == {"assembled", "equal"}
+        assert row["mlp_bias"] == (peer == "flap")
+    parents = {row["states"]["equal"]["in_domain"]["parent_perplexity"] for row in peers.values()}
+    assert len(parents) == 1
+    assert sum(ffn["kind"] == "no_op" for _, ffn in peers["depth"]["layers"]) >= 1
+    assert len({ffn["intermediate_size"] for _, ffn in peers["width"]["layers"]}) == 1
+
+
+def test_peers_are_timed_and_reported(peers, out, parent, tmp_path):
+    children = [out / f"peers/{peer}.json" for peer in peers]
+    puzzle_peers_speed.main(params(puzzle_peers_speed), parent(), children, out / "peers/speed.json")
+    named = {name: tmp_path / name for name in ("results", "peers", "domains", "metrics", "runs", "figure")}
+    puzzle_peers_report.main(params(puzzle_peers_report), children, out / "peers/speed.json", **named)
+    table = files.read_csv(named["peers"])
+    assert list(table["peer"]) == ["puzzle", "depth", "width", "flap"]
+    for peer, row in peers.items():
+        assert (
+            files.read_json(named["metrics"])[peer]["equal_in_domain_kl_div"]
+            == (row["states"]["equal"]["in_domain"]["kl_div"])
+        )
+        tracking.read(named["runs"] / f"puzzle_peers_child/peer={peer}.json")

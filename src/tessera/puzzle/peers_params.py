@@ -1,0 +1,18 @@
+"""Parameters of the comparison with other ways to prune."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from tessera.common.params import Section
+
+Peer = Literal["puzzle", "depth", "width", "flap"]
+
+
+class PeersParams(Section):
+    """Peers on one parent, cost target, budget, text, healing and evaluation."""
+
+    target: str = Field(description="cost target whose budget all must keep")
+    speedup: float = Field(gt=1, description="throughput of the blocks, in multiples of the parent's")
+    methods: tuple[Peer, ...] = Field(min_length=1)
+    repeats: int = Field(ge=1, description="rounds of the workload that are timed")
