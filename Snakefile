@@ -33,6 +33,8 @@ rule all:
     default_target: True
     input:
         rules.puzzle.input,
+        rules.puzzle_cost_validation.input,
+        rules.puzzle_sensitivity.input,
         rules.tempotron.input,
         rules.balanced.input,
         rules.bayesopt.input,

@@ -28,6 +28,7 @@ TARGETS = [
     "puzzle_validity",
     "puzzle_cost_validation",
     "puzzle_peers",
+    "puzzle_sensitivity",
     "tempotron",
     *(f"tempotron_{step}" for step in ["theory", "capacity", "clusters", "real"]),
     "balanced",

@@ -31,8 +31,17 @@ class CostValidationParams(Section):
     roofline: Workload = Field(description="of the comparison with the datasheet")
 
 
+class SensitivityParams(Section):
+    """The search, again and again, with scores drawn within their standard errors."""
+
+    metric: str = Field(description="score whose sum is made least, with its standard error beside it")
+    speedups: tuple[float, ...] = Field(min_length=1, description="of the blocks")
+    draws: int = Field(ge=2)
+
+
 class ExtrasParams(Section):
     """The section `puzzle_extras`."""
 
     export: ExportParams
     cost_validation: CostValidationParams
+    sensitivity: SensitivityParams

@@ -5,8 +5,14 @@ from typing import Annotated, Any
 
 import typer
 
+from tessera.common import files
 from tessera.puzzle import gguf_export
+from tessera.puzzle.best_batch import Service
 from tessera.puzzle.cli import app, errors
+
+Scores = Annotated[list[Path], typer.Option(help="scores of the layers, as puzzle_scores writes them; may be repeated")]
+Config = Annotated[Path, typer.Option(help="the parent's config.json")]
+SpaceFile = Annotated[Path, typer.Option(help="params.yaml, or a file of the section puzzle.space alone")]
 
 
 @app.command()
@@ -41,3 +47,79 @@ def gguf(
         f"{out}: {found['tensors']} tensors, {found['parameters']:,} parameters, as the child's to "
         f"{found['largest_error']:.1e} of a tensor's largest value"
     )
+
+
+@app.command()
+def serve(
+    scores: Scores,
+    config: Config,
+    space: SpaceFile = Path("params.yaml"),
+    source: Annotated[str, typer.Option(help="h100-database or roofline")] = "h100-database",
+    software: Annotated[str, typer.Option(help="trtllm, vllm or sglang, of h100-database")] = "",
+    hardware: Annotated[str, typer.Option(help="h100-sxm; of roofline also h200-sxm and a100-sxm")] = "h100-sxm",
+    dtype: Annotated[str, typer.Option(help="bfloat16 or fp8")] = "bfloat16",
+    batches: Annotated[str, typer.Option(help="batch sizes to try, with commas between")] = "1,8,16,32,64,128,256",
+    prefill: Annotated[int, typer.Option(help="tokens of a prompt")] = 512,
+    decode: Annotated[int, typer.Option(help="tokens generated")] = 512,
+    throughput: Annotated[float | None, typer.Option(help="tokens per second, at least")] = None,
+    counted: Annotated[str, typer.Option(help="tokens that throughput counts: output or all")] = "output",
+    memory_mib: Annotated[float | None, typer.Option(help="weights and the batch's KV cache, at most")] = None,
+    latency_ms: Annotated[float | None, typer.Option(help="until the batch is done, at most")] = None,
+    first_token_ms: Annotated[float | None, typer.Option(help="until the whole batch has its first, at most")] = None,
+    parameters: Annotated[float | None, typer.Option(help="of the whole model, at most")] = None,
+    objective: Annotated[str, typer.Option(help="score whose sum is made least")] = "metrics.kl_div",
+    out: Annotated[Path | None, typer.Option(help="JSON file for the result")] = None,
+) -> None:
+    """Find the best child and batch size for a service, its budgets being of the whole model."""
+    from tessera.puzzle import architecture, best_batch
+
+    with errors():
+        shape, wanted = architecture.from_config(files.read_json(config), config), _space(space)
+        layers = {int(layer): one for path in scores for layer, one in files.read_json(path).items()}
+        shared = {"source": source, "hardware": hardware, "software": software, "dtype": dtype}
+        tables = {batch: _table(shape, wanted, shared, batch, prefill, decode) for batch in _batches(batches)}
+        limits = {"throughput": throughput, "memory_mib": memory_mib, "latency_ms": latency_ms}
+        limits |= {"first_token_ms": first_token_ms, "parameters": parameters}
+        if counted not in ("output", "all"):
+            raise ValueError(f"--counted: {counted!r}; valid are output and all")
+        service = Service(**limits, counted=counted)  # type: ignore[arg-type]
+        best, words = best_batch.solve([layers[i] for i in sorted(layers)], tables, service, objective)
+        for batch, said in words.items():
+            typer.echo(f"batch {batch}: {said}")
+        if best is None:
+            raise ValueError("no batch has a child within the budgets")
+        typer.echo(f"best: batch {best.batch}, " + ", ".join(f"{k} {v:.6g}" for k, v in best.costs.items()))
+        if out is not None:
+            request = (
+                shared | limits | {"counted": counted, "prefill": prefill, "decode": decode, "objective": objective}
+            )
+            found = {"batch": best.batch, "costs": best.costs, "solution": best.solution.as_dict(), "request": request}
+            files.write_json(out, found)
+
+
+def _batches(text: str) -> list[int]:
+    try:
+        found = [int(part) for part in text.split(",")]
+    except ValueError:
+        found = []
+    if not found or min(found) < 1:
+        raise ValueError(f"--batches: {text!r}; valid are whole numbers with commas between, as in 1,16,64")
+    return found
+
+
+def _space(path: Path) -> Any:
+    """The space of a params.yaml, or of a file that holds nothing else."""
+    from tessera.common import params
+    from tessera.puzzle.space import Space
+
+    content = params.read(path)
+    content = content["puzzle"]["space"] if "puzzle" in content else content
+    return params.check(Space, content, [(str(path), content)])
+
+
+def _table(shape: Any, space: Any, shared: dict[str, str], batch: int, prefill: int, decode: int) -> Any:
+    from tessera.puzzle.costs import of_target
+    from tessera.puzzle.costs.params import CostTarget
+
+    workload = {"batch": batch, "prefill": prefill, "decode": decode}
+    return of_target(shape, space, CostTarget.model_validate(shared | {"workload": workload}))
