@@ -13,11 +13,12 @@ from tessera.common import files
 
 #: Parts of each document.
 DOCUMENTS = {
-    "README.md": ("results", "balanced", "compute"),
+    "README.md": ("results", "balanced", "tsvm", "compute"),
     "docs/puzzle.md": ("compute",),
     "docs/tempotron.md": ("tempotron", "compute"),
     "docs/balanced.md": ("balanced-results", "compute"),
     "docs/bayesopt.md": ("bayesopt", "compute"),
+    "docs/tsvm.md": ("tsvm-results", "compute"),
 }
 #: Parts that are filled from a study's table. The part compute is filled from what Snakemake measured: in a study's
 #: document, docs/STUDY.md, of the study's own rules.
@@ -27,6 +28,8 @@ RESULTS = {
     "balanced": "reports/tables/balanced/summary.md",
     "balanced-results": "reports/tables/balanced/results.md",
     "bayesopt": "reports/tables/bayesopt/results.md",
+    "tsvm": "reports/tables/tsvm/summary.md",
+    "tsvm-results": "reports/tables/tsvm/results.md",
 }
 BENCHMARKS = "logs/benchmarks"
 
