@@ -123,3 +123,13 @@ def _table(shape: Any, space: Any, shared: dict[str, str], batch: int, prefill: 
 
     workload = {"batch": batch, "prefill": prefill, "decode": decode}
     return of_target(shape, space, CostTarget.model_validate(shared | {"workload": workload}))
+
+
+@app.command()
+def parent(directory: Annotated[Path, typer.Argument(help="Hugging Face directory")]) -> None:
+    """Show whether a model can be a parent: its shape and possible variants, or what is missing for it."""
+    from tessera.puzzle import parents
+
+    with errors():
+        for name, value in parents.summary(parents.read(directory)).items():
+            typer.echo(f"{name}: {value:,}" if isinstance(value, int) else f"{name}: {value}")
