@@ -5,7 +5,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run smoke test test-all check format dvc ui screenshots verify report lock
+.PHONY: help run smoke test test-all test-slurm faults check format dvc ui screenshots verify report lock
 
 PYTHON ?= python3.11
 VENV := .venv
@@ -28,8 +28,15 @@ smoke: $(VENV)/installed ## run the whole workflow on a small scale, in build/sm
 test: $(VENV)/installed ## run the tests, but the slow ones
 	OMP_NUM_THREADS=1 pytest -q -n 2 --dist loadfile $(ARGS)
 
-test-all: $(VENV)/installed ## run all tests
-	OMP_NUM_THREADS=1 pytest -q -n 2 --dist loadfile -m "slow or not slow" $(ARGS)
+test-all: $(VENV)/installed ## run all tests, but those of SLURM
+	OMP_NUM_THREADS=1 pytest -q -n 2 --dist loadfile -m "not slurm" $(ARGS)
+
+test-slurm: $(VENV)/installed ## run the workflow through a SLURM of one node; as root, with Debian's slurm-wlm and munge
+	pip install -q --no-deps -r profiles/slurm/requirements.txt
+	OMP_NUM_THREADS=1 pytest -q -m slurm tests/workflow/test_slurm.py $(ARGS)
+
+faults: $(VENV)/installed ## try kills, full disks, damaged files and the like, and write reports/tables/faults.md
+	TESSERA_FAULTS=reports/tables/faults.md OMP_NUM_THREADS=1 pytest -q -m "not slurm" tests/workflow/test_faults.py $(ARGS)
 
 check: $(VENV)/installed ## formatting, lint and types
 	ruff check .

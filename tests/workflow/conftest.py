@@ -1,17 +1,29 @@
-"""A working copy of the tiny pipeline, and clones of it, for the scenarios of the bridge."""
+"""A working copy of the tiny pipeline, and clones of it, for the scenarios of the bridge; runs of the smoke scale."""
 
+import hashlib
 import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 import yaml
 
+from tessera.common import dvc_bridge
+
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
+
+#: Lets every choice of the smoke scale rest on what is computed alone: costs from a datasheet instead of a clock.
+UNTIMED = """
+puzzle:
+  costs:
+    targets:
+      cpu: {source: roofline, hardware: h100-sxm, dtype: bfloat16, threads: null, repeats: null}
+"""
 
 
 @dataclass
@@ -73,6 +85,56 @@ class Tree:
         if pull:
             tree.run("dvc", "pull", "-q")
         return tree
+
+
+@dataclass
+class Faults:
+    """What was done to runs, how often, and what came of it."""
+
+    rows: dict[str, tuple[int, str]] = field(default_factory=dict)
+
+    def tell(self, fault: str, rounds: int, outcome: str) -> None:
+        """Note a fault; of the same one, the longer trial stands."""
+        if rounds >= self.rows.get(fault, (0, ""))[0]:
+            self.rows[fault] = (rounds, outcome)
+
+    def table(self) -> str:
+        """As Markdown."""
+        rows = [f"| {fault} | {rounds} | {outcome} |" for fault, (rounds, outcome) in self.rows.items()]
+        return "\n".join(["| fault | trials | what came of it |", "|---|---:|---|", *rows]) + "\n"
+
+
+@pytest.fixture(scope="session")
+def faults() -> Iterator[Faults]:
+    """Collects what the tests of faults tell; written to the file that TESSERA_FAULTS names."""
+    told = Faults()
+    yield told
+    if path := os.environ.get("TESSERA_FAULTS"):
+        Path(path).write_text(told.table())
+
+
+def digests(directory: Path, pipeline: Path = ROOT / "dvc.yaml") -> dict[str, str]:
+    """Hash of every file in the outs of DVC's stages."""
+    found = {}
+    for out in (out for stage in dvc_bridge.stages(pipeline) for out in stage.outs):
+        path = directory / out
+        for file in sorted([path] if path.is_file() else path.rglob("*")):
+            if file.is_file() and file.name != dvc_bridge.TIMESTAMP:
+                found[file.relative_to(directory).as_posix()] = hashlib.sha256(file.read_bytes()).hexdigest()
+    return found
+
+
+def smoke(directory: Path, overlay: Path, *arguments: str, **environment: str) -> subprocess.Popen:
+    """`tessera run` at the smoke scale under an overlay, in a process group of its own."""
+    call = "import sys; from tessera.run import run; sys.exit(run(sys.argv[2:], sys.argv[1]))"
+    settings = [str(path) for path in (ROOT / "params.yaml", ROOT / "params/smoke.yaml", overlay)]
+    return subprocess.Popen(
+        [sys.executable, "-c", call, str(directory), "--configfile", *settings, *arguments],
+        cwd=ROOT,
+        env=os.environ | environment,
+        start_new_session=True,
+        stdout=subprocess.DEVNULL,
+    )
 
 
 def isolated(home: Path) -> dict[str, str]:

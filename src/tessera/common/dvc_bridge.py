@@ -20,6 +20,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from base64 import urlsafe_b64decode
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -48,17 +49,23 @@ READ_ONLY = (
 
 @dataclass(frozen=True)
 class Stage:
-    """A stage of dvc.yaml: the Snakemake rules that it may run, the rule that asks for all its files, and its outs."""
+    """A stage of dvc.yaml: the Snakemake rules that it may run, the rule that asks for all its files, deps and outs."""
 
     name: str
     rules: tuple[str, ...]
     target: str
+    deps: tuple[Path, ...]
     outs: tuple[Path, ...]
 
     def files(self) -> Iterator[Path]:
         """Files of the outs that are there."""
-        for out in self.outs:
-            yield from (path for path in ([out] if out.is_file() else out.rglob("*")) if path.is_file())
+        return _files(self.outs)
+
+
+def _files(paths: Iterable[Path]) -> Iterator[Path]:
+    """Files that are there, also those in directories."""
+    for path in paths:
+        yield from (one for one in ([path] if path.is_file() else path.rglob("*")) if one.is_file())
 
 
 def stages(path: str | Path = "dvc.yaml") -> list[Stage]:
@@ -70,13 +77,14 @@ def stages(path: str | Path = "dvc.yaml") -> list[Stage]:
             raise ValueError(
                 f"{path}: stages.{name}.cmd = {stage['cmd']!r}; valid is snakemake --allowed-rules RULES -- TARGET"
             )
-        outs = [
-            Path(out if isinstance(out, str) else next(iter(out)))
-            for kind in ("outs", "metrics", "plots")
-            for out in stage.get(kind, [])
-        ]
-        found.append(Stage(name, tuple(words[2:-2]), words[-1], tuple(outs)))
+        outs = [one for kind in ("outs", "metrics", "plots") for one in stage.get(kind, [])]
+        found.append(Stage(name, tuple(words[2:-2]), words[-1], _paths(stage.get("deps", [])), _paths(outs)))
     return found
+
+
+def _paths(entries: Iterable[Any]) -> tuple[Path, ...]:
+    """Paths of a list of dvc.yaml, where an entry is a path or a mapping of one to its settings."""
+    return tuple(Path(one if isinstance(one, str) else next(iter(one))) for one in entries)
 
 
 def adopt(workflow: Any) -> None:
@@ -88,6 +96,7 @@ def adopt(workflow: Any) -> None:
     """
     if not _concerned(workflow) or "DVC_STAGE" in os.environ or any(LOCKS.glob("*")):
         return
+    _redate()
     seen = records()
     unsettled = {stage: files for stage in stages() if (files := unseen(stage.files(), seen))}
     if not unsettled:
@@ -105,7 +114,7 @@ def adopt(workflow: Any) -> None:
     if clean:
         rules = [rule for stage in clean for rule in stage.rules]
         targets = [stage.target for stage in clean]
-        flags = ["--touch", "--forceall", "--quiet", "all", "--allowed-rules", *rules, "--", *targets]
+        flags = ["--touch", "--forceall", "--quiet", "progress", "rules", "--allowed-rules", *rules, "--", *targets]
         _run("snakemake", *flags, environment={ADOPTING: "1"})
     _say("adopted from dvc.lock", clean)
     _say("to be made again, for neither Snakemake nor dvc.lock knows their files", stale)
@@ -207,6 +216,19 @@ def _concerned(workflow: Any) -> bool:
         return False
     here = Path.cwd()
     return here == Path(workflow.basedir) and (here / ".dvc").is_dir() and (here / "dvc.yaml").is_file()
+
+
+def _redate() -> None:
+    """Date to now what is dated in the future, which a clock that was wrong has left.
+
+    Snakemake would make what depends on it again for ever, and would remove what it was told to touch.
+    """
+    now = time.time()
+    late = {path for stage in stages() for path in _files(stage.deps + stage.outs) if path.stat().st_mtime > now + 1}
+    if late and not _read_only():
+        for path in late:
+            os.utime(path, (now, now))
+        _say(f"dated in the future, now dated to today: {', '.join(sorted(map(str, late)))}")
 
 
 def _read_only() -> bool:

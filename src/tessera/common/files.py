@@ -89,13 +89,17 @@ def replacing_directory(path: str | Path) -> Iterator[Path]:
 
 @contextmanager
 def _reading(path: Path) -> Iterator[None]:
-    """Turn what libraries raise on a truncated or foreign file into a ValueError that names it."""
+    """Turn what libraries raise on a truncated, damaged or foreign file into a ValueError that names it."""
+    from tokenize import TokenError
+
     from safetensors import SafetensorError
 
     try:
         yield
-    except (ValueError, EOFError, SafetensorError) as error:
-        reason = str(error).strip() or type(error).__name__
+    except (ValueError, EOFError, KeyError, SyntaxError, TokenError, SafetensorError, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise  # the system's own, which names the file; Arrow's have no number
+        reason = " ".join(str(error).split()) or type(error).__name__
         raise ValueError(
             f"{path}: truncated or not a {path.suffix} file ({reason}); delete it and run again"
         ) from error

@@ -1,0 +1,338 @@
+"""What users, disks, clocks and kills do to a run: after each, a rerun ends with the right bytes, or an error names it.
+
+`make faults` also writes reports/tables/faults.md, a table of what was tried and what came of it.
+"""
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import psutil
+import pytest
+import small_data
+import torch
+from conftest import ROOT, UNTIMED, Faults, Tree, digests, isolated, smoke
+
+from tessera.common import files, tracking
+from tessera.data import parent
+
+#: A study of the smoke scale whose jobs come in a chain, as those of few others do.
+CHAIN = ("--", "bayesopt_study", "tempotron_theory")
+quickly_and_long = pytest.mark.parametrize("rounds", [3, pytest.param(20, marks=pytest.mark.slow)])
+
+
+def kill(process: subprocess.Popen, victim: str, rng: random.Random) -> str:
+    """Kill the run's snakemake, one of its jobs (the next, if none is at work), or all; return what was killed."""
+    while process.poll() is None:
+        family = descendants(process.pid)
+        jobs = [one for one in family if is_job(one)]
+        if victim == "job" and not jobs:
+            continue
+        if victim == "job":
+            rng.choice(jobs).kill()
+        elif victim == "snakemake":
+            for one in family:
+                if "-m snakemake" in command(one):
+                    one.kill()
+        else:
+            os.killpg(process.pid, signal.SIGKILL)
+        return victim
+    return "none, it had ended"
+
+
+def descendants(pid: int) -> list[psutil.Process]:
+    try:
+        return psutil.Process(pid).children(recursive=True)
+    except psutil.NoSuchProcess:
+        return []
+
+
+def command(process: psutil.Process) -> str:
+    try:
+        return " ".join(process.cmdline())
+    except psutil.Error:  # it ended meanwhile
+        return ""
+
+
+def is_job(process: psutil.Process) -> bool:
+    return "tessera.stages." in command(process) or "src/" in command(process)
+
+
+def tiny(tree: Tree) -> subprocess.Popen:
+    """`tessera run` in the tiny pipeline."""
+    call = "import sys; from tessera.run import run; sys.exit(run())"
+    environment = isolated(tree.path.parent) | {"TINY_RUNS": str(tree.log)}
+    return subprocess.Popen(
+        [sys.executable, "-c", call],
+        cwd=tree.path,
+        env=environment,
+        start_new_session=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+@pytest.fixture
+def tree(origin: Tree, tmp_path: Path) -> Tree:
+    """The tiny pipeline with all to do: its parameters have changed."""
+    tree = origin.copy(tmp_path / "tree")
+    tree.set("prepare", "rows", 120)
+    return tree
+
+
+@pytest.fixture(scope="module")
+def right(origin: Tree, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """What the tiny pipeline with all to do ends with."""
+    tree = origin.copy(tmp_path_factory.mktemp("right") / "tree")
+    tree.set("prepare", "rows", 120)
+    tree.run("snakemake")
+    return digests(tree.path, tree.path / "dvc.yaml")
+
+
+def settled(tree: Tree, right: dict[str, str]) -> None:
+    """Assert that the tree is right, and that neither tool finds anything to do."""
+    assert digests(tree.path, tree.path / "dvc.yaml") == right
+    assert "up to date" in tree.run("dvc", "status")
+    assert tree.ran("snakemake") == []
+
+
+@quickly_and_long
+def test_kills(tree: Tree, right: dict[str, str], faults: Faults, rounds: int) -> None:
+    rng, killed = random.Random(rounds), Counter()
+    for i in range(rounds):
+        one = tree.copy(tree.path.with_name(f"tree-{i}"))
+        process = tiny(one)
+        time.sleep(rng.uniform(0, 4))
+        killed[kill(process, rng.choice(["job", "all"]), rng)] += 1
+        process.communicate()
+        again = tiny(one)
+        said, _ = again.communicate()
+        assert again.returncode == 0, said
+        settled(one, right)
+    faults.tell("SIGKILL of a job, or of the run", rounds, f"same bytes after a rerun ({listing(killed)})")
+
+
+def listing(counts: Counter) -> str:
+    return ", ".join(f"{what} {count}" for what, count in sorted(counts.items()))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(7200)
+def test_kills_at_the_smoke_scale(tmp_path: Path, faults: Faults) -> None:
+    """Twenty kills over as many runs as it takes, each run taking up what the ones before it left."""
+    rounds = 20
+    overlay = tmp_path / "overlay.yaml"
+    overlay.write_text(UNTIMED)
+    begun = time.monotonic()
+    assert smoke(tmp_path / "unbroken", overlay, *CHAIN).wait() == 0
+    duration = time.monotonic() - begun
+    unbroken = digests(tmp_path / "unbroken")
+    assert len(unbroken) > 20
+    rng, killed, directory = random.Random(1), Counter(), tmp_path / "killed"
+    for _ in range(rounds):
+        process = smoke(directory, overlay, *CHAIN)
+        time.sleep(rng.uniform(6, 6 + duration / 4))
+        what = kill(process, rng.choice(["job", "snakemake", "all"]), rng)
+        killed[what] += 1
+        process.wait()
+        if what.startswith("none"):
+            assert digests(directory) == unbroken
+            shutil.rmtree(directory)
+    assert smoke(directory, overlay, *CHAIN).wait() == 0
+    assert digests(directory) == unbroken
+    faults.tell("SIGKILL of a job, of Snakemake or of the run, smoke scale", rounds, f"same bytes ({listing(killed)})")
+
+
+@quickly_and_long
+def test_killed_import_of_runs(tmp_path: Path, faults: Faults, rounds: int) -> None:
+    for path in sorted((ROOT / "reports/metrics/bayesopt_branin").rglob("*.json")):
+        target = tmp_path / path.relative_to(ROOT)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, target)
+    wanted = sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.json"))
+    assert len(wanted) > 5
+    call = "from tessera.common import tracking; tracking.sync('.')"
+    rng, killed = random.Random(rounds), 0
+    for _ in range(rounds):
+        process = subprocess.Popen([sys.executable, "-c", call], cwd=tmp_path, stderr=subprocess.DEVNULL)
+        try:
+            process.wait(rng.uniform(2, 12))
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            killed += 1
+    tracking.sync(tmp_path)
+    client = tracking._client(tmp_path)
+    runs = client.search_runs([one.experiment_id for one in client.search_experiments()], max_results=1000)
+    assert sorted(run.data.tags["run.file"] for run in runs) == wanted
+    assert all(run.info.status == "FINISHED" and tracking.PENDING not in run.data.tags for run in runs)
+    faults.tell("SIGKILL of the import into MLflow", rounds, f"every run once and whole ({killed} were in time)")
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of its own, in memory."""
+    mounted = tmp_path / "disk"
+    mounted.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", str(mounted)]
+    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("mounting a file system needs root")
+    yield mounted
+    subprocess.run(["umount", "--lazy", str(mounted)], check=True)
+
+
+def test_full_disk(origin: Tree, right: dict[str, str], disk: Path, faults: Faults) -> None:
+    tree = origin.copy(disk / "tree")
+    tree.set("prepare", "rows", 120)
+    ballast = disk / "ballast"
+    failed = 0
+    rounds = (0, 4_000, 8_000, 16_000)
+    for free in rounds:
+        with ballast.open("wb") as file:
+            os.posix_fallocate(file.fileno(), 0, max(shutil.disk_usage(disk).free - free, 1))
+        process = tiny(tree)
+        said, _ = process.communicate()
+        assert process.returncode == 0 or "No space left on device" in said or "disk full" in said, said
+        failed += process.returncode != 0
+        ballast.unlink()
+    assert failed
+    process = tiny(tree)
+    said, _ = process.communicate()
+    assert process.returncode == 0, said
+    settled(tree, right)
+    faults.tell("full disk", len(rounds), f"{failed} runs fail and say so; same bytes once there is room")
+
+
+def test_read_only_data(origin: Tree, right: dict[str, str], disk: Path, faults: Faults) -> None:
+    tree = origin.copy(disk / "tree")
+    tree.set("prepare", "rows", 120)
+    subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
+    process = tiny(tree)
+    said, _ = process.communicate()
+    assert process.returncode != 0
+    assert ("Read-only file system" in said and str(tree.path) in said) or ".snakemake" in said, said
+    subprocess.run(["mount", "-o", "remount,rw", str(disk)], check=True)
+    process = tiny(tree)
+    said, _ = process.communicate()
+    assert process.returncode == 0, said
+    settled(tree, right)
+    faults.tell("read-only directory", 1, "the error names a file in it; same bytes once it can be written")
+
+
+def cut(content: bytes, rng: random.Random) -> bytes:
+    return content[: rng.randrange(len(content))]
+
+
+def flip(content: bytes, rng: random.Random) -> bytes:
+    bit = rng.randrange(8 * len(content))
+    damaged = bytearray(content)
+    damaged[bit // 8] ^= 1 << bit % 8
+    return bytes(damaged)
+
+
+@pytest.mark.parametrize("tool", ["snakemake", "dvc repro"])
+@pytest.mark.parametrize("damage", [cut, flip])
+def test_damaged_results_are_made_again(
+    origin: Tree, tmp_path: Path, faults: Faults, tool: str, damage: Callable[[bytes, random.Random], bytes]
+) -> None:
+    tree = origin.copy(tmp_path / "tree")
+    pipeline = tree.path / "dvc.yaml"
+    before = digests(tree.path, pipeline)
+    rng = random.Random(tool)
+    for name in ("data/shards/2.csv", "data/model/weight.json", "reports/metrics.json"):
+        path = tree.path / name
+        path.write_bytes(damage(path.read_bytes(), rng))
+    tree.run(*tool.split())
+    assert digests(tree.path, pipeline) == before
+    assert "up to date" in tree.run("dvc", "status")
+    what = {cut: "truncated", flip: "a bit flipped"}[damage]
+    faults.tell(f"results {what}, then `{tool}`", 3, "noticed by their date, then by hash; the same bytes again")
+
+
+TABLE = pd.DataFrame({"name": ["a", "b"] * 200, "value": np.random.default_rng(0).normal(size=400)})
+TENSORS = {"b": torch.arange(6.0).reshape(2, 3), "a": torch.zeros(200, dtype=torch.bfloat16)}
+FORMATS: dict[str, tuple[Callable[[Path], None], Callable[[Path], object]]] = {
+    "x.json": (lambda path: files.write_json(path, {"b": 0.1, "a": [1, None]}), files.read_json),
+    "x.parquet": (lambda path: files.write_parquet(path, TABLE), files.read_parquet),
+    "x.npy": (lambda path: files.write_npy(path, np.arange(100)), files.read_npy),
+    "x.safetensors": (lambda path: files.save_tensors(path, TENSORS, {"z": "1"}), files.load_tensors),
+    "x.gguf": (
+        lambda path: small_data.write_gguf(path, small_data.llama()),
+        lambda path: parent.from_gguf(path, path.with_name("parent")),
+    ),
+}
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("damage", [cut, flip])
+@pytest.mark.parametrize("name", FORMATS)
+def test_damaged_files_are_read_or_named(
+    tmp_path: Path, faults: Faults, name: str, damage: Callable[[bytes, random.Random], bytes]
+) -> None:
+    """No format but GGUF's container of a package has a checksum: what a reader cannot see, the hash of DVC does."""
+    write, read = FORMATS[name]
+    path = tmp_path / name
+    write(path)
+    whole, rng, outcomes = path.read_bytes(), random.Random(0), Counter()
+    rounds = 20 if name == "x.gguf" else 200
+    for _ in range(rounds):
+        path.write_bytes(damage(whole, rng))
+        try:
+            read(path)
+            outcomes["read"] += 1
+        except ValueError as error:
+            assert str(path) in str(error)
+            outcomes["refused by name"] += 1
+    # What is cut short is refused, but for a JSON that lost its last newline.
+    assert damage is flip or outcomes["read"] <= (rounds // 10 if name == "x.json" else 0)
+    what = {cut: "truncated", flip: "a bit flipped"}[damage]
+    faults.tell(f"{path.suffix[1:]} file {what}, its reader alone", rounds, listing(outcomes))
+
+
+@pytest.mark.parametrize("years", [-30, 30])
+def test_dates_of_another_time(origin: Tree, tmp_path: Path, faults: Faults, years: int) -> None:
+    tree = origin.copy(tmp_path / "tree")
+    pipeline = tree.path / "dvc.yaml"
+    before = digests(tree.path, pipeline)
+    other = time.time() + years * 365 * 86400
+    for path in tree.path.rglob("*"):
+        if path.is_file() and ".git" not in path.parts and ".dvc" not in path.parts and ".snakemake" not in path.parts:
+            os.utime(path, (other, other))
+    tree.run("snakemake")
+    assert digests(tree.path, pipeline) == before
+    assert tree.ran("snakemake") == tree.ran("dvc", "repro") == []
+    faults.tell(f"all files dated {years:+d} years", 1, "same bytes; both tools then find nothing to do")
+
+
+def test_two_runs_at_once(tree: Tree, right: dict[str, str], faults: Faults) -> None:
+    processes = [tiny(tree) for _ in range(2)]
+    ends = [(process.communicate()[0], process.returncode) for process in processes]
+    assert sorted(code == 0 for _, code in ends) == [False, True], ends
+    assert any("another run is at work" in said or "is at work in" in said for said, code in ends if code), ends
+    settled(tree, right)
+    faults.tell("two runs at once", 1, "the second is refused by name; same bytes")
+
+
+def test_snakemake_and_dvc_at_once(tree: Tree, right: dict[str, str], faults: Faults) -> None:
+    environment = isolated(tree.path.parent) | {"TINY_RUNS": str(tree.log)}
+    processes = [
+        subprocess.Popen(
+            one.split(), cwd=tree.path, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        for one in ("snakemake", "dvc repro")
+    ]
+    said = [process.communicate()[0] for process in processes]
+    assert any(process.returncode == 0 for process in processes), said
+    tree.run("snakemake")
+    settled(tree, right)
+    faults.tell("`snakemake` and `dvc repro` at once", 1, "one may be refused; after a rerun the same bytes")
