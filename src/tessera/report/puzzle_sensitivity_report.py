@@ -28,30 +28,33 @@ def table(results: Results) -> pd.DataFrame:
 def figure(results: Results) -> Figure:
     """Regret, optimism and changed layers by speed-up; and which layers change."""
     rows = table(results)
-    made, axes = plots.grid(2, 1 + len(results), 2.6, width_ratios=[1, *[1.2] * len(results)])
+    made, axes = plots.grid(2, 1 + len(results), 2.8, width_ratios=[1, *[1.2] * len(results)])
+    handles = []
     for colour, (target, own) in zip(plots.CYCLE, rows.groupby("target", sort=False), strict=False):
+        handles.append(plots.line(colour, label=str(target), marker="o"))
         for name, style in (("regret", "-"), ("optimism", "--")):
             shares = [100 * own[column] / own.value for column in (name, f"{name}_low", f"{name}_high")]
-            axes[0, 0].plot(own.speedup, shares[0], style, color=colour, marker="o", label=f"{target}, {name}")
+            axes[0, 0].plot(own.speedup, shares[0], style, color=colour, marker="o")
             axes[0, 0].fill_between(own.speedup, shares[1], shares[2], color=colour, alpha=0.12, lw=0)
         for part, style in (("attention", "-"), ("ffn", "--")):
-            name = f"{target}, {'FFN' if part == 'ffn' else part}"
-            axes[1, 0].plot(own.speedup, 100 * own[f"changed_{part}"], style, color=colour, marker="o", label=name)
+            axes[1, 0].plot(own.speedup, 100 * own[f"changed_{part}"], style, color=colour, marker="o")
     axes[0, 0].set(xlabel="speed-up of the blocks", ylabel="of the optimum's score, %", title="Regret and optimism")
     axes[1, 0].set(xlabel="speed-up of the blocks", ylabel="layers changed, %", title="Changed variants")
     for ax in axes[:, 0]:
         ax.set_ylim(0, None)
-        ax.legend()
+    handles += [plots.line(plots.GREY, "-", "regret; attention"), plots.line(plots.GREY, "--", "optimism; FFN")]
+    made.legend(handles=handles, loc="outside lower left", ncols=4)
     for column, one in enumerate(results, 1):
         speedups = [point["speedup"] for point in one["points"]]
         for ax, part in zip(axes[:, column], ("attention", "ffn"), strict=True):
             changed = 100 * np.array([point[f"changed_{part}"] for point in one["points"]])
-            image = ax.imshow(changed, aspect="auto", cmap="Blues", vmin=0, vmax=100, interpolation="none")
+            places = [np.arange(n) for n in changed.T.shape]
+            image = ax.pcolormesh(*places, changed, cmap="Blues", vmin=0, vmax=100, edgecolors="white", lw=0.3)
             ax.set_yticks(range(len(speedups)), [f"{s:g}" for s in speedups])
             name = "FFN" if part == "ffn" else part
             ax.set(xlabel="layer", ylabel="speed-up", title=f"{one['target']}: {name}")
             ax.grid(False)
-        made.colorbar(image, ax=axes[:, column], label="draws with another variant, %", aspect=40)
+    made.colorbar(image, ax=axes[:, 1:], label="draws with another variant, %", aspect=40)
     return made
 
 
