@@ -9,6 +9,9 @@ from tessera.puzzle.costs import of_target
 from tessera.puzzle.costs.params import CostTarget
 from tessera.puzzle.space import Space
 from tessera.stages import (
+    puzzle_ablations_blocks,
+    puzzle_ablations_case,
+    puzzle_ablations_report,
     puzzle_activations,
     puzzle_library,
     puzzle_peers_child,
@@ -79,6 +82,22 @@ PARAMS = {
         "tokens": {"ngram": 13, "separator": None},
     },
     "peers": {"target": "here", "speedup": 1.2, "methods": ["puzzle", "depth", "width", "flap"], "repeats": 2},
+    "ablations": {
+        "seeds": 2,
+        "target": "here",
+        "speedup": 1.2,
+        "windows": 3,
+        "healing": OPTIMISER | {"tokens": 80},
+        "blocks": {"layers": [1], "initialisations": ["random", "paper", "least_squares"], "tokens": [0, 400]},
+        "cases": {
+            "default": {},
+            "lm": {"cosine": 0.0, "kl": 0.0, "lm": 1.0},
+            "score top1": {"score": "top1"},
+            "score cosine": {"score": "cosine"},
+            "reduced": {"kept": ["no_op", "linear"]},
+            "greedy": {"method": "greedy"},
+        },
+    },
     "validity": {
         "windows": 4,
         "speedups": [1.1, 1.3, 1.6],
@@ -272,3 +291,60 @@ def test_peers_are_timed_and_reported(peers, out, parent, tmp_path):
             == (row["states"]["equal"]["in_domain"]["kl_div"])
         )
         tracking.read(named["runs"] / f"puzzle_peers_child/peer={peer}.json")
+
+
+@pytest.fixture(scope="module")
+def ablations(out, parent, tokens):
+    """Files of blocks and of cases."""
+    place, made = parent(), out / "ablations"
+    for seed in range(2):
+        puzzle_ablations_blocks.main(params(puzzle_ablations_blocks), seed, place, tokens, made / f"blocks/{seed}.json")
+        for case in PARAMS["ablations"]["cases"]:
+            puzzle_ablations_case.main(
+                params(puzzle_ablations_case), case, seed, place, tokens, [out / "library"], [out / "scores.json"],
+                out / "interactions.json", out / "costs/here.parquet", made / f"cases/{case}-{seed}.json",
+            )  # fmt: skip
+    return sorted(made.glob("blocks/*.json")), sorted(made.glob("cases/*.json"))
+
+
+def test_blocks_start_from_each_initialisation(ablations):
+    rows = [row for path in ablations[0] for row in files.read_json(path)]
+    by = {(r["variant"], r["initialisation"], r["tokens"], r["replicate"]): r for r in rows}
+    for variant in ("attention.kv1", "ffn.ffn50", "ffn.linear"):
+        random, paper, squares = (by[variant, i, 0, 0] for i in ("random", "paper", "least_squares"))
+        assert squares["distilled"]["per_token"] < paper["distilled"]["per_token"]
+        assert paper["distilled"] != random["distilled"]
+        trained = by[variant, "random", 400, 0]
+        assert trained["distilled"]["per_token"] < trained["initial"]["per_token"]
+    assert by["ffn.ffn50", "paper", 0, 0]["distilled"] != by["ffn.ffn50", "paper", 0, 1]["distilled"]
+
+
+def test_cases_differ_in_what_they_say(ablations):
+    rows = {(row["case"], row["replicate"]): row for row in map(files.read_json, ablations[1])}
+    default, lm = rows["default", 0], rows["lm", 0]
+    assert default["blocks"] == lm["blocks"] and default["assembled"] == lm["assembled"]
+    assert default["healed"] != lm["healed"] and default["healed"] != rows["default", 1]["healed"]
+    parts = {part for block in rows["reduced", 0]["blocks"] for part in block.split("+")}
+    assert parts <= {"parent", "no_op", "linear"}
+    assert rows["score cosine", 0]["objective"] != default["objective"]
+
+
+def test_an_unknown_case_is_refused(out, parent, tokens):
+    with pytest.raises(ValueError, match="no case 'none'; valid are default, lm"):
+        puzzle_ablations_case.main(
+            params(puzzle_ablations_case), "none", 0, parent(), tokens, [out / "library"], [out / "scores.json"],
+            out / "interactions.json", out / "costs/here.parquet", out / "none.json",
+        )  # fmt: skip
+
+
+def test_ablations_are_reported(ablations, tmp_path):
+    names = ("results", "block_table", "case_table", "metrics", "runs", "block_figure", "case_figure")
+    named = {name: tmp_path / name for name in names}
+    puzzle_ablations_report.main(params(puzzle_ablations_report), *ablations, **named)
+    cases = files.read_csv(named["case_table"])
+    assert set(cases.case) == set(PARAMS["ablations"]["cases"]) and set(cases.seeds) == {2}
+    rows = [row for row in map(files.read_json, ablations[1]) if row["case"] == "default"]
+    mean = sum(row["healed"]["kl_div"] for row in rows) / 2
+    assert files.read_json(named["metrics"])["default"]["healed_kl_div"] == pytest.approx(mean)
+    for path in named["runs"].glob("*/*.json"):
+        tracking.read(path)

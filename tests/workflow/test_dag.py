@@ -29,6 +29,7 @@ TARGETS = [
     "puzzle_cost_validation",
     "puzzle_peers",
     "puzzle_sensitivity",
+    "puzzle_ablations",
     "tempotron",
     *(f"tempotron_{step}" for step in ["theory", "capacity", "clusters", "real"]),
     "balanced",

@@ -1,5 +1,7 @@
 # Studies around the main chain, in hours, so no part of `all`: does what the search is told hold of the children that it chooses?
 
+import re
+
 VALIDITY = PARAMS.puzzle_studies.validity
 VALIDITY_GROUPS = ["mip", "diverse", "baselines", *VALIDITY.random]
 LIBRARIES = expand("data/puzzle/search/{target}/block_library.json", target=TARGETS)
@@ -32,8 +34,13 @@ VALIDITY_ARGUMENTS = (
 
 PEERS_CHILDREN = expand("data/puzzle_studies/peers/{peer}.json", peer=PARAMS.puzzle_studies.peers.methods)
 
+ABLATIONS = PARAMS.puzzle_studies.ablations
+ABLATIONS_CASES = {case.replace(" ", "-"): case for case in ABLATIONS.cases}
+
 
 wildcard_constraints:
+    case="|".join(map(re.escape, ABLATIONS_CASES)),
+    replicate=r"\d+",
     group="|".join([*VALIDITY_GROUPS, "corrected"]),
     peer="|".join(PARAMS.puzzle_studies.peers.methods),
 
@@ -54,6 +61,14 @@ rule puzzle_peers:
         "reports/metrics/puzzle_peers",
     message:
         "Other ways to prune the same parent to the same budget. Not in `all`"
+
+
+rule puzzle_ablations:
+    input:
+        "reports/tables/puzzle_ablations/results.md",
+        "reports/metrics/puzzle_ablations",
+    message:
+        "What each part of the method is worth. Not in `all`"
 
 
 rule puzzle_validity_children:
@@ -351,3 +366,92 @@ rule puzzle_peers_report:
         "python -m tessera.stages.puzzle_peers_report --params {params.cfg:q} --children {input.children}"
         " --speed {input.speed} --results {output.results} --peers {output.peers} --domains {output.domains}"
         " --metrics {output.metrics} --runs {output.runs} --figure {output.figure} > {log} 2>&1"
+
+
+rule puzzle_ablations_blocks:
+    input:
+        parent=PARENT,
+        tokens=TOKENS,
+        code=code("puzzle_ablations_blocks"),
+    output:
+        metrics="data/puzzle_studies/ablations/blocks/{replicate}.json",
+    log:
+        "logs/puzzle_ablations_blocks/{replicate}.log",
+    benchmark:
+        "logs/benchmarks/puzzle_ablations_blocks/{replicate}.tsv"
+    threads: 1
+    params:
+        cfg=section("puzzle_studies.ablations", "puzzle.space", "puzzle.calibration", "puzzle.library", "seed"),
+    message:
+        "Blocks from other initialisations, replicate {wildcards.replicate}"
+    shell:
+        "python -m tessera.stages.puzzle_ablations_blocks --params {params.cfg:q} --replicate {wildcards.replicate}"
+        " --parent data/parent --tokens data/tokens --metrics {output.metrics} 2>&1 | tee {log}"
+
+
+rule puzzle_ablations_case:
+    input:
+        parent=PARENT,
+        tokens=TOKENS,
+        library=LIBRARY,
+        scores=SCORES,
+        responses="data/puzzle_studies/validity/interactions.json",
+        costs=f"data/puzzle/costs/{ABLATIONS.target}.parquet",
+        code=code("puzzle_ablations_case"),
+    output:
+        metrics="data/puzzle_studies/ablations/cases/{case}-{replicate}.json",
+    log:
+        "logs/puzzle_ablations_case/{case}-{replicate}.log",
+    benchmark:
+        "logs/benchmarks/puzzle_ablations_case/{case}-{replicate}.tsv"
+    threads: 1
+    params:
+        cfg=section(
+            "puzzle_studies.ablations",
+            "puzzle.space",
+            "puzzle.scores",
+            "puzzle.calibration",
+            "puzzle.heal",
+            "seed",
+        ),
+        case=lambda wildcards: ABLATIONS_CASES[wildcards.case],
+    message:
+        "Ablation {wildcards.case}, replicate {wildcards.replicate}"
+    shell:
+        "python -m tessera.stages.puzzle_ablations_case --params {params.cfg:q} --case {params.case:q}"
+        " --replicate {wildcards.replicate} --parent data/parent --tokens data/tokens --library {input.library}"
+        " --scores {input.scores} --responses {input.responses} --costs {input.costs} --metrics {output.metrics}"
+        " 2>&1 | tee {log}"
+
+
+rule puzzle_ablations_report:
+    input:
+        blocks=expand("data/puzzle_studies/ablations/blocks/{replicate}.json", replicate=range(ABLATIONS.seeds)),
+        cases=expand(
+            "data/puzzle_studies/ablations/cases/{case}-{replicate}.json",
+            case=ABLATIONS_CASES,
+            replicate=range(ABLATIONS.seeds),
+        ),
+        code=code("puzzle_ablations_report"),
+    output:
+        results=report_item("reports/tables/puzzle_ablations/results.md", "results in words"),
+        block_table=report_item("reports/tables/puzzle_ablations/blocks.csv", "losses of blocks"),
+        case_table=report_item("reports/tables/puzzle_ablations/cases.csv", "children of every case"),
+        block_figure=report_item("reports/figures/puzzle_ablations/blocks.svg", "losses of blocks against tokens"),
+        case_figure=report_item("reports/figures/puzzle_ablations/cases.svg", "KL of every case"),
+        metrics="reports/metrics/puzzle_ablations.json",
+        runs=directory("reports/metrics/puzzle_ablations"),
+    log:
+        "logs/puzzle_ablations_report.log",
+    benchmark:
+        "logs/benchmarks/puzzle_ablations_report.tsv"
+    threads: 1
+    params:
+        cfg=section("puzzle_studies.ablations", "puzzle.library", "seed"),
+    message:
+        "Tables and figures of the ablations, and their runs"
+    shell:
+        "python -m tessera.stages.puzzle_ablations_report --params {params.cfg:q} --blocks {input.blocks}"
+        " --cases {input.cases} --results {output.results} --block-table {output.block_table}"
+        " --case-table {output.case_table} --metrics {output.metrics} --runs {output.runs}"
+        " --block-figure {output.block_figure} --case-figure {output.case_figure} > {log} 2>&1"

@@ -1,6 +1,7 @@
 """Parameters of the studies around the main chain, which are not part of the default run."""
 
 from tessera.common.params import Section
+from tessera.puzzle.ablations_params import AblationsParams
 from tessera.puzzle.peers_params import PeersParams
 from tessera.puzzle.validity_params import ValidityParams
 
@@ -10,3 +11,4 @@ class PuzzleStudiesParams(Section):
 
     validity: ValidityParams
     peers: PeersParams
+    ablations: AblationsParams
