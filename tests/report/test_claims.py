@@ -85,3 +85,13 @@ def test_table_shows_failures_and_keeps_its_columns(tmp_path: Path) -> None:
 
 def test_the_project_s_claims_can_be_read() -> None:
     assert claims.read(ROOT / claims.CLAIMS)
+
+
+def test_files_of_the_codecheck_are_made_by_the_workflow(repository):
+    """codecheck.yml names what a stage of dvc.yaml makes."""
+    import yaml
+
+    manifest = yaml.safe_load((repository / "codecheck.yml").read_text())["manifest"]
+    made = (repository / "dvc.yaml").read_text()
+    assert len(manifest) > 5
+    assert [entry["file"] for entry in manifest if f"- {entry['file']}" not in made] == []

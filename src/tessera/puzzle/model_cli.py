@@ -133,3 +133,36 @@ def parent(directory: Annotated[Path, typer.Argument(help="Hugging Face director
     with errors():
         for name, value in parents.summary(parents.read(directory)).items():
             typer.echo(f"{name}: {value:,}" if isinstance(value, int) else f"{name}: {value}")
+
+
+@app.command()
+def sizes(
+    shapes: Annotated[list[str], typer.Argument(help="names such as llama-3.1-8b, or paths of config.json")],
+    params: Annotated[
+        list[Path], typer.Option(help="params.yaml and overlays such as params/paper.yaml; may be repeated")
+    ] = [Path("params.yaml")],  # noqa: B006  Typer wants a list
+    peak: Annotated[
+        float, typer.Option(min=0, help="TFLOP/s of a device; an H100 has 67 in float32, 989 in bf16")
+    ] = 67,
+    utilisation: Annotated[float, typer.Option(min=0, max=1, help="share of the peak that is reached")] = 0.4,
+) -> None:
+    """Tell what parents need: jobs, device-hours, memory and disk of each step of the chain, counted from shapes."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from tessera import params as parameters
+    from tessera.puzzle import sizes as counted
+    from tessera.puzzle.costs import profile
+
+    with errors():
+        if not peak * utilisation:
+            raise ValueError("--peak and --utilisation are more than 0")
+        settings = parameters.load(params[0], *params[1:]).puzzle
+        found = {shape: counted.steps(profile.shape(shape), settings) for shape in shapes}
+    table = Table("parent", "step", "jobs", "PFLOP", "device-hours", "memory of a job, GiB", "disk, GiB")
+    for shape, steps in found.items():
+        for step in steps:
+            hours = step.flops / (peak * 1e12 * utilisation) / 3600
+            sizes = (f"{size / 2**30:,.1f}" for size in (step.memory, step.disk))
+            table.add_row(shape, step.name, str(step.jobs), f"{step.flops / 1e15:,.1f}", f"{hours:,.2f}", *sizes)
+    Console(width=None if Console().is_terminal else 120).print(table)

@@ -1,0 +1,110 @@
+"""What a parent needs of the chain: FLOPs, memory and disk of each step, counted from its shape and the parameters.
+
+Counted are the matrix products, 2 FLOPs a weight and token forwards and 4 more backwards, attention's scores and
+values, and the least squares' Gram matrices and Cholesky factors. Not counted: softmax, reading and writing.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from tessera.puzzle.architecture import Architecture
+from tessera.puzzle.costs.memory import attention_parameters, ffn_parameters, non_block_parameters
+from tessera.puzzle.params import PuzzleParams
+from tessera.puzzle.space import FFN, Attention
+
+#: The chain keeps weights and activations in float32.
+BYTES = 4
+#: AdamW: a gradient and two moments beside each weight.
+OPTIMISER = 4
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of the chain: its jobs, FLOPs of all jobs, bytes of memory of one, and bytes left on disk."""
+
+    name: str
+    jobs: int
+    flops: float
+    memory: float
+    disk: float
+
+
+def steps(architecture: Architecture, params: PuzzleParams) -> list[Step]:
+    """Count the steps that take long, for one cost target of the search. Sizes are in bytes.
+
+    Raises ValueError where the parent has no such variants.
+    """
+    a, space = architecture, params.space
+    space.check(a)
+    layers = a.num_layers
+    attention = {name: attention_parameters(a, v).count for name, v in space.attentions().items()}
+    ffn = {name: ffn_parameters(a, v).count for name, v in space.ffns().items()}
+    block = attention["parent"] + ffn["parent"]
+    others = non_block_parameters(a).count
+    head = a.vocab_size * a.hidden_size
+    parent = layers * block + others
+    calibration, library, scores = params.calibration, params.library, params.scores
+    activations = calibration.tokens * a.hidden_size * BYTES
+
+    def forward(weights: float, window: int, with_layers: int = layers) -> float:
+        """FLOPs of one token: causal attention sees half a window."""
+        return 2 * weights + with_layers * 4 * a.num_heads * a.head_dim * window / 2
+
+    variants = [*attention.items(), *ffn.items()]
+    new = sum(size for name, size in variants if name != "parent")
+    trained = library.distillation.tokens
+    fits = sum(least_squares(a, v, calibration.tokens) for v in [*space.attention.values(), *space.ffn.values()])
+    training = sum(
+        trained * (3 * 2 * size + (attends(a, space, name) * 3 * 4 * a.num_heads * a.head_dim * calibration.window / 2))
+        for name, size in variants
+        if name != "parent" and size
+    )
+    scored = scores.windows * scores.window
+    # A variant of layer l needs the layers after it: half of them on average; the head once a variant.
+    score = (len(variants) - 2) * layers * scored * forward(layers * block / 2 + head, scores.window, layers // 2)
+    methods = len(params.search.methods)
+    heal_tokens = methods * params.heal.equal.tokens + params.heal.full.tokens
+    heal = heal_tokens * (1 + 3) * forward(layers * block + head, calibration.window)
+    model = parent * BYTES
+    return [
+        Step(
+            "activations",
+            calibration.shards,
+            calibration.tokens * forward(layers * block, calibration.window),
+            model + layers * activations / calibration.shards,
+            layers * activations,
+        ),
+        Step(
+            "block library",
+            library.jobs,
+            layers * ((fits if library.initialisation == "least_squares" else 0) + training),
+            model + 3 * activations + OPTIMISER * BYTES * max(size for name, size in variants if name != "parent"),
+            layers * new * BYTES,
+        ),
+        Step("scores", scores.jobs, score, model + new * BYTES, 0),
+        Step(
+            "healing, one target",
+            methods + 1,
+            heal,
+            model + OPTIMISER * model + 2 * calibration.window * a.vocab_size * BYTES,
+            model,
+        ),
+    ]
+
+
+def attends(architecture: Architecture, space: Any, name: str) -> bool:
+    """Whether a variant of the space computes attention."""
+    return name in space.attention and space.attention[name].kind == "gqa"
+
+
+def least_squares(architecture: Architecture, variant: Attention | FFN, tokens: int) -> float:
+    """FLOPs of the least squares by which a variant begins: a Gram matrix of its inputs, and a Cholesky factor."""
+    if variant.kind == "no_op":
+        return 0.0
+    if variant.kind == "linear":
+        width = architecture.hidden_size
+    elif isinstance(variant, Attention):
+        width = architecture.num_heads * architecture.head_dim
+    else:
+        width = variant.intermediate_size(architecture)
+    return 2.0 * tokens * width * (width + architecture.hidden_size) + width**3 / 3
