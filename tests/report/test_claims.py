@@ -89,8 +89,9 @@ def test_the_project_s_claims_can_be_read() -> None:
 
 
 def test_files_of_the_codecheck_are_made_by_the_workflow(repository: Path) -> None:
-    """codecheck.yml names what a stage of dvc.yaml makes."""
+    """Also of a study that is renamed."""
     manifest = yaml.safe_load((repository / "codecheck.yml").read_text())["manifest"]
-    made = [out for stage in dvc_bridge.stages(repository / "dvc.yaml") for out in stage.outs]
+    made = [Path("reports/tables/claims.md")]  # by make verify, which is no stage
+    made += [out for stage in dvc_bridge.stages(repository / "dvc.yaml") for out in stage.outs]
     assert len(manifest) > 5
     assert [one["file"] for one in manifest if not any(Path(one["file"]).is_relative_to(out) for out in made)] == []
