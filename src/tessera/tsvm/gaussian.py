@@ -70,7 +70,7 @@ class GaussianPotential:
         return self._evaluate(patterns, times)[:, 1]
 
     def _evaluate(self, patterns: np.ndarray, times: np.ndarray) -> np.ndarray:
-        pieces = np.array([self.layout.piece_of(p, t) for p, t in zip(patterns, times, strict=True)], dtype=np.int64)
+        pieces = self.layout.pieces_of(patterns, times)
         s = np.asarray(times, dtype=float) - self.layout.start[pieces]
         return _at(*self._arguments(), pieces, s)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numba import njit
@@ -87,22 +88,35 @@ class Layout:
         return _all(self.length, self.first, self.spike_start, self.spike_neuron, self.spikes.n_neurons,
                     kernel.tau_m, kernel.tau_s)  # fmt: skip
 
+    @cached_property
+    def pieces(self) -> np.ndarray:
+        """(P+1,) where each pattern's pieces begin."""
+        return np.searchsorted(self.pattern, np.arange(len(self.spikes) + 1)).astype(np.int64)
+
+    @cached_property
+    def target_starts(self) -> np.ndarray:
+        """(P+1,) where each pattern's targets begin."""
+        return np.searchsorted(self.target_pattern, np.arange(len(self.spikes) + 1)).astype(np.int64)
+
     def rows_at(self, pattern: np.ndarray, times: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """r(t) before any spike at t, and g(t), of M patterns and times in ms."""
-        r, g = np.zeros(len(times)), np.ones(len(times))
-        for i, (p, t) in enumerate(zip(pattern, times, strict=True)):
-            own = self.targets[self.target_pattern == p]
-            r[i] = np.exp(-(t - own[own < t]) / self.kernel.tau_m).sum()
-            e = self.piece_of(p, t)
-            g[i] = self.gain[e] * -np.expm1((t - self.start[e]) / self.tau_c + np.log(self.gamma[e])) if (
-                self.gamma[e] > 0
-            ) else self.gain[e]  # fmt: skip
-        return r, g
+        at = np.ascontiguousarray(times, dtype=float)
+        own = np.ascontiguousarray(pattern, dtype=np.int64)
+        e = self.pieces_of(own, at)
+        r = _resets(own, at, self.targets, self.target_starts, self.kernel.tau_m)
+        with np.errstate(divide="ignore"):
+            relaxed = -np.expm1((at - self.start[e]) / self.tau_c + np.log(self.gamma[e]))
+        return r, self.gain[e] * np.where(self.gamma[e] > 0, relaxed, 1.0)
 
-    def piece_of(self, pattern: int, t: float) -> int:
-        """The piece of the pattern in which t lies; a border belongs to the piece that ends there."""
-        low, high = np.searchsorted(self.pattern, [pattern, pattern + 1])
-        return int(max(low, low + np.searchsorted(self.start[low:high], t, side="left") - 1))
+    def pieces_of(self, pattern: np.ndarray, times: np.ndarray) -> np.ndarray:
+        """The pieces (M,) in which times in ms of M patterns lie; a border belongs to the piece that ends there."""
+        at, own = np.ascontiguousarray(times, dtype=float), np.ascontiguousarray(pattern, dtype=np.int64)
+        return _pieces(own, at, self.start, self.pieces)
+
+    def last_targets(self, pattern: np.ndarray, times: np.ndarray, at_target: np.ndarray) -> np.ndarray:
+        """The last target (M,) before each time, or at it where at_target (M,)."""
+        at, own = np.ascontiguousarray(times, dtype=float), np.ascontiguousarray(pattern, dtype=np.int64)
+        return _last(own, at, at_target, self.targets, self.target_starts)
 
 
 def check_targets(
@@ -286,3 +300,40 @@ def _all(length, first, spike_start, spike_neuron, n, tau_m, tau_s):
             slow[e, spike_neuron[i]] += 1.0
             fast[e, spike_neuron[i]] += 1.0
     return slow, fast
+
+
+@njit(cache=True, error_model="numpy")
+def _pieces(patterns, at, start, offsets):
+    found = np.empty(len(at), dtype=np.int64)
+    for j in range(len(at)):
+        low, high = offsets[patterns[j]], offsets[patterns[j] + 1]
+        first = low
+        while low < high:  # the first piece that starts at or after the time
+            middle = (low + high) // 2
+            if start[middle] < at[j]:
+                low = middle + 1
+            else:
+                high = middle
+        found[j] = max(first, low - 1)
+    return found
+
+
+@njit(cache=True, error_model="numpy")
+def _resets(patterns, at, targets, offsets, tau_m):
+    found = np.zeros(len(at))
+    for j in range(len(at)):
+        for d in range(offsets[patterns[j]], offsets[patterns[j] + 1]):
+            if targets[d] >= at[j]:
+                break
+            found[j] += np.exp(-(at[j] - targets[d]) / tau_m)
+    return found
+
+
+@njit(cache=True, error_model="numpy")
+def _last(patterns, at, at_target, targets, offsets):
+    found = np.full(len(at), -1)
+    for j in range(len(at)):
+        for d in range(offsets[patterns[j]], offsets[patterns[j] + 1]):
+            if targets[d] < at[j] or (at_target[j] and targets[d] == at[j]):
+                found[j] = d
+    return found

@@ -94,7 +94,7 @@ class ExponentialPotential:
         return self._sum(patterns, times, -self.rates)
 
     def _sum(self, patterns: np.ndarray, times: np.ndarray, factors: np.ndarray) -> np.ndarray:
-        pieces = np.array([self.layout.piece_of(p, t) for p, t in zip(patterns, times, strict=True)], dtype=int)
+        pieces = self.layout.pieces_of(patterns, times)
         s = np.asarray(times, dtype=float) - self.layout.start[pieces]
         return (self.terms[pieces] * factors * np.exp(-np.outer(s, self.rates))).sum(axis=1)
 

@@ -135,18 +135,27 @@ class BinarySolution:
 
 
 def solve_binary(
-    nulls: Layout, targets: Layout, tol: float = 1e-6, max_rounds: int = 30, c: float | None = None
+    nulls: Layout,
+    targets: Layout,
+    tol: float = 1e-6,
+    max_rounds: int = 30,
+    c: float | None = None,
+    start: np.ndarray | None = None,
 ) -> BinarySolution:
     """Max margin between patterns that must not fire and patterns that must, at a time of their choosing.
 
     theta - w.x(t) >= 1 at all t of the nulls, and w.x(t*) - theta >= 1 at one t* a target pattern. Concave-convex
-    steps:
-    fix t* where w.x is largest, solve, look again. The margin never falls; it is a local optimum. nulls, targets:
-    layouts without target times. c: slack penalty per pattern; None for the hard margin. The first t* are the peaks of
-    the mean trace's direction between the classes.
+    steps: fix t* where w.x is largest, solve, look again. The margin never falls; it is a local optimum. nulls,
+    targets: layouts without target times. c: slack penalty per pattern; None for the hard margin. start: the first t*
+    (P,) in ms, such as those of `binary_start.firing_times`; None for the peaks of the mean trace's direction between
+    the classes. Raises ValueError where start is not one time inside each pattern.
     """
-    start = _mean_peak(targets) - _mean_peak(nulls)
-    _, times = peak(linear_potential(targets, start), targets)
+    if start is None:
+        _, times = peak(linear_potential(targets, _mean_peak(targets) - _mean_peak(nulls)), targets)
+    else:
+        times = np.asarray(start, dtype=float)
+        if times.shape != targets.ends.shape or not ((times > 0) & (times <= targets.ends)).all():
+            raise ValueError(f"start is {times}; valid is one time in ms inside each of {len(targets.ends)} patterns")
     cuts: tuple[np.ndarray, np.ndarray] = (np.empty(0, dtype=int), np.empty(0))
     history: list[float] = []
     best = None

@@ -76,22 +76,17 @@ class Cuts:
 
     def extend(self, layout: Layout, patterns: np.ndarray, times: np.ndarray, kinds: np.ndarray) -> None:
         """Append rows. times (k,) of slope rows are those of their targets, of hold rows lie after theirs."""
-        weights, theta, segments = np.empty(len(times)), np.empty(len(times)), np.empty(len(times), dtype=int)
         r, g = layout.rows_at(patterns, times)
-        for i, (p, t, kind) in enumerate(zip(patterns, times, kinds, strict=True)):
-            own = np.flatnonzero(layout.target_pattern == p)
-            if kind == "h":
-                weights[i], theta[i], segments[i] = -1 / g[i], (1 + r[i]) / g[i], layout.segment[layout.piece_of(p, t)]
-                continue
-            d = own[np.searchsorted(layout.targets[own], t, side="right" if kind == "slope" else "left") - 1]
-            segments[i] = d
-            if kind == "slope":
-                weights[i], theta[i] = layout.tau_c, layout.tau_c * layout.target_reset[d] / layout.kernel.tau_m
-            else:
-                u = t - layout.targets[d]
-                relaxed = -np.expm1(-u / layout.tau_c)
-                weights[i] = 1 / relaxed
-                theta[i] = -(1 + r[i] - np.exp(-u / layout.kernel.tau_m)) / relaxed
+        before, slope = kinds == "h", kinds == "slope"
+        d = layout.last_targets(patterns, times, slope)
+        u = np.where(before, 1.0, times - layout.targets[d])
+        relaxed = np.where(before | slope, 1.0, -np.expm1(-u / layout.tau_c))
+        g = np.where(before, g, 1.0)
+        tau_m, tau_c = layout.kernel.tau_m, layout.tau_c
+        weights = np.where(before, -1 / g, np.where(slope, tau_c, 1 / relaxed))
+        held = -(1 + r - np.exp(-u / tau_m)) / relaxed
+        theta = np.where(before, (1 + r) / g, np.where(slope, tau_c * layout.target_reset[d] / tau_m, held))
+        segments = np.where(before, layout.segment[layout.pieces_of(patterns, times)], d)
         self.patterns = np.append(self.patterns, patterns)
         self.times = np.append(self.times, times)
         self.kinds = np.append(self.kinds, kinds)
@@ -101,9 +96,10 @@ class Cuts:
     def new(self, patterns: np.ndarray, times: np.ndarray, kinds: np.ndarray) -> np.ndarray:
         """Mask of rows that are not kept yet: within 1e-9 ms of one of its kind is the same."""
         fresh = np.ones(len(times), dtype=bool)
-        for i, (p, t, kind) in enumerate(zip(patterns, times, kinds, strict=True)):
-            same = (self.kinds == kind) & (self.patterns == p) & (np.abs(self.times - t) < 1e-9)
-            fresh[i] = not same.any()
+        for kind in np.unique(kinds):
+            own, new = np.flatnonzero(self.kinds == kind), np.flatnonzero(kinds == kind)
+            same = self.patterns[own] == patterns[new, None]
+            fresh[new] = ~(same & (np.abs(self.times[own] - times[new, None]) < 1e-9)).any(axis=1)
         return fresh
 
     def __len__(self) -> int:
