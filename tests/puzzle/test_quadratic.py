@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 from tessera.puzzle import quadratic
-from tessera.puzzle.quadratic import KINDS
+from tessera.puzzle.quadratic import GROUPINGS
 from tessera.puzzle.space import PARENT, compose, decompose
 
+NONE = dict.fromkeys(GROUPINGS["neighbourhood"], 0.0)
 ATTENTIONS, FFNS = ("kv1", "no_op"), ("ffn50", "no_op")
 
 
@@ -51,27 +52,28 @@ def test_measured_interactions_give_the_kl_of_effects_that_add_up():
 
 def test_without_cosines_the_form_is_the_sum_of_scores():
     scores, _ = made()
-    form = quadratic.fitted(scores, dict.fromkeys(KINDS, 0.0))
+    form = quadratic.fitted(scores, NONE, "neighbourhood")
     blocks = ["kv1+ffn50", "parent+no_op", "no_op+parent"]
     exchanged = [(0, "attention", "kv1"), (0, "ffn", "ffn50"), (1, "ffn", "no_op"), (2, "attention", "no_op")]
     assert form.predict(blocks) == pytest.approx(math.fsum(scores[i][p][v]["kl_div"] for i, p, v in exchanged))
 
 
-def test_fit_finds_the_cosines_that_made_the_children():
+@pytest.mark.parametrize("grouping", GROUPINGS)
+def test_fit_finds_the_cosines_that_made_the_children(grouping):
     scores, _ = made(layers=4)
-    cosines = {"same_layer": -0.2, "next_layer": 0.15, "further": 0.05}
-    form = quadratic.fitted(scores, cosines)
+    cosines = dict(zip(GROUPINGS[grouping], (-0.2, 0.15, 0.05), strict=True))
+    form = quadratic.fitted(scores, cosines, grouping)
     chosen = children(4)[7::301]
-    table = np.array([quadratic.features(scores, blocks) for blocks in chosen])
+    table = np.array([quadratic.features(scores, blocks, grouping) for blocks in chosen])
     true = np.array([form.predict(blocks) for blocks in chosen])
-    assert dict(zip(KINDS, quadratic.fit(table, true), strict=True)) == pytest.approx(cosines)
+    assert dict(zip(GROUPINGS[grouping], quadratic.fit(table, true), strict=True)) == pytest.approx(cosines)
     assert quadratic.held_out(table, true, range(len(true))) == pytest.approx(true)
 
 
 def test_cross_validation_does_not_see_the_fold_that_it_predicts():
     scores, _ = made(layers=4)
     chosen = children(4)[7::301]
-    table = np.array([quadratic.features(scores, blocks) for blocks in chosen])
+    table = np.array([quadratic.features(scores, blocks, "neighbourhood") for blocks in chosen])
     true = table[:, 0] * 1.1
     spoilt = true.copy()
     spoilt[0] *= 50
@@ -107,14 +109,14 @@ def test_search_finds_the_best_child_within_the_budget(seed):
 
 def test_search_needs_a_start_within_the_budget():
     scores, _ = made()
-    form = quadratic.fitted(scores, dict.fromkeys(KINDS, 0.0))
+    form = quadratic.fitted(scores, NONE, "neighbourhood")
     with pytest.raises(ValueError, match="no start is within the budget of"):
         quadratic.optimise(form, np.ones((3, 9)), 0.5, [["parent+parent"] * 3])
 
 
 def test_unknown_variants_are_named():
     scores, _ = made()
-    form = quadratic.fitted(scores, dict.fromkeys(KINDS, 0.0))
+    form = quadratic.fitted(scores, NONE, "neighbourhood")
     with pytest.raises(ValueError, match="1 ffn ffn25"):
         form.predict(["parent+parent", "parent+ffn25", "parent+parent"])
     with pytest.raises(ValueError, match="of 5 exchanges; the scores have 12"):

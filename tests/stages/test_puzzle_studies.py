@@ -218,10 +218,12 @@ def test_an_unknown_group_is_refused(out, parent, tokens):
 
 def test_correction_keeps_to_the_budget_and_says_what_it_fitted(out):
     found = files.read_json(out / "correction.json")
-    assert set(found["cosines"]) == {"same_layer", "next_layer", "further"}
-    assert all(one["without_group"] is not None for one in found["children"] if one["fitted"])
+    assert set(found["cosines"]["neighbourhood"]) == {"same_layer", "next_layer", "further"}
+    assert set(found["cosines"]["subblocks"]) == {"attention_attention", "attention_ffn", "ffn_ffn"}
+    for grouping in found["cosines"]:
+        assert all(one[f"{grouping}_without_group"] is not None for one in found["children"] if one["fitted"])
     rows = files.read_json(out / "corrected.json")["corrected"]
-    assert {row["method"] for row in rows} == {"fitted", "measured"}
+    assert {row["method"] for row in rows} == {"neighbourhood", "subblocks", "measured"}
     assert all(row["predicted"] <= row["predicted_before"] + 1e-9 for row in rows)
 
 

@@ -6,7 +6,7 @@ To second order in what the exchanges do to the logits, d_i for the i-th exchang
 
 in the metric of the parent's distribution, |d|^2 = Var_p(d), where c_ij is the cosine of two effects. The sum of scores
 is the case c = 0: effects at right angles. Derived here; it is not in the paper. It takes effects to add up in the
-logits, and exchanges to be small; `fitted` finds one cosine for each kind of neighbourhood from children that were run,
+logits, and exchanges to be small; `fitted` takes one cosine for each kind of pair, found from children that were run,
 `measured` takes each pair's own cosine (interactions.py) and fits nothing.
 """
 
@@ -19,8 +19,12 @@ import numpy as np
 from tessera.puzzle.space import PARENT, compose, decompose
 
 SUBBLOCKS = ("attention", "ffn")
-#: Kinds of pairs that share one fitted cosine: two subblocks of one layer, of neighbouring layers, of others.
-KINDS = ("same_layer", "next_layer", "further")
+#: Kinds of pairs that share one fitted cosine, by how pairs are told apart: where the two are (one layer, neighbouring
+#: layers, others), or what they are.
+GROUPINGS = {
+    "neighbourhood": ("same_layer", "next_layer", "further"),
+    "subblocks": ("attention_attention", "attention_ffn", "ffn_ffn"),
+}
 
 #: layer -> subblock -> variant -> metrics, as the scores' files have it.
 Scores = Mapping[int, Mapping[str, Mapping[str, Mapping[str, float]]]]
@@ -43,9 +47,11 @@ def roots(scores: Scores, metric: str = "kl_div") -> np.ndarray:
     return np.sqrt([max(0.0, scores[i][part][variant][metric]) for i, part, variant in labels(scores)])
 
 
-def kind(first: Label, second: Label) -> str:
-    """Which of KINDS a pair of exchanges is."""
-    return KINDS[min(2, abs(first[0] - second[0]))]
+def kind(first: Label, second: Label, grouping: str) -> str:
+    """Which kind of a grouping a pair of exchanges is."""
+    if grouping == "neighbourhood":
+        return GROUPINGS[grouping][min(2, abs(first[0] - second[0]))]
+    return "_".join(sorted((first[1], second[1])))
 
 
 @dataclass(frozen=True)
@@ -98,10 +104,10 @@ def measured(scores: Scores, gram: np.ndarray) -> Quadratic:
     return Quadratic(names, _exclusive(names, Q))
 
 
-def fitted(scores: Scores, cosines: Mapping[str, float]) -> Quadratic:
-    """The form with one cosine for each of KINDS."""
+def fitted(scores: Scores, cosines: Mapping[str, float], grouping: str) -> Quadratic:
+    """The form with one cosine for each kind of a grouping."""
     root, names = roots(scores), labels(scores)
-    c = np.array([[1.0 if a == b else cosines[kind(a, b)] for b in names] for a in names])
+    c = np.array([[1.0 if a == b else cosines[kind(a, b, grouping)] for b in names] for a in names])
     return Quadratic(names, _exclusive(names, c * np.outer(root, root)))
 
 
@@ -111,15 +117,16 @@ def _exclusive(names: list[Label], Q: np.ndarray) -> np.ndarray:
     return np.where(same, 0.0, (Q + Q.T) / 2)
 
 
-def features(scores: Scores, blocks: Sequence[str]) -> np.ndarray:
+def features(scores: Scores, blocks: Sequence[str], grouping: str) -> np.ndarray:
     """Sum of scores, then sum over ordered pairs of sqrt(s_i s_j) of each kind: what the fitted cosines multiply."""
     root, names = roots(scores), labels(scores)
     one = Quadratic(names, np.outer(root, root))
     chosen = one._chosen(blocks)
-    found = [float((root[chosen] ** 2).sum()), 0.0, 0.0, 0.0]
+    kinds = GROUPINGS[grouping]
+    found = [float((root[chosen] ** 2).sum()), *(0.0 for _ in kinds)]
     for n, i in enumerate(chosen):
         for j in chosen[n + 1 :]:
-            found[1 + KINDS.index(kind(names[i], names[j]))] += 2 * root[i] * root[j]
+            found[1 + kinds.index(kind(names[i], names[j], grouping))] += 2 * root[i] * root[j]
     return np.array(found)
 
 

@@ -80,9 +80,9 @@ def kl(found: Results) -> Figure:
 
 def bias(found: Results) -> Figure:
     """True over predicted KL against the number of exchanged subblocks, by predictor."""
-    figure, axes = plots.grid(1, len(PREDICTORS), 3.0, sharey=True)
+    figure, axes = plots.grid(2, 2, 2.6, sharex=True, sharey=True)
     biases = summary(found)["bias"]
-    for axis, (predictor, name) in zip(axes[0], PREDICTORS.items(), strict=True):
+    for axis, (predictor, name) in zip(axes.flat, PREDICTORS.items(), strict=True):
         values = predictions(found, predictor)
         for group in found.groups():
             rows = [row for row in found.of((group,)) if (values[row["name"]] or 0) > 0]
@@ -101,9 +101,11 @@ def bias(found: Results) -> Figure:
             value, low, high = (100 * math.expm1(error[key]) for key in ("value", "low", "high"))
             note = f"\nerror {value:.0f} % [{low:.0f}, {high:.0f}]"
         axis.set_title(f"{name}{note}", fontsize=8.5)
+    for axis in axes[-1]:
         axis.set_xlabel("exchanged subblocks")
     plots.log_scale(axes[0, 0].yaxis)
-    axes[0, 0].set_ylabel("true KL / predicted KL, scores' text")
+    for axis in axes[:, 0]:
+        axis.set_ylabel("true / predicted KL, scores' text")
     axes[0, 0].legend(loc="upper left", fontsize=7)
     return figure
 
@@ -146,18 +148,18 @@ def optimum(found: Results) -> Figure:
     figure, axes = plots.grid(1, len(STATES), 3.0, sharey=True)
     rows = optima(found)
     places = list(dict.fromkeys((row["target"], row["speedup"]) for row in rows))
-    forms = {"fitted": plots.ORANGE, "measured": plots.RED}
+    forms = {"neighbourhood": plots.ORANGE, "subblocks": plots.PURPLE, "measured": plots.BLUE}
     for axis, state in zip(axes[0], STATES, strict=True):
         for k, (form, colour) in enumerate(forms.items()):
             own = [row for row in rows if row["form"] == form]
             axis.errorbar(
-                [places.index((row["target"], row["speedup"])) + 0.2 * (k - 0.5) for row in own],
+                [places.index((row["target"], row["speedup"])) + 0.2 * (k - 1) for row in own],
                 [100 * row[state]["difference"] / row[state]["optimum"] for row in own],
                 [100 * 1.96 * row[state]["se"] / row[state]["optimum"] for row in own],
                 ls="none",
                 marker="o",
                 color=colour,
-                label=f"{form} interactions",
+                label="measured" if form == "measured" else f"fitted by {form}",
             )
         axis.axhline(0, color=plots.BLACK, lw=0.8, ls="--")
         axis.set_xticks(range(len(places)), [f"{target}\n{speedup:g}x" for target, speedup in places])

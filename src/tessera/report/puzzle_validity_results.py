@@ -28,11 +28,12 @@ STATE_NAMES = {
     "assembled": "assembled, test text",
     "healed": "healed, test text",
 }
-#: Predictions of KL, in the order in which they are shown.
+#: Predictions of KL, in the order in which they are shown; fits are judged on groups that they did not see.
 PREDICTORS = {
     "sum": "sum of scores",
     "measured": "with measured interactions",
-    "without_group": "with fitted interactions (group held out)",
+    "neighbourhood_without_group": "with interactions fitted by neighbourhood",
+    "subblocks_without_group": "with interactions fitted by subblock",
 }
 PHASES = ("prefill", "decode", "runtime")
 

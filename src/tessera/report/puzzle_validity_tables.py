@@ -101,9 +101,10 @@ def markdown(found: Results) -> str:
         "|---|---|---:|---:|---:|---:|",
     ]
     for form, states in made["optimum"].items():
+        name = "measured" if form == "measured" else f"fitted by {form}"
         for state, one in states.items():
             lines.append(
-                f"| the sum with {form} interactions | {STATE_NAMES[state]} | {one['ratio']:.3f} "
+                f"| the sum with interactions {name} | {STATE_NAMES[state]} | {one['ratio']:.3f} "
                 f"| {one['better']} of {one['of']} | {one['clearly_better']} | {one['clearly_worse']} |"
             )
     lines += [

@@ -8,7 +8,7 @@ import numpy as np
 from tessera.common import files, stage
 from tessera.common.params import Section
 from tessera.puzzle import block_library, budgets, draws, quadratic, search
-from tessera.puzzle.quadratic import KINDS, Quadratic
+from tessera.puzzle.quadratic import GROUPINGS, Quadratic
 from tessera.puzzle.search import SearchParams
 from tessera.puzzle.validity_params import ValidityParams
 
@@ -37,32 +37,35 @@ def main(
     every = {int(layer): one for path in scores for layer, one in files.read_json(path).items()}
     rows = [row for path in groups for row in files.read_json(path)]
     settings = params.validity.correction
-    table = np.array([quadratic.features(every, row["blocks"]) for row in rows])
+    tables = {g: np.array([quadratic.features(every, row["blocks"], g) for row in rows]) for g in GROUPINGS}
     true = np.array([row["scored"]["kl_div"] for row in rows])
-    used = (table[:, 0] <= settings.most) & (table[:, 0] > 0)
+    total = next(iter(tables.values()))[:, 0]
+    used = (total <= settings.most) & (total > 0)
     if used.sum() < 4:
         raise ValueError(
             f"{used.sum()} children have a summed score up to correction.most = {settings.most}; 4 are few"
         )
-    cosines = quadratic.fit(table[used], true[used])
-    forms = {
-        "fitted": quadratic.fitted(every, dict(zip(KINDS, cosines, strict=True))),
-        "measured": quadratic.measured(every, files.read_npy(gram)),
-    }
+    forms = {"measured": quadratic.measured(every, files.read_npy(gram))}
     predicted: dict[str, Any] = {
-        "sum": table[:, 0],
+        "sum": total,
         "measured": np.array([forms["measured"].predict(row["blocks"]) for row in rows]),
-        "fitted": table[:, 0] + table[:, 1:] @ cosines,
     }
-    for name, folds in (("one", range(len(rows))), ("group", [row["group"] for row in rows])):
-        found = np.full(len(rows), np.nan)
-        found[used] = quadratic.held_out(table[used], true[used], [f for f, u in zip(folds, used, strict=True) if u])
-        predicted[f"without_{name}"] = found
+    cosines = {}
+    for grouping, table in tables.items():
+        fit = quadratic.fit(table[used], true[used])
+        cosines[grouping] = dict(zip(GROUPINGS[grouping], fit.tolist(), strict=True))
+        forms[grouping] = quadratic.fitted(every, cosines[grouping], grouping)
+        predicted[grouping] = total + table[:, 1:] @ fit
+        for name, folds in (("one", range(len(rows))), ("group", [row["group"] for row in rows])):
+            found = np.full(len(rows), np.nan)
+            known = [fold for fold, u in zip(folds, used, strict=True) if u]
+            found[used] = quadratic.held_out(table[used], true[used], known)
+            predicted[f"{grouping}_without_{name}"] = found
     files.write_json(
         correction,
         {
-            "cosines": dict(zip(KINDS, cosines.tolist(), strict=True)),
-            "measured_cosines": _means(forms["measured"], every),
+            "cosines": cosines,
+            "measured_cosines": {grouping: _means(forms["measured"], every, grouping) for grouping in GROUPINGS},
             "most": settings.most,
             "children": [
                 {"name": row["name"], "group": row["group"], "fitted": bool(u), "true": float(t)}
@@ -74,17 +77,18 @@ def main(
     files.write_json(children, {"corrected": _again(params, forms, libraries)})
 
 
-def _means(form: Quadratic, scores: quadratic.Scores) -> dict[str, float]:
+def _means(form: Quadratic, scores: quadratic.Scores, grouping: str) -> dict[str, float]:
     """Mean cosine of each kind of pair, weighed as the fit weighs them."""
     root, names = quadratic.roots(scores), form.labels
-    weight, total = dict.fromkeys(KINDS, 0.0), dict.fromkeys(KINDS, 0.0)
+    kinds = GROUPINGS[grouping]
+    weight, total = dict.fromkeys(kinds, 0.0), dict.fromkeys(kinds, 0.0)
     for n, first in enumerate(names):
         for m in range(n + 1, len(names)):
             if first[:2] != names[m][:2]:
-                which = quadratic.kind(first, names[m])
+                which = quadratic.kind(first, names[m], grouping)
                 weight[which] += root[n] * root[m]
                 total[which] += form.Q[n, m]
-    return {which: total[which] / weight[which] if weight[which] else 0.0 for which in KINDS}
+    return {which: total[which] / weight[which] if weight[which] else 0.0 for which in kinds}
 
 
 def _again(params: Params, forms: dict[str, Quadratic], libraries: list[Path]) -> list[draws.Row]:
