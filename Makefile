@@ -5,7 +5,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run smoke test test-all test-slurm faults check format dvc ui screenshots verify report lock
+.PHONY: help run smoke test test-all test-slurm faults check format dvc ui screenshots verify report provenance lock
 
 PYTHON ?= python3.11
 VENV := .venv
@@ -59,15 +59,18 @@ ui: $(VENV)/installed ## fill MLflow from the run files and show it on 127.0.0.1
 	tessera track
 	mlflow ui --backend-store-uri sqlite:///mlflow.db --host 127.0.0.1 --port $(PORT) --workers 1
 
-screenshots: $(VENV)/installed ## look at the pages of MLflow in Chromium and keep pictures in reports/screenshots
-	SCREENSHOTS=reports/screenshots pytest -q -m slow tests/report/test_views.py
+screenshots: $(VENV)/installed ## look at MLflow's pages and the report in Chromium and keep pictures in reports/screenshots
+	SCREENSHOTS=reports/screenshots pytest -q -m slow tests/report/test_views.py tests/workflow/test_report_page.py
 
 verify: $(VENV)/installed ## check every claim of reports/claims.yaml against the results
 	tessera verify
 
 report: $(VENV)/installed ## write reports/report.html, one page with figures, tables, claims, code and provenance
-	snakemake claims
+	snakemake claims front
 	snakemake --report reports/report.html all claims
+
+provenance: $(VENV)/installed ## write ro-crate-metadata.json: what made the results, of what, on what, under which licences
+	snakemake provenance
 
 lock: ## write requirements.lock anew from pyproject.toml
 	rm -rf build/lock

@@ -19,6 +19,7 @@ TARGETS = [
     "smoke",
     "data",
     "claims",
+    "front",
     "puzzle",
     "bayesopt",
     "bayesopt_benchmark",

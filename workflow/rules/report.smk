@@ -106,3 +106,45 @@ rule claims:
         "Check every claim against the results"
     shell:
         "python -m tessera.stages.claims --claims {input.claims:q} --table {output.table} > {log} 2>&1"
+
+
+rule front:
+    # What workflow/report/workflow.rst includes. Part of `make report`, as claims are.
+    input:
+        claims=os.path.join(workflow.basedir, "reports/claims.yaml"),
+        speed="data/puzzle/speed.json",
+        studies=rules.tracking.input.studies,
+        code=code("front"),
+    output:
+        verdicts="build/report/claims.html",
+        hardware="build/report/hardware.html",
+    log:
+        "logs/front.log",
+    benchmark:
+        "logs/benchmarks/front.tsv"
+    threads: 1
+    message:
+        "The first page of the report: claims and hardware"
+    shell:
+        "python -m tessera.stages.front --claims {input.claims:q} --speed {input.speed}"
+        " --verdicts {output.verdicts} --hardware {output.hardware} > {log} 2>&1"
+
+
+rule provenance:
+    # Of the default scale, as claims are: it reads dvc.lock, which smaller runs leave alone.
+    input:
+        lock="dvc.lock",
+        packages="data/packages.yaml",
+        studies=rules.tracking.input.studies,
+        code=code("provenance"),
+    output:
+        crate="ro-crate-metadata.json",
+    log:
+        "logs/provenance.log",
+    benchmark:
+        "logs/benchmarks/provenance.tsv"
+    threads: 1
+    message:
+        "The provenance of the results as an RO-Crate"
+    shell:
+        "python -m tessera.stages.provenance --crate {output.crate} > {log} 2>&1"
