@@ -1,0 +1,251 @@
+"""Blockwise distillation, scoring and healing: how much work is saved, and how fast the rest is done.
+
+    python benchmarks/puzzle_training.py [--tokens 256] [--threads 1]
+
+A model of SmolLM2-135M's shape with random weights: time does not depend on them. All in float32 and in one process;
+times are CPU seconds of the process, which another process on the machine does not lengthen.
+
+* Blockwise distillation of a variant on the parent's activations, with its share of the parent's one pass over the
+  text, beside training it inside the whole parent: a forward pass of parent and child and a backward pass down to the
+  variant for each step. A variant of each subblock, at layers spread over the model.
+* Scores of one variant a layer, from hidden states that are computed once, beside full forward passes.
+* FLOP/s of a distillation step and of a healing step, counted by torch, beside a matrix product of the same type.
+* Growth of distillation with the tokens.
+"""
+
+import argparse
+import copy
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import numpy as np
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from tessera.common import files
+from tessera.puzzle import blocks, distill, divergence, heal
+from tessera.puzzle import score as scores
+from tessera.puzzle.costs import measured, profile
+from tessera.puzzle.model import AttentionSpec, FFNSpec, LanguageModel, build_attention, build_ffn
+from tessera.puzzle.params import HealParams, OptimiserParams
+
+WINDOW = 128
+VARIANTS_A_LAYER = (
+    7  # of the default space: attention kv1 and linear; FFN 75, 50, 25 %, linear; what no pass trains is free
+)
+
+
+def timed(function: Callable[[], object], repeats: int = 1) -> float:
+    """Least CPU seconds of a call."""
+    found = []
+    for _ in range(repeats):
+        start = time.process_time()
+        function()
+        found.append(time.process_time() - start)
+    return min(found)
+
+
+def main() -> None:
+    """Run the benchmark; write its numbers as JSON and its table as Markdown beside this file."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--tokens", type=int, default=256, help="of one step")
+    parser.add_argument("--threads", type=int, default=1)
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    torch.manual_seed(0)
+    shape = profile.shape("smollm2-135m")
+    parent = LanguageModel(blocks.model_spec(shape)).requires_grad_(False)
+    windows = torch.randint(shape.vocab_size, (options.tokens // WINDOW, WINDOW + 1))
+    report = {
+        "machine": measured.machine(torch.device("cpu")),
+        "software": measured.software(torch.device("cpu")),
+        "date": time.strftime("%Y-%m-%d"),
+        "options": vars(options),
+        "distillation": distillation(parent, shape, windows),
+        "scoring": scoring(parent, windows[:1]),
+        "rates": rates(parent, shape, windows),
+    }
+    out = Path(__file__).with_suffix("")
+    files.write_json(out.with_suffix(".json"), report)
+    files.write_text(out.with_suffix(".md"), markdown(report))
+
+
+def settings(tokens: int) -> OptimiserParams:
+    return OptimiserParams(tokens=tokens, batch_windows=max(1, tokens // WINDOW), learning_rate=1e-4)
+
+
+def variants(parent: LanguageModel, shape: profile.Architecture) -> dict[str, nn.Module]:
+    """A variant of each subblock: one KV head, half the channels."""
+    attention, ffn = AttentionSpec("gqa", 1), FFNSpec("gated", shape.intermediate_size // 2)
+    return {"attention": build_attention(parent.spec, attention), "ffn": build_ffn(parent.spec, ffn)}
+
+
+def distillation(parent: LanguageModel, shape: profile.Architecture, windows: torch.Tensor) -> dict:
+    """CPU seconds a token of both ways, and their ratio, by layer and subblock; and times of more tokens."""
+    x, tokens = windows[:, :-1], windows[:, :-1].numel()
+    rotary, L = parent.model.positions(x), shape.num_layers
+    before, middle = scores.hidden_states(parent, x)
+    shared = timed(lambda: scores.hidden_states(parent, x), 2) / (L * VARIANTS_A_LAYER)
+    rows = []
+    for layer in (0, L // 2, L - 1):
+        block = parent.model.layers[layer]
+        for subblock, module in variants(parent, shape).items():
+            inputs = (before[layer] if subblock == "attention" else middle[layer]).clone()
+
+            def forward(
+                state: torch.Tensor, block: nn.Module = block, module: nn.Module = module, subblock: str = subblock
+            ) -> torch.Tensor:
+                if subblock == "attention":
+                    return block.feed(state + module(block.input_layernorm(state), rotary))
+                return state + module(block.post_attention_layernorm(state))
+
+            def blockwise(
+                forward: Callable = forward,
+                module: nn.Module = module,
+                inputs: torch.Tensor = inputs,
+                layer: int = layer,
+            ) -> None:
+                generator = torch.Generator().manual_seed(0)
+                distill.train(module, forward, inputs, before[layer + 1], settings(tokens), "per_token", generator)
+
+            def whole(module: nn.Module = module, layer: int = layer, subblock: str = subblock) -> None:
+                child = copy.copy(parent.model.layers[layer])
+                child._modules = dict(child._modules) | {"self_attn" if subblock == "attention" else "mlp": module}
+                parameters = list(module.requires_grad_(True).parameters())
+                with torch.no_grad():
+                    target = scores.hidden_states(parent, x)[0][-1]
+                state = parent.model.embed_tokens(x)
+                for i, one in enumerate(parent.model.layers):
+                    state = (child if i == layer else one)(state, rotary)
+                error, norm = distill.errors(target, state)
+                adam = distill.optimiser(parameters, settings(tokens))
+                distill.step((error / norm).mean(), parameters, adam, 1e-4, settings(tokens))
+                module.requires_grad_(False)
+
+            blockwise()
+            own, theirs = timed(blockwise, 3) + shared, timed(whole, 2)
+            rows.append({"layer": layer, "subblock": subblock, "blockwise": own / tokens, "whole": theirs / tokens})
+            rows[-1]["ratio"] = theirs / own
+    block, module = parent.model.layers[3], variants(parent, shape)["ffn"]
+
+    def many(steps: int) -> None:
+        params = OptimiserParams(tokens=steps * WINDOW, batch_windows=1, learning_rate=1e-4)
+        distill.train(
+            module, lambda s: s + module(block.post_attention_layernorm(s)), middle[3], before[4], params, "per_token",
+            torch.Generator().manual_seed(0),
+        )  # fmt: skip
+
+    many(2)
+    growth = {str(steps * WINDOW): timed(lambda steps=steps: many(steps), 2) for steps in (8, 16, 32)}  # type: ignore[misc]
+    ratio = sum(r["whole"] for r in rows) / sum(r["blockwise"] for r in rows)
+    return {"rows": rows, "ratio": ratio, "seconds_by_tokens": growth}
+
+
+def scoring(parent: LanguageModel, windows: torch.Tensor) -> dict:
+    """CPU seconds of scoring one variant of every layer, both ways, and that both agree."""
+    L = len(parent.model.layers)
+    wanted = {layer: {"ffn": {"no_op": None}} for layer in range(L)}
+    documents = np.zeros(len(windows), int)
+    found: dict[str, list[float]] = {}
+
+    def suffix() -> None:
+        rows = scores.score(parent, wanted, windows, documents)
+        found["suffix"] = [rows[layer]["ffn"]["no_op"]["kl_div"] for layer in range(L)]
+
+    @torch.no_grad()
+    def full() -> None:
+        x, targets = windows[:, :-1], windows[:, 1:].flatten()
+        rotary, kl = parent.model.positions(x), []
+        last = scores.hidden_states(parent, x)[0][-1]
+        for layer in range(L):
+            state = parent.model.embed_tokens(x)
+            for i, one in enumerate(parent.model.layers):
+                state = one.attend(state, rotary) if i == layer else one(state, rotary)
+            child = [(scores.head(parent), state.flatten(0, 1))]
+            [agreement] = divergence.compare(scores.head(parent), last.flatten(0, 1), child, targets)
+            kl.append(float(agreement.kl_div.double().mean()))
+        found["full"] = kl
+
+    seconds = {"suffix": timed(suffix), "full": timed(full)}
+    difference = max(abs(a - b) for a, b in zip(found["suffix"], found["full"], strict=True))
+    return seconds | {"ratio": seconds["full"] / seconds["suffix"], "largest_difference": difference}
+
+
+def rates(parent: LanguageModel, shape: profile.Architecture, windows: torch.Tensor) -> dict:
+    """GFLOP/s of a matrix product, of a distillation step and of a healing step."""
+    a, b = torch.randn(windows.shape[0] * WINDOW, 576), torch.randn(576, 1536)
+
+    def products() -> None:
+        for _ in range(20):
+            a @ b
+
+    products()
+    peak = 20 * 2 * a.shape[0] * 576 * 1536 / timed(products, 5)
+    x = windows[:, :-1]
+    before, middle = scores.hidden_states(parent, x)
+    block, module = parent.model.layers[3], variants(parent, shape)["ffn"]
+
+    def blockwise() -> None:
+        distill.train(
+            module, lambda s: s + module(block.post_attention_layernorm(s)), middle[3], before[4],
+            settings(x.numel()), "per_token", torch.Generator().manual_seed(0),
+        )  # fmt: skip
+
+    child = copy.deepcopy(parent)
+    params = HealParams(
+        cosine=1.0,
+        kl=1.0,
+        lm=0.0,
+        train="blocks",
+        checkpoint_steps=10,
+        equal=settings(x.numel()),
+        full=settings(x.numel()),
+    )
+
+    def healing() -> None:
+        heal.heal(parent, child, windows, params, params.full, torch.Generator().manual_seed(0))
+
+    found = {"product": peak / 1e9}
+    for name, step in (("distillation", blockwise), ("healing", healing)):
+        with FlopCounterMode(display=False) as counter:
+            step()
+        found[name] = counter.get_total_flops() / timed(step, 2) / 1e9
+        found[f"{name}_share"] = found[name] / found["product"]
+    return found
+
+
+def markdown(report: dict) -> str:
+    """The report as tables."""
+    d, s, r = report["distillation"], report["scoring"], report["rates"]
+    lines = [
+        "# Work saved in distillation and scoring, and speed of the rest",
+        "",
+        f"{report['machine']}, {report['software']}, float32, {report['date']}. SmolLM2-135M's shape, random weights,",
+        f"{report['options']['tokens']} tokens a step. CPU seconds. Command: `python benchmarks/puzzle_training.py`.",
+        "",
+        "| layer | subblock | blockwise, ms a token | inside the whole parent, ms a token | ratio |",
+        "|--:|---|--:|--:|--:|",
+    ]
+    for row in d["rows"]:
+        own, theirs = 1e3 * row["blockwise"], 1e3 * row["whole"]
+        lines.append(f"| {row['layer']} | {row['subblock']} | {own:.4f} | {theirs:.3f} | {row['ratio']:.0f} |")
+    growth = ", ".join(f"{tokens} tokens {seconds:.2f} s" for tokens, seconds in d["seconds_by_tokens"].items())
+    lines += [
+        "",
+        f"* Blockwise distillation is {d['ratio']:.0f} times as fast over these rows (goal: 20). Growth: {growth}.",
+        f"* Suffix scoring is {s['ratio']:.2f} times as fast as full forward passes (goal: 1.8); KL differs by at most "
+        f"{s['largest_difference']:.1e} nats.",
+        f"* Matrix product: {r['product']:.1f} GFLOP/s. Distillation step: {r['distillation']:.1f}, "
+        f"{100 * r['distillation_share']:.0f} % of it (goal: 60). Healing step: {r['healing']:.1f}, "
+        f"{100 * r['healing_share']:.0f} % (goal: 60). Matrix products alone are counted.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    main()
