@@ -73,7 +73,7 @@ def kl(found: Results) -> Figure:
             f"{STATE_NAMES[state]}\nSpearman {rho['value']:.2f} [{rho['low']:.2f}, {rho['high']:.2f}]", fontsize=8.5
         )
         axis.set_xlabel("sum of scores, nats")
-    axes[0, 0].set_ylabel("KL(parent || child), nats a token, ± SE by document")
+    axes[0, 0].set_ylabel("KL, nats a token, ± SE by document")
     axes[0, 0].legend(loc="upper left", fontsize=7)
     return figure
 
@@ -106,7 +106,7 @@ def bias(found: Results) -> Figure:
     plots.log_scale(axes[0, 0].yaxis)
     for axis in axes[:, 0]:
         axis.set_ylabel("true / predicted KL, scores' text")
-    axes[0, 0].legend(loc="upper left", fontsize=7)
+    axes[0, 1].legend(loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize=7)
     return figure
 
 
@@ -192,7 +192,7 @@ def time(found: Results) -> Figure:
         axis.fill_between(ends, [0.85 * e for e in ends], [1.15 * e for e in ends], color=plots.GREY, alpha=0.15, lw=0)
         error = f"\nerror {100 * np.expm1(errors[phase]['error']):.1f} %" if phase in errors else ""
         axis.set_title(f"{'whole workload' if phase == 'runtime' else phase}{error}", fontsize=8.5)
-        axis.set(xlim=ends, ylim=ends, xlabel="predicted, multiple of the parent's speed")
-    axes[0, 0].set_ylabel("measured, ± half interquartile range")
+        axis.set(xlim=ends, ylim=ends, xlabel="predicted speed-up")
+    axes[0, 0].set_ylabel("measured speed-up, ± half IQR")
     axes[0, 0].legend(loc="upper left", fontsize=7)
     return figure
