@@ -5,7 +5,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run smoke test test-all test-slurm faults check format dvc ui screenshots verify report provenance lock
+.PHONY: help run smoke unused test test-all test-slurm faults check format dvc ui screenshots verify report provenance lock
 
 PYTHON ?= python3.11
 VENV := .venv
@@ -38,14 +38,18 @@ test-slurm: $(VENV)/installed ## run the workflow through a SLURM of one node; a
 faults: $(VENV)/installed ## try kills, full disks, damaged files and the like, and write reports/tables/faults.md
 	TESSERA_FAULTS=reports/tables/faults.md OMP_NUM_THREADS=1 pytest -q -m "not slurm" tests/workflow/test_faults.py $(ARGS)
 
-check: $(VENV)/installed ## formatting, lint and types
+check: $(VENV)/installed ## formatting, lint, unused code and types
 	ruff check .
 	ruff format --check .
 	snakefmt --check Snakefile workflow
 	python workflow/lint.py
 	tessera params check
 	tessera params check params/smoke.yaml
+	vulture
 	mypy
+
+unused: $(VENV)/installed ## name functions, attributes and fields that seem to be used nowhere
+	vulture --min-confidence 60
 
 format: $(VENV)/installed ## format Python and Snakemake files
 	ruff check --fix .
