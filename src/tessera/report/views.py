@@ -184,6 +184,14 @@ VIEWS = (
         group_by=("noise",),
     ),
     View(
+        "tsvm/noise",
+        "Critical noise by method",
+        (
+            parallel(("method",), ("critical_synaptic", "critical_membrane", "critical_jitter")),
+            scatter("critical_synaptic", "critical_jitter"),
+        ),
+    ),
+    View(
         "bayesopt/benchmark",
         "Branin by sampler",
         (curves("regret, mean over seeds", "regret", log=True), bars("edge_enrichment")),
