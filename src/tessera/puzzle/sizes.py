@@ -5,12 +5,10 @@ values, and the least squares' Gram matrices and Cholesky factors. Not counted: 
 """
 
 from dataclasses import dataclass
-from typing import Any
-
 from tessera.puzzle.architecture import Architecture
 from tessera.puzzle.costs.memory import attention_parameters, ffn_parameters, non_block_parameters
 from tessera.puzzle.params import PuzzleParams
-from tessera.puzzle.space import FFN, Attention
+from tessera.puzzle.space import FFN, Attention, Space
 
 #: The chain keeps weights and activations in float32.
 BYTES = 4
@@ -53,7 +51,8 @@ def steps(architecture: Architecture, params: PuzzleParams) -> list[Step]:
     variants = [*attention.items(), *ffn.items()]
     new = sum(size for name, size in variants if name != "parent")
     trained = library.distillation.tokens
-    fits = sum(least_squares(a, v, calibration.tokens) for v in [*space.attention.values(), *space.ffn.values()])
+    subblocks: list[Attention | FFN] = [*space.attention.values(), *space.ffn.values()]
+    fits = sum(least_squares(a, variant, calibration.tokens) for variant in subblocks)
     training = sum(
         trained * (3 * 2 * size + (attends(a, space, name) * 3 * 4 * a.num_heads * a.head_dim * calibration.window / 2))
         for name, size in variants
@@ -92,7 +91,7 @@ def steps(architecture: Architecture, params: PuzzleParams) -> list[Step]:
     ]
 
 
-def attends(architecture: Architecture, space: Any, name: str) -> bool:
+def attends(architecture: Architecture, space: Space, name: str) -> bool:
     """Whether a variant of the space computes attention."""
     return name in space.attention and space.attention[name].kind == "gqa"
 

@@ -250,11 +250,9 @@ def _sums(found: Results) -> Iterator[str]:
 
 
 def _against_baselines(found: Results) -> Iterator[str]:
-    beaten = 0
     for target in found.targets:
         others = [method for method in found.methods if method != found.kept]
         worse = [sentence for method in others for sentence in _better(found, target, method)]
-        beaten += len(worse)
         yield from worse
         if others and not worse:
             yield (
