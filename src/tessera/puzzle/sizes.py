@@ -5,6 +5,7 @@ values, and the least squares' Gram matrices and Cholesky factors. Not counted: 
 """
 
 from dataclasses import dataclass
+
 from tessera.puzzle.architecture import Architecture
 from tessera.puzzle.costs.memory import attention_parameters, ffn_parameters, non_block_parameters
 from tessera.puzzle.params import PuzzleParams
