@@ -30,7 +30,7 @@ def peers(rows: Sequence[Json], speed: Json) -> Figure:
     axis.set_xticks(middles, [GROUPS[group] for group in groups])
     axis.tick_params(axis="x", length=0)
     axis.grid(axis="x", visible=False)
-    axis.set_ylabel("KL(parent || child), nats a token, ± 95 % by document")
+    axis.set_ylabel("KL, nats a token, ± 95 % by document")
     for row in rows:
         timed = speed["models"][row["peer"]]["speedup"]["runtime"]
         axis.bar(0, 0, color=COLOURS[row["peer"]], label=f"{NAMES[row['peer']]}: whole model {timed:.2f}x")
@@ -39,8 +39,7 @@ def peers(rows: Sequence[Json], speed: Json) -> Figure:
     axis.legend(loc="upper left", fontsize=7)
     axis = axes[0, 1]
     for row in rows:
-        full = max(ffn["intermediate_size"] for _, ffn in row["layers"])
-        kept = [ffn["intermediate_size"] / full if ffn["kind"] == "gated" else 0.0 for _, ffn in row["layers"]]
+        kept = [ffn["intermediate_size"] if ffn["kind"] == "gated" else 0 for _, ffn in row["layers"]]
         axis.plot(np.arange(len(kept)), kept, ".-", lw=1, color=COLOURS[row["peer"]], label=NAMES[row["peer"]])
-    axis.set(xlabel="layer", ylabel="FFN channels kept, share of the widest FFN", ylim=(-0.03, 1.05))
+    axis.set(xlabel="layer", ylabel="FFN channels kept")
     return figure

@@ -187,7 +187,8 @@ def time(found: Results) -> Figure:
                 label=GROUP_NAMES.get(group, group),
             )
         every = [one[key][phase] for one in children.values() for key in ("predicted_speedup", "speedup")]
-        ends = [0.97 * min([1, *every]), 1.05 * max(every)]
+        least = min(one["speedup"][phase] - one["speedup"][f"{phase}_spread"] for one in children.values())
+        ends = [0.97 * min([1, least, *every]), 1.05 * max(every)]
         axis.plot(ends, ends, color=plots.BLACK, lw=0.8, ls="--")
         axis.fill_between(ends, [0.85 * e for e in ends], [1.15 * e for e in ends], color=plots.GREY, alpha=0.15, lw=0)
         error = f"\nerror {100 * np.expm1(errors[phase]['error']):.1f} %" if phase in errors else ""
