@@ -52,7 +52,8 @@ def main(params: Params, margins: Path, noise: Path, run: Path) -> None:
                 "cuts": model.history_[-1].cuts,
             }
         )
-        metrics |= {f"{name}: certified": float(model.status_ == "certified"), f"{name}: margin": certificate.low}
+        key = _metric(name)
+        metrics |= {f"{key}: certified": float(model.status_ == "certified"), f"{key}: margin": certificate.low}
         if model.status_ not in ("certified", "feasible"):
             continue
         quiet = np.tile(kernel_noise.potentials(model, spikes, t), (wanted.draws, 1))
@@ -68,7 +69,7 @@ def main(params: Params, margins: Path, noise: Path, run: Path) -> None:
     files.write_parquet(margins, pd.DataFrame(rows))
     files.write_parquet(noise, table)
     metrics["infeasible"] = float(sum(row["status"] == "infeasible" for row in rows))
-    metrics |= {f"{row.kernel}: {row.kind} {row.level:g}": row.right for row in table.itertuples()}
+    metrics |= {f"{_metric(row.kernel)}: {row.kind} {row.level:g}": row.right for row in table.itertuples()}
     RunRecord(
         experiment="tsvm/xor",
         name="tsvm_xor",
@@ -78,6 +79,11 @@ def main(params: Params, margins: Path, noise: Path, run: Path) -> None:
         figures=["reports/figures/tsvm/xor.svg"],
         note="The fraction of noisy patterns on which the neuron is right, by kernel, noise and level.",
     ).write(run)
+
+
+def _metric(kernel: str) -> str:
+    """A kernel's name as MLflow takes it: without commas."""
+    return kernel.replace(",", "")
 
 
 def _score(kernel: str, kind: str, level: float, right: np.ndarray, fires: np.ndarray) -> dict:
