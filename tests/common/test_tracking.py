@@ -173,6 +173,19 @@ def test_missing_figure(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert len(runs(root)) == 1
 
 
+@pytest.mark.parametrize("name", ["Gaussian, 0.5: margin", "", "a" * 251, "κ"])
+@pytest.mark.parametrize("field", ["metrics", "history"])
+def test_names_that_mlflow_would_refuse(field: str, name: str) -> None:
+    value = 1.0 if field == "metrics" else [(0, 1.0)]
+    with pytest.raises(ValueError, match="valid are at most 250 letters, digits, spaces and _-"):
+        RunRecord(experiment="a/b", name="c", **{field: {name: value}})
+
+
+def test_a_curve_and_a_final_value_of_one_name() -> None:
+    with pytest.raises(ValueError, match="loss: a final value and a curve of one name become one curve"):
+        RunRecord(experiment="a/b", name="c", metrics={"loss": 1.0}, history={"loss": [(0, 2.0)]})
+
+
 def test_not_finite_values_are_not_written(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="loss"):
         RECORD.model_copy(update={"metrics": {"loss": float("nan")}}).write(tmp_path / "x.json")

@@ -10,7 +10,7 @@ from tiny_models import PARENTS
 from tokenizers import Tokenizer, models, pre_tokenizers
 from tokenizers.decoders import ByteLevel
 
-from tessera.puzzle import blocks, child, gguf_export
+from tessera.puzzle import blocks, child, gguf_export, gguf_tokenizer
 from tessera.puzzle.model import AttentionSpec, FFNSpec
 
 TOKENS = torch.randint(1, 64, (1, 24), generator=torch.Generator().manual_seed(1))
@@ -40,7 +40,7 @@ def tokenizer(tmp_path_factory):
     made.save(str(directory / "tokenizer.json"))
     settings = {"bos_token": "<bos>", "eos_token": {"content": "<eos>"}, "chat_template": "{{ messages }}"}
     (directory / "tokenizer_config.json").write_text(json.dumps(settings))
-    return gguf_export.tokenizer_of_directory(directory, "gpt-2", 64)
+    return gguf_tokenizer.of_directory(directory, "gpt-2", 64)
 
 
 @pytest.fixture
@@ -101,7 +101,7 @@ def test_same_bytes_and_tokenizer_carried_over(made, tokenizer, tmp_path):
     for name in ("first", "second"):
         gguf_export.write(made("narrow"), tmp_path / name, tokenizer, "bfloat16", license_name="apache-2.0")
     assert (tmp_path / "first").read_bytes() == (tmp_path / "second").read_bytes()
-    assert gguf_export.tokenizer_of_gguf(tmp_path / "first") == tokenizer
+    assert gguf_tokenizer.of_gguf(tmp_path / "first") == tokenizer
     assert reader(tmp_path / "first").get_field("general.license").contents() == "apache-2.0"
 
 
@@ -147,10 +147,10 @@ def test_wrong_tokenizers_are_refused(made, tokenizer, tmp_path):
         gguf_export.write(made(), tmp_path / "file", short)
     (tmp_path / "tokenizer.json").write_text(json.dumps({"model": {"type": "Unigram"}}))
     with pytest.raises(ValueError, match="byte-level BPE"):
-        gguf_export.tokenizer_of_directory(tmp_path, "gpt-2", 64)
+        gguf_tokenizer.of_directory(tmp_path, "gpt-2", 64)
     (tmp_path / "none.gguf").write_bytes(b"GGUX")
     with pytest.raises(ValueError, match="not a GGUF file"):
-        gguf_export.tokenizer_of_gguf(tmp_path / "none.gguf")
+        gguf_tokenizer.of_gguf(tmp_path / "none.gguf")
 
 
 @pytest.mark.slow

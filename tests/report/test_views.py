@@ -65,16 +65,6 @@ def test_views_show_what_runs_have(view: views.View, repository: Path) -> None:
     assert state["searchFilter"].startswith(views.ONLY_CURRENT)
 
 
-def test_names_are_those_that_mlflow_takes(repository: Path) -> None:
-    """The import of all runs would end at the first other one."""
-    from mlflow.utils.validation import _validate_metric_name
-
-    for path in repository.glob(tracking.RUN_FILES):
-        record = tracking.read(path)
-        for name in [*record.metrics, *record.history]:
-            _validate_metric_name(name)
-
-
 def test_saved_once_and_taken_away(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"mlflow.db is not there; tessera track makes it"):
         views.save(tmp_path)

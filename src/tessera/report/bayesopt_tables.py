@@ -167,7 +167,7 @@ def records(
                 **{key: str(value) for key, value in wildcards.items()},
             },
             metrics={
-                "regret": float(curve[-1]),
+                "final_regret": float(curve[-1]),
                 "makespan": float(run["ended"].max()),
                 "edge_enrichment": benchmark.edge_enrichment(run, 2 * free),
                 "repeats": benchmark.repeat_rate(run),

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from tessera.common import plots
-from tessera.puzzle.costs import validation
+from tessera.puzzle.costs import published
 
 #: Software by its name in tables, with colour and marker.
 MARKS = {"trtllm": (plots.BLUE, "o"), "vllm": (plots.ORANGE, "s"), "sglang": (plots.GREEN, "^")}
@@ -147,7 +147,7 @@ def metrics(throughputs: pd.DataFrame, summary: pd.DataFrame, ratios: pd.DataFra
 
 def markdown(throughputs: pd.DataFrame, summary: pd.DataFrame, ratios: pd.DataFrame) -> str:
     """Results in words and tables."""
-    child, parent = validation.ASSUMED["child"], validation.ASSUMED["parent"]
+    child, parent = published.ASSUMED["child"], published.ASSUMED["parent"]
     lines = [
         "# The cost model beside measurements of others",
         "",
@@ -155,7 +155,7 @@ def markdown(throughputs: pd.DataFrame, summary: pd.DataFrame, ratios: pd.DataFr
         f"from kernels; child at batch {child[0]} on {child[1]} GPU, parent at batch {parent[0]} on {parent[1]},",
         "which is assumed, for NVIDIA states none. NVIDIA's ratio is of Nemotron 51B, another child of its family,",
         "under TensorRT-LLM. In brackets: the ratio's error. GiB are of weights and the batch's KV cache on one GPU;",
-        f"* more than {validation.usable_memory() / 2**30:.1f}, so the whole batch does not fit at full length.",
+        f"* more than {published.usable_memory() / 2**30:.1f}, so the whole batch does not fit at full length.",
         "",
         "| software | read/written | NVIDIA | summed | best that fits | child, 1/s | parent, 1/s | GiB of each |",
         "|---|---|--:|--:|--:|--:|--:|--:|",

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from tessera.balanced.params import BalancedParams
 from tessera.common import plots, stage
-from tessera.report import balanced_network_figures, balanced_results, balanced_task_figures
+from tessera.report import balanced_network_figures, balanced_results, balanced_task_figures, outputs
 
 FIGURES = {
     "capacity": balanced_task_figures.capacity,
@@ -30,9 +30,7 @@ def main(
     figures: list[Path],
 ) -> None:
     """Write each figure, named by its file; valid names are those of FIGURES."""
-    unknown = [path.name for path in figures if path.stem not in FIGURES]
-    if unknown:
-        raise ValueError(f"--figures: there is no {', '.join(unknown)}; valid are {', '.join(FIGURES)}")
+    outputs.check("figures", figures, FIGURES)
     found = balanced_results.read(params, curves, feasibility, margins, weights, learning, spiking, attractors)
     for path in figures:
         plots.save(FIGURES[path.stem](found), path)

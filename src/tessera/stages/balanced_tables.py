@@ -4,7 +4,7 @@ from pathlib import Path
 
 from tessera.balanced.params import BalancedParams
 from tessera.common import files, stage
-from tessera.report import balanced_results, balanced_tables
+from tessera.report import balanced_results, balanced_tables, outputs
 
 TABLES = {
     "feasibility": balanced_tables.feasibility,
@@ -31,9 +31,7 @@ def main(
     metrics: Path,
 ) -> None:
     """Write results and their summary, in Markdown, the tables, each named by its file, and the numbers as JSON."""
-    unknown = [path.name for path in tables if path.stem not in TABLES]
-    if unknown:
-        raise ValueError(f"--tables: there is no {', '.join(unknown)}; valid are {', '.join(TABLES)}")
+    outputs.check("tables", tables, TABLES)
     found = balanced_results.read(params, curves, feasibility, margins, weights, learning, spiking, attractors)
     files.write_text(results, balanced_tables.markdown(found))
     files.write_text(summary, balanced_tables.summary(found))

@@ -5,7 +5,7 @@ from pathlib import Path
 from tessera.bayesopt.params import SuiteParams
 from tessera.common import plots, stage
 from tessera.common.params import Section
-from tessera.report import bayesopt_figures, bayesopt_tables
+from tessera.report import bayesopt_figures, bayesopt_tables, outputs
 
 FIGURES = {
     "proposals": bayesopt_figures.proposals,
@@ -24,9 +24,7 @@ class Params(Section):
 
 def main(params: Params, evaluations: list[Path], figures: list[Path]) -> None:
     """Write each figure, named by its file; valid names are those of FIGURES."""
-    unknown = [path.name for path in figures if path.stem not in FIGURES]
-    if unknown:
-        raise ValueError(f"--figures: there is no {', '.join(unknown)}; valid are {', '.join(FIGURES)}")
+    outputs.check("figures", figures, FIGURES)
     found = bayesopt_tables.read(evaluations, params.suite)
     for path in figures:
         plots.save(FIGURES[path.stem](found, params.suite, params.seed), path)

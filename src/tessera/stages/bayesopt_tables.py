@@ -5,7 +5,7 @@ from pathlib import Path
 from tessera.bayesopt.params import SuiteParams
 from tessera.common import files, stage
 from tessera.common.params import Section
-from tessera.report import bayesopt_tables
+from tessera.report import bayesopt_tables, outputs
 
 
 class Params(Section):
@@ -34,9 +34,7 @@ def main(
         "comparison": bayesopt_tables.comparison(found, suite, seed),
         "lag": bayesopt_tables.lag(found, suite, seed),
     }
-    unknown = [path.name for path in tables if path.stem not in made]
-    if unknown:
-        raise ValueError(f"--tables: there is no {', '.join(unknown)}; valid are {', '.join(made)}")
+    outputs.check("tables", tables, made)
     for path in tables:
         files.write_csv(path, made[path.stem])
     files.write_text(results, bayesopt_tables.markdown(made["results"], made["comparison"], suite))

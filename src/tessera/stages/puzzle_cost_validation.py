@@ -10,24 +10,24 @@ from tessera.puzzle.extras_params import CostValidationParams
 
 def main(params: CostValidationParams, figures: list[Path], tables: list[Path], results: Path, metrics: Path) -> None:
     """figures and tables are named by their files: throughput, interpolation, roofline."""
-    from tessera.puzzle.costs import validation
+    from tessera.puzzle.costs import published, validation
     from tessera.puzzle.costs.h100_database import H100Database
     from tessera.puzzle.costs.params import CostTarget
+    from tessera.report import outputs
     from tessera.report import puzzle_cost_report as report
 
     draw = {"throughput": report.throughput, "interpolation": report.interpolation, "roofline": report.roofline}
-    unknown = [path.name for path in (*figures, *tables) if path.stem not in draw]
-    if unknown:
-        raise ValueError(f"there is no {', '.join(unknown)}; valid names are {', '.join(draw)}")
+    outputs.check("figures", figures, draw)
+    outputs.check("tables", tables, draw)
 
     def pricer(software: str, dtype: str) -> H100Database:
         shared = {"source": "h100-database", "hardware": "h100-sxm", "workload": params.roofline}
         return H100Database(CostTarget.model_validate(shared | {"software": software, "dtype": dtype}))
 
-    parent, child = validation.published(validation.PARENT), validation.published(validation.CHILD)
+    parent, child = published.served(published.PARENT), published.served(published.CHILD)
     found: dict[str, list[pd.DataFrame]] = {name: [] for name in draw}
     for software in progress.track(params.software, "validate costs"):
-        found["throughput"].append(validation.throughputs(pricer(software, "fp8"), parent, child, params.workloads))
+        found["throughput"].append(published.throughputs(pricer(software, "fp8"), parent, child, params.workloads))
         for dtype in params.dtypes:
             found["interpolation"].append(validation.interpolation(pricer(software, dtype)))
             found["roofline"].append(validation.against_roofline(parent.architecture, software, dtype, params.roofline))

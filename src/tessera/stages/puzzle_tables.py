@@ -5,7 +5,7 @@ from pathlib import Path
 from tessera.common import files, stage
 from tessera.common.params import Section
 from tessera.puzzle.params import PuzzleParams
-from tessera.report import puzzle_results, puzzle_runs, puzzle_tables
+from tessera.report import outputs, puzzle_results, puzzle_runs, puzzle_tables
 
 TABLES = {
     "results": puzzle_tables.results,
@@ -39,9 +39,7 @@ def main(
     runs: Path,
 ) -> None:
     """Write results, in Markdown, the tables, each named by its file, the metrics of children, and the run files."""
-    unknown = [path.name for path in tables if path.stem not in TABLES]
-    if unknown:
-        raise ValueError(f"--tables: there is no {', '.join(unknown)}; valid are {', '.join(TABLES)}")
+    outputs.check("tables", tables, TABLES)
     found = puzzle_results.read(library, scores, costs, frontier, children, curves, evaluation, speed)
     files.write_text(results, puzzle_tables.markdown(found))
     for path in tables:

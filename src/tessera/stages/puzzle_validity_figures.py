@@ -5,7 +5,7 @@ from pathlib import Path
 from tessera.common import plots, stage
 from tessera.common.params import Section
 from tessera.puzzle.validity_params import ValidityParams
-from tessera.report import puzzle_validity_figures, puzzle_validity_results
+from tessera.report import outputs, puzzle_validity_figures, puzzle_validity_results
 
 FIGURES = {
     "kl": puzzle_validity_figures.kl,
@@ -34,9 +34,7 @@ def main(
     figures: list[Path],
 ) -> None:
     """Write each figure, named by its file; valid names are those of FIGURES."""
-    unknown = [path.name for path in figures if path.stem not in FIGURES]
-    if unknown:
-        raise ValueError(f"--figures: there is no {', '.join(unknown)}; valid are {', '.join(FIGURES)}")
+    outputs.check("figures", figures, FIGURES)
     found = puzzle_validity_results.read(
         groups, corrected, correction, composed, scores, time, params.validity.bootstrap, params.seed
     )

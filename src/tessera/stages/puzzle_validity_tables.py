@@ -5,7 +5,7 @@ from pathlib import Path
 from tessera.common import files, stage
 from tessera.common.params import Section
 from tessera.puzzle.validity_params import ValidityParams
-from tessera.report import puzzle_validity_results, puzzle_validity_tables
+from tessera.report import outputs, puzzle_validity_results, puzzle_validity_tables
 
 TABLES = {
     "children": puzzle_validity_tables.children,
@@ -36,9 +36,7 @@ def main(
     runs: Path,
 ) -> None:
     """Write results, in Markdown, the tables, each named by its file, the study's numbers, and the run files."""
-    unknown = [path.name for path in tables if path.stem not in TABLES]
-    if unknown:
-        raise ValueError(f"--tables: there is no {', '.join(unknown)}; valid are {', '.join(TABLES)}")
+    outputs.check("tables", tables, TABLES)
     found = puzzle_validity_results.read(
         groups, corrected, correction, composed, scores, time, params.validity.bootstrap, params.seed
     )

@@ -3,7 +3,13 @@
 from pathlib import Path
 
 from tessera.common import files, plots, stage
-from tessera.report import tempotron_capacity_figures, tempotron_results, tempotron_space_figures, tempotron_tables
+from tessera.report import (
+    outputs,
+    tempotron_capacity_figures,
+    tempotron_results,
+    tempotron_space_figures,
+    tempotron_tables,
+)
 
 FIGURES = {
     "capacity": tempotron_capacity_figures.capacity,
@@ -38,9 +44,7 @@ def main(
 ) -> None:
     """Write figures and tables, each named by its file, the results in Markdown, and the numbers of the claims."""
     for flag, paths, known in (("figures", figures, FIGURES), ("tables", tables, tempotron_tables.TABLES)):
-        unknown = [path.name for path in paths if path.stem not in known]
-        if unknown:
-            raise ValueError(f"--{flag}: there is no {', '.join(unknown)}; valid are {', '.join(known)}")
+        outputs.check(flag, paths, known)
     found = tempotron_results.read(
         capacity, continuous, planted, maximum, findable, existence, solutions, ablation, trace, accuracies, receptors,
         runs,

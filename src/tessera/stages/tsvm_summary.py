@@ -4,7 +4,7 @@ from pathlib import Path
 
 from tessera.common import files, plots, stage
 from tessera.common.params import Section
-from tessera.report import tsvm_margin_figures, tsvm_noise_figures, tsvm_results, tsvm_tables
+from tessera.report import outputs, tsvm_margin_figures, tsvm_noise_figures, tsvm_results, tsvm_tables
 from tessera.tsvm.params import NoiseParams
 
 FIGURES = {
@@ -47,9 +47,7 @@ def main(
 ) -> None:
     """Write figures and tables, each named by its file, the results in Markdown, and the numbers of the claims."""
     for flag, paths, known in (("figures", figures, FIGURES), ("tables", tables, tsvm_tables.TABLES)):
-        unknown = [path.name for path in paths if path.stem not in known]
-        if unknown:
-            raise ValueError(f"--{flag}: there is no {', '.join(unknown)}; valid are {', '.join(known)}")
+        outputs.check(flag, paths, known)
     found = tsvm_results.read(
         rounds, trace, support, soft, steps, load, curves, critical, sweep, kernels, xor, speech, runs,
         (params.noise.bootstrap, params.seed),

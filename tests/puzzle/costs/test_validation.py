@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from tessera.puzzle.costs import memory, validation
+from tessera.puzzle.costs import memory, published, validation
 from tessera.puzzle.costs.h100_database import H100Database
 from tessera.puzzle.costs.operations import CoreAttention, Pass
 from tessera.puzzle.costs.params import CostTarget, Workload
@@ -26,12 +26,12 @@ def pricer(target):
 
 @pytest.fixture(scope="module")
 def parent():
-    return validation.published(validation.PARENT)
+    return published.served(published.PARENT)
 
 
 @pytest.fixture(scope="module")
 def child():
-    return validation.published(validation.CHILD)
+    return published.served(published.CHILD)
 
 
 def test_published_configurations(parent, child):
@@ -55,11 +55,11 @@ def test_a_linear_map_is_refused(tmp_path, monkeypatch):
     (tmp_path / "model_configs" / "a_config.json").write_text(json.dumps({"block_configs": [block]}))
     monkeypatch.setattr(aiconfigurator_core, "__file__", str(tmp_path / "__init__.py"))
     with pytest.raises(ValueError, match=r"block_configs\[0\] has a linear map"):
-        validation.published("a")
+        published.served("a")
 
 
 def test_one_gpu_is_what_the_cost_table_says(pricer, target, parent):
-    found = validation.throughput(pricer, parent, WORKLOAD)
+    found = published.throughput(pricer, parent, WORKLOAD)
     table = of_target(parent.architecture, validation.paper_space(), target)
     summed = child_cost(table, ["parent+parent"] * 80)
     assert found["prefill_ms"] == pytest.approx(summed["prefill_ms"], rel=1e-9)
@@ -70,29 +70,29 @@ def test_one_gpu_is_what_the_cost_table_says(pricer, target, parent):
 
 
 def test_a_group_divides_memory_and_time_but_not_fully(pricer, parent):
-    one, four = (validation.throughput(pricer, parent, WORKLOAD, gpus) for gpus in (1, 4))
+    one, four = (published.throughput(pricer, parent, WORKLOAD, gpus) for gpus in (1, 4))
     assert four["memory_gib"] == pytest.approx(one["memory_gib"] / 4)
     assert one["decode_ms"] / 4 < four["decode_ms"] < one["decode_ms"]
     assert four["output_tokens_per_s"] < one["output_tokens_per_s"]  # of one GPU
-    reduced = validation.all_reduce(pricer, Pass(64, 1, decode=True), 8192, 4)
-    assert 0 < reduced < validation.all_reduce(pricer, Pass(64, 128), 8192, 4)
+    reduced = published.all_reduce(pricer, Pass(64, 1, decode=True), 8192, 4)
+    assert 0 < reduced < published.all_reduce(pricer, Pass(64, 128), 8192, 4)
     odd = dataclasses.replace(parent, layers={(8, 28670): 80})
     with pytest.raises(ValueError, match="channels = 28670 cannot be divided among 4 GPUs"):
-        validation.throughput(pricer, odd, WORKLOAD, 4)
+        published.throughput(pricer, odd, WORKLOAD, 4)
 
 
 def test_throughputs_at_the_best_fit_into_memory(pricer, parent, child):
-    [row] = validation.throughputs(pricer, parent, child, [(128, 128)]).to_dict("records")
+    [row] = published.throughputs(pricer, parent, child, [(128, 128)]).to_dict("records")
     assert row["paper_ratio"] == 2.07 and row["child_fits"] and row["parent_fits"]
     assert row["best_child"] >= row["child"] and row["best_parent"] >= row["parent"]  # they fit, so they are candidates
     assert row["ratio"] == row["child"] / row["parent"]
     for name, model in (("child", child), ("parent", parent)):
         workload = Workload(batch=int(row[f"best_{name}_batch"]), prefill=128, decode=128)
-        best = validation.throughput(pricer, model, workload, int(row[f"best_{name}_gpus"]))
-        assert best["memory_gib"] * 2**30 <= validation.usable_memory()
+        best = published.throughput(pricer, model, workload, int(row[f"best_{name}_gpus"]))
+        assert best["memory_gib"] * 2**30 <= published.usable_memory()
         assert best["output_tokens_per_s"] == pytest.approx(row[f"best_{name}"])
     with pytest.raises(ValueError, match="workload 7/7 is none of the paper's: 128/128, 128/1024"):
-        validation.throughputs(pricer, parent, child, [(7, 7)])
+        published.throughputs(pricer, parent, child, [(7, 7)])
 
 
 def test_interpolation_leaves_the_layout_itself_out(pricer, monkeypatch):
