@@ -36,6 +36,7 @@ TRIED = (
     "puzzle/puzzle_library/layer=*[05]-*",
     "tempotron/tempotron_findable/*",
     "balanced/balanced_learning/*",
+    "tsvm/tsvm_noise/*",
     "bayesopt/bayesopt_benchmark/function=branin-*seed=[01]-*",
 )
 
