@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tessera.common import tracking
-from tessera.common.tracking import RunRecord
+from tessera.common.run_files import RunRecord
 
 RECORD = RunRecord(
     experiment="puzzle/library",
@@ -136,6 +136,25 @@ def test_commit_and_stage(root: Path) -> None:
     assert newest.data.tags["mlflow.source.git.commit"] == git(root, "rev-parse", "HEAD")
 
 
+def test_each_file_has_the_commit_that_changed_it_last(root: Path) -> None:
+    other = FILE.replace("layer_3", "layer 4 ü")
+    (root / other).write_text((root / FILE).read_text())
+    git(root, "init", "-q")
+    git(root, "add", ".")
+    git(root, "commit", "-q", "-m", "both")
+    first = git(root, "rev-parse", "HEAD")
+    RECORD.model_copy(update={"note": "Again."}).write(root / FILE)
+    git(root, "commit", "-q", "-a", "-m", "one")
+    second = git(root, "rev-parse", "HEAD")
+    RECORD.write(root / FILE.replace("layer_3", "layer_5"))
+    tracking.sync(root)
+    tags = {run.data.tags["run.file"]: run.data.tags for run in runs(root)}
+    assert tags[other]["mlflow.source.git.commit"] == first
+    assert tags[FILE]["mlflow.source.git.commit"] == second
+    assert {tags[other]["git.dirty"], tags[FILE]["git.dirty"]} == {"false"}
+    assert tags[FILE.replace("layer_3", "layer_5")]["git.dirty"] == "true"
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -171,24 +190,6 @@ def test_missing_figure(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     tracking.sync(root)
     assert "the figure reports/figures/loss.svg is not there" in capsys.readouterr().err
     assert len(runs(root)) == 1
-
-
-@pytest.mark.parametrize("name", ["Gaussian, 0.5: margin", "", "a" * 251, "κ"])
-@pytest.mark.parametrize("field", ["metrics", "history"])
-def test_names_that_mlflow_would_refuse(field: str, name: str) -> None:
-    value = 1.0 if field == "metrics" else [(0, 1.0)]
-    with pytest.raises(ValueError, match="valid are at most 250 letters, digits, spaces and _-"):
-        RunRecord(experiment="a/b", name="c", **{field: {name: value}})
-
-
-def test_a_curve_and_a_final_value_of_one_name() -> None:
-    with pytest.raises(ValueError, match="loss: a final value and a curve of one name become one curve"):
-        RunRecord(experiment="a/b", name="c", metrics={"loss": 1.0}, history={"loss": [(0, 2.0)]})
-
-
-def test_not_finite_values_are_not_written(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="loss"):
-        RECORD.model_copy(update={"metrics": {"loss": float("nan")}}).write(tmp_path / "x.json")
 
 
 @pytest.mark.slow

@@ -20,7 +20,7 @@ from pathlib import Path
 import browsers
 import pytest
 
-from tessera.common import tracking
+from tessera.common import run_files, tracking
 from tessera.report import views
 
 #: What MLflow keeps in a browser: no assistant's pane, and the pages of model training.
@@ -47,8 +47,8 @@ def unpack(value: str) -> dict:
 
 @pytest.mark.parametrize("view", views.VIEWS, ids=lambda view: view.key)
 def test_views_show_what_runs_have(view: views.View, repository: Path) -> None:
-    files = [path for path in repository.glob(tracking.RUN_FILES) if f'"{view.experiment}"' in path.read_text()]
-    records = [tracking.read(path) for path in files]
+    files = [path for path in repository.glob(run_files.RUN_FILES) if f'"{view.experiment}"' in path.read_text()]
+    records = [run_files.read(path) for path in files]
     assert records, f"no run of {view.experiment}"
     metrics = {name for one in records for name in [*one.metrics, *one.history]}
     curves = {name for one in records for name in one.history}

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tessera.common import files, stage, tracking
+from tessera.common import files, run_files, stage
 from tessera.stages import balanced_feasibility, balanced_learning, balanced_margins, balanced_theory
 
 AFFERENTS = {"f_exc": 0.8, "p_out": 0.1, "cv_ratio": 1.4142, "sd_ratio": 2.0, "cv_exc": 1.0, "sd_exc": 1.0}
@@ -70,7 +70,7 @@ def call(module, folder, sections=SECTIONS):
 def test_stage_writes_the_same_bytes_twice_and_a_run(module, tmp_path):
     first, second = call(module, tmp_path / "a"), call(module, tmp_path / "b")
     assert first == second and len(first) >= len(STAGES[module][1])
-    runs = [tracking.read(path) for path in (tmp_path / "a" / "runs").iterdir()]
+    runs = [run_files.read(path) for path in (tmp_path / "a" / "runs").iterdir()]
     assert runs and all(run.metrics and run.experiment.startswith("balanced/") for run in runs)
 
 

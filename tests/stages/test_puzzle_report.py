@@ -6,7 +6,7 @@ import xml.etree.ElementTree as ET
 import pytest
 
 from tessera import params
-from tessera.common import files, tracking
+from tessera.common import files, run_files
 from tessera.stages import puzzle_figures, puzzle_tables
 
 
@@ -28,7 +28,7 @@ def test_tables_repeat_byte_by_byte_and_runs_are_run_files(chain, study, tmp_pat
     runs = list((tmp_path / "first/runs").glob("*/*.json"))
     assert len(runs) > 50
     for path in runs:
-        tracking.read(path)
+        run_files.read(path)
     assert len(files.read_csv(tmp_path / "first/evaluation.csv")) > 50
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tessera.common import files, tracking
+from tessera.common import files, run_files
 from tessera.common.params import check
 from tessera.puzzle import architecture as architectures
 from tessera.puzzle.costs import of_target
@@ -246,7 +246,7 @@ def test_report_repeats_byte_by_byte(given, tmp_path):
     runs = list((tmp_path / "0/runs").glob("*/*.json"))
     assert len(runs) == len(list(_rows(given))) + 1  # one a child, and the numbers of the study
     for path in runs:
-        tracking.read(path)
+        run_files.read(path)
 
 
 def _rows(given):
@@ -292,7 +292,7 @@ def test_peers_are_timed_and_reported(peers, out, parent, tmp_path):
             files.read_json(named["metrics"])[peer]["equal_in_domain_kl_div"]
             == (row["states"]["equal"]["in_domain"]["kl_div"])
         )
-        tracking.read(named["runs"] / f"puzzle_peers_child/peer={peer}.json")
+        run_files.read(named["runs"] / f"puzzle_peers_child/peer={peer}.json")
 
 
 @pytest.fixture(scope="module")
@@ -349,4 +349,4 @@ def test_ablations_are_reported(ablations, tmp_path):
     mean = sum(row["healed"]["kl_div"] for row in rows) / 2
     assert files.read_json(named["metrics"])["default"]["healed_kl_div"] == pytest.approx(mean)
     for path in named["runs"].glob("*/*.json"):
-        tracking.read(path)
+        run_files.read(path)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tessera.common import files, stage, tracking
+from tessera.common import files, run_files, stage
 from tessera.report import tempotron_tables
 from tessera.stages import tempotron_summary
 
@@ -132,7 +132,7 @@ def summarise(done: Path, out: Path, figures: list[str]) -> Path:
 
 
 def metrics(done: Path, rule: str, name: str = "all") -> dict[str, float]:
-    return tracking.read(done / f"runs/tempotron_{rule}/{name}.json").metrics
+    return run_files.read(done / f"runs/tempotron_{rule}/{name}.json").metrics
 
 
 def test_brian_agrees(done: Path) -> None:

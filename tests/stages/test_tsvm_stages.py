@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tessera.common import files, stage, tracking
+from tessera.common import files, run_files, stage
 from tessera.report import tsvm_tables
 from tessera.stages import tsvm_summary
 
@@ -129,7 +129,7 @@ def summarise(root: Path, out: Path, figures: list[str] | None = None) -> None:
 
 
 def test_a_problem_is_certified_and_its_envelope_holds(done):
-    run = tracking.read(done / "runs/tsvm_problem/A.json")
+    run = run_files.read(done / "runs/tsvm_problem/A.json")
     assert run.metrics["hold_certified"] == 1 and run.metrics["free_f1"] == 1
     assert run.metrics["hold_up"] <= run.metrics["one_sided_up"] * (1 + 1e-6)
     assert run.metrics["online_margin"] <= run.metrics["hold_up"]
@@ -165,11 +165,11 @@ def test_every_method_meets_the_same_noise_and_predictions_are_of_exact_ones(don
 
 
 def test_longer_hold_windows_cost_margin(done):
-    assert tracking.read(done / "runs/tsvm_sweep/all.json").metrics["rises_with_hold"] == 0
+    assert run_files.read(done / "runs/tsvm_sweep/all.json").metrics["rises_with_hold"] == 0
 
 
 def test_brian_makes_the_same_spikes(done):
-    metrics = tracking.read(done / "runs/tsvm_brian/all.json").metrics
+    metrics = run_files.read(done / "runs/tsvm_brian/all.json").metrics
     assert metrics["missed_0.1"] == metrics["extra_0.1"] == 0
     assert 0 <= metrics["delay_low_0.1"] <= metrics["delay_high_0.1"] < 1 and metrics["noise_same"] == 1
 

@@ -8,80 +8,31 @@ jobs do not wait for a database.
 import fcntl
 import hashlib
 import json
-import re
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import yaml
-from pydantic import Field, model_validator
 
-from tessera.common import files, params
-from tessera.common.params import Section
+from tessera.common import files, run_files
+from tessera.common.run_files import RunRecord
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
 DATABASE = "mlflow.db"
-#: Where run files lie: study, rule, name.
-RUN_FILES = "reports/metrics/*/*/*.json"
+#: The folder of all run files.
+RUNS = "reports/metrics"
 #: Tag of a run whose import is not complete; such a run is removed by the next import.
 PENDING = "import.pending"
 KEY = "stage.key"
 #: Tag that tells whether the run's file still says the same: "false" for the runs of earlier parameters or code.
 CURRENT = "current"
-
-
-#: What MLflow takes as a metric's name.
-METRIC_NAME = re.compile(r"[\w\-. :/]{1,250}", re.ASCII)
-
-
-class RunRecord(Section):
-    """One run, as a study's stage writes it."""
-
-    experiment: str = Field(min_length=1)
-    """Stage family whose runs are compared with one another, such as puzzle/library."""
-    name: str = Field(min_length=1)
-    """rule/key=value/..., such as puzzle_library/layer=3."""
-    params: dict[str, Any] = Field(default_factory=dict)
-    """Sections of params.yaml; nested keys are joined by dots."""
-    tags: dict[str, str] = Field(default_factory=dict)
-    """What else to group by: snakemake.rule, snakemake.wildcards, device, seed."""
-    metrics: dict[str, float] = Field(default_factory=dict)
-    """Final values."""
-    history: dict[str, list[tuple[int, float]]] = Field(default_factory=dict)
-    """Curves: (step, value) pairs."""
-    figures: list[str] = Field(default_factory=list)
-    """Paths of figures, relative to the working directory."""
-    note: str = ""
-    """Description, in Markdown."""
-
-    @model_validator(mode="after")
-    def _as_mlflow_takes_them(self) -> Self:
-        """Refuse, where a run is written and not hours later at its import, what MLflow would refuse or mix up."""
-        for name in (*self.metrics, *self.history):
-            if not METRIC_NAME.fullmatch(name):
-                raise ValueError(f"metric {name!r}: valid are at most 250 letters, digits, spaces and _-.:/")
-        if both := self.metrics.keys() & self.history.keys():
-            raise ValueError(f"{', '.join(sorted(both))}: a final value and a curve of one name become one curve")
-        return self
-
-    def write(self, path: str | Path) -> None:
-        """Write the run file. Raises ValueError where a value is not finite."""
-        files.write_json(path, self.model_dump(mode="json"))
-
-
-def read(path: str | Path) -> RunRecord:
-    """Read a run file. Raises ValueError, naming file, key and value, where it is not one."""
-    content = files.read_json(path)
-    if not isinstance(content, dict):
-        raise ValueError(f"{path}: holds a {type(content).__name__}; valid is the mapping of a run file")
-    return params.check(RunRecord, content, [(str(path), content)])
 
 
 def sync(root: str | Path = ".") -> int:
@@ -92,14 +43,14 @@ def sync(root: str | Path = ".") -> int:
     file, before anything is imported, where one is not a run file.
     """
     root = Path(root)
-    records = {path: read(path) for path in sorted(root.glob(RUN_FILES))}
+    records = {path: run_files.read(path) for path in sorted(root.glob(run_files.RUN_FILES))}
     with _locked(root):
         client = _client(root)
         known = _known_runs(client)
         keys = {path: _key(path.relative_to(root), path) for path in records}
-        shared = _shared_tags(root)
+        origins = _Origins(root)
         for path, record in records.items():
-            tags = shared | record.tags | _tags(root, path.relative_to(root)) | {KEY: keys[path], CURRENT: "true"}
+            tags = record.tags | origins.tags(path.relative_to(root)) | {KEY: keys[path], CURRENT: "true"}
             if record.note:
                 tags["mlflow.note.content"] = record.note
             run = known.get(keys[path])
@@ -211,28 +162,49 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
     return flat
 
 
-def _shared_tags(root: Path) -> dict[str, str]:
-    """Tags of the environment."""
-    lock = root / "requirements.lock"
-    return {"lock.sha": hashlib.sha256(lock.read_bytes()).hexdigest()[:12]} if lock.is_file() else {}
+class _Origins:
+    """Where run files come from: git and dvc.lock are asked once for all of them."""
 
+    def __init__(self, root: Path) -> None:
+        lock, stages = root / "requirements.lock", root / "dvc.lock"
+        self.root = root
+        self.environment = {"lock.sha": hashlib.sha256(lock.read_bytes()).hexdigest()[:12]} if lock.is_file() else {}
+        self.head = _git(root, "rev-parse", "HEAD").strip()
+        tracked = set(_git(root, "ls-tree", "-r", "-z", "--name-only", "HEAD", "--", RUNS).split("\0"))
+        self.clean = tracked - set(
+            _git(root, "diff", "-z", "--name-only", "--relative", "HEAD", "--", RUNS).split("\0")
+        )
+        self.commits: dict[str, str] = {}
+        # Newest commit first: the first that names a file is the one that holds it.
+        log = _git(root, "log", "--format=%x01%H", "-z", "--name-only", "--relative", "--", RUNS)
+        for entry in log.split("\x01")[1:]:
+            commit, *names = entry.split("\0")
+            for name in names:
+                self.commits.setdefault(name.strip("\n"), commit)
+        recorded = yaml.safe_load(stages.read_text(encoding="utf-8"))["stages"] if stages.is_file() else {}
+        self.stages: dict[str, dict[str, str]] = {}
+        for stage, entry in recorded.items():
+            deps = "\n".join(f"{dep['path']} {dep['md5']}" for dep in entry.get("deps", []))
+            for out in entry.get("outs", []):
+                self.stages[out["path"]] = {"dvc.stage": stage, "dvc.deps.md5": deps}
 
-def _tags(root: Path, name: Path) -> dict[str, str]:
-    """Where a run file comes from: the commit that holds it, the DVC stage that makes it, and what that stage read."""
-    tags = {"run.file": name.as_posix(), "dvc.out.md5": hashlib.md5((root / name).read_bytes()).hexdigest()}
-    commit = _git(root, "log", "-1", "--format=%H", "--", str(name))
-    clean = bool(commit) and not _git(root, "status", "--porcelain", "--", str(name))
-    if head := commit if clean else _git(root, "rev-parse", "HEAD"):
-        tags |= {"mlflow.source.git.commit": head, "git.dirty": str(not clean).lower()}
-    if (root / "dvc.lock").is_file():
-        for stage, entry in yaml.safe_load((root / "dvc.lock").read_text(encoding="utf-8"))["stages"].items():
-            if any(name.is_relative_to(out["path"]) for out in entry.get("outs", [])):
-                deps = (f"{dep['path']} {dep['md5']}" for dep in entry.get("deps", []))
-                tags |= {"dvc.stage": stage, "dvc.deps.md5": "\n".join(deps)}
-    return tags
+    def tags(self, name: Path) -> dict[str, str]:
+        """Of one run file: the commit that holds it, the DVC stage that makes it, and what that stage read."""
+        own = name.as_posix()
+        tags = self.environment | {
+            "run.file": own,
+            "dvc.out.md5": hashlib.md5((self.root / name).read_bytes()).hexdigest(),
+        }
+        clean = own in self.clean and own in self.commits
+        if commit := self.commits[own] if clean else self.head:
+            tags |= {"mlflow.source.git.commit": commit, "git.dirty": str(not clean).lower()}
+        for place in (own, *(parent.as_posix() for parent in name.parents)):
+            if place in self.stages:
+                return tags | self.stages[place]
+        return tags
 
 
 def _git(root: Path, *arguments: str) -> str:
     """What git says, or nothing where there is no repository."""
     done = subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True, check=False)
-    return done.stdout.strip() if done.returncode == 0 else ""
+    return done.stdout if done.returncode == 0 else ""

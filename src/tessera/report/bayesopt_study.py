@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from tessera.bayesopt.params import StudyParams, defaults
 from tessera.bayesopt.trial import Trial
 from tessera.common import plots
-from tessera.common.tracking import RunRecord
+from tessera.common.run_files import RunRecord
 from tessera.report.bayesopt_figures import KIND_NAMES, KINDS
 
 

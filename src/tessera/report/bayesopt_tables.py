@@ -10,7 +10,7 @@ import pandas as pd
 from tessera.bayesopt import benchmark, functions
 from tessera.bayesopt.params import SuiteParams, defaults
 from tessera.common import files
-from tessera.common.tracking import RunRecord
+from tessera.common.run_files import RunRecord
 
 Json = dict[str, Any]
 KEYS = ["function", "sampler", "seed", "schedule"]

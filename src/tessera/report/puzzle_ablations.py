@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from tessera.common import files, plots
-from tessera.common.tracking import RunRecord
+from tessera.common.run_files import RunRecord
 from tessera.puzzle.ablations import spread
 from tessera.report.puzzle_validity_results import Json
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from tessera.common import files
-from tessera.common.tracking import RunRecord
+from tessera.common.run_files import RunRecord
 from tessera.report.puzzle_validity_results import Json
 
 NAMES = {

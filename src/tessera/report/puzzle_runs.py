@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from tessera.common.tracking import RunRecord
+from tessera.common.run_files import RunRecord
 from tessera.puzzle.params import PuzzleParams
 from tessera.report import puzzle_tables
 from tessera.report.puzzle_results import SUBBLOCKS, Json, Results

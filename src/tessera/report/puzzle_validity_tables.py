@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from tessera.common.tracking import RunRecord
+from tessera.common.run_files import RunRecord
 from tessera.report.puzzle_validity_results import (
     PREDICTORS,
     STATE_NAMES,

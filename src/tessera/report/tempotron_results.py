@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from tessera.common import files, tracking
-from tessera.common.tracking import RunRecord
+from tessera.common import files, run_files
+from tessera.common.run_files import RunRecord
 from tessera.tempotron.existence import cover_probability
 
 
@@ -96,7 +96,7 @@ def read(
     """Read the study's files; runs lie in a directory named after their rule."""
     by_rule: dict[str, list[RunRecord]] = {}
     for path in runs:
-        by_rule.setdefault(path.parent.name, []).append(tracking.read(path))
+        by_rule.setdefault(path.parent.name, []).append(run_files.read(path))
     return Results(
         capacity=files.read_parquet(capacity),
         continuous=files.read_parquet(continuous),

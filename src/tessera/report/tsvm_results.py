@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 from scipy.stats import rankdata
 
-from tessera.common import files, tracking
+from tessera.common import files, run_files
 from tessera.common.randomness import generator
-from tessera.common.tracking import RunRecord
+from tessera.common.run_files import RunRecord
 
 
 @dataclass(frozen=True)
@@ -171,7 +171,7 @@ def read(
     """Read the study's files; runs lie in a directory named after their rule."""
     by_rule: dict[str, list[RunRecord]] = {}
     for path in runs:
-        by_rule.setdefault(path.parent.name, []).append(tracking.read(path))
+        by_rule.setdefault(path.parent.name, []).append(run_files.read(path))
     return Results(
         rounds=_joined(rounds),
         trace=files.read_parquet(trace),

@@ -5,7 +5,7 @@ from pathlib import Path
 from tessera.balanced.params import AttractorParams
 from tessera.common import files, stage
 from tessera.common.params import Section
-from tessera.common.tracking import RunRecord
+from tessera.common.run_files import RunRecord
 
 
 class Params(Section):

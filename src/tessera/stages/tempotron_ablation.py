@@ -10,8 +10,8 @@ from tessera.common import files, progress, stage
 from tessera.common.params import Section
 from tessera.common.psp import DoubleExponential
 from tessera.common.randomness import generator
+from tessera.common.run_files import RunRecord
 from tessera.common.spikes import SpikeBatch
-from tessera.common.tracking import RunRecord
 from tessera.tempotron.findable import Task
 from tessera.tempotron.learn import Tempotron
 from tessera.tempotron.params import AblationParams, NeuronParams

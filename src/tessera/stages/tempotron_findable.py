@@ -7,7 +7,7 @@ import pandas as pd
 from tessera.common import files, progress, stage
 from tessera.common.params import Section
 from tessera.common.randomness import generator
-from tessera.common.tracking import RunRecord
+from tessera.common.run_files import RunRecord
 from tessera.tempotron.findable import Task, attempt, half_crossing
 from tessera.tempotron.learn import Tempotron
 from tessera.tempotron.params import FindableParams, NeuronParams

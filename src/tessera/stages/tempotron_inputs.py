@@ -10,8 +10,8 @@ from tessera.common import files, progress, stage
 from tessera.common.params import Section
 from tessera.common.psp import DoubleExponential
 from tessera.common.randomness import generator
+from tessera.common.run_files import RunRecord
 from tessera.common.spikes import SpikeBatch
-from tessera.common.tracking import RunRecord
 from tessera.data import packages, speech
 from tessera.tempotron import maximum, real
 from tessera.tempotron.learn import Tempotron

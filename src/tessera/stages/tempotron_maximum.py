@@ -9,7 +9,7 @@ from tessera.common import files, stage
 from tessera.common.params import Section
 from tessera.common.psp import DoubleExponential
 from tessera.common.randomness import generator
-from tessera.common.tracking import RunRecord
+from tessera.common.run_files import RunRecord
 from tessera.tempotron import maximum, tasks
 from tessera.tempotron.neuron import max_potential
 from tessera.tempotron.params import MaximumParams, NeuronParams

@@ -10,7 +10,7 @@ from tessera.common import files, progress, stage
 from tessera.common.params import Section
 from tessera.common.psp import DoubleExponential
 from tessera.common.randomness import generator
-from tessera.common.tracking import RunRecord
+from tessera.common.run_files import RunRecord
 from tessera.tempotron import continuous as continuous_theory
 from tessera.tempotron import solutions, theory
 from tessera.tempotron.params import NeuronParams, TheoryParams

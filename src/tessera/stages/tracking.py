@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from tessera.common import files, stage, tracking
+from tessera.common import files, run_files, stage, tracking
 
 
 def main(imported: Path) -> None:
@@ -11,7 +11,7 @@ def main(imported: Path) -> None:
 
     new = tracking.sync()
     views.save()
-    runs = sorted(map(str, Path().glob(tracking.RUN_FILES)))
+    runs = sorted(map(str, Path().glob(run_files.RUN_FILES)))
     files.write_json(imported, runs)
     print(f"{len(runs)} runs, {new} of them new, in {tracking.DATABASE}; make ui shows them")
 

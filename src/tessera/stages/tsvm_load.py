@@ -8,7 +8,7 @@ from tessera.common import files, stage
 from tessera.common.params import Section
 from tessera.common.psp import DoubleExponential
 from tessera.common.randomness import generator
-from tessera.common.tracking import RunRecord
+from tessera.common.run_files import RunRecord
 from tessera.tsvm import TemporalSVM, baselines
 from tessera.tsvm.neuron import match, simulate
 from tessera.tsvm.params import LoadParams, NeuronParams

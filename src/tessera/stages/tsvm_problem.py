@@ -8,7 +8,7 @@ import pandas as pd
 from tessera.common import files, stage
 from tessera.common.params import Section
 from tessera.common.psp import DoubleExponential
-from tessera.common.tracking import RunRecord
+from tessera.common.run_files import RunRecord
 from tessera.tsvm import TemporalSVM, layout, online
 from tessera.tsvm.neuron import match
 from tessera.tsvm.params import NeuronParams, ProblemsParams

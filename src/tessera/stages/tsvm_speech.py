@@ -9,8 +9,8 @@ import pandas as pd
 from tessera.common import files, progress, stage
 from tessera.common.params import Section
 from tessera.common.randomness import generator
+from tessera.common.run_files import RunRecord
 from tessera.common.spikes import SpikeBatch
-from tessera.common.tracking import RunRecord
 from tessera.data import packages
 from tessera.data import speech as data
 from tessera.tsvm import speech
