@@ -24,6 +24,7 @@ include: "workflow/rules/bayesopt.smk"
 include: "workflow/rules/tsvm.smk"
 include: "workflow/rules/report.smk"
 include: "workflow/rules/puzzle_studies.smk"
+include: "workflow/rules/puzzle_tasks.smk"
 
 
 dvc_bridge.adopt(workflow)

@@ -31,6 +31,7 @@ TARGETS = [
     "puzzle_peers",
     "puzzle_sensitivity",
     "puzzle_ablations",
+    "puzzle_tasks",
     "tempotron",
     *(f"tempotron_{step}" for step in ["theory", "capacity", "clusters", "real"]),
     "balanced",

@@ -3,6 +3,7 @@
 from tessera.common.params import Section
 from tessera.puzzle.ablations_params import AblationsParams
 from tessera.puzzle.peers_params import PeersParams
+from tessera.puzzle.tasks_params import TasksParams
 from tessera.puzzle.validity_params import ValidityParams
 
 
@@ -12,3 +13,4 @@ class PuzzleStudiesParams(Section):
     validity: ValidityParams
     peers: PeersParams
     ablations: AblationsParams
+    tasks: TasksParams

@@ -1,0 +1,71 @@
+"""Parameters of the study of the children on task items, in text that they write, and in latency."""
+
+from typing import Any, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from tessera.common.params import Section
+from tessera.data.params import Source
+from tessera.puzzle.search import Method
+
+TaskSet = Literal[
+    "agreement_simple",
+    "agreement_nounpp",
+    "agreement_linzen",
+    "agreement_nonce",
+    "hyperbaton",
+    "goal_inference",
+    "step_inference",
+    "timedial",
+    "discourse_marker",
+    "mmlu_cloze",
+    "general_knowledge",
+    "phrase_relatedness",
+    "similarities",
+    "cause_and_effect",
+]
+
+
+class SamplesParams(Section):
+    """Text that parent and children write after the beginnings of test documents."""
+
+    sources: tuple[Source, ...] = Field(min_length=1, description="a document of each begins a text")
+    prompt: int = Field(ge=1, description="tokens of the document that are given")
+    tokens: int = Field(ge=1, description="tokens that are written")
+    temperature: float = Field(gt=0, description="of the drawn text; the other is greedy")
+
+
+class TasksParams(Section):
+    """Children against their parent on items with several choices."""
+
+    groups: dict[str, dict[TaskSet, int]] = Field(
+        min_length=1,
+        description="sets by group, with the items of each at most: every second one chooses, the others are reported",
+    )
+    characters: int = Field(ge=1, description="longer items, prompt and choices together, are left out")
+    margin: float = Field(ge=0, description="standard errors that the parent must be above chance for a set to count")
+    methods: tuple[Method, ...] = Field(description="whose children are asked, after equal healing")
+    bootstrap: int = Field(ge=100, description="draws of each interval")
+    samples: SamplesParams
+    repeats: int = Field(ge=1, description="rounds of the workload in which the time of every token is taken")
+
+    @field_validator("groups", mode="before")
+    @classmethod
+    def _without_null(cls, groups: Any) -> Any:
+        """Null takes a group or set of a lower layer away."""
+        if not isinstance(groups, dict):
+            return groups
+        kept = {name: sets for name, sets in groups.items() if sets is not None}
+        return {
+            name: {one: count for one, count in sets.items() if count is not None} if isinstance(sets, dict) else sets
+            for name, sets in kept.items()
+        }
+
+    @model_validator(mode="after")
+    def _sets(self) -> "TasksParams":
+        names = [name for sets in self.groups.values() for name in sets]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"{', '.join(twice)} in more than one group; valid is one")
+        if few := [name for sets in self.groups.values() for name, count in sets.items() if count < 4]:
+            raise ValueError(f"{', '.join(few)}: valid are 4 items or more, two to choose by and two to report")
+        return self

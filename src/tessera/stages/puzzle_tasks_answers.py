@@ -1,0 +1,53 @@
+"""Log-probabilities that one model, parent or child, gives to the choices of the items."""
+
+from pathlib import Path
+from typing import Literal
+
+from tessera.common import files, progress, stage
+from tessera.common.params import Section
+from tessera.data.params import TokensParams
+
+
+class Params(Section):
+    """The token that stands before a text."""
+
+    tokens: TokensParams
+
+
+def main(params: Params, model: Path, parent: Path, items: Path, half: Literal["all", "odd"], answers: Path) -> None:
+    """Write a table of set, index, choice and log_probability, in nats; half is that of the items that are asked.
+
+    model is a Hugging Face directory, parent that of the tokenizer.
+    """
+    import pandas as pd
+
+    from tessera.data import tokens
+    from tessera.puzzle import blocks
+    from tessera.puzzle.tasks import Tokens, log_probabilities
+
+    table = files.read_parquet(items)
+    if half == "odd":
+        table = table[table["index"] % 2 == 1]
+    tokenizer, separator = tokens.tokenizer(
+        parent / "tokenizer.json", parent / "generation_config.json", params.tokens.separator
+    )
+    prompts = tokens.encode(tokenizer, table["prompt"].tolist())
+    packed = [
+        Tokens([separator, *prompt.tolist()], [choice.tolist() for choice in tokens.encode(tokenizer, choices)])
+        for prompt, choices in zip(prompts, table["choices"].map(list), strict=True)
+    ]
+    found = log_probabilities(
+        blocks.load(model).requires_grad_(False),
+        packed,
+        lambda batches: progress.track(batches, f"items, {answers.stem}"),
+    )
+    rows = [
+        {"set": name, "index": index, "choice": choice, "log_probability": value}
+        for name, index, values in zip(table["set"], table["index"], found, strict=True)
+        for choice, value in enumerate(values)
+    ]
+    files.write_parquet(answers, pd.DataFrame(rows))
+
+
+if __name__ == "__main__":
+    stage.run(main)
