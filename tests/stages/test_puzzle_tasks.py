@@ -11,6 +11,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from tessera.common import files, run_files
 from tessera.common.params import check
 from tessera.data.items import SETS
+from tessera.data.params import TokensParams
 from tessera.stages import (
     puzzle_tasks_answers,
     puzzle_tasks_items,
@@ -39,6 +40,7 @@ PARAMS = {
         "repeats": 2,
     },
 }
+TOKENS = TokensParams(ngram=13, separator="<|endoftext|>")
 MODELS = ["parent", "h100-mip", "h100-greedy", "h100-full", "cpu-mip", "cpu-greedy", "cpu-full"]
 
 
@@ -62,7 +64,7 @@ def with_tokenizer(model, place):
 
 def agree(items, model, answers):
     """Call what the model finds likeliest the answer of four items in five, so that it is above chance."""
-    puzzle_tasks_answers.main(params(puzzle_tasks_answers), model, model, items, "all", answers)
+    puzzle_tasks_answers.main(TOKENS, model, model, items, "all", answers)
     table, found = files.read_parquet(items), files.read_parquet(answers)
     likeliest = found.loc[found.groupby(["set", "index"])["log_probability"].idxmax()].set_index(["set", "index"])
     chosen = likeliest["choice"].reindex(table.set_index(["set", "index"]).index).to_numpy()
@@ -85,7 +87,7 @@ def out(parent, tokens, repository, chain, tmp_path_factory):
     for name in MODELS:
         half, model = ("all", place) if name == "parent" else ("odd", other if name.endswith("greedy") else place)
         answers = out / f"answers/{name}.parquet"
-        puzzle_tasks_answers.main(params(puzzle_tasks_answers), model, place, items, half, answers)
+        puzzle_tasks_answers.main(TOKENS, model, place, items, half, answers)
     children = [out / "h100", out / "cpu"]
     for path, source in zip(children, (place, other), strict=True):
         shutil.copytree(source, path)

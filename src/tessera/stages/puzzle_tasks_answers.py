@@ -4,17 +4,12 @@ from pathlib import Path
 from typing import Literal
 
 from tessera.common import files, progress, stage
-from tessera.common.params import Section
 from tessera.data.params import TokensParams
 
 
-class Params(Section):
-    """The token that stands before a text."""
-
-    tokens: TokensParams
-
-
-def main(params: Params, model: Path, parent: Path, items: Path, half: Literal["all", "odd"], answers: Path) -> None:
+def main(
+    params: TokensParams, model: Path, parent: Path, items: Path, half: Literal["all", "odd"], answers: Path
+) -> None:
     """Write a table of set, index, choice and log_probability, in nats; half is that of the items that are asked.
 
     model is a Hugging Face directory, parent that of the tokenizer.
@@ -29,7 +24,7 @@ def main(params: Params, model: Path, parent: Path, items: Path, half: Literal["
     if half == "odd":
         table = table[table["index"] % 2 == 1]
     tokenizer, separator = tokens.tokenizer(
-        parent / "tokenizer.json", parent / "generation_config.json", params.tokens.separator
+        parent / "tokenizer.json", parent / "generation_config.json", params.separator
     )
     prompts = tokens.encode(tokenizer, table["prompt"].tolist())
     packed = [
