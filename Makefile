@@ -70,8 +70,8 @@ verify: $(VENV)/installed ## check every claim of reports/claims.yaml against th
 	tessera verify
 
 report: $(VENV)/installed ## write reports/report.html, one page with figures, tables, claims, code and provenance
-	snakemake claims front
-	snakemake --report reports/report.html all claims
+	snakemake shown
+	snakemake --report reports/report.html shown
 
 provenance: $(VENV)/installed ## write ro-crate-metadata.json: what made the results, of what, on what, under which licences
 	snakemake provenance

@@ -130,6 +130,39 @@ rule front:
         " --verdicts {output.verdicts} --hardware {output.hardware} > {log} 2>&1"
 
 
+# Studies outside `all`, and the benchmark file of the last step of each, which tells that it has been run here.
+LONG_STUDIES = {
+    "puzzle_validity": "puzzle_validity_figures.tsv",
+    "puzzle_peers": "puzzle_peers_report.tsv",
+    "puzzle_ablations": "puzzle_ablations_report.tsv",
+    "puzzle_tasks": "puzzle_tasks_report.tsv",
+    "bayesopt_benchmark": "bayesopt_figures/bayesopt_full.tsv",
+    "bayesopt_variations": "bayesopt_figures/bayesopt_sixteen.tsv",
+    "bayesopt_tunes_tempotron": "bayesopt_study/tempotron.tsv",
+    "bayesopt_tunes_tsvm": "bayesopt_study/tsvm.tsv",
+    "bayesopt_tunes_puzzle": "bayesopt_study/puzzle.tsv",
+}
+
+
+def long_results(wildcards):
+    """Results of the studies outside `all` that have been run."""
+    made = [study for study, last in LONG_STUDIES.items() if os.path.exists(f"logs/benchmarks/{last}")]
+    return [path for study in made for path in getattr(rules, study).input]
+
+
+rule shown:
+    # What `make report` shows.
+    input:
+        rules.tracking.output,
+        rules.claims.output,
+        rules.front.output,
+        extras=[*rules.puzzle_cost_validation.input, *rules.puzzle_sensitivity.input],
+        studies=rules.tracking.input.studies,
+        long=long_results,
+    message:
+        "All that `all` makes, the claims, and those of the longer studies that have been run"
+
+
 rule provenance:
     # Of the default scale, as claims are: it reads dvc.lock, which smaller runs leave alone.
     input:
