@@ -1,6 +1,9 @@
 """The stages of the studies around the main chain, on a tiny parent and a tiny token stream."""
 
+import math
+
 import pytest
+from scipy import stats
 
 from tessera.common import files, run_files
 from tessera.common.params import check
@@ -84,11 +87,15 @@ PARAMS = {
     "peers": {"target": "here", "speedup": 1.2, "methods": ["puzzle", "depth", "width", "flap"], "repeats": 2},
     "ablations": {
         "seeds": 2,
-        "target": "here",
-        "speedup": 1.2,
-        "windows": 3,
-        "healing": OPTIMISER | {"tokens": 80},
+        "text": {"tokens": 400, "window": 20},
         "blocks": {"layers": [1], "initialisations": ["random", "paper", "least_squares"], "tokens": [0, 400]},
+        "child": {
+            "target": "here",
+            "speedup": 1.2,
+            "windows": 3,
+            "out_of_domain": 2,
+            "healing": OPTIMISER | {"tokens": 80},
+        },
         "cases": {
             "default": {},
             "lm": {"cosine": 0.0, "kl": 0.0, "lm": 1.0},
@@ -96,6 +103,9 @@ PARAMS = {
             "score cosine": {"score": "cosine"},
             "reduced": {"kept": ["no_op", "linear"]},
             "greedy": {"method": "greedy"},
+            "squares": {"blocks": {"initialisation": "least_squares", "tokens": 0}},
+            "paper": {"blocks": {"initialisation": "paper", "tokens": 0}, "against": "squares"},
+            "speeches": {"blocks": {"initialisation": "least_squares", "tokens": 0}, "sources": ["speeches"]},
         },
     },
     "validity": {
@@ -295,17 +305,25 @@ def test_peers_are_timed_and_reported(peers, out, parent, tmp_path):
         run_files.read(named["runs"] / f"puzzle_peers_child/peer={peer}.json")
 
 
+def run_case(case, out, place, tokens, made, responses=None, **changes):
+    """One case of PARAMS, with changes of it."""
+    shared = PARAMS["ablations"]
+    values = {name: shared[name] for name in ("seeds", "text", "child")} | {"case": shared["cases"][case] | changes}
+    puzzle_ablations_case.main(
+        params(puzzle_ablations_case, **values), case, place, tokens, [out / "library"], [out / "scores.json"],
+        out / "costs/here.parquet", made, responses,
+    )  # fmt: skip
+
+
 @pytest.fixture(scope="module")
 def ablations(out, parent, tokens):
     """Files of blocks and of cases."""
-    place, made = parent(), out / "ablations"
+    place, made, shared = parent(), out / "ablations", PARAMS["ablations"]
+    values = params(puzzle_ablations_blocks, blocks=shared["blocks"], text=shared["text"])
     for seed in range(2):
-        puzzle_ablations_blocks.main(params(puzzle_ablations_blocks), seed, place, tokens, made / f"blocks/{seed}.json")
-        for case in PARAMS["ablations"]["cases"]:
-            puzzle_ablations_case.main(
-                params(puzzle_ablations_case), case, seed, place, tokens, [out / "library"], [out / "scores.json"],
-                out / "interactions.json", out / "costs/here.parquet", made / f"cases/{case}-{seed}.json",
-            )  # fmt: skip
+        puzzle_ablations_blocks.main(values, seed, place, tokens, made / f"blocks/{seed}.json")
+    for case in shared["cases"]:
+        run_case(case, out, place, tokens, made / f"cases/{case}.json", out / "interactions.json")
     return sorted(made.glob("blocks/*.json")), sorted(made.glob("cases/*.json"))
 
 
@@ -318,35 +336,60 @@ def test_blocks_start_from_each_initialisation(ablations):
         assert paper["distilled"] != random["distilled"]
         trained = by[variant, "random", 400, 0]
         assert trained["distilled"]["per_token"] < trained["initial"]["per_token"]
+        assert random["flops"] == 0 < paper["flops"] + squares["flops"]
+        assert by[variant, "paper", 400, 0]["flops"] - paper["flops"] == trained["flops"] > 0
     assert by["ffn.ffn50", "paper", 0, 0]["distilled"] != by["ffn.ffn50", "paper", 0, 1]["distilled"]
 
 
 def test_cases_differ_in_what_they_say(ablations):
-    rows = {(row["case"], row["replicate"]): row for row in map(files.read_json, ablations[1])}
+    rows = {(row["case"], row["replicate"]): row for path in ablations[1] for row in files.read_json(path)}
     default, lm = rows["default", 0], rows["lm", 0]
     assert default["blocks"] == lm["blocks"] and default["assembled"] == lm["assembled"]
     assert default["healed"] != lm["healed"] and default["healed"] != rows["default", 1]["healed"]
     parts = {part for block in rows["reduced", 0]["blocks"] for part in block.split("+")}
     assert parts <= {"parent", "no_op", "linear"}
     assert rows["score cosine", 0]["objective"] != default["objective"]
+    for case in ("squares", "paper", "speeches"):  # the same choice of other blocks
+        assert rows[case, 0]["blocks"] == default["blocks"]
+        assert rows[case, 0]["assembled"] != default["assembled"]
+        assert rows[case, 0]["assembled"] != rows[case, 1]["assembled"]
+    assert rows["speeches", 0]["assembled"] != rows["squares", 0]["assembled"]
 
 
-def test_an_unknown_case_is_refused(out, parent, tokens):
-    with pytest.raises(ValueError, match="no case 'none'; valid are default, lm"):
-        puzzle_ablations_case.main(
-            params(puzzle_ablations_case), "none", 0, parent(), tokens, [out / "library"], [out / "scores.json"],
-            out / "interactions.json", out / "costs/here.parquet", out / "none.json",
-        )  # fmt: skip
+@pytest.mark.parametrize(
+    ("case", "changes", "message"),
+    [
+        ("score cosine", {}, "case 'score cosine' is scored by cosine: --responses must name"),
+        ("default", {"sources": ["owt"]}, "the split train has no source 'owt'; valid are"),
+        ("greedy", {"score": "top1"}, "the score top1 is for method mip, not greedy"),
+        ("reduced", {"kept": ["nothing"]}, "method mip on this space has no child at 1.2 times"),
+    ],
+)
+def test_a_case_that_cannot_be_is_refused(out, parent, tokens, tmp_path, case, changes, message):
+    with pytest.raises(ValueError, match=message):
+        run_case(case, out, parent(), tokens, tmp_path / "none.json", **changes)
 
 
 def test_ablations_are_reported(ablations, tmp_path):
-    names = ("results", "block_table", "case_table", "metrics", "runs", "block_figure", "case_figure")
-    named = {name: tmp_path / name for name in names}
+    names = ("results", "block_table", "case_table", "metrics", "runs")
+    named = {name: tmp_path / name for name in (*names, "block_figure", "flops_figure", "case_figure")}
     puzzle_ablations_report.main(params(puzzle_ablations_report), *ablations, **named)
     cases = files.read_csv(named["case_table"])
     assert set(cases.case) == set(PARAMS["ablations"]["cases"]) and set(cases.seeds) == {2}
-    rows = [row for row in map(files.read_json, ablations[1]) if row["case"] == "default"]
-    mean = sum(row["healed"]["kl_div"] for row in rows) / 2
-    assert files.read_json(named["metrics"])["default"]["healed_kl_div"] == pytest.approx(mean)
+    rows = {case: files.read_json(path) for path in ablations[1] for case in [path.stem]}
+    kl = {case: [row["healed"]["in_domain"]["kl_div"] for row in found] for case, found in rows.items()}
+    found = files.read_json(named["metrics"])
+    assert found["default"]["healed_in_domain_kl_div"] == pytest.approx(sum(kl["default"]) / 2)
+    assert found["default"]["healed_in_domain_ratio_high"] == 1.0
+    logs = [math.log(mine / other) for mine, other in zip(kl["paper"], kl["squares"], strict=True)]
+    interval = stats.t.interval(0.95, 1, sum(logs) / 2, stats.sem(logs))
+    ends = [found["paper"][f"healed_in_domain_ratio_{end}"] for end in ("low", "high")]
+    assert ends == pytest.approx([math.exp(end) for end in interval])
     for path in named["runs"].glob("*/*.json"):
         run_files.read(path)
+
+
+def test_a_case_is_compared_with_a_case():
+    cases = {"default": {}, "lm": {"against": "none"}}
+    with pytest.raises(ValueError, match=r"cases\.lm: against = 'none' is no case; valid are default, lm"):
+        params(puzzle_ablations_report, ablations=PARAMS["ablations"] | {"cases": cases})

@@ -40,7 +40,7 @@ def test_training_text_fits_its_pool(paper: params.Params) -> None:
         "equal": paper.puzzle.heal.equal,
         "full": paper.puzzle.heal.full,
         "validity": paper.puzzle_studies.validity.healing,
-        "ablations": paper.puzzle_studies.ablations.healing,
+        "ablations": paper.puzzle_studies.ablations.child.healing,
     }
     for name, plan in plans.items():
         assert plan.tokens <= pool, name

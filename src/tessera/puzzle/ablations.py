@@ -1,67 +1,52 @@
-"""Ablations: blocks from other initialisations, and children chosen by other scores, spaces and methods."""
+"""Ablations: children chosen by other scores, spaces and methods, and of blocks that were made otherwise."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from tessera.puzzle import baselines, block_library, budgets, search
-from tessera.puzzle.ablations_params import CaseParams
+from tessera.puzzle.ablations_params import CaseParams, Initialisation
+from tessera.puzzle.architecture import Architecture
+from tessera.puzzle.blocks import Choice
 from tessera.puzzle.library import LayerLibrary
+from tessera.puzzle.model import LanguageModel
+from tessera.puzzle.params import LibraryParams
 from tessera.puzzle.search import Solution
-from tessera.puzzle.space import PARENT, decompose
+from tessera.puzzle.space import PARENT, Space, decompose
 
 #: Scores of which more is better.
 BIGGER = ("top1",)
 
 
-class RandomLibrary(LayerLibrary):
-    """A layer's variants from random weights: what the paper's initialisation is worth.
-
-    Matrices are Gaussian with the variance that keeps a vector's mean square, 1 / inputs; biases are 0, gains 1. The
-    record's "paper" is the loss of the random weights.
-    """
-
-    def _made(
-        self,
-        name: str,
-        module: nn.Module | None,
-        forward: Callable[[Tensor], Tensor],
-        place: str,
-        least_squares: Callable[[], None],
-    ) -> tuple[str, nn.Module | None, dict]:
-        if module is not None:
-            generator = self.generator(f"random {name}")
-            with torch.no_grad():
-                for p in module.parameters():
-                    if p.ndim > 1:
-                        p.normal_(0, 1 / math.sqrt(p.shape[1]), generator=generator)
-        return super()._made(name, module, forward, place, least_squares)
-
-
-def with_cosine(scores: Mapping[int, Mapping], responses: Mapping[int, Mapping]) -> list[dict[str, Any]]:
+def with_cosine(scores: Mapping[int, Mapping], responses: Mapping[int, Mapping]) -> dict[int, dict[str, Any]]:
     """Scores by layer with `cosine` added, as the interactions' pass measured it; the parent's is 0."""
-    found = []
-    for layer in sorted(scores):
-        parts: dict[str, Any] = {}
-        for part in ("attention", "ffn"):
-            parts[part] = {
+    found = {}
+    for layer, parts in scores.items():
+        found[layer] = {
+            part: {
                 name: dict(one) | {"cosine": 0.0 if name == PARENT else responses[layer][part][name]["cosine"]}
-                for name, one in scores[layer][part].items()
+                for name, one in parts[part].items()
             }
-        found.append(parts)
+            for part in ("attention", "ffn")
+        }
     return found
 
 
 def choose(
-    scores: list[dict[str, Any]], costs: pd.DataFrame, case: CaseParams, speedup: float, generator: np.random.Generator
+    scores: Mapping[int, Mapping[str, Any]],
+    costs: pd.DataFrame,
+    case: CaseParams,
+    speedup: float,
+    generator: np.random.Generator,
 ) -> Solution:
-    """The child of one case. Raises ValueError where the case has no child within the budget."""
-    library = block_library.make(scores, costs)
+    """The child of one case, from scores by layer. Raises ValueError where it has no child within the budget."""
+    library = block_library.make([scores[layer] for layer in sorted(scores)], costs)
     limits = {budgets.RUNTIME: budgets.runtime_for_speedup(library, speedup)}
     if case.kept is not None:
         kept = {PARENT, *case.kept}
@@ -80,10 +65,54 @@ def choose(
     return found
 
 
-def spread(values: list[float]) -> dict[str, float | None]:
+def starting(params: LibraryParams, initialisation: Initialisation, tokens: int) -> LibraryParams:
+    """The library's parameters with another initialisation and number of tokens.
+
+    The paper's initialisation keeps the channels of largest contribution, its own rule; least squares keeps those that
+    `params` says.
+    """
+    squares = initialisation == "least_squares"
+    return params.model_copy(
+        update={
+            "initialisation": "least_squares" if squares else "paper",
+            "selection": params.selection if squares else "contribution",
+            "distillation": params.distillation.model_copy(update={"tokens": tokens}),
+        }
+    )
+
+
+def blocks_of(
+    parent: LanguageModel,
+    architecture: Architecture,
+    space: Space,
+    params: LibraryParams,
+    choice: Choice,
+    train: Tensor,
+    valid: Tensor,
+    generator: Callable[[int, str], torch.Generator],
+    track: Callable[[Sequence[str]], Iterable[str]] = iter,
+) -> Iterator[tuple[int, dict[str, Tensor]]]:
+    """Make the blocks of one child alone: yield each layer and its tensors, as a block library's file holds them.
+
+    train and valid (windows, T) are tokens; generator(layer, variant) orders a variant's batches. Nothing of the parent
+    may require a gradient. Hidden states of one layer at a time are held.
+    """
+    inputs, held_out = (parent.model.embed_tokens(text) for text in (train, valid))
+    for layer, block in enumerate(track(choice)):
+        attention, ffn = decompose(block)
+        own = Space(
+            attention={} if attention == PARENT else {attention: space.attention[attention]},
+            ffn={} if ffn == PARENT else {ffn: space.ffn[ffn]},
+        )
+        made = LayerLibrary(parent, layer, architecture, own, params, inputs, held_out, partial(generator, layer))
+        yield layer, made.build()[0]
+        inputs, held_out = made.train.after, made.valid.after
+
+
+def mean_and_half(values: Sequence[float]) -> tuple[float, float | None]:
     """Mean over seeds, and half of its 95 % interval by Student's t; null for a single seed."""
     from scipy import stats
 
     n = len(values)
     half = float(stats.t.ppf(0.975, n - 1) * np.std(values, ddof=1) / math.sqrt(n)) if n > 1 else None
-    return {"mean": float(np.mean(values)), "half": half}
+    return float(np.mean(values)), half

@@ -1,85 +1,121 @@
 """Tables, figures and runs of the ablations."""
 
-from collections.abc import Iterator, Sequence
+import itertools
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Literal
 
 import pandas as pd
 from matplotlib.figure import Figure
 
 from tessera.common import files, plots
 from tessera.common.run_files import RunRecord
-from tessera.puzzle.ablations import spread
+from tessera.puzzle.ablations import mean_and_half
 from tessera.report.puzzle_validity_results import Json
 
 COLOURS = {"random": plots.GREY, "paper": plots.ORANGE, "least_squares": plots.BLUE}
 NAMES = {"random": "random", "paper": "the paper's rules", "least_squares": "least squares"}
 STATES = {"assembled": "as assembled", "healed": "healed"}
-FIGURES = ["reports/figures/puzzle_ablations/blocks.svg", "reports/figures/puzzle_ablations/cases.svg"]
+PLACES = ("in_domain", "out_of_domain")
+METRICS = ("kl_div", "lm_loss", "top1")
+FIGURES = [f"reports/figures/puzzle_ablations/{name}.svg" for name in ("blocks", "flops", "cases")]
 
 
 def read(blocks: Sequence[Path], cases: Sequence[Path]) -> tuple[list[Json], list[Json]]:
     """Rows of distilled blocks of all seeds, and the children of all cases and seeds."""
-    return [row for path in blocks for row in files.read_json(path)], [files.read_json(path) for path in cases]
+    rows, children = ([row for path in paths for row in files.read_json(path)] for paths in (blocks, cases))
+    return rows, children
 
 
 def block_table(rows: Sequence[Json], loss: str) -> pd.DataFrame:
-    """Held-out loss by variant, initialisation and tokens: mean over layers, and over seeds with its interval."""
-    table = pd.DataFrame(
-        [
-            {key: row[key] for key in ("variant", "initialisation", "tokens", "replicate", "layer")}
-            | {"loss": row["distilled"][loss]}
-            for row in rows
-        ]
-    )
-    by_seed = table.groupby(["variant", "initialisation", "tokens", "replicate"], sort=False).loss.mean()
+    """Held-out loss by variant, initialisation and tokens: mean over layers, and over seeds with its interval.
+
+    flops is the work to make one such block, a mean over layers.
+    """
+    keys = ["variant", "initialisation", "tokens"]
+    table = pd.DataFrame([{**row, "loss": row["distilled"][loss]} for row in rows])
+    by_seed = table.groupby([*keys, "replicate"], sort=False)[["loss", "flops"]].mean()
     return pd.DataFrame(
         [
-            dict(zip(("variant", "initialisation", "tokens"), key, strict=True)) | spread(list(group))
+            dict(zip([*keys, "mean", "half"], [*key, *mean_and_half(list(group.loss))], strict=True))
+            | {"flops": group.flops.mean()}
             for key, group in by_seed.groupby(level=[0, 1, 2], sort=False)
         ]
     )
 
 
-def case_table(rows: Sequence[Json]) -> pd.DataFrame:
-    """One row a case: KL, next-token loss and agreement as assembled and healed, over seeds with intervals."""
+def case_table(rows: Sequence[Json], against: Mapping[str, str]) -> pd.DataFrame:
+    """One row a case: KL, next-token loss and agreement by domain, as assembled and healed, over seeds with intervals.
+
+    against names the case that each is compared with: STATE_PLACE_ratio is the quotient of their KL, geometric mean
+    over seeds, whose text and order both share, between _ratio_low and _ratio_high at 95 %.
+    """
+    kl = {
+        (state, place, row["case"], row["replicate"]): row[state][place]["kl_div"]
+        for row in rows
+        for state in STATES
+        for place in PLACES
+    }
     made = []
     for case in dict.fromkeys(row["case"] for row in rows):
         own = [row for row in rows if row["case"] == case]
-        one: Json = {"case": case, "seeds": len(own)}
-        for state in STATES:
-            for metric in ("kl_div", "lm_loss", "top1"):
-                found = spread([row[state][metric] for row in own])
-                one |= {f"{state}_{metric}": found["mean"], f"{state}_{metric}_half": found["half"]}
-            one[f"{state}_kl_div_se"] = max(row[state]["kl_div_se"] for row in own)
+        one: Json = {"case": case, "against": against[case], "seeds": len(own)}
+        for state, place in itertools.product(STATES, PLACES):
+            name = f"{state}_{place}"
+            for metric in METRICS:
+                mean, half = mean_and_half([row[state][place][metric] for row in own])
+                one |= {f"{name}_{metric}": mean, f"{name}_{metric}_half": half}
+            one[f"{name}_kl_div_se"] = max(row[state][place]["kl_div_se"] for row in own)
+            pairs = [[kl[state, place, c, row["replicate"]] for c in (case, against[case])] for row in own]
+            mean, half = mean_and_half([math.log(mine / other) for mine, other in pairs])
+            one[f"{name}_ratio"] = math.exp(mean)
+            for side, sign in (("low", -1), ("high", 1)):
+                one[f"{name}_ratio_{side}"] = None if half is None else math.exp(mean + sign * half)
         made.append(one)
     return pd.DataFrame(made)
 
 
-def markdown(rows: Sequence[Json]) -> str:
+def markdown(table: pd.DataFrame) -> str:
     """The cases in one table."""
-    lines = ["| case | KL assembled | KL healed | next-token loss healed | top-1 healed |", "|---|---:|---:|---:|---:|"]
+    lines = [
+        "| case | KL assembled | KL healed | out of domain, healed | next-token loss healed | against | KL relative |",
+        "|---|---:|---:|---:|---:|---|---:|",
+    ]
 
-    def cell(row: Json, name: str, scale: float = 1.0) -> str:
+    def cell(row: Json, name: str) -> str:
         half = row[f"{name}_half"]
-        return f"{scale * row[name]:.3f}" + ("" if half is None or half != half else f" ± {scale * half:.3f}")
+        return f"{row[name]:.3f}" + ("" if pd.isna(half) else f" ± {half:.3f}")
 
-    for row in case_table(rows).to_dict("records"):
-        names = ("assembled_kl_div", "healed_kl_div", "healed_lm_loss", "healed_top1")
-        lines.append(f"| {row['case']} | " + " | ".join(cell(row, name) for name in names) + " |")
-    lines += ["", "± is half the 95 % interval over seeds (of text and its order), by Student's t."]
+    for row in table.to_dict("records"):
+        names = ["assembled_in_domain_kl_div", "healed_in_domain_kl_div", "healed_out_of_domain_kl_div"]
+        names.append("healed_in_domain_lm_loss")
+        low, high = row["healed_in_domain_ratio_low"], row["healed_in_domain_ratio_high"]
+        relative = f"{row['healed_in_domain_ratio']:.3f}" + ("" if pd.isna(low) else f" ({low:.3f} to {high:.3f})")
+        if row["case"] == row["against"]:
+            relative = ""
+        cells = [row["case"], *(cell(row, name) for name in names), row["against"], relative]
+        lines.append(f"| {' | '.join(cells)} |")
+    lines += [
+        "",
+        "± is half the 95 % interval over seeds (of text and its order), by Student's t; so is the interval of the"
+        " quotient of healed KL in domain, seed by seed, with the case that stands before it.",
+    ]
     return "\n".join(lines) + "\n"
 
 
-def block_figure(rows: Sequence[Json], loss: str) -> Figure:
-    """Held-out loss against tokens, by variant and initialisation."""
+def block_figure(rows: Sequence[Json], loss: str, work: Literal["tokens", "flops"]) -> Figure:
+    """Held-out loss against tokens or FLOPs, by variant and initialisation. Weights that cost no FLOPs are left out."""
     table = block_table(rows, loss)
+    if work == "flops":
+        table = table[table.flops > 0].assign(flops=table.flops / 1e9)
     variants = list(dict.fromkeys(table.variant))
-    figure, axes = plots.grid(-(-len(variants) // 3), min(3, len(variants)), 2.4, sharex=True)
+    figure, axes = plots.grid(-(-len(variants) // 3), min(3, len(variants)), 2.4, sharex=work == "tokens")
     for axis, variant in zip(axes.flat, variants, strict=False):
         for initialisation, own in table[table.variant == variant].groupby("initialisation", sort=False):
-            own = own.sort_values("tokens")
+            own = own.sort_values(work)
             axis.errorbar(
-                own.tokens,
+                own[work],
                 own["mean"],
                 own.half.astype(float).fillna(0.0),
                 marker="o",
@@ -87,36 +123,52 @@ def block_figure(rows: Sequence[Json], loss: str) -> Figure:
                 label=NAMES[str(initialisation)],
             )
         plots.log_scale(axis.yaxis)
+        if work == "flops":
+            plots.log_scale(axis.xaxis)
         axis.set_title(variant)
     for axis in axes.flat[len(variants) :]:
         axis.set_visible(False)
-    for axis in axes[-1]:
-        axis.set_xlabel("tokens of distillation")
+    for n, axis in enumerate(axes.flat[: len(variants)]):
+        if work == "flops" or n + axes.shape[1] >= len(variants):
+            axis.set_xlabel("tokens of distillation" if work == "tokens" else "work, GFLOP")
+            axis.tick_params(labelbottom=True)
     for axis in axes[:, 0]:
         axis.set_ylabel("held-out loss")
     axes[0, 0].legend(fontsize=7)
     return figure
 
 
-def case_figure(rows: Sequence[Json]) -> Figure:
-    """KL of every case as assembled and healed, with intervals over seeds."""
-    table = case_table(rows)
-    figure, axes = plots.grid(1, 1, 0.9 + 0.28 * len(table))
-    axis = axes[0, 0]
+def case_figure(table: pd.DataFrame) -> Figure:
+    """KL of every case as assembled and healed, and relative to the case it is compared with, over seeds."""
+    figure, axes = plots.grid(1, 2, 0.9 + 0.28 * len(table), sharey=True, width_ratios=(3, 2))
+    left, right = axes[0]
     for k, (state, colour) in enumerate(zip(STATES, (plots.GREY, plots.BLUE), strict=True)):
-        axis.errorbar(
-            table[f"{state}_kl_div"],
-            [-n + 0.12 * (1 - 2 * k) for n in range(len(table))],
-            xerr=table[f"{state}_kl_div_half"].astype(float).fillna(0.0),
+        place = [-n + 0.12 * (1 - 2 * k) for n in range(len(table))]
+        name = f"{state}_in_domain"
+        left.errorbar(
+            table[f"{name}_kl_div"],
+            place,
+            xerr=table[f"{name}_kl_div_half"].astype(float).fillna(0.0),
             ls="none",
             marker="o",
             color=colour,
             label=STATES[state],
         )
-    axis.set_yticks([-n for n in range(len(table))], table.case)
-    plots.log_scale(axis.xaxis)
-    axis.set_xlabel("KL(parent || child), nats a token, test text, ± 95 % over seeds")
-    axis.legend(loc="lower right")
+        if state == "healed":
+            ratio, low, high = (table[f"{name}_ratio{end}"].astype(float) for end in ("", "_low", "_high"))
+            ends = [(ratio - low).fillna(0.0), (high - ratio).fillna(0.0)]
+            right.errorbar(ratio, place, xerr=ends, ls="none", marker="o", color=colour)
+    left.set_yticks([-n for n in range(len(table))], table.case)
+    for axis in (left, right):
+        plots.log_scale(axis.xaxis)
+    left.set_xlabel("KL(parent || child), nats a token, test text, ± 95 % over seeds")
+    left.legend(loc="lower right")
+    right.axvline(1.0, color=plots.BLACK, lw=0.8)
+    right.set_xlabel("healed, relative to the same seed of its reference")
+    others = [(n, row.against) for n, row in enumerate(table.itertuples()) if row.against != row.case]
+    for n, against in others:
+        if against != "default":
+            right.annotate(f"of {against}", (1.0, -n), (1.01, -n), textcoords=right.get_yaxis_transform(), fontsize=6)
     return figure
 
 
@@ -126,9 +178,10 @@ def runs(rows: Sequence[Json], params: Json, seed: int) -> Iterator[tuple[str, R
         what = {"case": row["case"], "replicate": str(row["replicate"])}
         pairs = [f"{key}={value}" for key, value in what.items()]
         metrics = {
-            f"{state}/{key}": float(value)
+            f"{state}/{place}/{key}": float(value)
             for state in STATES
-            for key, value in row[state].items()
+            for place in PLACES
+            for key, value in row[state][place].items()
             if key != "by_window"
         }
         curve = row["curve"]

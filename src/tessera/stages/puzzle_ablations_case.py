@@ -1,21 +1,25 @@
-"""Choose one case's child, heal it with one seed's text and order, and measure it on test text."""
+"""Choose one case's child and, for every seed's text and order, heal it and measure it on test text."""
 
+import tempfile
 from pathlib import Path
 
 from tessera.common import files, progress, randomness, stage
 from tessera.common.params import Section
-from tessera.puzzle.ablations_params import AblationsParams
-from tessera.puzzle.params import CalibrationParams, HealParams, ScoresParams
+from tessera.puzzle.ablations_params import CaseParams, ChildParams, TextParams
+from tessera.puzzle.params import HealParams, LibraryParams, ScoresParams
 from tessera.puzzle.space import Space
 
 
 class Params(Section):
-    """The ablations, and what of the main chain the cases share."""
+    """The case, what all cases share, and what they share with the main chain."""
 
-    ablations: AblationsParams
+    case: CaseParams
+    seeds: int
+    text: TextParams
+    child: ChildParams
     space: Space
+    library: LibraryParams
     scores: ScoresParams
-    calibration: CalibrationParams
     heal: HealParams
     seed: int
 
@@ -23,65 +27,93 @@ class Params(Section):
 def main(
     params: Params,
     case: str,
-    replicate: int,
     parent: Path,
     tokens: Path,
     library: list[Path],
     scores: list[Path],
-    responses: Path,
     costs: Path,
     metrics: Path,
+    responses: Path | None = None,
 ) -> None:
-    """Write the child's choice, predicted KL, healing curve, and metrics as assembled and healed.
+    """Write, for each seed, the child's choice, predicted KL, healing curve, and metrics as assembled and healed.
 
-    responses are scores with the cosine of last hidden states, of every exchange.
+    `case` is its name. responses, which the score `cosine` needs, are scores with the cosine of last hidden states.
     """
     from dataclasses import asdict
+    from functools import partial
 
     import torch
 
     from tessera.data.tokens import windows
     from tessera.puzzle import ablations, blocks
+    from tessera.puzzle import architecture as architectures
     from tessera.puzzle.child import assemble
     from tessera.puzzle.heal import heal
+    from tessera.puzzle.model import LanguageModel
     from tessera.puzzle.validity import Reference
 
-    settings = params.ablations
-    if case not in settings.cases:
-        raise ValueError(f"there is no case {case!r}; valid are {', '.join(settings.cases)}")
-    one = settings.cases[case]
-    every = {int(layer): found for path in scores for layer, found in files.read_json(path).items()}
-    known = ablations.with_cosine(every, {int(k): v for k, v in files.read_json(responses).items()})
-    generator = randomness.generator(params.seed, "puzzle_ablations", case, replicate)
-    choice = ablations.choose(known, files.read_parquet(costs), one, settings.speedup, generator)
-    chosen = list(choice.choice.values())
-    teacher = blocks.load(parent).requires_grad_(False)
-    child = assemble(teacher, parent, params.space, library, chosen)
-    test = windows(
-        tokens, "test", params.scores.window + 1, settings.windows, randomness.seed(params.seed, "puzzle", "frontier")
-    )
-    reference = Reference(teacher, torch.from_numpy(test.tokens).long(), test.document)
-    assembled = reference.measure(child)
-    window = params.calibration.window
-    text = windows(
-        tokens, "train", window + 1, max(1, params.calibration.tokens // window),
-        randomness.seed(params.seed, "puzzle_ablations", "heal", replicate),
-    )  # fmt: skip
-    weights = {"cosine": one.cosine, "kl": one.kl, "lm": one.lm}
-    curve = heal(
-        teacher,
-        child,
-        torch.from_numpy(text.tokens).long(),
-        params.heal.model_copy(update=weights),
-        settings.healing,
-        randomness.torch_generator(params.seed, "puzzle_ablations", "order", replicate),
-        track=lambda steps: progress.track(steps, f"healing {case}, replicate {replicate}"),
-    )
-    files.write_json(
-        metrics,
-        {"case": case, "replicate": replicate, "blocks": chosen, "objective": choice.value, "curve": asdict(curve)}
-        | {"assembled": assembled, "healed": reference.measure(child), "costs": choice.costs},
-    )
+    one, shared, text = params.case, params.child, params.text
+    found = {int(layer): parts for path in scores for layer, parts in files.read_json(path).items()}
+    if one.score == "cosine":
+        if responses is None:
+            raise ValueError(f"case {case!r} is scored by cosine: --responses must name the scores that have it")
+        found = ablations.with_cosine(found, {int(k): v for k, v in files.read_json(responses).items()})
+    table, teacher = files.read_parquet(costs), blocks.load(parent).requires_grad_(False)
+    draw = randomness.seed(params.seed, "puzzle", "frontier")
+    references = {}
+    for place, split, count in (("in_domain", "test", shared.windows), ("out_of_domain", "ood", shared.out_of_domain)):
+        held_out = windows(tokens, split, params.scores.window + 1, count, draw)
+        references[place] = Reference(teacher, torch.from_numpy(held_out.tokens).long(), held_out.document)
+
+    def measure(child: LanguageModel) -> dict:
+        return {place: reference.measure(child) for place, reference in references.items()}
+
+    def training(split: str, length: int, count: int, replicate: int) -> torch.Tensor:
+        seed = randomness.seed(params.seed, "puzzle_ablations", "text", replicate)
+        sources = one.sources if split == "train" else None
+        return torch.from_numpy(windows(tokens, split, length, count, seed, sources).tokens).long()
+
+    rows, assembled = [], {}
+    for replicate in range(params.seeds):
+        generator = randomness.generator(params.seed, "puzzle_ablations", case, replicate)
+        choice = ablations.choose(found, table, one, shared.speedup, generator)
+        chosen = list(choice.choice.values())
+        train = training("train", text.window + 1, text.tokens // text.window, replicate)
+        with tempfile.TemporaryDirectory() as scratch:
+            directories = library
+            if one.blocks is not None:
+                directories = [Path(scratch)]
+                made = ablations.blocks_of(
+                    teacher,
+                    architectures.read(parent),
+                    params.space,
+                    ablations.starting(params.library, one.blocks.initialisation, one.blocks.tokens),
+                    chosen,
+                    train[:, :-1],
+                    training("valid", text.window, params.library.valid_windows, replicate),
+                    partial(randomness.torch_generator, params.seed, "puzzle_ablations", "blocks", replicate),
+                    partial(progress.track, description=f"blocks of {case}, replicate {replicate}"),
+                )
+                for layer, tensors in made:
+                    files.save_tensors(directories[0] / f"layer_{layer}.safetensors", tensors)
+            child = assemble(teacher, parent, params.space, directories, chosen)
+        same = (tuple(chosen), replicate if one.blocks else None)  # of the library's blocks, the same for every seed
+        if same not in assembled:
+            assembled[same] = measure(child)
+        curve = heal(
+            teacher,
+            child,
+            train,
+            params.heal.model_copy(update={"cosine": one.cosine, "kl": one.kl, "lm": one.lm}),
+            shared.healing,
+            randomness.torch_generator(params.seed, "puzzle_ablations", "order", replicate),
+            track=partial(progress.track, description=f"healing {case}, replicate {replicate}"),
+        )
+        rows.append(
+            {"case": case, "replicate": replicate, "blocks": chosen, "objective": choice.value, "costs": choice.costs}
+            | {"assembled": assembled[same], "healed": measure(child), "curve": asdict(curve)}
+        )
+    files.write_json(metrics, rows)
 
 
 if __name__ == "__main__":

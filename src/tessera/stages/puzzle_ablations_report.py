@@ -27,13 +27,15 @@ def main(
     metrics: Path,
     runs: Path,
     block_figure: Path,
+    flops_figure: Path,
     case_figure: Path,
 ) -> None:
-    """Write results, in Markdown, the tables of blocks and cases, the numbers, the run files, and two figures."""
+    """Write results, in Markdown, the tables of blocks and cases, the numbers, the run files, and three figures."""
     rows, children = puzzle_ablations.read(blocks, cases)
     loss = params.library.loss
-    by_case = puzzle_ablations.case_table(children)
-    files.write_text(results, puzzle_ablations.markdown(children))
+    against = {name: case.against for name, case in params.ablations.cases.items()}
+    by_case = puzzle_ablations.case_table(children, against)
+    files.write_text(results, puzzle_ablations.markdown(by_case))
     files.write_csv(block_table, puzzle_ablations.block_table(rows, loss))
     files.write_csv(case_table, by_case)
     numbers = by_case.astype(object).where(by_case.notna(), None).set_index("case").to_dict("index")
@@ -42,8 +44,9 @@ def main(
         settings = params.ablations.model_dump(mode="json")
         for place, record in puzzle_ablations.runs(children, settings, params.seed):
             record.write(made / f"{place}.json")
-    plots.save(puzzle_ablations.block_figure(rows, loss), block_figure)
-    plots.save(puzzle_ablations.case_figure(children), case_figure)
+    plots.save(puzzle_ablations.block_figure(rows, loss, "tokens"), block_figure)
+    plots.save(puzzle_ablations.block_figure(rows, loss, "flops"), flops_figure)
+    plots.save(puzzle_ablations.case_figure(by_case), case_figure)
 
 
 if __name__ == "__main__":
