@@ -39,9 +39,10 @@ def retention(found: Results, numbers: Json) -> Figure:
         axis.axhline(0.0, color=plots.BLACK, lw=0.8)
         axis.axvline(len(found.groups) - 0.5, color=plots.GREY, lw=0.8)
         axis.set_title(f"{target} children")
-        axis.set_ylabel("retention")
+        axis.set_ylabel("retention, ± 95 % by item")
         axis.grid(axis="x", visible=False)
+        axis.tick_params(axis="x", length=0)
     axes[-1, 0].set_xticks(range(len(places)), places)
-    axes[-1, 0].tick_params(axis="x", length=0)
-    axes[0, 0].legend(loc="lower left", ncols=2)
+    handles, labels = axes[0, 0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper center", ncols=len(labels))
     return figure
