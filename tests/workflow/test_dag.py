@@ -1,9 +1,13 @@
 """The rules keep to the conventions, and dvc.yaml says what they say."""
 
+import importlib
+import itertools
 import os
 import re
+import shlex
 import subprocess
 import sys
+import typing
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +16,7 @@ import yaml
 from conftest import ROOT
 
 from tessera.common import dvc_bridge, dvc_stages
+from tessera.common import stage as command_line
 from tessera.common.dvc_stages import Facts
 
 TARGETS = [
@@ -73,8 +78,24 @@ def facts() -> Iterator[dict[str, Facts]]:
 @pytest.mark.parametrize("target", TARGETS)
 def test_every_target_can_be_planned(target: str, tmp_path: Path) -> None:
     files = [str(ROOT / name) for name in ("params.yaml", "params/smoke.yaml")]
-    done = snakemake("-n", "--quiet", "all", "--directory", str(tmp_path), "--configfile", *files, "--", target)
+    done = snakemake("-n", "-p", "--directory", str(tmp_path), "--configfile", *files, "--", target)
     assert done.returncode == 0, done.stdout + done.stderr
+    found = list(commands(done.stdout + done.stderr))
+    assert found or target in WITHOUT_FILES
+    for name, arguments in found:
+        main = importlib.import_module(f"tessera.stages.{name}").main
+        given = command_line.parser(main).parse_args(arguments)
+        if "params" in given:
+            command_line._checked(typing.get_type_hints(main)["params"], given.params)
+
+
+def commands(printed: str) -> Iterator[tuple[str, list[str]]]:
+    """Stage and arguments of every command that Snakemake prints; the redirection behind them is left out."""
+    for line in printed.splitlines():
+        _, found, rest = line.partition("python -m tessera.stages.")
+        if found:
+            name, *words = shlex.split(rest)
+            yield name, list(itertools.takewhile(lambda word: word not in (">", "2>&1"), words))
 
 
 def test_rules_keep_to_the_conventions(rules: list) -> None:
