@@ -3,6 +3,7 @@
 TARGETS = list(PARAMS.puzzle.costs.targets)
 METHODS = list(PARAMS.puzzle.search.methods)
 KEPT = "mip"  # the method whose children are healed in full and kept
+TEACHER = "logs/teacher"  # what healing keeps of the parent where params ask for it; no result, and may be deleted
 
 PARENT = list(rules.data_parent.output)  # of data/parent
 TOKENS = [*rules.data_tokens.output.streams, rules.data_tokens.output.documents]  # of data/tokens
@@ -220,9 +221,15 @@ rule puzzle_choose:
         " --frontier-table {output.frontier_table} --children {output.children} 2>&1 | tee {log}"
 
 
+PROCESSES = PARAMS.puzzle.heal.processes
+GPUS = int(PARAMS.puzzle.heal.device == "cuda")  # of one process that heals
+# A thread a process, of the threads that Snakemake gives the job.
+TORCHRUN = f"OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 torchrun --standalone --nproc-per-node {PROCESSES}"
 HEAL = (
-    "python -m tessera.stages.puzzle_child --params {params.cfg:q} --parent data/parent --tokens data/tokens"
+    ("python" if PROCESSES == 1 else TORCHRUN)
+    + " -m tessera.stages.puzzle_child --params {params.cfg:q} --parent data/parent --tokens data/tokens"
     " --choices {input.choices} --library {input.library} --child {output.child} --curve {output.curve}"
+    f" --teacher-cache {TEACHER}"
 )
 
 
@@ -241,7 +248,9 @@ rule puzzle_heal:
         "logs/puzzle_heal/{target}/{method}.log",
     benchmark:
         "logs/benchmarks/puzzle_heal/{target}/{method}.tsv"
-    threads: 1
+    threads: PROCESSES
+    resources:
+        gpu=GPUS * PROCESSES,
     params:
         cfg=section("puzzle.space", "puzzle.calibration", "puzzle.heal", "seed"),
     message:
@@ -267,7 +276,9 @@ rule puzzle_heal_full:
     benchmark:
         "logs/benchmarks/puzzle_heal/{target}/full.tsv"
     priority: 1
-    threads: 1
+    threads: PROCESSES
+    resources:
+        gpu=GPUS * PROCESSES,
     params:
         cfg=section("puzzle.space", "puzzle.calibration", "puzzle.heal", "seed"),
     message:

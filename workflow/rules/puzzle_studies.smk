@@ -106,6 +106,8 @@ rule puzzle_validity_group:
     benchmark:
         "logs/benchmarks/puzzle_validity_group/{group}.tsv"
     threads: 1
+    resources:
+        gpu=GPUS,
     params:
         cfg=section(
             "puzzle_studies.validity", "puzzle.space", "puzzle.scores", "puzzle.calibration", "puzzle.heal", "seed"
@@ -115,7 +117,9 @@ rule puzzle_validity_group:
     shell:
         "python -m tessera.stages.puzzle_validity_group --params {params.cfg:q} --group {wildcards.group}"
         " --parent data/parent --tokens data/tokens --library {input.library} --children {input.children}"
-        " --metrics {output.metrics} 2>&1 | tee {log}"
+        " --metrics {output.metrics}"
+        f" --teacher-cache {TEACHER}"
+        " 2>&1 | tee {log}"
 
 
 rule puzzle_validity_interactions:
@@ -299,6 +303,8 @@ rule puzzle_peers_child:
     benchmark:
         "logs/benchmarks/puzzle_peers_child/{peer}.tsv"
     threads: 1
+    resources:
+        gpu=GPUS,
     params:
         cfg=section(
             "puzzle_studies.peers",
@@ -316,7 +322,9 @@ rule puzzle_peers_child:
         "python -m tessera.stages.puzzle_peers_child --params {params.cfg:q} --peer {wildcards.peer}"
         " --parent data/parent --tokens data/tokens --library {input.library}"
         " --block-library {input.block_library} --costs {input.costs} --statistics {input.statistics}"
-        " --metrics {output.metrics} 2>&1 | tee {log}"
+        " --metrics {output.metrics}"
+        f" --teacher-cache {TEACHER}"
+        " 2>&1 | tee {log}"
 
 
 rule puzzle_peers_speed:
@@ -427,6 +435,8 @@ rule puzzle_ablations_case:
     benchmark:
         "logs/benchmarks/puzzle_ablations_case/{case}.tsv"
     threads: 1
+    resources:
+        gpu=GPUS,
     params:
         cfg=ablation_case,
         case=lambda wildcards: ABLATIONS_CASES[wildcards.case],
@@ -436,7 +446,9 @@ rule puzzle_ablations_case:
     shell:
         "python -m tessera.stages.puzzle_ablations_case --params {params.cfg:q} --case {params.case:q}"
         " --parent data/parent --tokens data/tokens --library {input.library} --scores {input.scores}"
-        " --costs {input.costs} --metrics {output.metrics}{params.responses} 2>&1 | tee {log}"
+        " --costs {input.costs} --metrics {output.metrics}{params.responses}"
+        f" --teacher-cache {TEACHER}"
+        " 2>&1 | tee {log}"
 
 
 rule puzzle_ablations_report:

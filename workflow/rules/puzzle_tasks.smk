@@ -65,7 +65,9 @@ rule puzzle_tasks_heal:
         "logs/puzzle_tasks_heal/{target}/{method}.log",
     benchmark:
         "logs/benchmarks/puzzle_tasks_heal/{target}/{method}.tsv"
-    threads: 1
+    threads: PROCESSES
+    resources:
+        gpu=GPUS * PROCESSES,
     params:
         cfg=section("puzzle.space", "puzzle.calibration", "puzzle.heal", "seed"),
     message:

@@ -70,35 +70,40 @@ def compare(
 class _Distillation(torch.autograd.Function):
     """Mean of kl * KL(parent || child) + lm * next-token loss over tokens, its gradient taken chunk by chunk.
 
-    Forward does the work of backward as well: d/dz = ((kl + lm) softmax(z) - kl p - lm onehot(target)) / N.
+    Forward does the work of backward as well: d/dz = ((kl + lm) softmax(z) - kl p - lm onehot(target)) / N. Matrix
+    products are in dtype, all else is in that of hidden.
     """
 
     @staticmethod
     def forward(
         ctx: Any, hidden: Tensor, weight: Tensor, parent_hidden: Tensor, parent_weight: Tensor, targets: Tensor,
-        kl: float, lm: float,
+        kl: float, lm: float, dtype: torch.dtype,
     ) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
-        N = len(hidden)
-        grad_hidden = torch.empty_like(hidden)
+        N, full = len(hidden), hidden.dtype
+        h, w, parent_h, parent_w = (t.to(dtype) for t in (hidden, weight, parent_hidden, parent_weight))
+        grad_hidden = torch.empty_like(h)
         grad_weight = torch.zeros_like(weight) if ctx.needs_input_grad[1] else None
         total_kl = torch.zeros((), dtype=torch.float64, device=hidden.device)
         total_lm = torch.zeros_like(total_kl)
         chunk = rows(len(weight))
         for start in range(0, N, chunk):
             part = slice(start, start + chunk)
-            log_p = (parent_hidden[part] @ parent_weight.T).log_softmax(-1)
-            p, log_q = log_p.exp(), (hidden[part] @ weight.T).log_softmax(-1)
+            log_p = (parent_h[part] @ parent_w.T).to(full).log_softmax(-1)
+            p, log_q = log_p.exp(), (h[part] @ w.T).to(full).log_softmax(-1)
             right = log_q.gather(-1, targets[part, None])
             total_kl += divergence(log_p, p, log_q).sum(dtype=torch.float64)
             total_lm -= right.sum(dtype=torch.float64)
             grad = log_q.exp_().mul_(kl + lm).sub_(p, alpha=kl)
             grad.scatter_add_(-1, targets[part, None], torch.full_like(right, -lm))
             grad /= N
-            torch.matmul(grad, weight, out=grad_hidden[part])
-            if grad_weight is not None:
-                grad_weight.addmm_(grad.T, hidden[part])
-        ctx.save_for_backward(grad_hidden, grad_weight)
-        mean_kl, mean_lm = (total_kl / N).to(hidden.dtype), (total_lm / N).to(hidden.dtype)
+            grad = grad.to(dtype)
+            torch.matmul(grad, w, out=grad_hidden[part])
+            if grad_weight is not None and dtype == full:
+                grad_weight.addmm_(grad.T, h[part])
+            elif grad_weight is not None:
+                grad_weight += grad.T @ h[part]
+        ctx.save_for_backward(grad_hidden.to(full), grad_weight)
+        mean_kl, mean_lm = (total_kl / N).to(full), (total_lm / N).to(full)
         ctx.mark_non_differentiable(mean_kl, mean_lm)
         return kl * mean_kl + lm * mean_lm, mean_kl, mean_lm
 
@@ -106,7 +111,7 @@ class _Distillation(torch.autograd.Function):
     def backward(ctx: Any, *grads: Any) -> tuple:
         grad_hidden, grad_weight = ctx.saved_tensors
         scaled = grads[0] * grad_hidden
-        return scaled, None if grad_weight is None else grads[0] * grad_weight, None, None, None, None, None
+        return scaled, None if grad_weight is None else grads[0] * grad_weight, None, None, None, None, None, None
 
 
 def distillation_loss(
@@ -117,10 +122,14 @@ def distillation_loss(
     targets: Tensor,
     kl: float = 1.0,
     lm: float = 0.0,
+    dtype: torch.dtype | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """kl * mean KL + lm * mean next-token loss, and the two means by themselves.
 
     hidden and parent_hidden (N, D) are normed last hidden states, targets (N,) the next tokens. Gradients go to hidden
-    and, where it requires one, to the head's weight. No more than CHUNK logits of each model exist at once.
+    and, where it requires one, to the head's weight. No more than CHUNK logits of each model exist at once. The matrix
+    products alone, forwards and backwards, are of dtype, by default that of hidden.
     """
-    return _Distillation.apply(hidden, head.weight, parent_hidden, parent_head.weight, targets, kl, lm)
+    return _Distillation.apply(
+        hidden, head.weight, parent_hidden, parent_head.weight, targets, kl, lm, dtype or hidden.dtype
+    )

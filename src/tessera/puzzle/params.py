@@ -75,6 +75,29 @@ class HealParams(_Section):
     equal: OptimiserParams = Field(description="the equal healing by which methods are compared")
     full: OptimiserParams = Field(description="the healing of the children that are kept")
     checkpoint_steps: int = Field(gt=0, description="steps between resumable checkpoints")
+    gradient_checkpointing: bool = Field(
+        False, description="keep the input of each layer alone, and compute the layer again on the way back"
+    )
+    teacher: Literal["recompute", "cache"] = Field(
+        "recompute", description="the parent's hidden states: computed at every step, or once and kept on disk"
+    )
+    device: Literal["cpu", "cuda"] = Field("cpu", description="where healing computes")
+    dtype: Literal["float32", "bfloat16"] = Field(
+        "float32", description="of the matrix products; weights, Adam's moments, norms and losses are float32"
+    )
+    processes: int = Field(1, gt=0, description="processes, started by torchrun, that share the windows of a step")
+
+    @model_validator(mode="after")
+    def _something_to_learn_by_equal_shares(self) -> Self:
+        if not self.cosine and not self.kl and not self.lm:
+            raise ValueError("cosine, kl and lm are all 0, so nothing is learnt: valid is any of them above 0")
+        for name, schedule in (("equal", self.equal), ("full", self.full)):
+            if schedule.batch_windows % self.processes:
+                raise ValueError(
+                    f"{name}.batch_windows = {schedule.batch_windows} cannot be shared equally by processes = "
+                    f"{self.processes}: valid are multiples of {self.processes}"
+                )
+        return self
 
 
 class EvaluateParams(_Section):

@@ -34,10 +34,12 @@ def main(
     costs: Path,
     metrics: Path,
     responses: Path | None = None,
+    teacher_cache: Path | None = None,
 ) -> None:
     """Write, for each seed, the child's choice, predicted KL, healing curve, and metrics as assembled and healed.
 
     `case` is its name. responses, which the score `cosine` needs, are scores with the cosine of last hidden states.
+    teacher_cache is where the parent's hidden states are kept under heal.teacher = cache.
     """
     from dataclasses import asdict
     from functools import partial
@@ -108,6 +110,7 @@ def main(
             shared.healing,
             randomness.torch_generator(params.seed, "puzzle_ablations", "order", replicate),
             track=partial(progress.track, description=f"healing {case}, replicate {replicate}"),
+            teacher_cache=teacher_cache,
         )
         rows.append(
             {"case": case, "replicate": replicate, "blocks": chosen, "objective": choice.value, "costs": choice.costs}

@@ -47,7 +47,8 @@ class Params(Section):
 def main(params: Params, parent: Path, tokens: Path, library: Path, metrics: Path) -> None:
     """Write the child's KL divergence from the parent (nats a token), before and after healing, and its losses.
 
-    library is a directory that the variants are written to, for the child to be assembled from.
+    library is a directory that the variants are written to, for the child to be assembled from; beside it is the
+    cache of heal.teacher = cache.
     """
     from functools import partial
 
@@ -100,7 +101,8 @@ def main(params: Params, parent: Path, tokens: Path, library: Path, metrics: Pat
 
     before = divergences()
     order = randomness.torch_generator(params.seed, "puzzle", "distillation", "order")
-    curve = heal(teacher, model, text("heal", "train", own.heal_windows, 1), params.heal, params.heal.equal, order)
+    learnt, cache = text("heal", "train", own.heal_windows, 1), library.with_name("teacher")
+    curve = heal(teacher, model, learnt, params.heal, params.heal.equal, order, teacher_cache=cache)
     files.write_json(metrics, {"kl_div": divergences(), "kl_div_before": before, "training_kl_div": curve.kl_div})
 
 

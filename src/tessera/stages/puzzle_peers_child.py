@@ -36,8 +36,12 @@ def main(
     costs: Path,
     statistics: Path,
     metrics: Path,
+    teacher_cache: Path | None = None,
 ) -> None:
-    """Write the child's shape, predicted time, healing curve, and state -> domain -> metrics."""
+    """Write the child's shape, predicted time, healing curve, and state -> domain -> metrics.
+
+    teacher_cache is where the parent's hidden states are kept under heal.teacher = cache.
+    """
     import copy
     from dataclasses import asdict
 
@@ -88,7 +92,7 @@ def main(
     order = randomness.torch_generator(params.seed, "puzzle", "heal", "order")
     curve = heal(
         teacher, child, torch.from_numpy(text.tokens).long(), params.heal, params.heal.equal, order,
-        track=lambda steps: progress.track(steps, f"healing {peer}"),
+        track=lambda steps: progress.track(steps, f"healing {peer}"), teacher_cache=teacher_cache,
     )  # fmt: skip
     domains: dict[str, tuple[str, list[str]]] = {
         IN_DOMAIN: ("test", [*params.data.text.sources]),

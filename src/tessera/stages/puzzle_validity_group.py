@@ -21,9 +21,19 @@ class Params(Section):
 
 
 def main(
-    params: Params, group: str, parent: Path, tokens: Path, library: list[Path], children: Path, metrics: Path
+    params: Params,
+    group: str,
+    parent: Path,
+    tokens: Path,
+    library: list[Path],
+    children: Path,
+    metrics: Path,
+    teacher_cache: Path | None = None,
 ) -> None:
-    """Write the group's rows with KL as `scored` (on the scores' text), `assembled` and `healed` (on test text)."""
+    """Write the group's rows with KL as `scored` (on the scores' text), `assembled` and `healed` (on test text).
+
+    teacher_cache is where the parent's hidden states are kept under heal.teacher = cache.
+    """
     import torch
 
     from tessera.data.tokens import windows
@@ -50,7 +60,7 @@ def main(
         model = assembly.assemble(teacher, parent, params.space, library, row["blocks"])
         row["scored"], row["assembled"] = seen.measure(model), unseen.measure(model)
         order = randomness.torch_generator(params.seed, "puzzle", "heal", "order")
-        curve = heal(teacher, model, train, params.heal, settings.healing, order)
+        curve = heal(teacher, model, train, params.heal, settings.healing, order, teacher_cache=teacher_cache)
         row["healed"], row["healing_tokens"] = unseen.measure(model), curve.tokens[-1] if curve.tokens else 0
     files.write_json(metrics, rows[group])
 
