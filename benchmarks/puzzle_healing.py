@@ -1,0 +1,108 @@
+"""A step of healing under each of its options: time, and the activations that it holds for the way back.
+
+    python benchmarks/puzzle_healing.py [--tokens 256] [--rounds 3]
+
+A model of SmolLM2-135M's shape with random weights, healed as its own parent: time does not depend on weights. One
+process, one thread; times are CPU seconds, the least of some rounds in which the options take turns. Activations are
+what autograd saves in the forward pass, weights not counted.
+"""
+
+import argparse
+import os
+import time
+from pathlib import Path
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import torch
+from torch import Tensor
+
+from tessera import params
+from tessera.common import files
+from tessera.puzzle import blocks, heal, teacher
+from tessera.puzzle.costs import measured, profile
+from tessera.puzzle.model import LanguageModel
+from tessera.puzzle.params import HealParams
+
+OPTIONS: dict[str, dict] = {
+    "plain": {},
+    "teacher: cache": {"teacher": "cache"},
+    "gradient_checkpointing": {"gradient_checkpointing": True},
+    "dtype: bfloat16": {"dtype": "bfloat16"},
+}
+
+
+def step(parent: LanguageModel, child: LanguageModel, tokens: Tensor, own: HealParams, kept: list[Tensor]) -> float:
+    """CPU seconds of a forward and a backward pass."""
+    teach = (lambda *_: kept) if own.teacher == "cache" else teacher.states
+    start = time.process_time()
+    heal.loss(parent, child, tokens, own, teach)[0].backward()
+    child.zero_grad()
+    return time.process_time() - start
+
+
+def activations(
+    parent: LanguageModel, child: LanguageModel, tokens: Tensor, own: HealParams, kept: list[Tensor]
+) -> int:
+    """Bytes that autograd saves in the forward pass, weights left out."""
+    weights = {p.untyped_storage().data_ptr() for p in child.parameters()}
+    sizes: dict[int, int] = {}
+
+    def pack(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in weights:
+            sizes[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        heal.loss(parent, child, tokens, own, lambda *_: kept)
+    return sum(sizes.values())
+
+
+def main() -> None:
+    """Run the benchmark; write its numbers as JSON and its table as Markdown beside this file."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--tokens", type=int, default=256, help="of one step")
+    parser.add_argument("--rounds", type=int, default=3)
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    given = params.load(Path(__file__).parents[1] / "params.yaml").puzzle.heal
+    parent, child = (LanguageModel(blocks.model_spec(profile.shape("smollm2-135m"))) for _ in range(2))
+    child.load_state_dict(parent.requires_grad_(False).state_dict())
+    for name, p in child.named_parameters():
+        p.requires_grad_(name not in ("model.embed_tokens.weight", "lm_head.weight"))
+    tokens = torch.randint(0, parent.spec.vocab_size, (1, options.tokens + 1))
+    kept = teacher.states(parent, tokens[:, :-1])
+    settings = {name: given.model_copy(update=changes) for name, changes in OPTIONS.items()}
+    seconds: dict[str, list[float]] = {name: [] for name in settings}
+    for _ in range(options.rounds):
+        for name, own in settings.items():
+            seconds[name].append(step(parent, child, tokens, own, kept))
+    rows = {
+        name: {"seconds": min(seconds[name]), "activations": activations(parent, child, tokens, own, kept)}
+        for name, own in settings.items()
+    }
+    cpu = torch.device("cpu")
+    machine = f"{measured.machine(cpu)}, {measured.software(cpu)}, {time.strftime('%Y-%m-%d')}"
+    result = {"machine": machine, "tokens": options.tokens, "rounds": options.rounds, "options": rows}
+    files.write_json(Path(__file__).with_suffix(".json"), result)
+    plain = rows["plain"]
+    lines = [
+        "# Options of healing",
+        "",
+        f"{machine}, {options.tokens} tokens a step, least of {options.rounds} rounds of CPU seconds. Command:",
+        "`python benchmarks/puzzle_healing.py`.",
+        "",
+        "| option | s a step | of plain | activations, MiB | of plain |",
+        "|---|--:|--:|--:|--:|",
+    ]
+    for name, row in rows.items():
+        time_ratio, memory_ratio = (row[key] / plain[key] for key in ("seconds", "activations"))
+        memory = row["activations"] / 2**20
+        lines.append(f"| {name} | {row['seconds']:.2f} | {time_ratio:.2f} | {memory:.0f} | {memory_ratio:.2f} |")
+    files.write_text(Path(__file__).with_suffix(".md"), "\n".join(lines) + "\n")
+
+
+if __name__ == "__main__":
+    main()
