@@ -26,8 +26,10 @@ from tessera.common import files, tracking
 from tessera.data import parent
 
 #: A study of the smoke scale whose jobs come in a chain, as those of few others do.
-CHAIN = ("--", "bayesopt_study", "tempotron_theory")
-quickly_and_long = pytest.mark.parametrize("rounds", [3, pytest.param(20, marks=pytest.mark.slow)])
+CHAIN = ("--", "reports/tables/bayesopt_branin/trials.csv", "tempotron_theory")
+quickly_and_long = pytest.mark.parametrize(
+    "rounds", [3, pytest.param(20, marks=[pytest.mark.slow, pytest.mark.timeout(3600)])]
+)
 
 
 def kill(process: subprocess.Popen, victim: str, rng: random.Random) -> str:

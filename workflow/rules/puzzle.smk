@@ -3,7 +3,9 @@
 TARGETS = list(PARAMS.puzzle.costs.targets)
 METHODS = list(PARAMS.puzzle.search.methods)
 KEPT = "mip"  # the method whose children are healed in full and kept
-TEACHER = "logs/teacher"  # what healing keeps of the parent where params ask for it; no result, and may be deleted
+# What may be deleted: it would be computed again to the same digits.
+KEPT_SCORES = "logs/scores"  # scores by their content
+TEACHER = "logs/teacher"  # the parent's hidden states, where params ask healing to keep them
 
 PARENT = list(rules.data_parent.output)  # of data/parent
 TOKENS = [*rules.data_tokens.output.streams, rules.data_tokens.output.documents]  # of data/tokens
@@ -161,6 +163,7 @@ rule puzzle_score:
     shell:
         "python -m tessera.stages.puzzle_scores --params {params.cfg:q} --part {wildcards.part}"
         " --parent data/parent --tokens data/tokens --library {input.library} --scores {output.scores}"
+        f" --cache {KEPT_SCORES}"
         " 2>&1 | tee {log}"
 
 
