@@ -1,9 +1,12 @@
 """The stages of the main chain, one after another, on a tiny parent and a tiny token stream."""
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
+import torch
 
 from tessera.common import files
 from tessera.common.params import check
@@ -240,6 +243,30 @@ def test_killed_healing_goes_on_to_the_same_bytes(out, parent, tokens, tmp_path,
     for path in (out / "children/full").iterdir():
         assert (tmp_path / "child" / path.name).read_bytes() == path.read_bytes()
     assert not (tmp_path / "checkpoint.safetensors").exists()
+
+
+@pytest.mark.slow
+def test_two_processes_of_torchrun_heal_the_same_child(out, parent, tokens, tmp_path):
+    """The command that the rule gives, but for paths; without torchrun, or by another number, it is refused."""
+    two = params(puzzle_child, heal=PARAMS["heal"] | {"processes": 2, "teacher": "cache"})
+    command = ["-m", "tessera.stages.puzzle_child", "--params", two.model_dump_json(), "--method", "mip"]
+    command += ["--schedule", "full", "--parent", parent(), "--tokens", tokens]
+    command += ["--choices", out / "search/here/children.json", "--library", *sorted((out / "library").iterdir())]
+    for name in ("checkpoint.safetensors", "child", "curve.json"):
+        command += [f"--{name.partition('.')[0]}", tmp_path / name]
+    command += ["--teacher-cache", tmp_path / "teacher"]
+    alone = subprocess.run([sys.executable, *map(str, command)], capture_output=True, text=True, check=False)
+    assert alone.returncode == 1 and "error: heal.processes = 2, but 1 started" in alone.stderr
+    assert not list(tmp_path.iterdir())
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    done = subprocess.run([*launcher, *map(str, command)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    found, expected = files.read_json(tmp_path / "curve.json"), files.read_json(out / "curves/full.json")
+    for series, values in expected.items():
+        assert found[series] == pytest.approx(values, abs=1e-4)
+    healed, one = (blocks.load(path).state_dict() for path in (tmp_path / "child", out / "children/full"))
+    assert all(torch.allclose(healed[name], weight, rtol=0, atol=1e-4) for name, weight in one.items())
+    assert {path.name for path in tmp_path.iterdir()} == {"child", "curve.json", "teacher"}
 
 
 def test_infeasible_and_unknown_methods_are_refused(out, parent, tokens, tmp_path):
