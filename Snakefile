@@ -23,7 +23,9 @@ include: "workflow/rules/balanced.smk"
 include: "workflow/rules/bayesopt.smk"
 include: "workflow/rules/tsvm.smk"
 include: "workflow/rules/report.smk"
-include: "workflow/rules/puzzle_studies.smk"
+include: "workflow/rules/puzzle_validity.smk"
+include: "workflow/rules/puzzle_peers.smk"
+include: "workflow/rules/puzzle_ablations.smk"
 include: "workflow/rules/puzzle_tasks.smk"
 
 
