@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
@@ -134,41 +135,40 @@ def block_figure(rows: Sequence[Json], loss: str, work: Literal["tokens", "flops
             axis.tick_params(labelbottom=True)
     for axis in axes[:, 0]:
         axis.set_ylabel("held-out loss")
-    axes[0, 0].legend(fontsize=7)
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=3)
     return figure
 
 
 def case_figure(table: pd.DataFrame) -> Figure:
     """KL of every case as assembled and healed, and relative to the case it is compared with, over seeds."""
-    figure, axes = plots.grid(1, 2, 0.9 + 0.28 * len(table), sharey=True, width_ratios=(3, 2))
+    figure, axes = plots.grid(1, 2, 0.9 + 0.25 * len(table), sharey=True, width_ratios=(3, 2))
     left, right = axes[0]
+    rows = -np.arange(len(table))
     for k, (state, colour) in enumerate(zip(STATES, (plots.GREY, plots.BLUE), strict=True)):
-        place = [-n + 0.12 * (1 - 2 * k) for n in range(len(table))]
-        name = f"{state}_in_domain"
+        name = f"{state}_in_domain_kl_div"
         left.errorbar(
-            table[f"{name}_kl_div"],
-            place,
-            xerr=table[f"{name}_kl_div_half"].astype(float).fillna(0.0),
+            table[name],
+            rows + 0.12 * (1 - 2 * k),
+            xerr=table[f"{name}_half"].astype(float).fillna(0.0),
             ls="none",
             marker="o",
             color=colour,
             label=STATES[state],
         )
-        if state == "healed":
-            ratio, low, high = (table[f"{name}_ratio{end}"].astype(float) for end in ("", "_low", "_high"))
-            ends = [(ratio - low).fillna(0.0), (high - ratio).fillna(0.0)]
-            right.errorbar(ratio, place, xerr=ends, ls="none", marker="o", color=colour)
-    left.set_yticks([-n for n in range(len(table))], table.case)
+    ratio, low, high = (table[f"healed_in_domain_ratio{end}"].astype(float) for end in ("", "_low", "_high"))
+    ends = np.array([(ratio - low).fillna(0.0), (high - ratio).fillna(0.0)])
+    for against, colour in zip(dict.fromkeys(table.against), (plots.BLUE, plots.ORANGE, plots.GREEN), strict=False):
+        own = (table.against == against) & (table.case != against)
+        right.errorbar(ratio[own], rows[own], xerr=ends[:, own], ls="none", marker="o", color=colour, label=against)
+    left.set_yticks(rows, table.case)
+    left.set_ylim(rows[-1] - 0.7, 0.7)
     for axis in (left, right):
         plots.log_scale(axis.xaxis)
-    left.set_xlabel("KL(parent || child), nats a token, test text, ± 95 % over seeds")
+    left.set_xlabel("KL(parent || child), nats a token")
     left.legend(loc="lower right")
     right.axvline(1.0, color=plots.BLACK, lw=0.8)
-    right.set_xlabel("healed, relative to the same seed of its reference")
-    others = [(n, row.against) for n, row in enumerate(table.itertuples()) if row.against != row.case]
-    for n, against in others:
-        if against != "default":
-            right.annotate(f"of {against}", (1.0, -n), (1.01, -n), textcoords=right.get_yaxis_transform(), fontsize=6)
+    right.set_xlabel("healed, relative")
+    right.legend(title="relative to", loc="lower right")
     return figure
 
 
