@@ -2,22 +2,13 @@
 
 import pytest
 import torch
+from small_library_params import PARAMS
 
 from tessera.puzzle import architecture, blocks
 from tessera.puzzle.library import Activations, LayerLibrary
 from tessera.puzzle.params import LibraryParams
 from tessera.puzzle.score import hidden_states
 from tessera.puzzle.space import Space
-
-PARAMS = {
-    "jobs": 1,
-    "initialisation": "least_squares",
-    "selection": "reconstruction",
-    "loss": "per_token",
-    "ridge": 1e-6,
-    "valid_windows": 4,
-    "distillation": {"tokens": 640, "batch_windows": 4, "learning_rate": 2e-3},
-}
 
 
 @pytest.fixture
