@@ -84,11 +84,13 @@ def test_work_of_a_linear_ffn_is_what_is_counted_by_hand(run, variants):
     """Least squares of D features to D targets, and one step of 64 tokens."""
     D, F, tokens = 32, 48, WINDOWS * T
     space = Space(attention={}, ffn={name: one for name, one in variants.ffn.items() if one.kind == "linear"})
-    none, some = run("least_squares", (0, 64), space=space)["ffn.linear"]["trials"]
-    start = 2 * D * F * D  # down times up projection, the paper's start
+    trials = {i: run(i, (0, 64), space=space)["ffn.linear"]["trials"] for i in ("paper", "least_squares")}
+    product = 2 * D * F * D  # of down and up projections, the paper's start
     squares = 2 * tokens * D * 2 * D + D**3 // 3 + 2 * D**3  # two products over the text; factor and solution
-    assert none["flops"] == start + squares
-    assert some["flops"] - none["flops"] == 2 * 2 * 64 * D * D  # forward, and the gradient of the weights
+    for name, work in {"paper": product, "least_squares": product + squares}.items():
+        none, some = trials[name]
+        assert none["flops"] == work
+        assert some["flops"] - none["flops"] == 2 * 2 * 64 * D * D  # forward, and the gradient of the weights
 
 
 def test_factorisations_are_counted():

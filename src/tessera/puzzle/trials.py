@@ -85,15 +85,15 @@ class Trials(LayerLibrary):
         def losses() -> dict:
             return asdict(distill.evaluate(forward, getattr(self.valid, place), self.valid.after, BATCH))
 
-        begun = self.counter.get_total_flops()  # of what selects channels
-        if self.initialisation == "least_squares":
-            least_squares()
-            begun = self.counter.get_total_flops()
-        elif self.initialisation == "random":
+        if self.initialisation == "random":
             self._randomise(name, module)
             begun = 0
+        elif self.initialisation == "paper" and isinstance(module, GatedFFN):
+            begun = self._contribution()
         else:
-            begun = self._contribution(module)
+            if self.initialisation == "least_squares":
+                least_squares()
+            begun = self.counter.get_total_flops()
         start, initial, trials = copy.deepcopy(module.state_dict()), losses(), []
         for tokens in self.tokens:
             module.load_state_dict(start)
@@ -121,13 +121,11 @@ class Trials(LayerLibrary):
                 else:
                     p.fill_(0.0 if key.endswith("bias") else 1.0)
 
-    def _contribution(self, module: nn.Module) -> int:
-        """FLOPs of the paper's rules: the contribution of channels needs one pass of gate and up projections.
+    def _contribution(self) -> int:
+        """FLOPs of the paper's choice of channels: one pass of gate and up projections.
 
         What was counted is more, because the library takes it from moments that least squares needs.
         """
-        if not isinstance(module, GatedFFN):
-            return 0
         parent = self.layer.mlp
         assert isinstance(parent, GatedFFN)
         return 2 * self.train.after[..., 0].numel() * (parent.gate_proj.weight.numel() + parent.up_proj.weight.numel())
