@@ -1,12 +1,13 @@
 """Scores that are kept are those that would be computed, and only what is not kept is computed."""
 
 import copy
+import shutil
 
 import numpy as np
 import pytest
 import torch
 
-from tessera.puzzle import blocks, score
+from tessera.puzzle import blocks, score, score_cache
 from tessera.puzzle.model import AttentionSpec, FFNSpec, build_attention, build_ffn
 from tessera.puzzle.score_cache import ScoreCache
 
@@ -82,6 +83,20 @@ def test_whatever_decides_a_score_has_a_file_of_its_own(model, parent, variants,
     ]
     assert len(set(paths)) == len(paths)
     assert cached(tmp_path, blocks.load(parent())).path(0, "ffn", copy.deepcopy(ffn)) == here.path(0, "ffn", ffn)
+
+
+def test_other_code_scores_anew(model, variants, tmp_path, monkeypatch):
+    cached(tmp_path, model).score(variants, Computing(model))
+    package = tmp_path / "src"
+    shutil.copytree(score_cache.ROOT / "tessera", package / "tessera", ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(score_cache, "ROOT", package)
+    same, other = Computing(model), Computing(model)
+    cached(tmp_path, model).score(variants, same)
+    assert same.asked == []
+    with (package / "tessera/puzzle/divergence.py").open("a") as file:
+        file.write("CHUNK = 2**22\n")
+    cached(tmp_path, model).score(variants, other)
+    assert len(other.asked) == 6
 
 
 @pytest.mark.parametrize(

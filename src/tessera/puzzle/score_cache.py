@@ -1,8 +1,8 @@
 """Scores, kept by what they are the scores of, so that of a larger space only the variants that are new are scored.
 
-A score is a function of the parent's weights, the exchanged module, its place, the text, and of torch and its threads,
-which decide the order of sums. All of them are in the name of a score's file. The files are no results: whatever is in
-them would be computed again to the same digits, and they may be deleted.
+A score is a function of the parent's weights, the exchanged module, its place, the text, the code that scores, and of
+torch and its threads, which decide the order of sums. All of them are in the name of a score's file. The files are no
+results: whatever is in them would be computed again to the same digits, and they may be deleted.
 """
 
 import hashlib
@@ -14,15 +14,17 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from tessera.common import files
+from tessera.common import code, files
 from tessera.puzzle.model import LanguageModel
-from tessera.puzzle.score import Variants
+from tessera.puzzle.score import Variants, score
 from tessera.puzzle.space import PARENT
 from tessera.puzzle.teacher import digest
 
 #: Metrics of a variant, and those of a layer's variants by subblock.
 Metrics = dict[str, float]
 Scores = dict[str, dict[str, Metrics]]
+
+ROOT = Path(__file__).parents[2]
 
 
 class ScoreCache:
@@ -32,7 +34,7 @@ class ScoreCache:
         """tokens (windows, T + 1) and documents (windows,) are those of `tessera.puzzle.score.score`."""
         text = digest({"tokens": tokens, "documents": torch.from_numpy(documents)})
         about = f"{parent.spec} {tuple(tokens.shape)} torch {torch.__version__} {torch.get_num_threads()} threads"
-        self.directory, self.about = directory, f"{digest(parent.state_dict())} {text} {about}"
+        self.directory, self.about = directory, f"{digest(parent.state_dict())} {text} {_code()} {about}"
 
     def path(self, layer: int, subblock: str, module: nn.Module | str | None) -> Path:
         """The file of the layer's subblock exchanged for a module; None is a no-op, "parent" exchanges nothing."""
@@ -68,6 +70,11 @@ class ScoreCache:
         for layer, subblock, name in paths:
             found[layer][subblock][name] = known[layer, subblock, name]
         return found
+
+
+def _code() -> str:
+    """Digest of the source that scores: a change of it is a change of scores."""
+    return hashlib.sha256(b"".join(path.read_bytes() for path in code.closure(score.__module__, ROOT))).hexdigest()
 
 
 def _write(path: Path, metrics: Metrics) -> None:
