@@ -25,7 +25,8 @@ def test_the_free_neuron_fires_at_the_desired_times(task, fitted):
     spikes, targets = task
     assert fitted.status_ == "certified" and fitted.score(spikes, targets) == 1.0
     np.testing.assert_allclose(fitted.simulate(spikes)[0], targets, atol=1e-7)
-    np.testing.assert_allclose(fitted.voltage(spikes, targets), fitted.threshold_, rtol=1e-9)
+    # With resets at the targets: the neuron's own spikes are a rounding error before or after them.
+    np.testing.assert_allclose(fitted.voltage(spikes, targets, [targets]), fitted.threshold_, rtol=1e-9)
     grid = np.arange(0.05, 300, 0.05)
     grid = grid[np.min(np.abs(grid[:, None] - targets), axis=1) > 1e-3]
     assert np.all(fitted.voltage(spikes, grid, [targets]) < fitted.threshold_)
