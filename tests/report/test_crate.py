@@ -86,8 +86,8 @@ def test_what_is_missing_is_named(root: Path) -> None:
     (root / crate.NAME).write_text(json.dumps(content))
     with pytest.raises(ValueError, match=r"#jobs-make: instrument names #rule-make, which is not described"):
         crate.check(root / crate.NAME)
-    (root / "dvc.lock").write_text("stages: {first: {}}")
-    with pytest.raises(ValueError, match=r"dvc.lock: no stage second; it is there after snakemake second"):
+    (root / "dvc.lock").write_text("stages: {elsewhere: {}}")
+    with pytest.raises(ValueError, match=r"dvc.lock: no stage of dvc.yaml; they are there after make run"):
         write(root)
     shutil.rmtree(root / "logs")
     (root / "dvc.lock").write_text(LOCK)
