@@ -5,6 +5,7 @@ import itertools
 import pytest
 import torch
 import torch.nn.functional as F
+from healing_worker import KilledError, dies_before
 
 from tessera.common import files
 from tessera.common.params import check
@@ -25,10 +26,6 @@ TOKENS = torch.randint(1, 64, (7, 13), generator=torch.Generator().manual_seed(4
 CHOICE = ["kv1+parent", "no_op+ffn50", "linear+linear"]
 
 
-class KilledError(Exception):
-    pass
-
-
 @pytest.fixture
 def pair(parent, library, variants):
     """A parent and a new child of it."""
@@ -46,18 +43,6 @@ def run(pair, checkpoint=None, track=iter, tokens=TOKENS, **changes):
     params = HealParams.model_validate(PARAMS | changes)
     generator = torch.Generator().manual_seed(0)
     return student, heal.heal(teacher, student, tokens, params, params.equal, generator, checkpoint, track)
-
-
-def dies_before(step):
-    """Progress that ends in death before a step."""
-
-    def track(steps):
-        for i in steps:
-            if i == step:
-                raise KilledError
-            yield i
-
-    return track
 
 
 def same(one, other):

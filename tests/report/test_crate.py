@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tessera.report import crate, environment
 
@@ -78,6 +79,18 @@ def test_every_input_has_its_licences(root: Path) -> None:
 
 def test_same_files_same_bytes(root: Path) -> None:
     assert write(root).read_bytes() == write(root).read_bytes()
+
+
+def test_a_stage_that_was_never_run_is_left_out(root: Path) -> None:
+    def rules() -> set[str]:
+        graph = json.loads(write(root).read_text())["@graph"]
+        return {one["@id"] for one in graph if one["@id"].startswith("#rule-")}
+
+    assert rules() == {"#rule-make", "#rule-use"}
+    lock = yaml.safe_load((root / "dvc.lock").read_text())
+    del lock["stages"]["second"]
+    (root / "dvc.lock").write_text(yaml.safe_dump(lock))
+    assert rules() == {"#rule-make"}
 
 
 def test_what_is_missing_is_named(root: Path) -> None:
