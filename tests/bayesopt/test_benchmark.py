@@ -134,6 +134,30 @@ def test_jobs_cover_every_run_once() -> None:
     assert jobs["levy4/bop/lag_4-2"].seeds == [4]
 
 
+def test_a_dear_sampler_has_fewer_seeds_and_the_same_jobs_else() -> None:
+    few = jobs_of(suite(fewer_seeds={"sobol": 3}))
+    assert [one.seeds for name, one in few.items() if name.startswith("branin/sobol")] == [[0, 1], [2]]
+    everything = jobs_of(suite())
+    assert {name: one for name, one in everything.items() if "sobol" not in name} == {
+        name: one for name, one in few.items() if "sobol" not in name
+    }
+    with pytest.raises(ValueError, match=r"fewer_seeds.sobol = 6; valid are 1 to 5"):
+        suite(fewer_seeds={"sobol": 6})
+    with pytest.raises(ValueError, match="fewer_seeds.tpe is of no sampler"):
+        suite(fewer_seeds={"tpe": 2})
+    with pytest.raises(ValueError, match="the reference"):
+        suite(fewer_seeds={"bop": 2})
+
+
+def test_methods_are_compared_on_what_both_have_run() -> None:
+    final = pd.DataFrame(
+        [{"function": "f", "seed": s, "method": "a", "regret": 1.0} for s in range(6)]
+        + [{"function": "f", "seed": s, "method": "b", "regret": 0.1} for s in range(4)]
+    )
+    (row,) = benchmark.compare(final, "a", 0).to_dict("records")
+    assert (row["pairs"], row["wins"], row["median"]) == (4, 1.0, -1.0)
+
+
 def test_what_is_added_to_a_suite_leaves_its_jobs() -> None:
     few = jobs_of(suite())
     more = jobs_of(

@@ -176,7 +176,7 @@ def log_regret(regret: np.ndarray) -> np.ndarray:
 
 
 def compare(final: pd.DataFrame, reference: str, seed: int) -> pd.DataFrame:
-    """Each method against the reference: differences of log10 regret, paired by function and seed.
+    """Each method against the reference: differences of log10 regret, paired by the function and seed that both have.
 
     final has the columns function, method, seed, regret. Returned columns: method, pairs, median (below 0: better than
     the reference), low, high (95 % bootstrap interval), wins (share of pairs), p (Wilcoxon's signed rank, two-sided).
@@ -185,9 +185,9 @@ def compare(final: pd.DataFrame, reference: str, seed: int) -> pd.DataFrame:
     logs = pd.DataFrame(log_regret(table.to_numpy()), index=table.index, columns=table.columns)
     rows = []
     for method in logs.columns:
-        difference = (logs[method] - logs[reference]).to_numpy()
         if method == reference:
             continue
+        difference = (logs[method] - logs[reference]).dropna().to_numpy()
         low, high = interval(difference, seed)
         p = float(stats.wilcoxon(difference).pvalue) if np.any(difference != 0) else 1.0
         wins = float(np.mean(difference < 0) + np.mean(difference == 0) / 2)

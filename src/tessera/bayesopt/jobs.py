@@ -40,8 +40,11 @@ def jobs(suite: SuiteParams) -> dict[str, RunsParams]:
     cells.append((suite.lag.function, suite.lag.sampler, "sync", 1))
     cells += [(suite.lag.function, suite.lag.sampler, "lag", lag) for lag in suite.lag.lags]
     found = {}
-    for number, seeds in enumerate(blocks):
+    for number, block in enumerate(blocks):
         for function, name, mode, lag in cells:
+            seeds = [seed for seed in block if seed < suite.fewer_seeds.get(name, suite.seeds)]
+            if not seeds:
+                continue
             one = RunsParams(
                 function=function,
                 name=name,

@@ -66,6 +66,8 @@ class SuiteParams(Section):
     lag: LagParams
     block: int = Field(ge=1)
     """Seeds of one job, which runs one sampler on one function."""
+    fewer_seeds: dict[Name, int] = Field(default_factory=dict)
+    """Seeds of samplers that are too dear for all of them: the first ones."""
 
     @field_validator("samplers", mode="before")
     @classmethod
@@ -82,6 +84,13 @@ class SuiteParams(Section):
             raise ValueError(f"lag.function = {self.lag.function!r}; valid are {', '.join(self.functions)}")
         if min(self.lag.lags) < 1:
             raise ValueError(f"lag.lags = {self.lag.lags}; valid are integers from 1")
+        for name, seeds in self.fewer_seeds.items():
+            if name not in self.samplers:
+                raise ValueError(f"fewer_seeds.{name} is of no sampler; valid are {', '.join(self.samplers)}")
+            if not 1 <= seeds <= self.seeds:
+                raise ValueError(f"fewer_seeds.{name} = {seeds}; valid are 1 to {self.seeds}, the seeds of the suite")
+            if name in (self.reference, self.lag.sampler):
+                raise ValueError(f"fewer_seeds.{name}: the reference and the lag's sampler are run with all seeds")
         return self
 
 

@@ -124,8 +124,9 @@ def markdown(table: pd.DataFrame, compared: pd.DataFrame, suite: SuiteParams) ->
     """Median regret of every sampler by function, and how it compares with the reference."""
     overall = compared[compared["function"] == "all"].set_index("sampler")
     lines = [
-        f"Median regret after {suite.evaluations} evaluations, {suite.schedule.workers} at a time, {suite.seeds} seeds;"
-        f" in brackets the worst. The last column is the median difference of log10 regret from {suite.reference},"
+        f"Median regret after {suite.evaluations} evaluations, {suite.schedule.workers} at a time, {suite.seeds} seeds"
+        + "".join(f" ({few} of {name})" for name, few in suite.fewer_seeds.items())
+        + f"; in brackets the worst. The last column is the median difference of log10 regret from {suite.reference},"
         " paired by function and seed (below 0 is better), its 95 % bootstrap interval, and p of Wilcoxon's test.",
         "",
         f"| sampler | {' | '.join(suite.functions)} | against {suite.reference} |",
