@@ -3,7 +3,8 @@
     snakemake bayesopt_benchmark          # or some of its files: data/bayesopt/runs/bayesopt_full/...
     python benchmarks/bayesopt_suite.py
 
-Reads data/bayesopt/runs/SUITE, which every job of `snakemake bayesopt_benchmark` adds to. Two samplers are compared on
+Reads data/bayesopt/runs/bayesopt_SUITE, which every job of `snakemake bayesopt_benchmark` adds to, and the table of
+runs that an earlier call has left beside its report, so that a suite can be run in parts. Two samplers are compared on
 the functions and seeds that both have run. Goals, set before: on Hartmann's function, 60 evaluations, four at a time,
 20 seeds, the best of our methods has a median regret of at most 0.02 and a worst of at most 0.20; and it is ahead of
 every other package on the median of paired differences. Our methods are those of bop and fubar; plain Thompson sampling
@@ -13,27 +14,59 @@ and plain confidence bounds are made of the same parts, and are what the heurist
 import argparse
 import importlib.metadata
 import platform
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import yaml
+from matplotlib.figure import Figure
 
 from tessera import params
 from tessera.bayesopt import benchmark
-from tessera.common import files
+from tessera.bayesopt.params import SuiteParams
+from tessera.common import files, plots
 from tessera.report import bayesopt_tables as tables
 
 GOALS = {"function": "hartmann6", "seeds": 20, "median": 0.02, "worst": 0.20}
+KEYS = ["function", "sampler", "seed"]
 PACKAGES = ("botorch", "gpytorch", "ax-platform", "optuna", "torch", "numpy", "scipy", "ioh")
+
+
+def gathered(paths: list[Path], earlier: Path) -> pd.DataFrame:
+    """One row a run: those of paths, and those of an earlier call's table that are not among them."""
+    tables_of = [files.read_csv(earlier)] if earlier.exists() else []
+    if paths:
+        final = tables.finals(pd.concat([files.read_parquet(path) for path in paths], ignore_index=True))
+        costs = pd.DataFrame([one for path in paths for one in files.read_json(path.with_suffix(".json"))])
+        costs = costs.rename(columns={"median": "cpu_s", "total": "cpu_s_run"}).drop(columns="schedule")
+        tables_of.append(final.drop(columns="schedule").merge(costs, on=KEYS, validate="one_to_one"))
+    found = pd.concat(tables_of, ignore_index=True).drop_duplicates(KEYS, keep="last")
+    return found.sort_values(KEYS, ignore_index=True)
+
+
+def hours(final: pd.DataFrame, suite: SuiteParams) -> float | None:
+    """CPU hours of the proposals of all asynchronous runs; a function not yet run by a sampler counts as its others do.
+
+    None where a sampler has not been run at all.
+    """
+    total = 0.0
+    for sampler in suite.samplers:
+        own = final[final["sampler"] == sampler]
+        if not len(own):
+            return None
+        by_function = own.groupby("function")["cpu_s_run"].mean()
+        each = [by_function.get(function, by_function.mean()) for function in suite.functions]
+        total += sum(each) * suite.fewer_seeds.get(sampler, suite.seeds)
+    return total / 3600
 
 
 def compared(final: pd.DataFrame, reference: str, seed: int) -> dict[str, dict[str, Any]]:
     """Each sampler against the reference over all functions and on each, on what both have run."""
     found: dict[str, dict[str, Any]] = {}
     for name, part in [("all", final), *((str(name), one) for name, one in final.groupby("function"))]:
-        keys = ["function", "seed"]
+        keys = KEYS[::2]
         own = part[part["sampler"] == reference]
         for sampler in sorted(set(part["sampler"]) - {reference}):
             other = part[part["sampler"] == sampler]
@@ -48,13 +81,12 @@ def compared(final: pd.DataFrame, reference: str, seed: int) -> dict[str, dict[s
     return found
 
 
-def cells(final: pd.DataFrame, costs: pd.DataFrame, seed: int) -> dict[str, dict[str, Any]]:
+def cells(final: pd.DataFrame, seed: int) -> dict[str, dict[str, Any]]:
     """Regret, edges, repeats and CPU seconds of each function and sampler."""
     found: dict[str, dict[str, Any]] = {}
     for (function, sampler), cell in final.groupby(["function", "sampler"]):
         regret = cell["regret"].to_numpy()
         low, high = benchmark.interval(regret, seed)
-        cost = costs[(costs["function"] == function) & (costs["sampler"] == sampler)]["median"]
         found.setdefault(str(function), {})[str(sampler)] = {
             "seeds": len(cell),
             "median": float(np.median(regret)),
@@ -63,7 +95,7 @@ def cells(final: pd.DataFrame, costs: pd.DataFrame, seed: int) -> dict[str, dict
             "worst": float(regret.max()),
             "edge_enrichment": float(cell["edges"].mean()),
             "repeats": float(cell["repeats"].mean()),
-            "cpu_s": float(cost.median()),
+            "cpu_s": float(cell["cpu_s"].median()),
         }
     return found
 
@@ -140,6 +172,39 @@ def verdict(found: dict) -> list[str]:
     return [*lines[:-1], lines[-1][:-1] + "."]
 
 
+def version_of(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def figure_of(paired: dict[str, dict[str, Any]], reference: str, suite: SuiteParams) -> Figure:
+    """Each sampler's paired differences from the reference: over all functions, and on each."""
+    figure, axes = plots.grid(1, 1, 0.4 * len(suite.samplers) + 1.2)
+    axis = axes[0, 0]
+    names = [name for name in suite.samplers if name in paired["all"]]
+    colours = dict(zip(suite.functions, cycle(plots.CYCLE), strict=False))
+    markers = dict(zip(suite.functions, "osD^v<>Pp*Xd", strict=False))
+    for place, name in enumerate(names):
+        one = paired["all"][name]
+        axis.plot([one["low"], one["high"]], [place, place], color=plots.BLACK, lw=2.5, solid_capstyle="butt", zorder=3)
+        axis.plot(one["median"], place, "|", color=plots.BLACK, ms=14, mew=2.5, zorder=3)
+        for function in suite.functions:
+            if name in paired.get(function, {}):
+                at = paired[function][name]["median"]
+                axis.plot(at, place + 0.22, markers[function], color=colours[function], ms=4.5, alpha=0.9)
+    for function in suite.functions:
+        if function in paired:
+            axis.plot([], [], markers[function], color=colours[function], ms=4.5, label=function)
+    axis.axvline(0, color=plots.GREY, lw=0.8, zorder=0)
+    axis.set_yticks(range(len(names)), names)
+    axis.invert_yaxis()
+    axis.set_xlabel(f"log10 regret, less that of {reference}: median over pairs and 95 % interval; left is better")
+    figure.legend(loc="outside right center", title="medians on")
+    return figure
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--suite", default="full")
@@ -152,24 +217,26 @@ def main() -> None:
     suite, seed = configuration.bayesopt.suites[options.suite], configuration.seed
     directory = options.runs or Path(f"data/bayesopt/runs/bayesopt_{options.suite}")
     paths = sorted(directory.glob("*/*/async-*.parquet"))
-    if not paths:
+    earlier = options.out.with_suffix(".csv")
+    if not paths and not earlier.exists():
         parser.error(f"{directory}: no runs; snakemake bayesopt_benchmark makes them")
-    final = tables.finals(pd.concat([files.read_parquet(path) for path in paths], ignore_index=True))
-    costs = pd.DataFrame([one for path in paths for one in files.read_json(path.with_suffix(".json"))])
+    versions = {name: found for name in PACKAGES if (found := version_of(name))}
+    if earlier.exists():
+        then = files.read_json(options.out.with_suffix(".json"))["versions"]
+        if then != versions:
+            parser.error(f"{earlier}: of runs with {then}, and installed are {versions}; remove it to begin anew")
+    final = gathered(paths, earlier)
+    final = final[final["function"].isin(suite.functions) & final["sampler"].isin(list(suite.samplers))]
     ours = [n for n, one in suite.samplers.items() if one.sampler == "tessera" and one.method in ("bop", "fubar")]
     plain = [n for n, one in suite.samplers.items() if one.sampler == "tessera" and one.method in ("thompson", "ucb")]
     peers = [n for n, one in suite.samplers.items() if one.sampler not in ("tessera", "sobol")]
     order = list(suite.samplers)
-    found = cells(final, costs, seed)
+    found = cells(final, seed)
     paired = {name: compared(final, name, seed) for name in [*ours, *plain] if name in set(final["sampler"])}
     reached = goals(found, paired, ours, [*peers, *plain])
-    versions = {}
-    for name in PACKAGES:
-        try:
-            versions[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
     machine = f"{platform.machine()}, Python {platform.python_version()}, one thread"
+    planned = len(suite.functions) * sum(suite.fewer_seeds.get(name, suite.seeds) for name in suite.samplers)
+    whole = hours(final, suite)
     shown = list(dict.fromkeys([reached["best"] or ours[0], suite.reference]))
     lines = [
         f"# Optimisers compared: the suite `{options.suite}`",
@@ -182,8 +249,8 @@ def main() -> None:
         "Command: `python benchmarks/bayesopt_suite.py`, after `snakemake bayesopt_benchmark` or a part of it.",
         "",
         f"Run so far: {len(found)} of {len(suite.functions)} functions; "
-        f"{len(final)} of {len(suite.functions) * len(suite.samplers) * suite.seeds} runs. CPU seconds are of the "
-        "process, taken beside other work on the same core.",
+        f"{len(final)} of {planned} runs. CPU seconds are of the process, taken beside other work on the same core."
+        + (f" All runs together: {whole:.1f} CPU hours." if whole else ""),
         "",
         "## Goals",
         "",
@@ -210,10 +277,15 @@ def main() -> None:
         "evaluations": suite.evaluations,
         "workers": suite.schedule.workers,
         "noise": suite.noise,
+        "cpu_hours": whole,
         "goals": reached,
         "functions": found,
         "paired": paired,
     }
+    if suite.reference in paired:
+        figure = figure_of(paired[suite.reference], suite.reference, suite)
+        plots.save(figure, options.out.with_suffix(".svg"))
+    files.write_csv(earlier, final)
     files.write_json(options.out.with_suffix(".json"), content)
     files.write_text(options.out.with_suffix(".md"), "\n".join(lines).rstrip() + "\n")
 

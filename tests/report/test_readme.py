@@ -18,14 +18,28 @@ def test_missing_marks_are_named():
         readme.replaced(TEXT, "compute", "new")
 
 
-def test_compute_sums_the_jobs_of_a_rule(tmp_path):
-    for name, seconds in (("library/0", 30), ("library/1", 90), ("speed", 6)):
+def test_compute_sums_the_jobs_of_a_rule_or_of_a_group(tmp_path):
+    for name, seconds in (("puzzle_library/0", 30), ("puzzle_library/1", 90), ("puzzle_speed", 6), ("tracking", 3)):
         path = tmp_path / f"{name}.tsv"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(f"s\th:m:s\tmax_rss\n{seconds}\t0:00:30\t{10 * seconds}\n")
-    lines = readme.compute(tmp_path).splitlines()
-    assert lines[2:] == ["| library | 2 | 2.0 | 900 |", "| speed | 1 | 0.1 | 60 |", "| all | 3 | 2.1 | 900 |"]
-    assert readme.compute(tmp_path, "spe").splitlines()[2:] == ["| speed | 1 | 0.1 | 60 |", "| all | 1 | 0.1 | 60 |"]
+    assert readme.compute(tmp_path, "puzzle").splitlines()[2:] == [
+        "| puzzle_library | 2 | 2.0 | 900 |",
+        "| puzzle_speed | 1 | 0.1 | 60 |",
+        "| all | 3 | 2.1 | 900 |",
+    ]
+    assert readme.compute(tmp_path).splitlines()[2:] == [
+        "| puzzle | 3 | 2.1 | 900 |",
+        "| report and runs | 1 | 0.1 | 30 |",
+        "| all | 4 | 2.1 | 900 |",
+    ]
+
+
+def test_every_file_of_rules_is_a_group(repository):
+    stems = {path.stem for path in (repository / "workflow/rules").glob("*.smk")}
+    assert set(readme.GROUPS) == stems - {"common", "report", "puzzle_extras"}
+    assert readme.group("puzzle_validity_group") == "puzzle_validity"
+    assert readme.group("puzzle_heal") == "puzzle"
 
 
 def test_update_fills_what_there_is(tmp_path):

@@ -32,6 +32,19 @@ RESULTS = {
     "tsvm-results": "reports/tables/tsvm/results.md",
 }
 BENCHMARKS = "logs/benchmarks"
+#: Studies, and the targets outside the default run.
+GROUPS = (
+    "data",
+    "puzzle",
+    "puzzle_validity",
+    "puzzle_ablations",
+    "puzzle_peers",
+    "puzzle_tasks",
+    "tempotron",
+    "balanced",
+    "bayesopt",
+    "tsvm",
+)
 
 
 def part(text: str, name: str, path: str | Path = "README.md") -> str:
@@ -78,19 +91,29 @@ def update(root: str | Path = ".") -> list[str]:
 
 
 def compute(benchmarks: Path, study: str = "") -> str:
-    """Time and memory of every rule, or of a study's, from Snakemake's benchmark files, as a table in Markdown."""
+    """Time and memory from Snakemake's benchmark files, as a table in Markdown: of a study's rules, or of all groups.
+
+    A group is what the rules of one file of workflow/rules have in common: a study, or a target of its own.
+    """
     rows = []
     for path in sorted(benchmarks.rglob("*.tsv")):
         rule = path.relative_to(benchmarks).parts[0].removesuffix(".tsv")
         if not rule.startswith(study):
             continue
         table = pd.read_csv(path, sep="\t", na_values="-")
-        rows.append({"rule": rule, "seconds": table["s"].sum(), "memory": table["max_rss"].max(), "jobs": 1})
+        name = rule if study else group(rule)
+        rows.append({"name": name, "seconds": table["s"].sum(), "memory": table["max_rss"].max(), "jobs": 1})
     if not rows:
         raise ValueError(f"{benchmarks}: no benchmark files; they are there after a run")
-    table = pd.DataFrame(rows).groupby("rule").agg({"jobs": "sum", "seconds": "sum", "memory": "max"})
+    table = pd.DataFrame(rows).groupby("name").agg({"jobs": "sum", "seconds": "sum", "memory": "max"})
     table = table.sort_values("seconds", ascending=False)
-    lines = ["| rule | jobs | minutes of all jobs | peak memory of one, MiB |", "|---|---:|---:|---:|"]
+    kind = "rule" if study else "rules of"
+    lines = [f"| {kind} | jobs | minutes of all jobs | peak memory of one, MiB |", "|---|---:|---:|---:|"]
     lines += [f"| {r.Index} | {r.jobs} | {r.seconds / 60:.1f} | {r.memory:.0f} |" for r in table.itertuples()]
     lines.append(f"| all | {table.jobs.sum()} | {table.seconds.sum() / 60:.1f} | {table.memory.max():.0f} |")
     return "\n".join(lines) + "\n"
+
+
+def group(rule: str) -> str:
+    """The longest of GROUPS that a rule's name begins with, or else the rest."""
+    return max((one for one in GROUPS if rule.startswith(one)), key=len, default="report and runs")
