@@ -1,15 +1,15 @@
-"""Sensitivity of the search, the best batch of a service, and evolutionary search."""
+"""Sensitivity of the search, and the best batch of a service."""
 
 import dataclasses
 import json
 
 import numpy as np
 import pytest
-from small_libraries import SCORE, TIME, brute_force, library
+from small_libraries import SCORE
 from typer.testing import CliRunner
 
 from tessera.common import files
-from tessera.puzzle import baselines, best_batch, block_library, budgets, costs, evolution, search, sensitivity
+from tessera.puzzle import best_batch, block_library, budgets, costs, search, sensitivity
 from tessera.puzzle.architecture import from_config
 from tessera.puzzle.best_batch import Service
 from tessera.puzzle.block_library import NON_BLOCK
@@ -145,50 +145,3 @@ def test_command_finds_the_best_batch(tmp_path):
     assert refused.exit_code == 1 and "no batch has a child within the budgets" in refused.output
     wrong = call("--batches", "1,x")
     assert wrong.exit_code == 1 and "'1,x'; valid are whole numbers" in wrong.output
-
-
-LIBRARY = library([[0, 1, 3, 7], [0, 2, 5, 6], [0, 1, 2, 9], [0, 4, 5, 8]], [[4, 3, 2, 1]] * 4)
-
-
-def summed(choice):
-    return block_library.total(LIBRARY, choice, SCORE)
-
-
-def test_evolution_finds_the_optimum_of_a_small_space_within_its_budget():
-    start = dict.fromkeys(LIBRARY, "v3")
-    asked = []
-
-    def loss(choice):
-        asked.append(tuple(choice.values()))
-        return summed(choice)
-
-    found = evolution.evolve(LIBRARY, loss, {TIME: 11}, start, np.random.default_rng(0), 120)
-    assert found.loss == float(brute_force(LIBRARY, SCORE, {TIME: 11})[0][0]) == summed(found.choice)
-    assert search.feasible(LIBRARY, found.choice, {TIME: 11})
-    assert len(asked) == len(set(asked)) <= 120  # nothing is run twice
-    losses = [best for _, best in found.history]
-    assert losses == sorted(losses, reverse=True) and found.history[-1][0] == len(asked)
-    again = evolution.evolve(LIBRARY, summed, {TIME: 11}, start, np.random.default_rng(0), 120)
-    assert again == found
-
-
-def test_evolution_needs_no_additivity():
-    """Two layers that may not both be cheap: the sum of scores does not tell, the loss does."""
-
-    def loss(choice):
-        return summed(choice) + 10 * (choice["layer_0"] != "v0" and choice["layer_1"] != "v0")
-
-    greedy = baselines.greedy(LIBRARY, SCORE, {TIME: 13}).choice
-    found = evolution.evolve(LIBRARY, loss, {TIME: 13}, greedy, np.random.default_rng(1), 150)
-    everything = brute_force(LIBRARY, SCORE, {TIME: 13})
-    assert found.loss == min(loss(choice) for _, choice in everything)
-
-
-def test_evolution_ends_where_nothing_new_is_left_and_refuses_bad_starts():
-    start = dict.fromkeys(LIBRARY, "v3")
-    found = evolution.evolve(LIBRARY, summed, {TIME: 5}, start, np.random.default_rng(0), 100)
-    assert found.history[-1][0] == len(brute_force(LIBRARY, SCORE, {TIME: 5})) == 5
-    with pytest.raises(ValueError, match="the start is outside the budgets"):
-        evolution.evolve(LIBRARY, summed, {TIME: 3}, start, np.random.default_rng(0), 10)
-    with pytest.raises(ValueError, match="at least 1"):
-        evolution.evolve(LIBRARY, summed, {TIME: 5}, start, np.random.default_rng(0), 0)

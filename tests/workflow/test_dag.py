@@ -37,6 +37,7 @@ TARGETS = [
     "puzzle_sensitivity",
     "puzzle_ablations",
     "puzzle_tasks",
+    "puzzle_evolution",
     "tempotron",
     *(f"tempotron_{step}" for step in ["theory", "capacity", "clusters", "real"]),
     "balanced",

@@ -2,6 +2,7 @@
 
 from tessera.common.params import Section
 from tessera.puzzle.ablations_params import AblationsParams
+from tessera.puzzle.evolution_params import EvolutionParams
 from tessera.puzzle.peers_params import PeersParams
 from tessera.puzzle.tasks_params import TasksParams
 from tessera.puzzle.validity_params import ValidityParams
@@ -14,3 +15,4 @@ class PuzzleStudiesParams(Section):
     peers: PeersParams
     ablations: AblationsParams
     tasks: TasksParams
+    evolution: EvolutionParams

@@ -1,0 +1,29 @@
+"""Parameters of the evolutionary search on true KL."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from tessera.common.params import Section
+
+#: The program's optimum alone; random children; evolution from random children; evolution from the program's optimum.
+Search = Literal["program", "random", "evolution", "warm"]
+
+
+class EvolutionParams(Section):
+    """A search that runs every child that it looks at, beside the program, which runs none."""
+
+    target: str = Field(description="cost target whose budget all children keep")
+    speedup: float = Field(gt=1, description="throughput of the blocks, in multiples of the parent's")
+    windows: int = Field(ge=1, description="windows on which children are compared, the first of those of the scores")
+    test_windows: int = Field(ge=1, description="windows of test text, as long, for the best child of each search")
+    seeds: int = Field(ge=1, description="runs of each search")
+    population: int = Field(ge=1, description="random children that evolution begins with, and parents of a generation")
+    offspring: int = Field(ge=1, description="children of a generation")
+    generations: int = Field(ge=1)
+    mutations: float = Field(ge=0, description="mean number of swaps of an offspring beyond the first")
+
+    @property
+    def evaluations(self) -> int:
+        """Children that a search runs, the same number for all but the program."""
+        return self.population + self.generations * self.offspring
