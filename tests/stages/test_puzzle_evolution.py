@@ -145,10 +145,6 @@ def test_a_budget_that_no_child_keeps_is_refused(run, tmp_path):
         run("program-0", tmp_path, known=tmp_path / "library.json")
 
 
-def losses_of_program(rows):
-    return rows["program-0"]["best"]["kl_div"]
-
-
 def test_report_and_runs(found, tmp_path):
     rows, out = found
     settings = check(puzzle_evolution_report.Params, {"evolution": EVOLUTION, "seed": 3})
@@ -165,7 +161,7 @@ def test_report_and_runs(found, tmp_path):
     assert table["difference"][0] == 0 and table["unlike"][0] == 0 and math.isnan(table["needed"][0])
     for name, needed in zip(SEARCHES, table["needed"], strict=True):
         losses = [one["kl_div"] for one in rows[name]["children"]]
-        nearer = [n for n, loss in enumerate(losses, 1) if loss < losses_of_program(rows)]
+        nearer = [n for n, loss in enumerate(losses, 1) if loss < rows["program-0"]["best"]["kl_div"]]
         assert needed == nearer[0] if nearer else math.isnan(needed)
     numbers = files.read_json(named["metrics"])
     assert numbers["warm"]["1"]["kl_div"] == rows["warm-1"]["best"]["kl_div"]
