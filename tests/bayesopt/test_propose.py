@@ -2,6 +2,9 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
 from scipy import stats
 
 from tessera.bayesopt import edges
@@ -11,6 +14,7 @@ from tessera.bayesopt.propose import Data
 from tessera.bayesopt.settings import Settings
 from tessera.bayesopt.space import Space
 
+GOLDEN = "867b2a80e163bacee437d31f3e08005f98d919877e2c8fbffb44fec7531bcfb5"
 SQUARE = Space({name: {"kind": "float", "low": 0.0, "high": 1.0} for name in "ab"})
 NOBODY = np.zeros((0, 2))
 
@@ -52,6 +56,33 @@ def test_every_input_changes_the_seed() -> None:
         (SQUARE, settings(), data, NOBODY, 0, 7, theta),
     ]
     assert len({proposing.propose(*case).seed for case in cases}) == len(cases)
+
+
+def test_a_transform_that_is_off_leaves_the_digest_of_before_there_was_one() -> None:
+    X = np.arange(10).reshape(5, 2) / 16
+    data = Data(X, X.sum(axis=1), np.ones(5, dtype=bool))
+    # Made by the version before.
+    assert proposing.digest(SQUARE, settings(), data, NOBODY, np.zeros(0)) == GOLDEN
+    changed = settings(transform="yeo-johnson")
+    assert proposing.digest(SQUARE, changed, data, NOBODY, np.zeros(0)) != GOLDEN
+
+
+@given(hnp.arrays(float, st.integers(3, 40), elements=st.floats(-1e6, 1e6, width=32)))
+def test_a_power_keeps_the_order_and_draws_in_the_large(values: np.ndarray) -> None:
+    plain, drawn = proposing.standardise(values), proposing.standardise(values, "yeo-johnson")
+    order = np.argsort(plain, kind="stable")
+    assert (np.diff(drawn[order]) >= -1e-9).all()
+    assert np.isfinite(drawn).all()
+    if plain.any():
+        assert abs(drawn.mean()) < 1e-9 and drawn.std() == pytest.approx(1)
+
+
+def test_a_power_makes_a_heavy_tail_light() -> None:
+    values = np.exp(2 * np.random.default_rng(0).standard_normal(200))
+    assert stats.skew(proposing.standardise(values)) > 3
+    assert abs(stats.skew(proposing.standardise(values, "yeo-johnson"))) < 1
+    normal = np.random.default_rng(1).standard_normal(200)
+    assert np.allclose(proposing.standardise(normal), proposing.standardise(normal, "yeo-johnson"), atol=1e-3)
 
 
 def test_the_first_points_are_uniform() -> None:

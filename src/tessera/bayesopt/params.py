@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, StringConstraints, field_validator, model_validator
 
-from tessera.bayesopt.settings import Edges, Method, Settings
+from tessera.bayesopt.settings import Edges, Inference, Method, Settings, Transform
 from tessera.bayesopt.space import Space, Variable
 from tessera.common.params import Section
 
@@ -27,11 +27,12 @@ class SamplerParams(Section):
     method: Method = "bop"
     edges: Edges = "evidence"
     floor: bool = True
-    inference: Literal["map", "slice"] = "map"
+    inference: Inference = "map"
+    transform: Transform = "none"
 
     def options(self) -> dict[str, Any]:
         """Options of an Optimizer."""
-        return {name: getattr(self, name) for name in ("method", "edges", "floor", "inference")}
+        return {name: getattr(self, name) for name in ("method", "edges", "floor", "inference", "transform")}
 
 
 class ScheduleParams(Section):
@@ -129,7 +130,8 @@ class StudyParams(Section):
     seed: int = Field(ge=0)
     method: Method = "bop"
     edges: Edges = "evidence"
-    inference: Literal["map", "slice"] = "map"
+    inference: Inference = "map"
+    transform: Transform = "none"
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -143,7 +145,7 @@ class StudyParams(Section):
 
     def settings(self) -> Settings:
         """Options of its proposals."""
-        return Settings(method=self.method, edges=self.edges, inference=self.inference)
+        return Settings(method=self.method, edges=self.edges, inference=self.inference, transform=self.transform)
 
 
 class BayesoptParams(Section):

@@ -19,16 +19,20 @@ to compare with.
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import numpy as np
+from scipy import optimize, stats
 
 from tessera.bayesopt import feasibility, gp
 from tessera.bayesopt.gp import Hyper, Posterior
 from tessera.bayesopt.search import Kind, Search
-from tessera.bayesopt.settings import Settings
+from tessera.bayesopt.settings import Settings, Transform
 from tessera.bayesopt.space import Space
 from tessera.common import randomness
+
+#: Range of the power lambda. Up to 1, large values are drawn in, and small ones never are.
+POWERS = (-3.0, 1.0)
 
 
 @dataclass(frozen=True)
@@ -52,7 +56,7 @@ class Proposal:
 
 def digest(space: Space, settings: Settings, data: Data, pending: np.ndarray, warm: np.ndarray) -> str:
     """Hash of all that a proposal depends on but its seed."""
-    found = hashlib.sha256(json.dumps([space.to_json(), asdict(settings)], sort_keys=True).encode())
+    found = hashlib.sha256(json.dumps([space.to_json(), settings.to_json()], sort_keys=True).encode())
     for array in (data.X, data.y, data.feasible, pending, warm):
         found.update(repr(array.shape).encode() + np.ascontiguousarray(array, dtype="<f8").tobytes())
     return found.hexdigest()
@@ -78,7 +82,7 @@ def propose(
     known = np.isfinite(data.y)
     if settings.method == "random" or known.sum() < 2 * space.free:
         return Proposal(feasibility.random_row(space, _success(data), rng), "random", np.zeros(0), own)
-    y = standardise(data.y[known])
+    y = standardise(data.y[known], settings.transform)
     X = data.X[known]
     theta = fit(X, y, settings, warm, rng)
     if settings.method == "ucb":
@@ -88,11 +92,22 @@ def propose(
     return Proposal(row, kind, theta, own)
 
 
-def standardise(y: np.ndarray) -> np.ndarray:
-    """Values less their mean, over their standard deviation, or over 1 where they are all the same."""
+def standardise(y: np.ndarray, transform: Transform = "none") -> np.ndarray:
+    """Values (n,) less their mean, over their standard deviation, or over 1 where they are all the same.
+
+    yeo-johnson: the standardised values go through the power transformation of I. Yeo and R. Johnson (Biometrika 87,
+    2000) with the lambda in POWERS of the largest likelihood, and are standardised again. It keeps their order, and
+    gives a Gaussian process less to explain where a few values are far above all others.
+    """
     centred = y - y.mean()
     spread = centred.std()
-    return centred / spread if spread > 1e-12 * max(np.abs(y).max(), 1e-300) else np.zeros(len(y))
+    if not spread > 1e-12 * max(np.abs(y).max(), 1e-300):
+        return np.zeros(len(y))
+    z = centred / spread
+    if transform == "none":
+        return z
+    power = optimize.minimize_scalar(lambda one: -stats.yeojohnson_llf(one, z), bounds=POWERS, method="bounded").x
+    return standardise(stats.yeojohnson(z, power))
 
 
 def fit(X: np.ndarray, y: np.ndarray, settings: Settings, warm: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -1,13 +1,14 @@
 """Options of a study's proposals."""
 
-from dataclasses import dataclass
-from typing import Literal, get_args
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, get_args
 
 import numpy as np
 
 Method = Literal["bop", "fubar", "thompson", "ucb", "random"]
 Edges = Literal["none", "hard", "evidence"]
 Inference = Literal["map", "slice"]
+Transform = Literal["none", "yeo-johnson"]
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,8 @@ class Settings:
     #: Whether a point that is known well enough is left alone.
     floor: bool = True
     inference: Inference = "map"
+    #: Of the values, before they are standardised: nothing, or a power that draws in the large ones.
+    transform: Transform = "none"
     rho: float = 0.5  # floor of s(x), in noise standard deviations
     sem_min: float = 1e-3  # least floor of s(x), in standard deviations of the values
     excluded: float = 0.1  # share of the cube that counts as edge, whatever its dimension
@@ -38,6 +41,7 @@ class Settings:
             "method": get_args(Method),
             "edges": get_args(Edges),
             "inference": get_args(Inference),
+            "transform": get_args(Transform),
         }
         for name, valid in choices.items():
             if getattr(self, name) not in valid:
@@ -53,3 +57,10 @@ class Settings:
                 raise ValueError(f"{name} = {getattr(self, name)}; valid is an integer from 1")
         if self.inducing > self.exact_limit:
             raise ValueError(f"inducing = {self.inducing}; valid is at most exact_limit = {self.exact_limit}")
+
+    def to_json(self) -> dict[str, Any]:
+        """All options, but for transform where it is none: studies are older than it, and are to replay."""
+        found = asdict(self)
+        if self.transform == "none":
+            del found["transform"]
+        return found

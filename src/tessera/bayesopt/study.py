@@ -1,7 +1,7 @@
 """Optimisation by asking and telling, from any number of workers, with or without a journal on disk."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -40,13 +40,15 @@ class Optimizer:
         self.space = space if isinstance(space, Space) else Space(space)
         unknown = set(settings) - set(Settings.__dataclass_fields__)
         if unknown:
-            raise ValueError(f"no such setting: {', '.join(unknown)}; valid are {', '.join(asdict(Settings()))}")
+            raise ValueError(
+                f"no such setting: {', '.join(unknown)}; valid are {', '.join(Settings.__dataclass_fields__)}"
+            )
         self.settings = Settings(method=method, **settings)  # type: ignore[arg-type]
         if seed < 0:
             raise ValueError(f"seed = {seed}: valid is an integer >= 0")
         self.seed = seed
         self._trials: list[Trial] = []
-        study = {"space": self.space.to_json(), "settings": asdict(self.settings), "seed": seed}
+        study = {"space": self.space.to_json(), "settings": self.settings.to_json(), "seed": seed}
         self.journal = None if journal is None else Journal(journal, study)
         if self.journal:
             with self.journal.locked():
@@ -120,7 +122,8 @@ class Optimizer:
             return self.best()
         with one_thread():
             X = rows_of(self.space, found)
-            y = proposing.standardise(np.array([trial.value for trial in found], dtype=float))
+            values = np.array([trial.value for trial in found], dtype=float)
+            y = proposing.standardise(values, self.settings.transform)
             rng = np.random.default_rng(self.seed)
             theta = proposing.fit(X, y, self.settings, np.zeros(0), rng)
             mean = proposing.condition(X, y, theta, X[:0], self.settings, rng).mean(X)

@@ -144,8 +144,8 @@ def proposals(found: pd.DataFrame, suite: SuiteParams, seed: int) -> Figure:
     for axis, sampler in zip(axes[0], learning, strict=True):
         run = part[(part["function"] == flat[0]) & (part["sampler"] == sampler) & (part["seed"] == 0)]
         X = run[["x0", "x1"]].to_numpy()
-        y = proposing.standardise(run["value"].to_numpy())
         settings = Settings(**suite.samplers[sampler].options())
+        y = proposing.standardise(run["value"].to_numpy(), settings.transform)
         rng = np.random.default_rng(seed)
         theta = proposing.fit(X, y, settings, np.zeros(0), rng)
         posterior = proposing.condition(X, y, theta, X[:0], settings, rng)
