@@ -28,18 +28,14 @@ def test_compute_sums_the_jobs_of_a_rule_or_of_a_group(tmp_path):
         "| puzzle_speed | 1 | 0.1 | 60 |",
         "| all | 3 | 2.1 | 900 |",
     ]
-    assert readme.compute(tmp_path).splitlines()[2:] == [
-        "| puzzle | 3 | 2.1 | 900 |",
+    for name in ("puzzle", "puzzle_library"):
+        (tmp_path / f"{name}.smk").touch()
+    assert readme.compute(tmp_path, rules=tmp_path).splitlines()[2:] == [
+        "| puzzle_library | 2 | 2.0 | 900 |",
+        "| puzzle | 1 | 0.1 | 60 |",
         "| report and runs | 1 | 0.1 | 30 |",
         "| all | 4 | 2.1 | 900 |",
     ]
-
-
-def test_every_file_of_rules_is_a_group(repository):
-    stems = {path.stem for path in (repository / "workflow/rules").glob("*.smk")}
-    assert set(readme.GROUPS) == stems - {"common", "report", "puzzle_extras"}
-    assert readme.group("puzzle_validity_group") == "puzzle_validity"
-    assert readme.group("puzzle_heal") == "puzzle"
 
 
 def test_update_fills_what_there_is(tmp_path):

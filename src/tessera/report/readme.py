@@ -32,19 +32,7 @@ RESULTS = {
     "tsvm-results": "reports/tables/tsvm/results.md",
 }
 BENCHMARKS = "logs/benchmarks"
-#: Studies, and the targets outside the default run.
-GROUPS = (
-    "data",
-    "puzzle",
-    "puzzle_validity",
-    "puzzle_ablations",
-    "puzzle_peers",
-    "puzzle_tasks",
-    "tempotron",
-    "balanced",
-    "bayesopt",
-    "tsvm",
-)
+RULES = "workflow/rules"
 
 
 def part(text: str, name: str, path: str | Path = "README.md") -> str:
@@ -79,7 +67,9 @@ def update(root: str | Path = ".") -> list[str]:
     for name, parts in DOCUMENTS.items():
         path = root / name
         study = path.stem if path.parent.name == "docs" else ""
-        own = contents | ({"compute": compute(benchmarks, study)} if any(benchmarks.glob(f"{study}*")) else {})
+        own = contents | (
+            {"compute": compute(benchmarks, study, root / RULES)} if any(benchmarks.glob(f"{study}*")) else {}
+        )
         before = text = path.read_text(encoding="utf-8")
         for one in parts:
             if one in own:
@@ -90,18 +80,19 @@ def update(root: str | Path = ".") -> list[str]:
     return changed
 
 
-def compute(benchmarks: Path, study: str = "") -> str:
+def compute(benchmarks: Path, study: str = "", rules: str | Path = RULES) -> str:
     """Time and memory from Snakemake's benchmark files, as a table in Markdown: of a study's rules, or of all groups.
 
-    A group is what the rules of one file of workflow/rules have in common: a study, or a target of its own.
+    A group is a study, or a target of its own: all that is named after one file of rules.
     """
+    groups = [path.stem for path in Path(rules).glob("*.smk")]
     rows = []
     for path in sorted(benchmarks.rglob("*.tsv")):
         rule = path.relative_to(benchmarks).parts[0].removesuffix(".tsv")
         if not rule.startswith(study):
             continue
         table = pd.read_csv(path, sep="\t", na_values="-")
-        name = rule if study else group(rule)
+        name = rule if study else _group(rule, groups)
         rows.append({"name": name, "seconds": table["s"].sum(), "memory": table["max_rss"].max(), "jobs": 1})
     if not rows:
         raise ValueError(f"{benchmarks}: no benchmark files; they are there after a run")
@@ -114,6 +105,6 @@ def compute(benchmarks: Path, study: str = "") -> str:
     return "\n".join(lines) + "\n"
 
 
-def group(rule: str) -> str:
-    """The longest of GROUPS that a rule's name begins with, or else the rest."""
-    return max((one for one in GROUPS if rule.startswith(one)), key=len, default="report and runs")
+def _group(rule: str, groups: list[str]) -> str:
+    """The longest of the groups that a rule's name begins with, or else the rest."""
+    return max((one for one in groups if rule.startswith(one)), key=len, default="report and runs")
