@@ -61,6 +61,11 @@ rule smoke:
 
 onstart:
     dvc_bridge.start(workflow)
+    # Jobs of this machine need no limit of starts a second. With one, the scheduler of Snakemake 9 sets a timer after
+    # each of its rounds, and every job that ends begins a round: after 300 jobs it looks at all that waits 300 times a
+    # second, and keeps a core busy.
+    if workflow.local_exec:
+        workflow.scheduler.job_rate_limiter = None
 
 
 onsuccess:

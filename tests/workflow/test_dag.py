@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 import yaml
 from conftest import ROOT
+from snakemake.scheduling.job_scheduler import JobScheduler
 
 from tessera.common import dvc_bridge, dvc_stages
 from tessera.common import stage as command_line
@@ -119,6 +120,13 @@ def test_rules_keep_to_the_conventions(rules: list) -> None:
         assert f"src/tessera/stages/{stages[0]}.py" in code or rule.name == "data_fetch", (
             f"{rule.name} has no code={stages}"
         )
+
+
+def test_the_scheduler_has_the_limit_that_the_snakefile_takes_away() -> None:
+    """Snakemake may come to name it otherwise, and then would take no notice."""
+    assert "job_rate_limiter" in JobScheduler.__init__.__code__.co_names
+    assert "job_rate_limiter" in JobScheduler.schedule.__code__.co_names
+    assert "workflow.scheduler.job_rate_limiter = None" in (ROOT / "Snakefile").read_text()
 
 
 def test_dvc_stages_are_in_step_with_the_rules(facts: dict[str, Facts]) -> None:

@@ -67,9 +67,9 @@ def update(root: str | Path = ".") -> list[str]:
     for name, parts in DOCUMENTS.items():
         path = root / name
         study = path.stem if path.parent.name == "docs" else ""
-        own = contents | (
-            {"compute": compute(benchmarks, study, root / RULES)} if any(benchmarks.glob(f"{study}*")) else {}
-        )
+        own = dict(contents)
+        if any(benchmarks.glob(f"{study}*")):
+            own["compute"] = compute(benchmarks, study, root / RULES)
         before = text = path.read_text(encoding="utf-8")
         for one in parts:
             if one in own:
