@@ -19,8 +19,9 @@ from tessera import params as parameters
 from tessera.common import files, randomness
 from tessera.data.tokens import windows
 from tessera.puzzle import architecture, blocks, distill, initialise
-from tessera.puzzle.library import BATCH, Activations
+from tessera.puzzle.activations import Activations
 from tessera.puzzle.model import FFNSpec
+from tessera.puzzle.params import BATCH
 from tessera.puzzle.score import hidden_states, score
 
 TOKENS = (1024, 2048, 4096, 8192, 16384, 32768)
@@ -44,10 +45,13 @@ def main() -> None:
     layer = model.model.layers[arguments.layer]
     norm, teacher = layer.post_attention_layernorm, layer.mlp
 
+    @torch.no_grad()
     def activations(split: str, count: int) -> Activations:
         text = torch.from_numpy(windows(tokens, split, WINDOW, count, seed=1).tokens).long()
         states = torch.cat([hidden_states(model, part)[0][arguments.layer] for part in text.split(BATCH)])
-        return Activations.of(layer, states, model.model.positions(text))
+        rotary = model.model.positions(text)
+        middle = torch.cat([layer.attend(part, rotary) for part in states.split(BATCH)])
+        return Activations(states, middle, torch.cat([layer.feed(part) for part in middle.split(BATCH)]))
 
     train, valid = activations("train", TOKENS[-1] // WINDOW), activations("valid", 16)
 

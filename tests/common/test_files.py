@@ -127,6 +127,18 @@ def test_replacing_a_directory(tmp_path: Path) -> None:
     assert [file.name for file in tmp_path.iterdir()] == ["x"]
 
 
+def test_scratch_is_empty_at_first_and_gone_at_last(tmp_path: Path) -> None:
+    left = tmp_path / "new" / ".x.scratch"
+    left.mkdir(parents=True)
+    (left / "half").write_text("half")  # as a killed run leaves it
+    with files.scratch_directory(tmp_path / "new" / "x") as scratch:
+        assert not list(scratch.iterdir())
+        (scratch / "one").write_text("1")
+    with pytest.raises(OSError, match=r"disk full.*/x'"), files.scratch_directory(tmp_path / "new" / "x"):
+        raise OSError(errno.ENOSPC, "No space left on device")
+    assert not list((tmp_path / "new").iterdir())
+
+
 @pytest.mark.parametrize(
     "error", [OSError(errno.ENOSPC, "No space left on device"), Exception("os error 28: No space left on device")]
 )

@@ -15,19 +15,23 @@ def generator(layer, name):
     return torch.Generator().manual_seed(10 * layer + len(name))
 
 
-def test_blocks_of_a_child_are_those_of_a_library(parent, variants):
+def test_blocks_of_a_child_are_those_of_a_library(parent, variants, tmp_path):
     """Made alone, layer by layer, from the same text."""
     model, shape = blocks.load(parent()).requires_grad_(False), architecture.read(parent())
     text = torch.randint(1, 64, (28, 16), generator=torch.Generator().manual_seed(0))
     params = LibraryParams.model_validate(PARAMS)
     choice = ["parent+parent", "kv1+parent", "kv1+ffn50"]
-    made = dict(ablations.blocks_of(model, shape, variants, params, choice, text[:24], text[24:], generator))
+    own, scratch = tmp_path / "own", tmp_path / "scratch"
+    own.mkdir()
+    made = dict(ablations.blocks_of(model, shape, variants, params, choice, text[:24], text[24:], generator, own))
+    assert [path.name for path in own.iterdir()] == ["2"]  # the states around layers that are done are removed
     states = hidden_states(model, text)[0]
     assert made[0] == {}
     for layer, wanted in ((1, ["attention.kv1"]), (2, ["attention.kv1", "ffn.ffn50"])):
+        (scratch / str(layer)).mkdir(parents=True)
         whole, _ = LayerLibrary(
-            model, layer, shape, variants, params, states[layer][:24], states[layer][24:],
-            lambda name, layer=layer: generator(layer, name),
+            model.model.layers[layer], shape, variants, params, states[layer][:24], states[layer][24:],
+            lambda name, layer=layer: generator(layer, name), scratch / str(layer),
         ).build()  # fmt: skip
         assert {key.partition("/")[0] for key in made[layer]} == set(wanted)
         for key, value in made[layer].items():

@@ -35,6 +35,31 @@ def test_sharded_half_precision_and_buffers_of_old_load_as_float32(copy):
     assert all(torch.equal(value, whole[name].half().float()) for name, value in loaded.items())
 
 
+def test_a_layer_alone_is_the_model_s(copy):
+    whole, alone = blocks.load(copy).model.layers[2].state_dict(), blocks.load_layer(copy, 2).state_dict()
+    assert whole.keys() == alone.keys() and all(torch.equal(value, whole[name]) for name, value in alone.items())
+
+
+def test_of_a_sharded_parent_only_the_files_of_a_layer_are_read(copy):
+    state = files.load_tensors(copy / "model.safetensors")
+    whole = blocks.load(copy).model.layers[1].state_dict()
+    (copy / "model.safetensors").unlink()
+    place = {name: "own.safetensors" if name.startswith("model.layers.1.") else "gone.safetensors" for name in state}
+    (copy / "model.safetensors.index.json").write_text(json.dumps({"weight_map": place}))
+    own = {name: tensor for name, tensor in state.items() if place[name] == "own.safetensors"}
+    files.save_tensors(copy / "own.safetensors", own)
+    assert all(torch.equal(value, whole[name]) for name, value in blocks.load_layer(copy, 1).state_dict().items())
+    with pytest.raises(FileNotFoundError, match=r"gone\.safetensors: no such file"):
+        blocks.load_layer(copy, 0)
+
+
+def test_a_layer_of_another_shape_is_refused(copy):
+    config = json.loads((copy / "config.json").read_text())
+    (copy / "config.json").write_text(json.dumps(config | {"intermediate_size": 40}))
+    with pytest.raises(ValueError, match=r"(?s)do not fit .*config\.json.*mlp\.down_proj\.weight"):
+        blocks.load_layer(copy, 0)
+
+
 def test_missing_and_damaged_weights_are_named(copy):
     path = copy / "model.safetensors"
     path.write_bytes(path.read_bytes()[:1000])

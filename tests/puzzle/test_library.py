@@ -1,18 +1,23 @@
 """The block library of one layer."""
 
+import weakref
+
 import pytest
 import torch
 from small_library_params import PARAMS
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
-from tessera.puzzle import architecture, blocks
-from tessera.puzzle.library import Activations, LayerLibrary
-from tessera.puzzle.params import LibraryParams
+from tessera.puzzle import activations, architecture, blocks, sizes
+from tessera.puzzle.activations import StoredStates, store
+from tessera.puzzle.library import LayerLibrary
+from tessera.puzzle.params import BATCH, LibraryParams
 from tessera.puzzle.score import hidden_states
 from tessera.puzzle.space import Space
 
 
 @pytest.fixture
-def build(parent, variants):
+def build(parent, variants, tmp_path_factory):
     """Build the library of one layer with parameters that differ from PARAMS."""
 
     def call(name="llama", space=variants, layer=1, seed=0, **changes):
@@ -20,26 +25,17 @@ def build(parent, variants):
         text = torch.randint(1, 64, (28, 16), generator=torch.Generator().manual_seed(0))
         states = hidden_states(model, text)[0][layer]
         return LayerLibrary(
-            model,
-            layer,
+            model.model.layers[layer],
             architecture.read(parent(name)),
             space,
             LibraryParams.model_validate(PARAMS | changes),
             states[:24],
             states[24:],
             lambda name: torch.Generator().manual_seed(seed + len(name)),
+            tmp_path_factory.mktemp("scratch"),
         ).build()
 
     return call
-
-
-def test_activations_are_the_parents(parent):
-    model = blocks.load(parent()).requires_grad_(False)
-    text = torch.randint(1, 64, (19, 16))
-    states, middle = hidden_states(model, text)
-    found = Activations.of(model.model.layers[2], states[2], model.model.positions(text))
-    for mine, expected in ((found.before, states[2]), (found.middle, middle[2]), (found.after, states[3])):
-        torch.testing.assert_close(mine, expected)
 
 
 def test_every_variant_has_tensors_and_losses(build, variants):
@@ -114,3 +110,94 @@ def test_spaces_without_some_kind(build, space):
     if "ffn.whole" in records:
         assert records["ffn.whole"]["paper"]["per_token"] < 1e-10
         assert records["ffn.whole"]["least_squares"]["per_token"] < 1e-6
+
+
+class _Memory(TorchDispatchMode):
+    """Follows what operations make: bytes of the largest storage, and of all that lived at once."""
+
+    def __init__(self):
+        super().__init__()
+        self.largest = self.alive = self.peak = 0
+        self.seen = weakref.WeakSet()
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        made = func(*args, **(kwargs or {}))
+        for one in tree_leaves(made):
+            if isinstance(one, torch.Tensor) and one.untyped_storage() not in self.seen:
+                storage = one.untyped_storage()
+                self.seen.add(storage)
+                self.alive += storage.nbytes()
+                weakref.finalize(storage, self._free, storage.nbytes())
+                self.largest, self.peak = max(self.largest, storage.nbytes()), max(self.peak, self.alive)
+        return made
+
+    def _free(self, size):
+        self.alive -= size
+
+
+@pytest.fixture
+def streamed(parent, variants, tmp_path_factory):
+    """Build a layer's library, from files or from memory; with the memory that it took and the windows that it read."""
+
+    def call(windows, in_files=True, **changes):
+        model, scratch = blocks.load(parent()).requires_grad_(False), tmp_path_factory.mktemp("scratch")
+        text = torch.randint(1, 64, (windows, 16), generator=torch.Generator().manual_seed(0))
+        states, read = hidden_states(model, text)[0][1], []
+
+        class Recorded(StoredStates):
+            def __getitem__(self, chosen):
+                found = super().__getitem__(chosen)
+                read.append(len(found))
+                return found
+
+        def place(name, part):
+            return Recorded(store(scratch / f"{name}.npy", part.shape, [part]).paths) if in_files else part
+
+        train, valid = place("train", states[4:]), place("valid", states[:4])
+        with pytest.MonkeyPatch.context() as patch, _Memory() as memory:
+            if in_files:
+                patch.setattr(activations, "StoredStates", Recorded)
+            else:
+                patch.setattr(activations, "store", lambda path, shape, parts: torch.cat(list(parts)))
+            tensors, records = LayerLibrary(
+                model.model.layers[1],
+                architecture.read(parent()),
+                variants,
+                LibraryParams.model_validate(PARAMS | changes),
+                train,
+                valid,
+                lambda name: torch.Generator().manual_seed(len(name)),
+                scratch,
+            ).build()
+        return tensors, records, memory, read
+
+    return call
+
+
+def test_memory_does_not_grow_with_the_text(streamed):
+    *_, few, few_read = streamed(4 + 2 * BATCH)
+    *_, many, many_read = streamed(4 + 12 * BATCH)
+    assert max(few_read) == max(many_read) == BATCH
+    assert sum(many_read) > 2 * sum(few_read)
+    assert few.largest == many.largest and few.peak == many.peak
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"initialisation": "paper", "selection": "contribution"},
+        {"distillation": {"tokens": 512, "batch_windows": 16, "learning_rate": 1e-3}},
+    ],
+)
+def test_memory_is_within_the_bound(streamed, parent, variants, changes):
+    params, shape = LibraryParams.model_validate(PARAMS | changes), architecture.read(parent())
+    *_, memory, _ = streamed(4 + 3 * BATCH, **changes)
+    bound = sum(sizes.library_memory(shape, variants, params, 16).values())
+    assert bound / 3 < memory.peak < bound
+
+
+def test_states_in_files_give_the_numbers_of_states_in_memory(streamed):
+    (tensors, records, *_), (expected, losses, *_) = streamed(28), streamed(28, in_files=False)
+    assert records == losses
+    assert tensors.keys() == expected.keys() and all(torch.equal(tensors[key], expected[key]) for key in expected)

@@ -25,7 +25,8 @@ def test_forward_is_what_torch_counts(parent, settings):
     step = sizes.steps(a, settings)[0]
     # torch counts no fused attention on a CPU.
     scores = a.num_layers * 4 * a.num_heads * a.head_dim * window / 2
-    mine = step.flops / settings.calibration.tokens - scores
+    seen = settings.calibration.tokens + settings.library.valid_windows * window
+    mine = step.flops / seen - scores
     norms = 2 * 2 * a.num_layers * a.hidden_size  # counted by us as weights
     assert mine == pytest.approx(counted.get_total_flops() / window + norms, rel=1e-9)
 
@@ -47,7 +48,11 @@ def test_growth(parent, settings):
         update={"calibration": settings.calibration.model_copy(update={"tokens": 2 * settings.calibration.tokens})}
     )
     one, two = sizes.steps(a, settings), sizes.steps(a, twice)
-    assert two[0].flops == 2 * one[0].flops and two[0].disk == 2 * one[0].disk
+    text = settings.calibration.tokens
+    held_out = settings.library.valid_windows * settings.calibration.window
+    for name in ("flops", "disk"):
+        assert getattr(two[0], name) / getattr(one[0], name) == pytest.approx((2 * text + held_out) / (text + held_out))
+    assert [step.memory for step in two] == [step.memory for step in one]
     assert two[2:] == one[2:]
 
 

@@ -16,7 +16,7 @@ WINDOWS, T = 24, 16
 
 
 @pytest.fixture
-def run(parent, variants):
+def run(parent, variants, tmp_path_factory):
     """Trials of one layer from one initialisation."""
 
     def call(initialisation, tokens=(0, 64, 640), name="llama", space=variants):
@@ -24,14 +24,14 @@ def run(parent, variants):
         text = torch.randint(1, 64, (WINDOWS + 4, T), generator=torch.Generator().manual_seed(0))
         states = hidden_states(model, text)[0][1]
         trials = Trials(
-            model,
-            1,
+            model.model.layers[1],
             architectures.read(parent(name)),
             space,
             starting(LibraryParams.model_validate(PARAMS), initialisation, max(tokens)),
             states[:WINDOWS],
             states[WINDOWS:],
             lambda name: torch.Generator().manual_seed(len(name)),
+            tmp_path_factory.mktemp("scratch"),
         )
         return dict(trials.run(initialisation, tokens))
 

@@ -28,6 +28,7 @@ PARAMS = {
         "ffn": {"ffn50": {"kind": "gated", "width": 0.5}, "linear": {"kind": "linear"}},
     },
     "calibration": {"tokens": 300, "window": 20, "shards": 2},
+    "valid_windows": 4,  # what the rule of activations takes out of library
     "library": {
         "jobs": 2,
         "initialisation": "least_squares",
@@ -78,7 +79,7 @@ def chain(parent, tokens, out):
         puzzle_activations.main(params(puzzle_activations), i, parent, tokens, path)
     library = [out / f"library/part_{i}" for i in range(2)]
     for i, path in enumerate(library):
-        puzzle_library.main(params(puzzle_library), i, parent, tokens, shards, path)
+        puzzle_library.main(params(puzzle_library), i, parent, shards, path)
     for i in range(2):
         puzzle_scores.main(params(puzzle_scores), i, parent, tokens, library, out / f"scores/part_{i}.json")
     search = out / "search/here"
@@ -138,14 +139,16 @@ def test_two_runs_write_the_same_bytes(outputs):
 
 
 def test_activations_are_those_of_the_parent(out, parent, tokens):
-    first, second = (np.load(out / f"activations/{i}/layer_0.npy") for i in range(2))
+    first, second = (np.load(out / f"activations/{i}/train/layer_0.npy") for i in range(2))
     assert first.dtype == np.float32 and first.shape == (8, 20, 32) and second.shape == (7, 20, 32)
     embedding = blocks.load(parent()).model.embed_tokens.weight.detach().numpy()
-    stream = np.load(tokens / "train.npy")
-    found = np.lib.stride_tricks.sliding_window_view(stream, 20)
-    for window in np.concatenate([first, second]):  # each is the embedding of some run of the training text
-        assert np.abs(embedding[found] - window).max((1, 2)).min() == 0
-    assert sorted(p.name for p in (out / "activations/0").iterdir()) == [f"layer_{i}.npy" for i in range(3)]
+    held_out = [np.load(out / f"activations/{i}/valid/layer_0.npy") for i in range(2)]
+    assert [len(one) for one in held_out] == [2, 2]
+    for split, windows in (("train", [first, second]), ("valid", held_out)):
+        found = np.lib.stride_tricks.sliding_window_view(np.load(tokens / f"{split}.npy"), 20)
+        for window in np.concatenate(windows):  # each is the embedding of some run of the split's text
+            assert np.abs(embedding[found] - window).max((1, 2)).min() == 0
+        assert sorted(p.name for p in (out / "activations/0" / split).iterdir()) == [f"layer_{i}.npy" for i in range(3)]
 
 
 def test_library_has_every_layer_once(out):
@@ -294,7 +297,7 @@ def test_library_of_a_space_that_the_parent_has_not_is_refused(out, parent, toke
     space = {"attention": {"kv3": {"kind": "gqa", "kv_heads": 3}}, "ffn": {}}
     shards = [out / f"activations/{i}" for i in range(2)]
     with pytest.raises(ValueError, match=r"attention\.kv3: kv_heads is 3; valid for this parent are \[1, 2\]"):
-        puzzle_library.main(params(puzzle_library, space=space), 0, parent(), tokens, shards, tmp_path / "library")
+        puzzle_library.main(params(puzzle_library, space=space), 0, parent(), shards, tmp_path / "library")
     assert not (tmp_path / "library").exists()
 
 
@@ -303,6 +306,7 @@ def test_library_of_a_space_that_the_parent_has_not_is_refused(out, parent, toke
     [
         (puzzle_activations, {"calibration": {"tokens": 10, "window": 20, "shards": 1}}, "tokens = 10 holds no window"),
         (puzzle_activations, {"seed": "three"}, "seed = 'three'"),
+        (puzzle_activations, {"valid_windows": 0}, "valid_windows = 0"),
         (puzzle_library, {"library": PARAMS["library"] | {"ridge": 0}}, r"library\.ridge = 0"),
         (puzzle_library, {"library": PARAMS["library"] | {"selection": "best"}}, r"library\.selection = 'best'"),
         (

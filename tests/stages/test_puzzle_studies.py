@@ -49,6 +49,7 @@ PARAMS = {
         "ffn": {"ffn50": {"kind": "gated", "width": 0.5}, "linear": {"kind": "linear"}},
     },
     "calibration": {"tokens": 300, "window": 20, "shards": 1},
+    "valid_windows": 4,  # what the rule of activations takes out of library
     "library": {
         "jobs": 1,
         "initialisation": "least_squares",
@@ -135,7 +136,7 @@ def out(parent, tokens, tmp_path_factory):
     out, place = tmp_path_factory.mktemp("validity"), parent()
     puzzle_activations.main(params(puzzle_activations), 0, place, tokens, out / "activations")
     library = [out / "library"]
-    puzzle_library.main(params(puzzle_library), 0, place, tokens, [out / "activations"], library[0])
+    puzzle_library.main(params(puzzle_library), 0, place, [out / "activations"], library[0])
     scores = [out / "scores.json"]
     puzzle_scores.main(params(puzzle_scores), 0, place, tokens, library, scores[0])
     costs = out / "costs/here.parquet"

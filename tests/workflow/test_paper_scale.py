@@ -59,12 +59,13 @@ def test_the_space_at_its_smallest_size(paper: params.Params, eight_heads: Path,
     scores = paper.puzzle.scores.model_copy(update={"jobs": 1, "windows": 2, "window": 19})
 
     values = {"space": space, "seed": 0, "calibration": calibration, "library": library, "scores": scores}
+    values["valid_windows"] = library.valid_windows
 
     def of(stage: Any) -> Section:
         return stage.Params(**{name: values[name] for name in stage.Params.model_fields})
 
     puzzle_activations.main(of(puzzle_activations), 0, eight_heads, tokens, tmp_path / "activations")
-    puzzle_library.main(of(puzzle_library), 0, eight_heads, tokens, [tmp_path / "activations"], tmp_path / "library")
+    puzzle_library.main(of(puzzle_library), 0, eight_heads, [tmp_path / "activations"], tmp_path / "library")
     found = tmp_path / "scores.json"
     puzzle_scores.main(of(puzzle_scores), 0, eight_heads, tokens, [tmp_path / "library"], found)
     scored = json.loads(found.read_text())

@@ -112,7 +112,7 @@ rule puzzle_activations:
         "logs/benchmarks/puzzle_activations/{shard}.tsv"
     threads: 1
     params:
-        cfg=section("puzzle.calibration", "seed"),
+        cfg=section("puzzle.calibration", "puzzle.library.valid_windows", "seed"),
     message:
         "Parent's activations, shard {wildcards.shard}"
     shell:
@@ -123,7 +123,6 @@ rule puzzle_activations:
 rule puzzle_layers:
     input:
         parent=PARENT,
-        tokens=TOKENS,
         activations=SHARDS,
         code=code("puzzle_library"),
     output:
@@ -134,12 +133,12 @@ rule puzzle_layers:
         "logs/benchmarks/puzzle_library/{part}.tsv"
     threads: 1
     params:
-        cfg=section("puzzle.space", "puzzle.calibration", "puzzle.library", "seed"),
+        cfg=section("puzzle.space", "puzzle.library", "seed"),
     message:
         "Block library, part {wildcards.part}"
     shell:
         "python -m tessera.stages.puzzle_library --params {params.cfg:q} --part {wildcards.part}"
-        " --parent data/parent --tokens data/tokens --activations {input.activations}"
+        " --parent data/parent --activations {input.activations}"
         " --library {output.library} 2>&1 | tee {log}"
 
 

@@ -88,6 +88,25 @@ def replacing_directory(path: str | Path) -> Iterator[Path]:
 
 
 @contextmanager
+def scratch_directory(path: str | Path) -> Iterator[Path]:
+    """Yield an empty directory beside `path`, under a hidden name, that is removed at the end.
+
+    It is for what is too large for memory: unlike the system's own it is on the disk of the results. What a killed run
+    left in it is removed first. Raises OSError, naming path, where the disk is full.
+    """
+    path = Path(path)
+    directory = path.with_name(f".{path.name}.scratch")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(directory, ignore_errors=True)
+    directory.mkdir()
+    try:
+        with _naming_full_disk(path):
+            yield directory
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+@contextmanager
 def _reading(path: Path) -> Iterator[None]:
     """Turn what libraries raise on a truncated, damaged or foreign file into a ValueError that names it."""
     from tokenize import TokenError

@@ -1,8 +1,10 @@
 """Ablations: children chosen by other scores, spaces and methods, and of blocks that were made otherwise."""
 
 import math
+import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,11 +14,12 @@ from torch import Tensor
 
 from tessera.puzzle import baselines, block_library, budgets, search
 from tessera.puzzle.ablations_params import CaseParams, Initialisation
+from tessera.puzzle.activations import States, store
 from tessera.puzzle.architecture import Architecture
 from tessera.puzzle.blocks import Choice
 from tessera.puzzle.library import LayerLibrary
 from tessera.puzzle.model import LanguageModel
-from tessera.puzzle.params import LibraryParams
+from tessera.puzzle.params import BATCH, LibraryParams
 from tessera.puzzle.search import Solution
 from tessera.puzzle.space import PARENT, Space, decompose
 
@@ -90,23 +93,37 @@ def blocks_of(
     train: Tensor,
     valid: Tensor,
     generator: Callable[[int, str], torch.Generator],
+    scratch: Path,
     track: Callable[[Sequence[str]], Iterable[str]] = iter,
 ) -> Iterator[tuple[int, dict[str, Tensor]]]:
     """Make the blocks of one child alone: yield each layer and its tensors, as a block library's file holds them.
 
     train and valid (windows, T) are tokens; generator(layer, variant) orders a variant's batches. Nothing of the parent
-    may require a gradient. Hidden states of one layer at a time are held.
+    may require a gradient. Hidden states around two layers at a time are in the directory scratch.
     """
-    inputs, held_out = (parent.model.embed_tokens(text) for text in (train, valid))
+
+    behind = scratch / "embedding"
+    behind.mkdir()
+
+    def embedded(name: str, text: Tensor) -> States:
+        shape = (*text.shape, architecture.hidden_size)
+        return store(behind / f"{name}.npy", shape, (parent.model.embed_tokens(part) for part in text.split(BATCH)))
+
+    inputs, held_out = embedded("train", train), embedded("valid", valid)
     for layer, block in enumerate(track(choice)):
         attention, ffn = decompose(block)
         own = Space(
             attention={} if attention == PARENT else {attention: space.attention[attention]},
             ffn={} if ffn == PARENT else {ffn: space.ffn[ffn]},
         )
-        made = LayerLibrary(parent, layer, architecture, own, params, inputs, held_out, partial(generator, layer))
+        place = scratch / str(layer)
+        place.mkdir()
+        order = partial(generator, layer)
+        made = LayerLibrary(parent.model.layers[layer], architecture, own, params, inputs, held_out, order, place)
         yield layer, made.build()[0]
         inputs, held_out = made.train.after, made.valid.after
+        shutil.rmtree(behind)
+        behind = place
 
 
 def mean_and_half(values: Sequence[float]) -> tuple[float, float | None]:

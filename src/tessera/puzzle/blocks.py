@@ -5,13 +5,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
-from torch import Tensor
+from safetensors import SafetensorError, safe_open
+from torch import Tensor, nn
 
 from tessera.puzzle import architecture as architectures
 from tessera.puzzle.architecture import Architecture
-from tessera.puzzle.model import AttentionSpec, FFNSpec, LanguageModel
+from tessera.puzzle.model import AttentionSpec, FFNSpec, LanguageModel, Layer, ModelSpec
 from tessera.puzzle.space import FFN, Attention, Space, decompose
 from tessera.puzzle.specs import layers_of, model_spec
 
@@ -57,33 +56,49 @@ def load(directory: str | Path) -> LanguageModel:
     Raises FileNotFoundError and ValueError that name the file where one is missing, damaged, or of another shape.
     """
     directory = Path(directory)
-    config_path = directory / "config.json"
-    architecture = architectures.read(directory)
-    config = json.loads(config_path.read_text())
-    try:
-        layers = layers_of(architecture, config)
-    except ValueError as error:
-        raise ValueError(f"{config_path}: {error}") from None
+    spec = _spec(directory)
     with torch.device("meta"):
-        model = LanguageModel(model_spec(architecture, layers))
-    state = {name: tensor.to(torch.float32) for name, tensor in _read_weights(directory).items()}
-    for name in [n for n in state if n.endswith("rotary_emb.inv_freq")]:  # early Llamas saved what follows from config
-        del state[name]
-    if architecture.tied_embeddings:
+        model = LanguageModel(spec)
+    state = _read_weights(directory)
+    if spec.tied_embeddings:
         state["lm_head.weight"] = state.get("model.embed_tokens.weight", torch.empty(0))
-    try:
-        model.load_state_dict(state, assign=True)
-    except RuntimeError as error:
-        raise ValueError(f"{directory}: the weights do not fit {config_path}: {error}") from None
-    if architecture.tied_embeddings:
+    _assign(model, state, directory)
+    if spec.tied_embeddings:
         model.lm_head.weight = model.model.embed_tokens.weight
     return model
 
 
-def _read_weights(directory: Path) -> dict[str, Tensor]:
+def load_layer(directory: str | Path, index: int) -> Layer:
+    """Return layer `index`, from 0, of the model of a directory; nothing else of it is read. Raises as `load` does."""
+    directory = Path(directory)
+    spec = _spec(directory)
+    with torch.device("meta"):
+        layer = Layer(spec, *spec.layers[index])
+    _assign(layer, _read_weights(directory, f"model.layers.{index}."), directory)
+    return layer
+
+
+def _spec(directory: Path) -> ModelSpec:
+    path, architecture = directory / "config.json", architectures.read(directory)
+    try:
+        return model_spec(architecture, layers_of(architecture, json.loads(path.read_text())))
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+
+
+def _assign(module: nn.Module, state: dict[str, Tensor], directory: Path) -> None:
+    try:
+        module.load_state_dict(state, assign=True)
+    except RuntimeError as error:
+        raise ValueError(f"{directory}: the weights do not fit {directory / 'config.json'}: {error}") from None
+
+
+def _read_weights(directory: Path, prefix: str = "") -> dict[str, Tensor]:
+    """Weights whose names start with prefix, which is cut from their names, in float32."""
     index = directory / "model.safetensors.index.json"
     if index.is_file():
-        paths = sorted({directory / name for name in json.loads(index.read_text())["weight_map"].values()})
+        places = json.loads(index.read_text())["weight_map"].items()
+        paths = sorted({directory / place for name, place in places if name.startswith(prefix)})
     else:
         paths = [directory / "model.safetensors"]
     state: dict[str, Tensor] = {}
@@ -91,7 +106,11 @@ def _read_weights(directory: Path) -> dict[str, Tensor]:
         if not path.is_file():
             raise FileNotFoundError(f"{path}: no such file; weights are read from safetensors alone")
         try:
-            state |= load_file(path)
+            with safe_open(path, framework="pt") as file:
+                for name in file.keys():  # noqa: SIM118
+                    # Early Llamas saved inverse frequencies, which follow from the configuration.
+                    if name.startswith(prefix) and not name.endswith("rotary_emb.inv_freq"):
+                        state[name.removeprefix(prefix)] = file.get_tensor(name).to(torch.float32)
         except SafetensorError as error:
             raise ValueError(f"{path}: damaged or not a safetensors file ({error})") from None
     return state

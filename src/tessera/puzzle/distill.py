@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
+from tessera.puzzle.activations import States
 from tessera.puzzle.params import OptimiserParams
 
 
@@ -42,7 +43,7 @@ def errors(target: Tensor, output: Tensor) -> tuple[Tensor, Tensor]:
 
 
 @torch.no_grad()
-def evaluate(forward: Callable[[Tensor], Tensor], inputs: Tensor, targets: Tensor, batch: int) -> Losses:
+def evaluate(forward: Callable[[Tensor], Tensor], inputs: States, targets: States, batch: int) -> Losses:
     """Losses of forward(inputs) against targets, both (windows, T, D)."""
     error, norm = zip(
         *(errors(targets[i : i + batch], forward(inputs[i : i + batch])) for i in range(0, len(inputs), batch)),
@@ -104,8 +105,8 @@ def step(
 def train(
     module: nn.Module,
     forward: Callable[[Tensor], Tensor],
-    inputs: Tensor,
-    targets: Tensor,
+    inputs: States,
+    targets: States,
     params: OptimiserParams,
     loss: str,
     generator: torch.Generator,

@@ -65,7 +65,8 @@ def factor(G: Tensor, ridge: float) -> Tensor:
     """
     if not torch.isfinite(G).all():
         raise ValueError("the Gram matrix is not finite: the parent's activations overflow on the calibration text")
-    A = G + ridge * G.diagonal().mean().clamp_min(torch.finfo(torch.float32).tiny) * torch.eye(len(G), dtype=G.dtype)
+    A = G.clone()
+    A.diagonal().add_(ridge * G.diagonal().mean().clamp_min(torch.finfo(torch.float32).tiny))
     found, failed = torch.linalg.cholesky_ex(A)
     if failed:
         raise ValueError(f"the Gram matrix is singular to rounding: raise library.ridge, now {ridge}")
@@ -100,7 +101,9 @@ def eliminate(G: Tensor, W: Tensor, ridge: float, widths: list[int]) -> dict[int
             stay[drop] = False
             gain = torch.linalg.solve(P[drop][:, drop], P[drop][:, stay])  # (dropped, remaining)
             W = W[stay] - gain.T @ W[drop]
-            P = P[stay][:, stay] - P[stay][:, drop] @ gain
+            P = P[stay]  # a copy at a time: P is as large as G
+            dropped, P = P[:, drop], P[:, stay]
+            P -= dropped @ gain
             kept = kept[stay]
         found[width] = kept.clone()
     return found

@@ -2,60 +2,47 @@
 
 import copy
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
 from tessera.puzzle import distill, initialise
+from tessera.puzzle.activations import Activations, States
 from tessera.puzzle.architecture import Architecture
 from tessera.puzzle.blocks import attention_spec, ffn_spec
-from tessera.puzzle.model import Attention, GatedFFN, LanguageModel, Layer, LinearFFN
-from tessera.puzzle.params import LibraryParams
+from tessera.puzzle.model import Attention, GatedFFN, Layer, LinearFFN, Rotary
+from tessera.puzzle.params import BATCH, LibraryParams
 from tessera.puzzle.space import Space
-
-#: Windows that pass through a block at once where no gradient is taken.
-BATCH = 8
-
-
-@dataclass
-class Activations:
-    """The parent's hidden states around one layer: before it, between its subblocks and after it, (windows, T, D)."""
-
-    before: Tensor
-    middle: Tensor
-    after: Tensor
-
-    @classmethod
-    @torch.no_grad()
-    def of(cls, layer: Layer, before: Tensor, rotary: tuple[Tensor, Tensor]) -> "Activations":
-        """Activations of a layer from the hidden states before it."""
-        middle = torch.cat([layer.attend(x, rotary) for x in before.split(BATCH)])
-        return cls(before, middle, torch.cat([layer.feed(x) for x in middle.split(BATCH)]))
+from tessera.puzzle.specs import model_spec
 
 
 class LayerLibrary:
-    """Builds the variants of one layer of a parent."""
+    """Builds the variants of one layer of a parent, with a few windows of text in memory."""
 
     def __init__(
         self,
-        parent: LanguageModel,
-        layer: int,
+        layer: Layer,
         architecture: Architecture,
         space: Space,
         params: LibraryParams,
-        train: Tensor,
-        valid: Tensor,
+        train: States,
+        valid: States,
         generator: Callable[[str], torch.Generator],
+        scratch: Path,
     ) -> None:
-        """train and valid (windows, T, D) are hidden states before the layer; generator(variant) orders its batches."""
-        self.spec, self.architecture, self.space, self.params = parent.spec, architecture, space, params
-        self.layer = parent.model.layers[layer]
-        self.generator = generator
+        """layer is the parent's, of this architecture, none of its weights requiring a gradient.
+
+        train and valid (windows, T, D) are hidden states before the layer; generator(variant) orders its batches;
+        scratch is a directory for the other hidden states, as large as twice train and valid.
+        """
+        self.spec, self.architecture, self.space, self.params = model_spec(architecture), architecture, space, params
+        self.layer, self.generator = layer, generator
         positions = torch.arange(train.shape[1])[None]
-        self.rotary = parent.model.rotary(positions, train.dtype)
-        self.train = Activations.of(self.layer, train, self.rotary)
-        self.valid = Activations.of(self.layer, valid, self.rotary)
+        self.rotary = Rotary(self.spec.rope_parameters, self.spec.head_dim)(positions, torch.float32)
+        self.train = Activations.of(layer, train, self.rotary, scratch / "train")
+        self.valid = Activations.of(layer, valid, self.rotary, scratch / "valid")
 
     def build(self) -> tuple[dict[str, Tensor], dict[str, dict]]:
         """Return the tensors, keyed subblock.variant/parameter, and a record of losses by subblock.variant."""
@@ -73,7 +60,7 @@ class LayerLibrary:
             return torch.ones(after.shape[:-1])
         return 1 / after.square().sum(-1)
 
-    def _batches(self, before: Tensor, after: Tensor, norm: nn.Module) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    def _batches(self, before: States, after: States, norm: nn.Module) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         """Normed inputs and outputs of a subblock between the hidden states around it, and the weights of tokens."""
         parts = (before.split(BATCH), after.split(BATCH), self.train.after.split(BATCH))
         for x, y, out in zip(*parts, strict=True):

@@ -8,6 +8,9 @@ from tessera.puzzle.costs.params import CostsParams
 from tessera.puzzle.search import SearchParams
 from tessera.puzzle.space import Space
 
+#: Windows that pass through a block at once where the library takes no gradient.
+BATCH = 8
+
 
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)

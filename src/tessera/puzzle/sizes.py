@@ -8,13 +8,15 @@ from dataclasses import dataclass
 
 from tessera.puzzle.architecture import Architecture
 from tessera.puzzle.costs.memory import attention_parameters, ffn_parameters, non_block_parameters
-from tessera.puzzle.params import PuzzleParams
+from tessera.puzzle.params import BATCH, LibraryParams, PuzzleParams
 from tessera.puzzle.space import FFN, Attention, Space
 
 #: The chain keeps weights and activations in float32.
 BYTES = 4
 #: AdamW: a gradient and two moments beside each weight.
 OPTIMISER = 4
+#: Gram matrices are accumulated and factored in float64.
+GRAM_BYTES = 8
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,9 @@ def steps(architecture: Architecture, params: PuzzleParams) -> list[Step]:
     head = a.vocab_size * a.hidden_size
     parent = layers * block + others
     calibration, library, scores = params.calibration, params.library, params.scores
-    activations = calibration.tokens * a.hidden_size * BYTES
+    # The parent sees the training text and the held-out windows of the block library.
+    seen = calibration.tokens + library.valid_windows * calibration.window
+    state = a.hidden_size * BYTES
 
     def forward(weights: float, window: int, with_layers: int = layers) -> float:
         """FLOPs of one token: causal attention sees half a window."""
@@ -70,15 +74,15 @@ def steps(architecture: Architecture, params: PuzzleParams) -> list[Step]:
         Step(
             "activations",
             calibration.shards,
-            calibration.tokens * forward(layers * block, calibration.window),
-            model + layers * activations / calibration.shards,
-            layers * activations,
+            seen * forward(layers * block, calibration.window),
+            model + 2 * layers * calibration.window * state,  # of one window, before and within each layer
+            layers * seen * state,
         ),
         Step(
             "block library",
             library.jobs,
             layers * ((fits if library.initialisation == "least_squares" else 0) + training),
-            model + 3 * activations + OPTIMISER * BYTES * max(size for name, size in variants if name != "parent"),
+            sum(library_memory(a, space, library, calibration.window).values()),
             layers * new * BYTES,
         ),
         Step("scores", scores.jobs, score, model + new * BYTES, 0),
@@ -90,6 +94,34 @@ def steps(architecture: Architecture, params: PuzzleParams) -> list[Step]:
             model,
         ),
     ]
+
+
+def library_memory(architecture: Architecture, space: Space, params: LibraryParams, window: int) -> dict[str, float]:
+    """Bytes that a job of the block library holds at most, above an idle process, by what they are for.
+
+    Neither the length of the text nor the number of the job's layers counts: text is read a few windows at a time, and
+    layers are made one after another. No moment needs all of it, so the sum is a bound of the peak.
+
+    `layer` the parent's weights; `variants` all variants' weights, and their copy that is being written; `optimiser`
+    gradient, moments and initial weights of the largest variant that is trained; `gram` the least squares' moments with
+    what factorisation and elimination of channels need beside them; `batch` hidden states, heads and channels of the
+    windows at hand, with what a way back keeps.
+    """
+    a, D, F = architecture, architecture.hidden_size, architecture.intermediate_size
+    A = a.num_heads * a.head_dim
+    sizes = [attention_parameters(a, one).count for one in space.attention.values()]
+    sizes += [ffn_parameters(a, one).count for one in space.ffn.values()]
+    parent = attention_parameters(a, Attention(kind="gqa")).count + ffn_parameters(a, FFN(kind="gated")).count
+    # Numbers a token: what a pass over the text, and what a step of distillation, holds at once.
+    text, step = 6 * D + max(4 * F, 6 * A), 8 * D + 6 * A + 7 * F
+    return {
+        "layer": parent * BYTES,
+        "variants": 2 * sum(sizes) * BYTES,
+        "optimiser": OPTIMISER * max(sizes, default=0) * BYTES,
+        # The moments, two copies that are factored, and two that are cut down; and their products with the targets.
+        "gram": GRAM_BYTES * (5 * max(F, A, D) ** 2 + 3 * max(F, A, D) * D),
+        "batch": window * max(BATCH * text, params.distillation.batch_windows * step) * BYTES,
+    }
 
 
 def attends(architecture: Architecture, space: Space, name: str) -> bool:

@@ -129,15 +129,15 @@ def peak_memory(directory: Path, target: CostTarget) -> dict[str, float]:
 
 
 def _serve_alone(directory: Path, target: CostTarget) -> dict[str, float]:
-    idle = _peak_resident_mib()
+    idle = peak_resident_mib()
     with using_threads(target.threads), torch.inference_mode():
         for _ in serve(blocks.load(directory).to(getattr(torch, target.dtype)), target.workload):
             pass
-    peak = _peak_resident_mib()
+    peak = peak_resident_mib()
     return {"process_mib": peak, "model_mib": peak - idle}
 
 
-def _peak_resident_mib() -> float:
+def peak_resident_mib() -> float:
     """Largest resident set of this process so far."""
     status = Path("/proc/self/status")
     if status.is_file():  # Linux: getrusage there counts the process that this one was forked from

@@ -12,8 +12,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from tessera.puzzle import distill
 from tessera.puzzle.ablations_params import Initialisation
-from tessera.puzzle.library import BATCH, LayerLibrary
+from tessera.puzzle.library import LayerLibrary
 from tessera.puzzle.model import GatedFFN
+from tessera.puzzle.params import BATCH
 from tessera.puzzle.space import Space
 
 aten = torch.ops.aten
@@ -128,4 +129,5 @@ class Trials(LayerLibrary):
         """
         parent = self.layer.mlp
         assert isinstance(parent, GatedFFN)
-        return 2 * self.train.after[..., 0].numel() * (parent.gate_proj.weight.numel() + parent.up_proj.weight.numel())
+        windows, T, _ = self.train.before.shape
+        return 2 * windows * T * (parent.gate_proj.weight.numel() + parent.up_proj.weight.numel())

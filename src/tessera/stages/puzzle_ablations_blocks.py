@@ -29,7 +29,7 @@ def main(params: Params, replicate: int, parent: Path, tokens: Path, metrics: Pa
     from tessera.puzzle import architecture as architectures
     from tessera.puzzle import blocks
     from tessera.puzzle.ablations import starting
-    from tessera.puzzle.score import hidden_states
+    from tessera.puzzle.activations import store_before
     from tessera.puzzle.trials import Trials
 
     settings, architecture = params.blocks, architectures.read(parent)
@@ -41,28 +41,26 @@ def main(params: Params, replicate: int, parent: Path, tokens: Path, metrics: Pa
     seed = randomness.seed(params.seed, "puzzle_ablations", "blocks", replicate)
     train = torch.from_numpy(windows(tokens, "train", window, count, seed).tokens).long()
     valid = torch.from_numpy(windows(tokens, "valid", window, params.library.valid_windows, seed).tokens).long()
-    kept: dict[int, list[torch.Tensor]] = {layer: [] for layer in settings.layers}
-    for batch in train.split(4):
-        states = hidden_states(model, batch)[0]
-        for layer in settings.layers:
-            kept[layer].append(states[layer])
-    held_out = hidden_states(model, valid)[0]
     work = [(layer, initialisation) for layer in settings.layers for initialisation in settings.initialisations]
     rows = []
-    for layer, initialisation in progress.track(work, f"blocks, replicate {replicate}"):
-        trials = Trials(
-            model,
-            layer,
-            architecture,
-            params.space,
-            starting(params.library, initialisation, max(settings.tokens)),
-            torch.cat(kept[layer]),
-            held_out[layer],
-            partial(randomness.torch_generator, params.seed, "puzzle_ablations", layer, replicate),
-        )
-        for name, record in trials.run(initialisation, settings.tokens):
-            what = {"replicate": replicate, "layer": layer, "variant": name, "initialisation": initialisation}
-            rows += [what | trial for trial in record["trials"]]
+    with files.scratch_directory(metrics) as scratch:
+        before = store_before(settings.layers, model, train, scratch / "train")
+        held_out = store_before(settings.layers, model, valid, scratch / "valid")
+        for layer, initialisation in progress.track(work, f"blocks, replicate {replicate}"):
+            with files.scratch_directory(scratch / "layer") as around:
+                trials = Trials(
+                    model.model.layers[layer],
+                    architecture,
+                    params.space,
+                    starting(params.library, initialisation, max(settings.tokens)),
+                    before[layer],
+                    held_out[layer],
+                    partial(randomness.torch_generator, params.seed, "puzzle_ablations", layer, replicate),
+                    around,
+                )
+                for name, record in trials.run(initialisation, settings.tokens):
+                    what = {"replicate": replicate, "layer": layer, "variant": name, "initialisation": initialisation}
+                    rows += [what | trial for trial in record["trials"]]
     files.write_json(metrics, rows)
 
 

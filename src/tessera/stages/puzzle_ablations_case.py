@@ -1,6 +1,5 @@
 """Choose one case's child and, for every seed's text and order, heal it and measure it on test text."""
 
-import tempfile
 from pathlib import Path
 
 from tessera.common import files, progress, randomness, stage
@@ -81,10 +80,10 @@ def main(
         choice = ablations.choose(found, table, one, shared.speedup, generator)
         chosen = list(choice.choice.values())
         train = training("train", text.window + 1, text.tokens // text.window, replicate)
-        with tempfile.TemporaryDirectory() as scratch:
+        with files.scratch_directory(metrics) as scratch:
             directories = library
             if one.blocks is not None:
-                directories = [Path(scratch)]
+                directories = [scratch]
                 made = ablations.blocks_of(
                     teacher,
                     architectures.read(parent),
@@ -94,10 +93,11 @@ def main(
                     train[:, :-1],
                     training("valid", text.window, params.library.valid_windows, replicate),
                     partial(randomness.torch_generator, params.seed, "puzzle_ablations", "blocks", replicate),
+                    scratch,
                     partial(progress.track, description=f"blocks of {case}, replicate {replicate}"),
                 )
                 for layer, tensors in made:
-                    files.save_tensors(directories[0] / f"layer_{layer}.safetensors", tensors)
+                    files.save_tensors(scratch / f"layer_{layer}.safetensors", tensors)
             child = assemble(teacher, parent, params.space, directories, chosen)
         same = (tuple(chosen), replicate if one.blocks else None)  # of the library's blocks, the same for every seed
         if same not in assembled:

@@ -2,39 +2,49 @@
 
 from pathlib import Path
 
+from pydantic import Field
+
 from tessera.common import files, progress, randomness, stage
 from tessera.common.params import Section
 from tessera.puzzle.params import CalibrationParams
 
 
 class Params(Section):
-    """The calibration text, and the seed of the whole study."""
+    """The calibration text, the number of held-out windows, and the seed of the whole study."""
 
     calibration: CalibrationParams
+    valid_windows: int = Field(gt=0)
     seed: int
 
 
 def main(params: Params, shard: int, parent: Path, tokens: Path, activations: Path) -> None:
-    """Write layer_<i>.npy, float32 (windows, T, D), for every shards-th window from number `shard` on."""
+    """Write train/layer_<i>.npy and valid/layer_<i>.npy, float32 (windows, T, D).
+
+    train has every shards-th window from number `shard` on, valid the shard's run of the held-out windows.
+    """
+    from functools import partial
+
     import numpy as np
     import torch
 
     from tessera.data.tokens import windows
     from tessera.puzzle import blocks
-    from tessera.puzzle.score import hidden_states
+    from tessera.puzzle.activations import store_before
 
     settings = params.calibration
-    seed = randomness.seed(params.seed, "puzzle", "calibration")
-    text = windows(tokens, "train", settings.window, settings.tokens // settings.window, seed)
-    mine = torch.from_numpy(text.tokens[shard :: settings.shards]).long()
+    seeds = {
+        "train": randomness.seed(params.seed, "puzzle", "calibration"),
+        "valid": randomness.seed(params.seed, "puzzle", "library", "valid"),
+    }
+    train = windows(tokens, "train", settings.window, settings.tokens // settings.window, seeds["train"]).tokens
+    valid = windows(tokens, "valid", settings.window, params.valid_windows, seeds["valid"]).tokens
+    mine = {"train": train[shard :: settings.shards], "valid": np.array_split(valid, settings.shards)[shard]}
     model = blocks.load(parent)
-    states = [np.empty((*mine.shape, model.spec.hidden_size), np.float32) for _ in range(len(model.spec.layers))]
-    for i, window in enumerate(progress.track(mine, "parent's activations")):
-        for array, state in zip(states, hidden_states(model, window[None])[0], strict=False):
-            array[i] = state[0].numpy()
+    layers = range(len(model.spec.layers))
     with files.replacing_directory(activations) as made:
-        for i, array in enumerate(states):
-            files.write_npy(made / f"layer_{i}.npy", array)
+        for split, text in mine.items():
+            track = partial(progress.track, description=f"parent's activations, {split}")
+            store_before(layers, model, torch.from_numpy(text).long(), made / split, track)
 
 
 if __name__ == "__main__":

@@ -58,6 +58,7 @@ def main(params: Params, parent: Path, tokens: Path, library: Path, metrics: Pat
     from tessera.puzzle import architecture as architectures
     from tessera.puzzle import blocks, divergence
     from tessera.puzzle import child as children
+    from tessera.puzzle.activations import store_before
     from tessera.puzzle.heal import heal
     from tessera.puzzle.library import LayerLibrary
     from tessera.puzzle.score import head, hidden_states
@@ -74,18 +75,26 @@ def main(params: Params, parent: Path, tokens: Path, library: Path, metrics: Pat
         seed = randomness.seed(params.seed, "puzzle", "distillation", name)
         return torch.from_numpy(windows(tokens, split, own.window + more, count, seed).tokens).long()
 
-    train = hidden_states(teacher, text("library", "train", own.calibration_windows, 0))[0]
-    valid = hidden_states(teacher, text("library valid", "valid", params.library.valid_windows, 0))[0]
+    texts = {
+        "train": text("library", "train", own.calibration_windows, 0),
+        "valid": text("library valid", "valid", params.library.valid_windows, 0),
+    }
     attention, ffn = decompose(own.block)
     space = Space(
         attention={name: one for name, one in params.space.attention.items() if name == attention},
         ffn={name: one for name, one in params.space.ffn.items() if name == ffn},
     )
-    for layer in own.layers:
-        stream = partial(randomness.torch_generator, params.seed, "puzzle", "distillation", layer)
-        builder = LayerLibrary(teacher, layer, architecture, space, params.library, train[layer], valid[layer], stream)
-        tensors, _ = builder.build()
-        files.save_tensors(library / f"layer_{layer}.safetensors", tensors)
+    with files.scratch_directory(library) as scratch:
+        train, valid = (store_before(own.layers, teacher, one, scratch / name) for name, one in texts.items())
+        for layer in own.layers:
+            stream = partial(randomness.torch_generator, params.seed, "puzzle", "distillation", layer)
+            block, around = teacher.model.layers[layer], scratch / str(layer)
+            around.mkdir()
+            builder = LayerLibrary(
+                block, architecture, space, params.library, train[layer], valid[layer], stream, around
+            )
+            tensors, _ = builder.build()
+            files.save_tensors(library / f"layer_{layer}.safetensors", tensors)
     choice = [own.block if layer in own.layers else compose(PARENT, PARENT) for layer in range(architecture.num_layers)]
     model = children.assemble(teacher, parent, params.space, [library], choice)
 
