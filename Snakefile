@@ -28,6 +28,7 @@ include: "workflow/rules/puzzle_peers.smk"
 include: "workflow/rules/puzzle_ablations.smk"
 include: "workflow/rules/puzzle_tasks.smk"
 include: "workflow/rules/puzzle_evolution.smk"
+include: "workflow/rules/puzzle_coupled.smk"
 
 
 dvc_bridge.adopt(workflow)

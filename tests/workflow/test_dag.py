@@ -39,6 +39,7 @@ TARGETS = [
     "puzzle_ablations",
     "puzzle_tasks",
     "puzzle_evolution",
+    "puzzle_coupled",
     "tempotron",
     *(f"tempotron_{step}" for step in ["theory", "capacity", "clusters", "real"]),
     "balanced",

@@ -137,6 +137,7 @@ LONG_STUDIES = {
     "puzzle_ablations": "puzzle_ablations_report.tsv",
     "puzzle_tasks": "puzzle_tasks_report.tsv",
     "puzzle_evolution": "puzzle_evolution_report.tsv",
+    "puzzle_coupled": "puzzle_coupled_report.tsv",
     "bayesopt_benchmark": "bayesopt_figures/bayesopt_full.tsv",
     "bayesopt_variations": "bayesopt_figures/bayesopt_sixteen.tsv",
     "bayesopt_tunes_tempotron": "bayesopt_study/tempotron.tsv",

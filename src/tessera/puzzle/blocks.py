@@ -39,15 +39,17 @@ def child_layers(architecture: Architecture, space: Space, choice: Choice) -> li
     """
     if len(choice) != architecture.num_layers:
         raise ValueError(f"the choice has {len(choice)} layers; the parent has {architecture.num_layers}")
-    attentions, ffns, layers = space.attentions(), space.ffns(), []
-    for i, block in enumerate(choice):
-        attention, ffn = decompose(block)
-        if attention not in attentions:
-            raise ValueError(f"layer {i}: attention variant {attention!r} is not one of {', '.join(attentions)}")
-        if ffn not in ffns:
-            raise ValueError(f"layer {i}: FFN variant {ffn!r} is not one of {', '.join(ffns)}")
-        layers.append((attention_spec(architecture, attentions[attention]), ffn_spec(architecture, ffns[ffn])))
-    return layers
+    return [block_specs(architecture, space, i, block) for i, block in enumerate(choice)]
+
+
+def block_specs(architecture: Architecture, space: Space, layer: int, block: str) -> tuple[AttentionSpec, FFNSpec]:
+    """Specifications of a layer's block. Raises ValueError, naming layer and variant, where it is not in the space."""
+    (attention, ffn), attentions, ffns = decompose(block), space.attentions(), space.ffns()
+    if attention not in attentions:
+        raise ValueError(f"layer {layer}: attention variant {attention!r} is not one of {', '.join(attentions)}")
+    if ffn not in ffns:
+        raise ValueError(f"layer {layer}: FFN variant {ffn!r} is not one of {', '.join(ffns)}")
+    return attention_spec(architecture, attentions[attention]), ffn_spec(architecture, ffns[ffn])
 
 
 def load(directory: str | Path) -> LanguageModel:

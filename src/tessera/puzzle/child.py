@@ -1,5 +1,6 @@
 """Children: a parent with one variant chosen a layer, assembled from the block library, saved and loaded."""
 
+import copy
 import json
 import shutil
 from collections.abc import Sequence
@@ -12,13 +13,13 @@ from torch import nn
 from tessera.common import files
 from tessera.puzzle import architecture as architectures
 from tessera.puzzle import blocks
-from tessera.puzzle.architecture import CHILD
+from tessera.puzzle.architecture import CHILD, Architecture
 from tessera.puzzle.blocks import Choice, load
 from tessera.puzzle.model import AttentionSpec, FFNSpec, LanguageModel, ModelSpec, build_attention, build_ffn
 from tessera.puzzle.space import PARENT, Space, decompose
 from tessera.puzzle.specs import block_config
 
-__all__ = ["assemble", "chosen", "load", "save", "subblock"]
+__all__ = ["assemble", "chosen", "load", "save", "subblock", "subblocks"]
 
 #: Modules that travel with a checkpoint, so that it loads where this package is not installed.
 CODE = ("modeling_puzzle.py", "specs.py", "model.py", "architecture.py")
@@ -55,6 +56,24 @@ def subblock(spec: ModelSpec, what: AttentionSpec | FFNSpec, name: str, path: Pa
     except RuntimeError as error:
         raise ValueError(f"{path}: {name} does not fit the space and parent: {error}") from None
     return module.requires_grad_(False)
+
+
+def subblocks(
+    parent: LanguageModel, architecture: Architecture, space: Space, library: Sequence[Path], layer: int, block: str
+) -> tuple[nn.Module | None, nn.Module | None]:
+    """Attention and FFN of a block ATTENTION+FFN: variants from the block library, copies of what is the parent's own.
+
+    Raises ValueError where the block is not in the space, or its tensors do not fit.
+    """
+    attention, ffn = blocks.block_specs(architecture, space, layer, block)
+    attention_name, ffn_name = decompose(block)
+    path, own = layer_file(library, layer), parent.model.layers[layer]
+    return (
+        copy.deepcopy(own.self_attn)
+        if attention_name == PARENT
+        else subblock(parent.spec, attention, f"attention.{attention_name}", path),
+        copy.deepcopy(own.mlp) if ffn_name == PARENT else subblock(parent.spec, ffn, f"ffn.{ffn_name}", path),
+    )
 
 
 def layer_file(library: Sequence[Path], layer: int) -> Path:

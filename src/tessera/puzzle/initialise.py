@@ -86,18 +86,43 @@ def moments(features: Callable[[Tensor], Tensor], bias: Tensor | None, batches: 
 
 
 @torch.no_grad()
-def fit(linear: nn.Linear, m: Moments, ridge: float) -> None:
-    """Set linear's weight to the least-squares map of the moments' features to their targets."""
-    linear.weight.copy_(least_squares.solve(m.G, m.C, ridge).T)
+def fit(linear: nn.Linear, m: Moments, ridge: float, around: Tensor | None = None) -> None:
+    """Set linear's weight to the least-squares map of the moments' features to their targets.
+
+    The ridge draws it towards `around`, of the weight's shape, or 0.
+    """
+    around = None if around is None else around.T.double()
+    linear.weight.copy_(least_squares.solve(m.G, m.C, ridge, around).T)
+
+
+def last_map(child: nn.Module, rotary: tuple[Tensor, Tensor]) -> tuple[Callable[[Tensor], Tensor], nn.Linear]:
+    """What a subblock variant ends with: a linear map, and the features of the subblock's input that it is applied to.
+
+    Raises TypeError on other modules.
+    """
+    if isinstance(child, Attention):
+        return (lambda x: child.heads(x, rotary)), child.o_proj
+    if isinstance(child, GatedFFN):
+        return child.channels, child.down_proj
+    if isinstance(child, LinearAttention):
+        return (lambda x: x), child.linear_attn
+    if isinstance(child, LinearFFN):
+        return (lambda x: x), child.linear_mlp
+    raise TypeError(f"no subblock variant: {type(child).__name__}")
 
 
 @torch.no_grad()
 def fit_attention(child: nn.Module, rotary: tuple[Tensor, Tensor], batches: Batches, ridge: float) -> None:
     """Fit an attention variant's last linear map to the parent's attention output."""
-    if isinstance(child, Attention):
-        fit(child.o_proj, moments(lambda x: child.heads(x, rotary), child.o_proj.bias, batches), ridge)
-    elif isinstance(child, LinearAttention):
-        fit(child.linear_attn, moments(lambda x: x, None, batches), ridge)
+    features, linear = last_map(child, rotary)
+    fit(linear, moments(features, linear.bias, batches), ridge)
+
+
+@torch.no_grad()
+def refit(child: nn.Module, rotary: tuple[Tensor, Tensor], batches: Batches, ridge: float) -> None:
+    """Fit a variant's last linear map anew, to the outputs in batches; the ridge draws it towards what it is."""
+    features, linear = last_map(child, rotary)
+    fit(linear, moments(features, linear.bias, batches), ridge, linear.weight)
 
 
 @torch.no_grad()

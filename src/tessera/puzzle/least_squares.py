@@ -50,12 +50,15 @@ class Moments:
         return max(residual, 0.0) / self.Y
 
 
-def solve(G: Tensor, C: Tensor, ridge: float) -> Tensor:
-    """W (N, M) of (G + ridge * mean(diag G) I) W = C.
+def solve(G: Tensor, C: Tensor, ridge: float, around: Tensor | None = None) -> Tensor:
+    """W (N, M) of (G + ridge * mean(diag G) I) (W - around) = C - G around, where around is 0 if not given.
 
-    Raises ValueError where G is not finite, or too near to singular for this ridge.
+    The ridge draws W towards `around`: the least squares of what that map leaves over. Raises ValueError where G is not
+    finite, or too near to singular for this ridge.
     """
-    return torch.cholesky_solve(C, factor(G, ridge))
+    if around is None:
+        return torch.cholesky_solve(C, factor(G, ridge))
+    return around + torch.cholesky_solve(C - G @ around, factor(G, ridge))
 
 
 def factor(G: Tensor, ridge: float) -> Tensor:

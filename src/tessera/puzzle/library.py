@@ -131,21 +131,29 @@ class LayerLibrary:
                 least_squares()
                 record["least_squares"] = losses()
             if self.params.distillation.tokens and not self._is_optimal(module):
-                before = copy.deepcopy(module.state_dict())
-                history = distill.train(
+                inputs, start = getattr(self.train, place), record.get("least_squares", record["paper"])
+                record["distilled"], better = self.tried(
                     module,
-                    forward,
-                    getattr(self.train, place),
-                    self.train.after,
-                    self.params.distillation,
-                    self.params.loss,
-                    self.generator(name),
+                    lambda: record.update(training=self.distilled(name, module, forward, inputs)),
+                    losses,
+                    start,
                 )
-                record["distilled"] = losses()
-                record["training"] = asdict(history)
-                start = record.get("least_squares", record["paper"])
-                record["kept"] = "distilled"
-                if record["distilled"][self.params.loss] > start[self.params.loss]:
-                    module.load_state_dict(before)
-                    record["kept"] = "initial"
+                record["kept"] = "distilled" if better else "initial"
         return name, module, record
+
+    def distilled(self, name: str, module: nn.Module, forward: Callable[[Tensor], Tensor], inputs: Tensor) -> dict:
+        """Train module, which forward uses, to imitate the parent's output; the training loss by tokens."""
+        how = (self.params.distillation, self.params.loss, self.generator(name))
+        return asdict(distill.train(module, forward, inputs, self.train.after, *how))
+
+    def tried(
+        self, module: nn.Module, change: Callable[[], None], losses: Callable[[], dict], start: dict
+    ) -> tuple[dict, bool]:
+        """Held-out losses after a change of module, and whether it is kept: if not below `start`, it is taken back."""
+        before = copy.deepcopy(module.state_dict())
+        change()
+        after = losses()
+        better = after[self.params.loss] < start[self.params.loss]
+        if not better:
+            module.load_state_dict(before)
+        return after, better

@@ -3,6 +3,7 @@
 from tessera.common.params import Section
 from tessera.puzzle.ablations_params import AblationsParams
 from tessera.puzzle.evolution_params import EvolutionParams
+from tessera.puzzle.coupled_params import CoupledParams
 from tessera.puzzle.peers_params import PeersParams
 from tessera.puzzle.tasks_params import TasksParams
 from tessera.puzzle.validity_params import ValidityParams
@@ -16,3 +17,4 @@ class PuzzleStudiesParams(Section):
     ablations: AblationsParams
     tasks: TasksParams
     evolution: EvolutionParams
+    coupled: CoupledParams

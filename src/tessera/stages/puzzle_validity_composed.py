@@ -28,7 +28,7 @@ def main(params: Params, parent: Path, tokens: Path, library: list[Path], childr
     from tessera.data.tokens import windows
     from tessera.puzzle import architecture as architectures
     from tessera.puzzle import blocks
-    from tessera.puzzle.child import layer_file, subblock
+    from tessera.puzzle.child import subblocks
     from tessera.puzzle.validity import Pair, composed
 
     rows = files.read_json(children)
@@ -43,13 +43,7 @@ def main(params: Params, parent: Path, tokens: Path, library: list[Path], childr
     model = blocks.load(parent).requires_grad_(False)
     pairs: dict[int, dict[str, Pair]] = {}
     for layer, block in sorted(list(wanted)[: params.validity.composed]):
-        path, (attention, ffn) = layer_file(library, layer), decompose(block)
-        first = blocks.attention_spec(architecture, params.space.attention[attention])
-        second = blocks.ffn_spec(architecture, params.space.ffn[ffn])
-        pairs.setdefault(layer, {})[block] = (
-            subblock(model.spec, first, f"attention.{attention}", path),
-            subblock(model.spec, second, f"ffn.{ffn}", path),
-        )
+        pairs.setdefault(layer, {})[block] = subblocks(model, architecture, params.space, library, layer, block)
     seed = randomness.seed(params.seed, "puzzle", "scores")
     text = windows(tokens, "valid", params.scores.window + 1, params.scores.windows, seed)
     found = composed(

@@ -1,0 +1,227 @@
+"""Coupled blockwise distillation: pairs of variants that survive a first search learn together, for a second search.
+
+Decoupled, an FFN variant learns behind the parent's attention, an attention variant before the parent's FFN. Composed,
+each meets what it has never seen; most of all an FFN behind a dropped attention. Coupled, both subblocks A, F of a pair
+imitate the output o of the parent's block together, from the parent's own hidden states x before it:
+
+    h = x + A(norm x),    o_child = h + F(norm h),    loss = mean_t |o_t - o_child,t|^2 / |o_t|^2
+
+First the last linear map of the pair, mostly F's down projection, is refitted in closed form to what o lacks of h, the
+ridge drawing it towards the decoupled weights; then both are trained by gradient. What does not lower the held-out loss
+is taken back. A coupled block is named ATTENTION+FFN coupled, and stands in block libraries beside ATTENTION+FFN.
+"""
+
+import copy
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from tessera.puzzle import architecture as architectures
+from tessera.puzzle import block_library, blocks, budgets, child, distill, draws, initialise, search
+from tessera.puzzle.architecture import Architecture
+from tessera.puzzle.block_library import Library
+from tessera.puzzle.blocks import Choice
+from tessera.puzzle.coupled_params import CoupledParams
+from tessera.puzzle.draws import Row
+from tessera.puzzle.library import BATCH, LayerLibrary
+from tessera.puzzle.model import LanguageModel
+from tessera.puzzle.space import PARENT, Space, decompose
+from tessera.puzzle.validity import Pair
+from tessera.puzzle.validity_params import DiverseParams
+
+MARK = " coupled"
+
+
+def plain(block: str) -> str:
+    """The name of a block without the mark of coupled ones."""
+    return block.removesuffix(MARK)
+
+
+def is_coupled(block: str) -> bool:
+    """Whether a block is of subblocks that were trained together."""
+    return block.endswith(MARK)
+
+
+def can_be_coupled(pair: str, space: Space) -> bool:
+    """Whether decoupled distillation has left something of a pair to be learnt.
+
+    Not where the attention is the parent's, behind which the FFN was distilled, nor where both subblocks are no-ops.
+    """
+    attention, ffn = decompose(pair)
+    kinds = space.attentions()[attention].kind, space.ffns()[ffn].kind
+    return attention != PARENT and kinds != ("no_op", "no_op")
+
+
+def first_search(libraries: Mapping[str, Library], objective: str, params: CoupledParams) -> list[Row]:
+    """The first search's children: the optimum of every target and speed-up, then the next best.
+
+    Raises ValueError, naming the target and speed-up, where no child is so fast.
+    """
+    rows = draws.optima(libraries, objective, params.speedups)
+    found = {(row["target"], row["speedup"]) for row in rows}
+    for target in libraries:
+        for speedup in params.speedups:
+            if (target, speedup) not in found:
+                raise ValueError(f"coupled.speedups has {speedup:g}: {target} has no child that is so fast")
+    if params.diverse:
+        diverse = DiverseParams(speedups=params.speedups, count=params.diverse, min_difference=params.min_difference)
+        rows += draws.diverse(libraries, objective, diverse)
+    return rows
+
+
+def survivors(rows: Iterable[Row], space: Space) -> dict[int, list[str]]:
+    """By layer, the pairs of the children that can be coupled, sorted. Raises ValueError where there is none."""
+    pairs: dict[int, set[str]] = {}
+    for row in rows:
+        for layer, block in enumerate(row["blocks"]):
+            if can_be_coupled(block, space):
+                pairs.setdefault(layer, set()).add(block)
+    if not pairs:
+        raise ValueError("no child of the first search exchanges an attention: there is nothing to train together")
+    return {layer: sorted(pairs[layer]) for layer in sorted(pairs)}
+
+
+class Coupling(LayerLibrary):
+    """Trains pairs of variants of one layer together.
+
+    `params` are the library's with this study's ridge and schedule; training and held-out text are its own.
+    """
+
+    def couple(self, name: str, pair: Pair) -> dict[str, Any]:
+        """Train a pair in place. The record has held-out losses decoupled, refitted and trained, and which were kept."""
+        block = copy.deepcopy(self.layer)
+        block.self_attn, block.mlp = pair
+        both = nn.ModuleList(module for module in pair if module is not None)
+
+        def forward(x: Tensor) -> Tensor:
+            return block(x, self.rotary)
+
+        def losses() -> dict:
+            return asdict(distill.evaluate(forward, self.valid.before, self.valid.after, BATCH))
+
+        record: dict[str, Any] = {"parameters": sum(p.numel() for p in both.parameters()), "decoupled": losses()}
+
+        def train() -> None:
+            record["training"] = self.distilled(name, both, forward, self.train.before)
+
+        changes = {"refitted": lambda: self._refit(*pair)}
+        if self.params.distillation.tokens:
+            changes["trained"] = train
+        record["kept"] = "decoupled"
+        for phase, change in changes.items():
+            record[phase], better = self.tried(both, change, losses, record[record["kept"]])
+            if better:
+                record["kept"] = phase
+        return record
+
+    @torch.no_grad()
+    def _refit(self, attention: nn.Module | None, ffn: nn.Module | None) -> None:
+        """Refit the pair's last linear map to what the parent's output lacks of the hidden state before it."""
+        first, second = self.layer.input_layernorm, self.layer.post_attention_layernorm
+        assert first is not None and second is not None  # a parent's layer has both
+        before = self.train.before
+        if ffn is None:
+            assert attention is not None  # or there were nothing to train
+            batches = self._batches(before, self.train.after, first)
+            initialise.refit(attention, self.rotary, batches, self.params.ridge)
+            return
+        if attention is not None:
+            before = torch.cat([x + attention(first(x), self.rotary) for x in before.split(BATCH)])
+        batches = self._batches(before, self.train.after, second)
+        initialise.refit(ffn, self.rotary, batches, self.params.ridge)
+
+
+def tensors(pair: str, modules: Pair) -> dict[str, Tensor]:
+    """Tensors of a coupled pair, keyed ATTENTION+FFN/subblock/parameter as in the files of a coupled library."""
+    return {
+        f"{pair}/{part}/{key}": value.contiguous()
+        for part, module in zip(("attention", "ffn"), modules, strict=True)
+        if module is not None
+        for key, value in module.state_dict().items()
+    }
+
+
+def subblocks(
+    parent: LanguageModel, architecture: Architecture, space: Space, library: Sequence[Path], layer: int, pair: str
+) -> Pair:
+    """Attention and FFN of a coupled pair ATTENTION+FFN, from the directories of a coupled library."""
+    attention, ffn = blocks.block_specs(architecture, space, layer, pair)
+    path = child.layer_file(library, layer)
+    return (
+        child.subblock(parent.spec, attention, f"{pair}/attention", path),
+        child.subblock(parent.spec, ffn, f"{pair}/ffn", path),
+    )
+
+
+def assemble(
+    parent: LanguageModel,
+    directory: str | Path,
+    space: Space,
+    library: Sequence[Path],
+    coupled_library: Sequence[Path],
+    choice: Choice,
+) -> LanguageModel:
+    """Return a child as child.assemble does, with coupled blocks where the choice has them."""
+    made = child.assemble(parent, directory, space, library, [plain(block) for block in choice])
+    architecture = architectures.read(directory)
+    for i, block in enumerate(choice):
+        if is_coupled(block):
+            layer = made.model.layers[i]
+            layer.self_attn, layer.mlp = subblocks(parent, architecture, space, coupled_library, i, plain(block))
+    return made
+
+
+def extended(library: Library, scores: Mapping[int, Mapping[str, Mapping[str, float]]]) -> dict[str, Any]:
+    """A block library with coupled blocks beside the decoupled ones, from layer -> block -> metrics of whole blocks.
+
+    A coupled block costs what its pair does. A decoupled pair's own score as one block takes the place of the sum of its
+    subblocks'. Raises ValueError, naming layer and block, where the library has no such pair.
+    """
+    made: dict[str, dict[str, Any]] = {layer: dict(variants) for layer, variants in library.items()}
+    for i, found in scores.items():
+        layer = f"layer_{i}"
+        for block, metrics in found.items():
+            if plain(block) not in library.get(layer, {}):
+                raise ValueError(f"{layer}: the block library has no {plain(block)!r}, of which there is a score")
+            made[layer][block] = {"stats": library[layer][plain(block)]["stats"], "metrics": dict(metrics)}
+    block_library.check(made)
+    return made
+
+
+def with_coupled(library: Library, choice: Choice) -> list[str]:
+    """The same choice with the coupled block in place of every pair that an extended library has one of."""
+    return [
+        block + MARK if block + MARK in library[layer] else block
+        for layer, block in zip(block_library.layers(library), choice, strict=True)
+    ]
+
+
+def second_search(library: Library, both: Library, objective: str, target: str, speedup: float) -> list[dict[str, Any]]:
+    """Three children at one budget: the first search's, the same of coupled blocks, and the second search's.
+
+    library is the first search's, `both` its extension. Rows as draws.row, with what each library promises of the
+    children that it has, and the time of their blocks. Raises ValueError where no child is so fast.
+    """
+    budget = budgets.runtime_for_speedup(library, speedup)
+    first, second = (search.solve(one, objective, {budgets.RUNTIME: budget}) for one in (library, both))
+    if not first.choice:
+        raise ValueError(f"coupled.speedups has {speedup:g}: {target} has no child that is so fast")
+    names, decoupled = block_library.layers(library), list(first.choice.values())
+    made = {"decoupled": decoupled, "coupled": with_coupled(both, decoupled), "searched": list(second.choice.values())}
+    rows = []
+    for method, chosen in made.items():
+        choice = dict(zip(names, chosen, strict=True))
+        rows.append(
+            draws.row("coupled", method, chosen, target, speedup)
+            | {
+                "promised": block_library.total(both, choice, objective),
+                "promised_by_sum": first.value if method == "decoupled" else None,
+                "runtime_ms": block_library.total(both, choice, budgets.RUNTIME),
+                "budget_ms": budget,
+            }
+        )
+    return rows

@@ -1,0 +1,21 @@
+"""Parameters of coupled distillation: pairs of a first search, trained together, and a second search."""
+
+from pydantic import Field
+
+from tessera.common.params import Section
+from tessera.puzzle.params import OptimiserParams
+
+
+class CoupledParams(Section):
+    """Which pairs are trained together, how, and how their children are compared."""
+
+    jobs: int = Field(gt=0, description="jobs that share the layers with pairs, every jobs-th layer each")
+    speedups: tuple[float, ...] = Field(min_length=1, description="of the first search's children, on every target")
+    diverse: int = Field(ge=0, description="next-best children at each of them, whose pairs are trained as well")
+    min_difference: int = Field(ge=1, description="layers in which each next-best child differs from all before it")
+    ridge: float = Field(
+        gt=0, description="of the refit, towards the weights as they are, relative to the Gram matrix's mean diagonal"
+    )
+    distillation: OptimiserParams
+    windows: int = Field(ge=1, description="windows of test text, as long as those of the scores")
+    healing: OptimiserParams = Field(description="equal healing of the children that are compared")

@@ -1,0 +1,32 @@
+"""The first search's children, and the pairs of variants that are to be trained together."""
+
+from pathlib import Path
+
+from tessera.common import files, stage
+from tessera.common.params import Section
+from tessera.puzzle import block_library
+from tessera.puzzle.coupled_params import CoupledParams
+from tessera.puzzle.search import SearchParams
+from tessera.puzzle.space import Space
+
+
+class Params(Section):
+    """The study, the space, and the search whose children's pairs survive."""
+
+    coupled: CoupledParams
+    space: Space
+    search: SearchParams
+
+
+def main(params: Params, libraries: list[Path], survivors: Path) -> None:
+    """Write the children, and their pairs by layer; libraries lie one a target, in directories of their names."""
+    from tessera.puzzle import coupled
+
+    found = {path.parent.name: block_library.read(path) for path in libraries}
+    children = coupled.first_search(found, params.search.objective, params.coupled)
+    pairs = coupled.survivors(children, params.space)
+    files.write_json(survivors, {"children": children, "pairs": pairs})
+
+
+if __name__ == "__main__":
+    stage.run(main)
