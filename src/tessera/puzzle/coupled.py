@@ -92,7 +92,7 @@ class Coupling(LayerLibrary):
     """
 
     def couple(self, name: str, pair: Pair) -> dict[str, Any]:
-        """Train a pair in place. The record has held-out losses decoupled, refitted and trained, and which were kept."""
+        """Train a pair in place. The record has held-out losses decoupled, refitted and trained, and `kept`."""
         block = copy.deepcopy(self.layer)
         block.self_attn, block.mlp = pair
         both = nn.ModuleList(module for module in pair if module is not None)
@@ -178,8 +178,8 @@ def assemble(
 def extended(library: Library, scores: Mapping[int, Mapping[str, Mapping[str, float]]]) -> dict[str, Any]:
     """A block library with coupled blocks beside the decoupled ones, from layer -> block -> metrics of whole blocks.
 
-    A coupled block costs what its pair does. A decoupled pair's own score as one block takes the place of the sum of its
-    subblocks'. Raises ValueError, naming layer and block, where the library has no such pair.
+    A coupled block costs what its pair does. A decoupled pair's own score as one block takes the place of the sum of
+    its subblocks'. Raises ValueError, naming layer and block, where the library has no such pair.
     """
     made: dict[str, dict[str, Any]] = {layer: dict(variants) for layer, variants in library.items()}
     for i, found in scores.items():

@@ -100,7 +100,7 @@ def child_table(found: Results) -> pd.DataFrame:
 
 
 def summary(found: Results) -> Json:
-    """Losses and scores by kind of pair; quotients of losses, and of the children's KL by method, as geometric means."""
+    """Losses and scores by kind of pair; quotients of losses, and of the children's KL, as geometric means."""
     by_kind: Json = {}
     losses = as_kept(found.pairs)
     for name in ["all", *sorted(found.pairs.kind.unique())]:
