@@ -53,6 +53,19 @@ def test_gradient_is_zero_at_the_solution(seed, ridge):
     assert gradient.abs().max() < 1e-9 * m.C.abs().max()
 
 
+@settings(deadline=None, max_examples=20)
+@given(st.integers(0, 10**6), st.sampled_from([1e-6, 1e-3, 1.0]))
+def test_the_ridge_draws_towards_a_map(seed, ridge):
+    f, y, w = problem(seed)
+    m, prior = moments(f, y, w), torch.randn(6, 4, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    W = solve(m.G, m.C, ridge, prior).requires_grad_()
+    pull = ridge * m.G.diagonal().mean() * ((W - prior) ** 2).sum()
+    (gradient,) = torch.autograd.grad((w[:, None] * (y - f @ W) ** 2).sum() + pull, W)
+    assert gradient.abs().max() < 1e-9 * m.C.abs().max()
+    torch.testing.assert_close(solve(m.G, m.C, 1e12, prior), prior)
+    torch.testing.assert_close(solve(m.G, m.C, ridge, torch.zeros_like(prior)), solve(m.G, m.C, ridge))
+
+
 def test_error_is_the_relative_residual():
     f, y, w = problem(3)
     m, W = moments(f, y, w), torch.randn(6, 4, dtype=torch.float64)

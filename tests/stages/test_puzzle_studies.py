@@ -3,26 +3,19 @@
 import math
 
 import pytest
+import small_chain
 from scipy import stats
+from small_chain import OPTIMISER, TARGET
 
 from tessera.common import files, run_files
-from tessera.common.params import check
-from tessera.puzzle import architecture as architectures
-from tessera.puzzle.costs import of_target
-from tessera.puzzle.costs.params import CostTarget
-from tessera.puzzle.space import Space
 from tessera.stages import (
     puzzle_ablations_blocks,
     puzzle_ablations_case,
     puzzle_ablations_report,
-    puzzle_activations,
-    puzzle_library,
     puzzle_peers_child,
     puzzle_peers_report,
     puzzle_peers_speed,
     puzzle_peers_statistics,
-    puzzle_scores,
-    puzzle_search,
     puzzle_validity_children,
     puzzle_validity_composed,
     puzzle_validity_correction,
@@ -33,44 +26,8 @@ from tessera.stages import (
     puzzle_validity_time,
 )
 
-OPTIMISER = {"batch_windows": 2, "learning_rate": 1e-3}
-TARGET = {
-    "source": "measured",
-    "hardware": "cpu",
-    "dtype": "float32",
-    "workload": {"batch": 1, "prefill": 8, "decode": 2},
-    "threads": 1,
-    "repeats": 3,
-}
-PARAMS = {
-    "seed": 3,
-    "space": {
-        "attention": {"kv1": {"kind": "gqa", "kv_heads": 1}, "no_op": {"kind": "no_op"}},
-        "ffn": {"ffn50": {"kind": "gated", "width": 0.5}, "linear": {"kind": "linear"}},
-    },
-    "calibration": {"tokens": 300, "window": 20, "shards": 1},
-    "valid_windows": 4,  # what the rule of activations takes out of library
-    "library": {
-        "jobs": 1,
-        "initialisation": "least_squares",
-        "selection": "reconstruction",
-        "loss": "per_token",
-        "ridge": 1e-4,
-        "valid_windows": 4,
-        "distillation": OPTIMISER | {"tokens": 0},
-    },
-    "scores": {"jobs": 1, "windows": 5, "window": 19},
-    "heal": {
-        "cosine": 1.0,
-        "kl": 1.0,
-        "lm": 0.0,
-        "train": "blocks",
-        "checkpoint_steps": 2,
-        "equal": OPTIMISER | {"tokens": 120},
-        "full": OPTIMISER | {"tokens": 240},
-    },
+PARAMS = small_chain.PARAMS | {
     "costs": {"targets": {"here": TARGET}},
-    "search": {"objective": "metrics.kl_div", "speedups": [1.2], "child_speedup": 1.2, "methods": ["mip"]},
     "evaluate": {"windows": 2, "window": 19},
     "data": {
         "parent": "directory:somewhere",
@@ -126,29 +83,16 @@ PARAMS = {
 
 def params(stage, **changes):
     """PARAMS as the parameters of one stage."""
-    values = PARAMS | changes
-    return check(stage.Params, {name: values[name] for name in stage.Params.model_fields})
+    return small_chain.of(stage, PARAMS | changes)
 
 
 @pytest.fixture(scope="module")
 def out(parent, tokens, tmp_path_factory):
     """Everything that the study makes, with what it needs of the main chain."""
     out, place = tmp_path_factory.mktemp("validity"), parent()
-    puzzle_activations.main(params(puzzle_activations), 0, place, tokens, out / "activations")
-    library = [out / "library"]
-    puzzle_library.main(params(puzzle_library), 0, place, [out / "activations"], library[0])
-    scores = [out / "scores.json"]
-    puzzle_scores.main(params(puzzle_scores), 0, place, tokens, library, scores[0])
-    costs = out / "costs/here.parquet"
-    about = {"source": "roofline", "hardware": "h100-sxm", "dtype": "bfloat16", "workload": TARGET["workload"]}
-    space = Space.model_validate(PARAMS["space"])
-    files.write_parquet(costs, of_target(architectures.read(place), space, CostTarget.model_validate(about)))
-    names = ("library", "measurement_info", "frontier", "children")
-    made = {name: out / "search/here" / f"{name}.json" for name in names}
-    puzzle_search.main(
-        params(puzzle_search), "here", scores, costs, **made, frontier_table=out / "search/here/frontier.csv"
-    )
-    libraries, children = [made["library"]], out / "children.json"
+    small_chain.make(out, place, tokens, PARAMS)
+    library, scores, costs = [out / "library"], [out / "scores.json"], out / "costs/here.parquet"
+    libraries, children = [out / "search/here/library.json"], out / "children.json"
     puzzle_validity_children.main(params(puzzle_validity_children), libraries, children)
     groups = [out / f"groups/{name}.json" for name in files.read_json(children)]
     for path in groups:

@@ -41,6 +41,8 @@ def test_training_text_fits_its_pool(paper: params.Params) -> None:
         "full": paper.puzzle.heal.full,
         "validity": paper.puzzle_studies.validity.healing,
         "ablations": paper.puzzle_studies.ablations.child.healing,
+        "coupled": paper.puzzle_studies.coupled.distillation,
+        "coupled children": paper.puzzle_studies.coupled.healing,
     }
     for name, plan in plans.items():
         assert plan.tokens <= pool, name

@@ -6,14 +6,16 @@ imitate the output o of the parent's block together, from the parent's own hidde
 
     h = x + A(norm x),    o_child = h + F(norm h),    loss = mean_t |o_t - o_child,t|^2 / |o_t|^2
 
-First the last linear map of the pair, mostly F's down projection, is refitted in closed form to what o lacks of h, the
-ridge drawing it towards the decoupled weights; then both are trained by gradient. What does not lower the held-out loss
-is taken back. A coupled block is named ATTENTION+FFN coupled, and stands in block libraries beside ATTENTION+FFN.
+First the last linear map of the pair, mostly F's down projection, is refitted in closed form to what o lacks of h. A
+ridge draws it towards the decoupled weights, from which there is less to learn than from 0; of several the best on
+held-out text is taken. Then both are trained by gradient. What does not lower the held-out loss is taken back. A block
+of coupled subblocks is named ATTENTION+FFN coupled, and stands in block libraries beside ATTENTION+FFN.
 """
 
 import copy
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,7 @@ from tessera.puzzle.block_library import Library
 from tessera.puzzle.blocks import Choice
 from tessera.puzzle.coupled_params import CoupledParams
 from tessera.puzzle.draws import Row
+from tessera.puzzle.least_squares import Moments
 from tessera.puzzle.library import BATCH, LayerLibrary
 from tessera.puzzle.model import LanguageModel
 from tessera.puzzle.space import PARENT, Space, decompose
@@ -88,11 +91,15 @@ def survivors(rows: Iterable[Row], space: Space) -> dict[int, list[str]]:
 class Coupling(LayerLibrary):
     """Trains pairs of variants of one layer together.
 
-    `params` are the library's with this study's ridge and schedule; training and held-out text are its own.
+    `params` are the library's with this study's schedule of training; text and held-out text are the library's own.
     """
 
-    def couple(self, name: str, pair: Pair) -> dict[str, Any]:
-        """Train a pair in place. The record has held-out losses decoupled, refitted and trained, and `kept`."""
+    def couple(self, name: str, pair: Pair, ridges: Sequence[float]) -> dict[str, Any]:
+        """Train a pair in place.
+
+        The record has held-out losses: decoupled, refitted (with the best of the ridges, also where it is not kept) and
+        trained; and in `kept` the last phase that lowered them.
+        """
         block = copy.deepcopy(self.layer)
         block.self_attn, block.mlp = pair
         both = nn.ModuleList(module for module in pair if module is not None)
@@ -104,35 +111,43 @@ class Coupling(LayerLibrary):
             return asdict(distill.evaluate(forward, self.valid.before, self.valid.after, BATCH))
 
         record: dict[str, Any] = {"parameters": sum(p.numel() for p in both.parameters()), "decoupled": losses()}
-
-        def train() -> None:
-            record["training"] = self.distilled(name, both, forward, self.train.before)
-
-        changes = {"refitted": lambda: self._refit(*pair)}
-        if self.params.distillation.tokens:
-            changes["trained"] = train
-        record["kept"] = "decoupled"
-        for phase, change in changes.items():
-            record[phase], better = self.tried(both, change, losses, record[record["kept"]])
+        record["kept"], best = "decoupled", record["decoupled"]
+        linear, moments = self.last(*pair)
+        own = linear.weight.clone()
+        for ridge in ridges:
+            found, better = self.tried(both, partial(initialise.fit, linear, moments, ridge, own), losses, best)
             if better:
-                record["kept"] = phase
+                record["kept"], best = "refitted", found
+            if "refitted" not in record or found[self.params.loss] < record["refitted"][self.params.loss]:
+                record |= {"refitted": found, "ridge": ridge}
+        if self.params.distillation.tokens:
+
+            def train() -> None:
+                record["training"] = self.distilled(name, both, forward, self.train.before)
+
+            record["trained"], better = self.tried(both, train, losses, best)
+            if better:
+                record["kept"] = "trained"
         return record
 
     @torch.no_grad()
-    def _refit(self, attention: nn.Module | None, ffn: nn.Module | None) -> None:
-        """Refit the pair's last linear map to what the parent's output lacks of the hidden state before it."""
+    def last(self, attention: nn.Module | None, ffn: nn.Module | None) -> tuple[nn.Linear, Moments]:
+        """A pair's last linear map, and moments of its features and of what the parent's output lacks before it.
+
+        Raises ValueError where both subblocks are no-ops.
+        """
         first, second = self.layer.input_layernorm, self.layer.post_attention_layernorm
         assert first is not None and second is not None  # a parent's layer has both
-        before = self.train.before
-        if ffn is None:
-            assert attention is not None  # or there were nothing to train
-            batches = self._batches(before, self.train.after, first)
-            initialise.refit(attention, self.rotary, batches, self.params.ridge)
-            return
-        if attention is not None:
-            before = torch.cat([x + attention(first(x), self.rotary) for x in before.split(BATCH)])
-        batches = self._batches(before, self.train.after, second)
-        initialise.refit(ffn, self.rotary, batches, self.params.ridge)
+        before, norm, module = self.train.before, first, attention
+        if ffn is not None:
+            if attention is not None:
+                before = torch.cat([x + attention(first(x), self.rotary) for x in before.split(BATCH)])
+            norm, module = second, ffn
+        if module is None:
+            raise ValueError("a pair of two no-ops has nothing to train")
+        features, linear = initialise.last_map(module, self.rotary)
+        batches = self._batches(before, self.train.after, norm)
+        return linear, initialise.moments(features, linear.bias, batches)
 
 
 def tensors(pair: str, modules: Pair) -> dict[str, Tensor]:

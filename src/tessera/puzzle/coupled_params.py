@@ -1,5 +1,7 @@
 """Parameters of coupled distillation: pairs of a first search, trained together, and a second search."""
 
+from typing import Annotated
+
 from pydantic import Field
 
 from tessera.common.params import Section
@@ -13,8 +15,10 @@ class CoupledParams(Section):
     speedups: tuple[float, ...] = Field(min_length=1, description="of the first search's children, on every target")
     diverse: int = Field(ge=0, description="next-best children at each of them, whose pairs are trained as well")
     min_difference: int = Field(ge=1, description="layers in which each next-best child differs from all before it")
-    ridge: float = Field(
-        gt=0, description="of the refit, towards the weights as they are, relative to the Gram matrix's mean diagonal"
+    ridges: tuple[Annotated[float, Field(gt=0)], ...] = Field(
+        min_length=1,
+        description="of the refit, towards the weights as they are, relative to the Gram matrix's mean diagonal; the"
+        " best on held-out text is taken",
     )
     distillation: OptimiserParams
     windows: int = Field(ge=1, description="windows of test text, as long as those of the scores")

@@ -119,13 +119,6 @@ def fit_attention(child: nn.Module, rotary: tuple[Tensor, Tensor], batches: Batc
 
 
 @torch.no_grad()
-def refit(child: nn.Module, rotary: tuple[Tensor, Tensor], batches: Batches, ridge: float) -> None:
-    """Fit a variant's last linear map anew, to the outputs in batches; the ridge draws it towards what it is."""
-    features, linear = last_map(child, rotary)
-    fit(linear, moments(features, linear.bias, batches), ridge, linear.weight)
-
-
-@torch.no_grad()
 def channel_moments(parent: GatedFFN, batches: Batches) -> Moments:
     """Moments of the parent's channels and of its FFN output, from which every width is fitted."""
     found = Moments.empty(parent.down_proj.in_features, 0)

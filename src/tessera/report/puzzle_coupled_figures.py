@@ -14,12 +14,12 @@ SHADES = {"assembled": 0.4, "healed": 1.0}
 def coupled(found: Results) -> Figure:
     """Losses of the pairs by kind and phase, and KL of the children before and after equal healing."""
     kinds = sorted(found.pairs.kind.unique())
-    figure, (axes,) = plots.grid(1, 2, 1.4 + 0.4 * max(5, len(kinds)))
+    figure, (axes,) = plots.grid(1, 2, 1.6 + 0.45 * max(4, len(kinds)))
     left, right = axes
     losses = as_kept(found.pairs)
     for k, (phase, colour) in enumerate(PHASE_COLOURS.items()):
         for y, name in enumerate(kinds):
-            own, place = losses.loc[found.pairs.kind == name, phase], 0.22 * (k - 1) - y
+            own, place = losses.loc[found.pairs.kind == name, phase], 0.22 * (1 - k) - y
             left.plot(own, np.full(len(own), place), "|", color=colour, alpha=0.5)
             left.plot([geometric_mean(own)], [place], "o", color=colour, label=phase if not y else None)
     left.set_yticks(-np.arange(len(kinds)), [name.replace(", ", ",\n") for name in kinds])
@@ -28,15 +28,14 @@ def coupled(found: Results) -> Figure:
     left.set_xlabel("held-out loss of the block")
     table = child_table(found)
     places = list(dict.fromkeys(zip(table.target, table.speedup, strict=True)))
-    width = 0.8 / len(METHODS)
+    bars = [(method, state) for method in METHODS for state in STATES]
     for n, (target, speedup) in enumerate(places):
         here = table[(table.target == target) & (table.speedup == speedup)].set_index("method")
-        for k, method in enumerate(METHODS):
-            x = n + (k - 1) * width
-            for state, shade in SHADES.items():
-                height, error = here.loc[method, [f"{state}_kl_div", f"{state}_kl_div_se"]]
-                right.bar(x, height, 0.9 * width, color=METHOD_COLOURS[method], alpha=shade)
-                right.errorbar(x, height, 1.96 * error, color=plots.BLACK, lw=0.8, capsize=0)
+        for k, (method, state) in enumerate(bars):
+            x = n + 0.85 * ((k + 0.5) / len(bars) - 0.5)
+            height, error = here.loc[method, [f"{state}_kl_div", f"{state}_kl_div_se"]]
+            right.bar(x, height, 0.85 / len(bars), color=METHOD_COLOURS[method], alpha=SHADES[state])
+            right.errorbar(x, height, 1.96 * error, color=plots.BLACK, lw=0.8, capsize=0)
     right.set_xticks(range(len(places)), [f"{target}\n{speedup:g}x" for target, speedup in places])
     right.grid(axis="x", visible=False)
     right.set_ylabel("KL, nats a token, ± 95 % by document")

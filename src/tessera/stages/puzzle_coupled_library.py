@@ -45,7 +45,7 @@ def main(
 
     train = embedded("train", text.tokens // text.window, "calibration")
     valid = embedded("valid", params.library.valid_windows, "library", "valid")
-    own = params.library.model_copy(update={"ridge": settings.ridge, "distillation": settings.distillation})
+    own = params.library.model_copy(update={"distillation": settings.distillation})
     coupled_library.mkdir(parents=True, exist_ok=True)
     # Hidden states of one layer at a time are held.
     for layer in progress.track(range(max(mine, default=-1) + 1), f"coupled blocks, part {part}"):
@@ -56,7 +56,7 @@ def main(
             records = {}
             for pair in pairs[layer]:
                 modules = child.subblocks(model, architecture, params.space, library, layer, pair)
-                records[pair] = builder.couple(pair, modules)
+                records[pair] = builder.couple(pair, modules, settings.ridges)
                 tensors |= coupled.tensors(pair, modules)
             files.save_tensors(coupled_library / f"layer_{layer}.safetensors", tensors)
             files.write_json(coupled_library / f"layer_{layer}.json", records)
