@@ -13,7 +13,7 @@ of coupled subblocks is named ATTENTION+FFN coupled, and stands in block librari
 """
 
 import copy
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -23,18 +23,14 @@ import torch
 from torch import Tensor, nn
 
 from tessera.puzzle import architecture as architectures
-from tessera.puzzle import block_library, blocks, budgets, child, distill, draws, initialise, search
+from tessera.puzzle import blocks, child, distill, initialise
 from tessera.puzzle.architecture import Architecture
-from tessera.puzzle.block_library import Library
 from tessera.puzzle.blocks import Choice
-from tessera.puzzle.coupled_params import CoupledParams
-from tessera.puzzle.draws import Row
 from tessera.puzzle.least_squares import Moments
 from tessera.puzzle.library import BATCH, LayerLibrary
 from tessera.puzzle.model import LanguageModel
 from tessera.puzzle.space import PARENT, Space, decompose
 from tessera.puzzle.validity import Pair
-from tessera.puzzle.validity_params import DiverseParams
 
 MARK = " coupled"
 
@@ -57,35 +53,6 @@ def can_be_coupled(pair: str, space: Space) -> bool:
     attention, ffn = decompose(pair)
     kinds = space.attentions()[attention].kind, space.ffns()[ffn].kind
     return attention != PARENT and kinds != ("no_op", "no_op")
-
-
-def first_search(libraries: Mapping[str, Library], objective: str, params: CoupledParams) -> list[Row]:
-    """The first search's children: the optimum of every target and speed-up, then the next best.
-
-    Raises ValueError, naming the target and speed-up, where no child is so fast.
-    """
-    rows = draws.optima(libraries, objective, params.speedups)
-    found = {(row["target"], row["speedup"]) for row in rows}
-    for target in libraries:
-        for speedup in params.speedups:
-            if (target, speedup) not in found:
-                raise ValueError(f"coupled.speedups has {speedup:g}: {target} has no child that is so fast")
-    if params.diverse:
-        diverse = DiverseParams(speedups=params.speedups, count=params.diverse, min_difference=params.min_difference)
-        rows += draws.diverse(libraries, objective, diverse)
-    return rows
-
-
-def survivors(rows: Iterable[Row], space: Space) -> dict[int, list[str]]:
-    """By layer, the pairs of the children that can be coupled, sorted. Raises ValueError where there is none."""
-    pairs: dict[int, set[str]] = {}
-    for row in rows:
-        for layer, block in enumerate(row["blocks"]):
-            if can_be_coupled(block, space):
-                pairs.setdefault(layer, set()).add(block)
-    if not pairs:
-        raise ValueError("no child of the first search exchanges an attention: there is nothing to train together")
-    return {layer: sorted(pairs[layer]) for layer in sorted(pairs)}
 
 
 class Coupling(LayerLibrary):
@@ -188,55 +155,3 @@ def assemble(
             layer = made.model.layers[i]
             layer.self_attn, layer.mlp = subblocks(parent, architecture, space, coupled_library, i, plain(block))
     return made
-
-
-def extended(library: Library, scores: Mapping[int, Mapping[str, Mapping[str, float]]]) -> dict[str, Any]:
-    """A block library with coupled blocks beside the decoupled ones, from layer -> block -> metrics of whole blocks.
-
-    A coupled block costs what its pair does. A decoupled pair's own score as one block takes the place of the sum of
-    its subblocks'. Raises ValueError, naming layer and block, where the library has no such pair.
-    """
-    made: dict[str, dict[str, Any]] = {layer: dict(variants) for layer, variants in library.items()}
-    for i, found in scores.items():
-        layer = f"layer_{i}"
-        for block, metrics in found.items():
-            if plain(block) not in library.get(layer, {}):
-                raise ValueError(f"{layer}: the block library has no {plain(block)!r}, of which there is a score")
-            made[layer][block] = {"stats": library[layer][plain(block)]["stats"], "metrics": dict(metrics)}
-    block_library.check(made)
-    return made
-
-
-def with_coupled(library: Library, choice: Choice) -> list[str]:
-    """The same choice with the coupled block in place of every pair that an extended library has one of."""
-    return [
-        block + MARK if block + MARK in library[layer] else block
-        for layer, block in zip(block_library.layers(library), choice, strict=True)
-    ]
-
-
-def second_search(library: Library, both: Library, objective: str, target: str, speedup: float) -> list[dict[str, Any]]:
-    """Three children at one budget: the first search's, the same of coupled blocks, and the second search's.
-
-    library is the first search's, `both` its extension. Rows as draws.row, with what each library promises of the
-    children that it has, and the time of their blocks. Raises ValueError where no child is so fast.
-    """
-    budget = budgets.runtime_for_speedup(library, speedup)
-    first, second = (search.solve(one, objective, {budgets.RUNTIME: budget}) for one in (library, both))
-    if not first.choice:
-        raise ValueError(f"coupled.speedups has {speedup:g}: {target} has no child that is so fast")
-    names, decoupled = block_library.layers(library), list(first.choice.values())
-    made = {"decoupled": decoupled, "coupled": with_coupled(both, decoupled), "searched": list(second.choice.values())}
-    rows = []
-    for method, chosen in made.items():
-        choice = dict(zip(names, chosen, strict=True))
-        rows.append(
-            draws.row("coupled", method, chosen, target, speedup)
-            | {
-                "promised": block_library.total(both, choice, objective),
-                "promised_by_sum": first.value if method == "decoupled" else None,
-                "runtime_ms": block_library.total(both, choice, budgets.RUNTIME),
-                "budget_ms": budget,
-            }
-        )
-    return rows

@@ -2,8 +2,8 @@
 
 from tessera.common.params import Section
 from tessera.puzzle.ablations_params import AblationsParams
-from tessera.puzzle.evolution_params import EvolutionParams
 from tessera.puzzle.coupled_params import CoupledParams
+from tessera.puzzle.evolution_params import EvolutionParams
 from tessera.puzzle.peers_params import PeersParams
 from tessera.puzzle.tasks_params import TasksParams
 from tessera.puzzle.validity_params import ValidityParams

@@ -18,16 +18,16 @@ class Params(Section):
 
 def main(params: Params, target: str, scores: list[Path], first: Path, library: Path, children: Path) -> None:
     """Write the extension of the first search's block library, and the children at every speed-up."""
-    from tessera.puzzle import coupled
+    from tessera.puzzle import coupled_search
 
     known = block_library.read(first)
     found = {int(layer): blocks for path in scores for layer, blocks in files.read_json(path).items()}
-    both = coupled.extended(known, found)
+    both = coupled_search.extended(known, found)
     files.write_json(library, both)
     rows = [
         row
         for speedup in params.coupled.speedups
-        for row in coupled.second_search(known, both, params.search.objective, target, speedup)
+        for row in coupled_search.second_search(known, both, params.search.objective, target, speedup)
     ]
     files.write_json(children, rows)
 

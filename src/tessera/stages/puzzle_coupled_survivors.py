@@ -20,11 +20,11 @@ class Params(Section):
 
 def main(params: Params, libraries: list[Path], survivors: Path) -> None:
     """Write the children, and their pairs by layer; libraries lie one a target, in directories of their names."""
-    from tessera.puzzle import coupled
+    from tessera.puzzle import coupled_search
 
     found = {path.parent.name: block_library.read(path) for path in libraries}
-    children = coupled.first_search(found, params.search.objective, params.coupled)
-    pairs = coupled.survivors(children, params.space)
+    children = coupled_search.first_search(found, params.search.objective, params.coupled)
+    pairs = coupled_search.survivors(children, params.space)
     files.write_json(survivors, {"children": children, "pairs": pairs})
 
 
