@@ -38,7 +38,7 @@ def coupled(found: Results) -> Figure:
             right.errorbar(x, height, 1.96 * error, color=plots.BLACK, lw=0.8, capsize=0)
     right.set_xticks(range(len(places)), [f"{target}\n{speedup:g}x" for target, speedup in places])
     right.grid(axis="x", visible=False)
-    right.set_ylabel("KL, nats a token, ± 95 % by document")
+    right.set_ylabel("KL, nats a token, ± 95 %")
     for method, colour in METHOD_COLOURS.items():
         right.bar(0, 0, color=colour, label=METHODS[method])
     right.bar(0, 0, color=plots.GREY, alpha=SHADES["assembled"], label=f"pale: {STATES['assembled']}")
