@@ -13,7 +13,7 @@ of coupled subblocks is named ATTENTION+FFN coupled, and stands in block librari
 """
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -27,8 +27,9 @@ from tessera.puzzle import blocks, child, distill, initialise
 from tessera.puzzle.architecture import Architecture
 from tessera.puzzle.blocks import Choice
 from tessera.puzzle.least_squares import Moments
-from tessera.puzzle.library import BATCH, LayerLibrary
+from tessera.puzzle.library import LayerLibrary
 from tessera.puzzle.model import LanguageModel
+from tessera.puzzle.params import BATCH
 from tessera.puzzle.space import PARENT, Space, decompose
 from tessera.puzzle.validity import Pair
 
@@ -105,16 +106,17 @@ class Coupling(LayerLibrary):
         """
         first, second = self.layer.input_layernorm, self.layer.post_attention_layernorm
         assert first is not None and second is not None  # a parent's layer has both
-        before, norm, module = self.train.before, first, attention
-        if ffn is not None:
-            if attention is not None:
-                before = torch.cat([x + attention(first(x), self.rotary) for x in before.split(BATCH)])
-            norm, module = second, ffn
+        norm, module = (first, attention) if ffn is None else (second, ffn)
         if module is None:
             raise ValueError("a pair of two no-ops has nothing to train")
+
+        def batches() -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+            for x, o in zip(self.train.before.split(BATCH), self.train.after.split(BATCH), strict=True):
+                h = x if attention is None or ffn is None else x + attention(first(x), self.rotary)
+                yield norm(h), o - h, self._weights(o)
+
         features, linear = initialise.last_map(module, self.rotary)
-        batches = self._batches(before, self.train.after, norm)
-        return linear, initialise.moments(features, linear.bias, batches)
+        return linear, initialise.moments(features, linear.bias, batches())
 
 
 def tensors(pair: str, modules: Pair) -> dict[str, Tensor]:

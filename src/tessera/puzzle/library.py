@@ -141,7 +141,7 @@ class LayerLibrary:
                 record["kept"] = "distilled" if better else "initial"
         return name, module, record
 
-    def distilled(self, name: str, module: nn.Module, forward: Callable[[Tensor], Tensor], inputs: Tensor) -> dict:
+    def distilled(self, name: str, module: nn.Module, forward: Callable[[Tensor], Tensor], inputs: States) -> dict:
         """Train module, which forward uses, to imitate the parent's output; the training loss by tokens."""
         how = (self.params.distillation, self.params.loss, self.generator(name))
         return asdict(distill.train(module, forward, inputs, self.train.after, *how))

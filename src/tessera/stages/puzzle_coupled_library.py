@@ -26,6 +26,7 @@ def main(
 
     The layers are those of job number `part`. Training and held-out text are the library's own.
     """
+    import shutil
     from functools import partial
 
     import torch
@@ -33,25 +34,30 @@ def main(
     from tessera.data.tokens import windows
     from tessera.puzzle import architecture as architectures
     from tessera.puzzle import blocks, child, coupled
+    from tessera.puzzle.activations import StoredStates, store_before
 
     settings, text = params.coupled, params.calibration
     pairs = {int(layer): names for layer, names in files.read_json(survivors)["pairs"].items()}
     mine = sorted(pairs)[part :: settings.jobs]
     architecture, model = architectures.read(parent), blocks.load(parent).requires_grad_(False)
 
-    def embedded(split: str, count: int, *place: str) -> torch.Tensor:
-        found = windows(tokens, split, text.window, count, randomness.seed(params.seed, "puzzle", *place))
-        return model.model.embed_tokens(torch.from_numpy(found.tokens).long())
+    def states(split: str, count: int, place: Path, *name: str) -> dict[int, StoredStates]:
+        found = windows(tokens, split, text.window, count, randomness.seed(params.seed, "puzzle", *name)).tokens
+        track = partial(progress.track, description=f"parent's activations, {split}")
+        return store_before(mine, model, torch.from_numpy(found).long(), place, track)
 
-    train = embedded("train", text.tokens // text.window, "calibration")
-    valid = embedded("valid", params.library.valid_windows, "library", "valid")
     own = params.library.model_copy(update={"distillation": settings.distillation})
     coupled_library.mkdir(parents=True, exist_ok=True)
-    # Hidden states of one layer at a time are held.
-    for layer in progress.track(range(max(mine, default=-1) + 1), f"coupled blocks, part {part}"):
-        generator = partial(randomness.torch_generator, params.seed, "puzzle_coupled", layer)
-        builder = coupled.Coupling(model, layer, architecture, params.space, own, train, valid, generator)
-        if layer in mine:
+    with files.scratch_directory(coupled_library) as scratch:
+        train = states("train", text.tokens // text.window, scratch / "train", "calibration")
+        valid = states("valid", params.library.valid_windows, scratch / "valid", "library", "valid")
+        for layer in progress.track(mine, f"coupled blocks, part {part}"):
+            stream = partial(randomness.torch_generator, params.seed, "puzzle_coupled", layer)
+            block, around = model.model.layers[layer], scratch / str(layer)
+            around.mkdir()
+            builder = coupled.Coupling(
+                block, architecture, params.space, own, train[layer], valid[layer], stream, around
+            )
             tensors: dict[str, torch.Tensor] = {}
             records = {}
             for pair in pairs[layer]:
@@ -60,7 +66,7 @@ def main(
                 tensors |= coupled.tensors(pair, modules)
             files.save_tensors(coupled_library / f"layer_{layer}.safetensors", tensors)
             files.write_json(coupled_library / f"layer_{layer}.json", records)
-        train, valid = builder.train.after, builder.valid.after
+            shutil.rmtree(around)
 
 
 if __name__ == "__main__":
