@@ -100,27 +100,32 @@ def child_table(found: Results) -> pd.DataFrame:
 
 
 def summary(found: Results) -> Json:
-    """Losses and scores by kind of pair; quotients of losses, and of the children's KL, as geometric means."""
-    by_kind: Json = {}
-    losses = as_kept(found.pairs)
-    for name in ["all", *sorted(found.pairs.kind.unique())]:
-        own = found.pairs.kind == name if name != "all" else slice(None)
-        part = found.pairs.loc[own]
-        by_kind[name] = {
-            "count": len(part),
-            **{phase: float(losses.loc[own, phase].mean()) for phase in PHASES},
-            **{f"kept_{phase}": int((part.kept == phase).sum()) for phase in PHASES},
-            "loss_ratio": geometric_mean(part.loss / part.decoupled),
-            **{f"{key}_kl_div": float(part[f"{key}_kl_div"].mean()) for key in ("sum", "decoupled", "coupled")},
-            "kl_div_ratio": float(part.coupled_kl_div.sum() / part.decoupled_kl_div.sum()),
-            "searched": int(part.searched.sum()),
-        }
+    """Losses and scores of all pairs, by attention and by kind, and the children's KL by method.
+
+    Quotients of losses, and of KL of the children, are geometric means.
+    """
+    kinds = found.pairs.kind
     table = child_table(found)
-    children = {
-        method: {state: geometric_mean(table.loc[table.method == method, f"{state}_ratio"]) for state in STATES}
-        for method in METHODS
+    return {
+        "pairs": {"all": _losses(found.pairs)} | {kind: _losses(own) for kind, own in found.pairs.groupby(kinds)},
+        "attentions": {name: _losses(own) for name, own in found.pairs.groupby(kinds.str.partition(",")[0])},
+        "children": {
+            method: {state: geometric_mean(table.loc[table.method == method, f"{state}_ratio"]) for state in STATES}
+            for method in METHODS
+        },
     }
-    return {"pairs": by_kind, "children": children}
+
+
+def _losses(pairs: pd.DataFrame) -> Json:
+    return {
+        "count": len(pairs),
+        **{phase: float(losses.mean()) for phase, losses in as_kept(pairs).items()},
+        **{f"kept_{phase}": int((pairs.kept == phase).sum()) for phase in PHASES},
+        "loss_ratio": geometric_mean(pairs.loss / pairs.decoupled),
+        **{f"{key}_kl_div": float(pairs[f"{key}_kl_div"].mean()) for key in ("sum", "decoupled", "coupled")},
+        "kl_div_ratio": float(pairs.coupled_kl_div.sum() / pairs.decoupled_kl_div.sum()),
+        "searched": int(pairs.searched.sum()),
+    }
 
 
 def geometric_mean(values: Sequence[float] | pd.Series) -> float:
