@@ -8,11 +8,13 @@ from pathlib import Path
 import pytest
 
 from tessera.bayesopt import functions
+from tessera.bayesopt import objective as objectives
 from tessera.bayesopt.params import StudyParams
 from tessera.bayesopt.trial import Trial
 from tessera.common import files
 from tessera.stages import (
     bayesopt_benchmark,
+    bayesopt_confirm,
     bayesopt_evaluate,
     bayesopt_propose,
     bayesopt_study,
@@ -164,7 +166,7 @@ def objective(directory: Path, monkeypatch: pytest.MonkeyPatch) -> dict:
     script = directory / "python"
     script.write_text(f"#!{sys.executable}\nimport sys\ndel sys.argv[1:3]\n{STAGE}")
     script.chmod(0o755)
-    monkeypatch.setattr(bayesopt_evaluate.sys, "executable", str(script))
+    monkeypatch.setattr(objectives.sys, "executable", str(script))
     arguments = {"directory": "{scratch}/child"}
     return {"stage": "any", "arguments": arguments, "output": "out", "metric": ["a", 0, "b"], "timeout": 60.0}
 
@@ -178,7 +180,7 @@ def test_table_figure_and_runs_of_a_study(tmp_path: Path) -> None:
     for path in costs:
         files.write_json(path, {"seconds": 1.0})
     out = {name: tmp_path / f"{name}.out" for name in ("trials", "figure", "metrics", "runs")}
-    bayesopt_study.main(params, "branin", results[::-1], costs, **out)
+    bayesopt_study.main(params, "branin", results[::-1], costs, [], **out)
     table = files.read_csv(out["trials"])
     assert table["trial"].tolist() == [0, 1, 2, 3]
     assert table["state"].tolist() == ["done", "done", "failed", "done"]
@@ -188,6 +190,48 @@ def test_table_figure_and_runs_of_a_study(tmp_path: Path) -> None:
     assert found["best"]["value"] == table["value"].min()
     assert len(list(out["runs"].glob("bayesopt_evaluate/*.json"))) == 4
     assert out["figure"].read_text().startswith("<?xml")
+    assert found["confirmed"] is None
+
+    again = [tmp_path / f"confirm-{i}.json" for i in range(4)]
+    for i, (path, tuned) in enumerate(zip(again, (1.0, 2.0, 3.0, None), strict=True)):
+        files.write_json(path, {"seed": i + 1, "trial": 3, "baseline": 3.0, "tuned": tuned})
+    bayesopt_study.main(params, "branin", results, costs, again, **out)
+    made = files.read_json(out["metrics"])["confirmed"]
+    assert (made["seeds"], made["failed"], made["baseline"], made["tuned"]) == (4, 1, 3.0, 2.0)
+    # Student's t of two degrees of freedom: 4.303 / sqrt(3) on either side of the mean difference.
+    assert (made["low"], made["high"]) == pytest.approx((-1 - 2.484, -1 + 2.484), abs=1e-3)
+
+
+def test_baseline_and_best_are_run_again_with_another_seed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    trials = [
+        Trial(id=0, params={"seed_is": 0.0}, kind="baseline").ended(3.0),
+        Trial(id=1, params={"seed_is": 1.0}, kind="random").ended(2.0),
+        Trial(id=2, params={"seed_is": 2.0}, kind="random").ended(None, error="no"),
+    ]
+    results = [tmp_path / f"{trial.id}.json" for trial in trials]
+    for path, trial in zip(results, trials, strict=True):
+        files.write_json(path, trial.to_json())
+    asked = []
+
+    def run(given_objective: object, given: dict, scratch: Path) -> tuple[float | None, str | None]:
+        asked.append(given)
+        return (given["seed"] + given["seed_is"], None) if given["seed_is"] else (None, "no")
+
+    monkeypatch.setattr(objectives, "run", run)
+    params = bayesopt_confirm.Params.model_validate_json(
+        json.dumps({"objective": {"stage": "any", "metric": ["a"], "sections": ["seed"]}, "given": {"seed": 7}})
+    )
+    bayesopt_confirm.main(params, results[::-1], 2, tmp_path / "confirmation.json")
+    found = files.read_json(tmp_path / "confirmation.json")
+    assert found == {"seed": 10, "trial": 1, "baseline": None, "tuned": 11.0}
+    assert [one["seed_is"] for one in asked] == [0.0, 1.0]
+
+
+def test_what_cannot_be_run_again_is_refused() -> None:
+    with pytest.raises(ValueError, match="confirm = 2: valid is 0 for a study without a baseline"):
+        study(confirm=2)
+    with pytest.raises(ValueError, match="confirm = 2: valid is 0 for an objective without seed"):
+        study(confirm=2, baseline={"x.x0": 0.0, "x.x1": 7.5})
 
 
 def test_the_tempotron_s_objective_prefers_momentum(tmp_path: Path) -> None:

@@ -188,10 +188,37 @@ rule bayesopt_evaluate:
         " --result {output.result} --cost {output.cost} > {log} 2>&1"
 
 
+rule bayesopt_confirm:
+    input:
+        results=all_trials("result"),
+        files=lambda wildcards: STUDIES[wildcards.study].objective.inputs,
+        objective=lambda wildcards: code(STUDIES[wildcards.study].objective.stage),
+        code=code("bayesopt_confirm"),
+    output:
+        confirmation="data/bayesopt/studies/{study}/confirm/{replicate}.json",
+    log:
+        "logs/bayesopt_confirm/{study}/{replicate}.log",
+    benchmark:
+        "logs/benchmarks/bayesopt_confirm/{study}/{replicate}.tsv"
+    threads: 1
+    params:
+        cfg=objective_section,
+    message:
+        "Run the defaults and the best trial of {wildcards.study} with another seed, {wildcards.replicate}"
+    shell:
+        "python -m tessera.stages.bayesopt_confirm --params {params.cfg:q} --results {input.results}"
+        " --replicate {wildcards.replicate} --confirmation {output.confirmation} > {log} 2>&1"
+
+
 rule bayesopt_study:
     input:
         results=all_trials("result"),
         costs=all_trials("cost"),
+        confirmations=lambda wildcards: expand(
+            "data/bayesopt/studies/{study}/confirm/{replicate}.json",
+            study=wildcards.study,
+            replicate=range(STUDIES[wildcards.study].confirm),
+        ),
         code=code("bayesopt_study"),
     output:
         trials=bayesopt_item("reports/tables/bayesopt_{study}/trials.csv", "trials of {study}"),
@@ -209,7 +236,7 @@ rule bayesopt_study:
         "Table, figure and runs of {wildcards.study}"
     shell:
         "python -m tessera.stages.bayesopt_study --params {params.cfg:q} --study {wildcards.study}"
-        " --results {input.results} --costs {input.costs} --trials {output.trials} --figure {output.figure}"
+        " --results {input.results} --costs {input.costs} --confirmations {input.confirmations} --trials {output.trials} --figure {output.figure}"
         " --metrics {output.metrics} --runs {output.runs} > {log} 2>&1"
 
 

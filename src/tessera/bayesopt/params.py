@@ -123,6 +123,8 @@ class StudyParams(Section):
     objective: ObjectiveParams
     baseline: dict[str, Plain] | None = None
     """The point of trial 0, such as the defaults."""
+    confirm: int = Field(default=0, ge=0)
+    """Other seeds with which the baseline and the best trial are run again at the end."""
     budget: int = Field(ge=1)
     """Trials."""
     lag: int = Field(ge=1)
@@ -141,6 +143,10 @@ class StudyParams(Section):
                 space.to_cube(self.baseline)
             except ValueError as error:
                 raise ValueError(f"baseline: {error}") from None
+        if self.confirm and self.baseline is None:
+            raise ValueError(f"confirm = {self.confirm}: valid is 0 for a study without a baseline")
+        if self.confirm and "seed" not in self.objective.sections:
+            raise ValueError(f"confirm = {self.confirm}: valid is 0 for an objective without seed among its sections")
         return self
 
     def settings(self) -> Settings:

@@ -12,7 +12,7 @@ from tessera.bayesopt import propose as proposing
 from tessera.bayesopt.journal import Journal, is_stale, leased
 from tessera.bayesopt.settings import Settings
 from tessera.bayesopt.space import Space
-from tessera.bayesopt.trial import Trial, proposed, rows_of
+from tessera.bayesopt.trial import Trial, best, proposed, rows_of
 
 
 class ToldBeforeError(ValueError):
@@ -112,8 +112,7 @@ class Optimizer:
 
     def best(self) -> Trial | None:
         """The feasible trial of least value, the first of equals; None where there is none."""
-        found = [trial for trial in self._trials if trial.state == "done" and trial.feasible]
-        return min(found, key=lambda trial: (trial.value, trial.id)) if found else None
+        return best(self._trials)
 
     def recommend(self) -> Trial | None:
         """The feasible trial of least posterior mean: where values are noisy, the least of them is a lucky one."""

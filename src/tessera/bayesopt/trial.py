@@ -79,6 +79,12 @@ def data_of(space: Space, trials: Sequence[Trial]) -> Data:
     )
 
 
+def best(trials: Sequence[Trial]) -> Trial | None:
+    """The feasible trial of least value, the first of equals; None where there is none."""
+    found = [trial for trial in trials if trial.state == "done" and trial.feasible]
+    return min(found, key=lambda trial: (trial.value, trial.id)) if found else None
+
+
 def rows_of(space: Space, trials: Sequence[Trial]) -> np.ndarray:
     """Points of trials as rows (n, D) of the cube."""
     return np.array([space.to_cube(trial.params) for trial in trials]).reshape(len(trials), space.width)

@@ -13,6 +13,7 @@ def main(
     study: str,
     results: list[Path],
     costs: list[Path],
+    confirmations: list[Path],
     trials: Path,
     figure: Path,
     metrics: Path,
@@ -22,8 +23,9 @@ def main(
     found = [Trial.from_json(files.read_json(path), str(path)) for path in results]
     found.sort(key=lambda trial: trial.id)
     files.write_csv(trials, bayesopt_study.table(found))
-    plots.save(bayesopt_study.trace(found, study, params), figure)
-    files.write_json(metrics, bayesopt_study.metrics(found))
+    again = [files.read_json(path) for path in confirmations]
+    plots.save(bayesopt_study.trace(found, again, study, params), figure)
+    files.write_json(metrics, bayesopt_study.metrics(found, again))
     seconds = [files.read_json(path) for path in costs]
     with files.replacing_directory(runs) as made:
         for place, record in bayesopt_study.records(found, seconds, study, params):
