@@ -44,7 +44,7 @@ class Computing:
 
 
 def cached(directory, model, tokens=TOKENS, documents=DOCUMENTS):
-    return ScoreCache(directory, model, tokens, documents)
+    return ScoreCache(directory, model, score_cache.text(tokens, documents), score.__name__)
 
 
 def test_only_what_is_new_is_computed_and_nothing_differs(model, variants, tmp_path):

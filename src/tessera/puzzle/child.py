@@ -3,7 +3,7 @@
 import copy
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from tessera.puzzle.model import AttentionSpec, FFNSpec, LanguageModel, ModelSpe
 from tessera.puzzle.space import PARENT, Space, decompose
 from tessera.puzzle.specs import block_config
 
-__all__ = ["assemble", "chosen", "load", "save", "subblock", "subblocks"]
+__all__ = ["assemble", "chosen", "load", "save", "subblock", "subblocks", "variants_of"]
 
 #: Modules that travel with a checkpoint, so that it loads where this package is not installed.
 CODE = ("modeling_puzzle.py", "specs.py", "model.py", "architecture.py")
@@ -83,6 +83,24 @@ def layer_file(library: Sequence[Path], layer: int) -> Path:
         if path.is_file():
             return path
     raise FileNotFoundError(f"no layer_{layer}.safetensors in {', '.join(map(str, library))}")
+
+
+def variants_of(
+    parent: LanguageModel, parent_directory: str | Path, space: Space, library: Sequence[Path], layers: Iterable[int]
+) -> dict[int, dict[str, dict[str, nn.Module | None]]]:
+    """Layer -> subblock -> variant -> module of all variants of some layers, the parent's own left out."""
+    architecture = architectures.read(parent_directory)
+    specs: dict[str, dict[str, AttentionSpec | FFNSpec]] = {
+        "attention": {n: blocks.attention_spec(architecture, v) for n, v in space.attention.items()},
+        "ffn": {n: blocks.ffn_spec(architecture, v) for n, v in space.ffn.items()},
+    }
+    return {
+        layer: {
+            part: {n: subblock(parent.spec, s, f"{part}.{n}", layer_file(library, layer)) for n, s in named.items()}
+            for part, named in specs.items()
+        }
+        for layer in layers
+    }
 
 
 def assemble(

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 
 from tessera.puzzle.association import ENDS
 
@@ -55,6 +56,33 @@ def select(by_metric: Mapping[str, np.ndarray], chance: np.ndarray, margin: floa
     se = float(above.std(ddof=1)) / math.sqrt(len(above)) if len(above) > 1 else math.inf
     kept = bool(above.mean() > 0 and above.mean() >= margin * se)
     return Selection(metric, float(right.mean()), float(chance.mean()), se, kept)
+
+
+def right_answers(items: pd.DataFrame, answers: pd.DataFrame) -> dict[str, np.ndarray]:
+    """Whether a model's answers are right, by metric, in the order of the items; NaN where it was not asked.
+
+    items are indexed by set and index; answers are rows of set, index, choice and log_probability.
+    """
+    found = {metric: np.full(len(items), np.nan) for metric in METRICS}
+    answered = answers.sort_values(["set", "index", "choice"], kind="stable")
+    values = answered.groupby(["set", "index"])["log_probability"].agg(list)
+    for place, (key, item) in enumerate(zip(items.index, items.itertuples(), strict=True)):
+        if key in values.index:
+            sizes = [len(choice.encode()) for choice in item.choices]
+            for metric in METRICS:
+                found[metric][place] = correct(values[key], sizes, item.answer, metric)
+    return found
+
+
+def selections(items: pd.DataFrame, right: Mapping[str, np.ndarray], margin: float) -> dict[str, Selection]:
+    """`select` of every set, by the parent's right answers to its items of even index."""
+    chooses = items.index.get_level_values("index").to_numpy() % 2 == 0
+    names, chance = items.index.get_level_values("set").to_numpy(), items["chance"].to_numpy()
+    found = {}
+    for name in dict.fromkeys(names):
+        own = chooses & (names == name)
+        found[name] = select({metric: right[metric][own] for metric in METRICS}, chance[own], margin)
+    return found
 
 
 @dataclass(frozen=True)

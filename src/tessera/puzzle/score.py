@@ -5,7 +5,7 @@ each variant: exact, and half the work of full forward passes.
 """
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -47,9 +47,7 @@ def score(
             before, middle = hidden_states(parent, x)
             last, rotary = before[-1], parent.model.positions(x)
         outputs = {("attention", PARENT): last}
-        for subblock, modules in variants[layer].items():
-            for name, module in modules.items():
-                outputs[subblock, name] = _suffix(parent, layer, subblock, module, before, middle, rotary)
+        outputs |= exchanged(parent, layer, variants[layer], before, middle, rotary)
         children = [(head(parent), states.flatten(0, 1)) for states in outputs.values()]
         agreements = divergence.compare(head(parent), last.flatten(0, 1), children, targets)
         for (subblock, name), agreement in zip(outputs, agreements, strict=True):
@@ -66,37 +64,49 @@ def head(model: LanguageModel) -> divergence.Head:
 
 
 @torch.no_grad()
-def hidden_states(model: LanguageModel, tokens: Tensor) -> tuple[list[Tensor], list[Tensor]]:
-    """Hidden states before each layer and after the last (L + 1), and between each layer's subblocks (L)."""
-    states, middle, rotary = [model.model.embed_tokens(tokens)], [], model.model.positions(tokens)
+def hidden_states(
+    model: LanguageModel, tokens: Tensor, rotary: tuple[Tensor, Tensor] | None = None, mask: Tensor | None = None
+) -> tuple[list[Tensor], list[Tensor]]:
+    """Hidden states before each layer and after the last (L + 1), and between each layer's subblocks (L).
+
+    By default each token sees those before it, which are counted from 0.
+    """
+    states, middle = [model.model.embed_tokens(tokens)], []
+    rotary = rotary or model.model.positions(tokens)
     for layer in model.model.layers:
-        middle.append(layer.attend(states[-1], rotary))
+        middle.append(layer.attend(states[-1], rotary, mask))
         states.append(layer.feed(middle[-1]))
     return states, middle
 
 
-def _suffix(
+@torch.no_grad()
+def exchanged(
     parent: LanguageModel,
     index: int,
-    subblock: str,
-    module: nn.Module | None,
+    variants: Variants,
     before: list[Tensor],
     middle: list[Tensor],
     rotary: tuple[Tensor, Tensor],
-) -> Tensor:
-    """Last hidden states of the parent with one subblock of layer `index` exchanged."""
+    mask: Tensor | None = None,
+) -> Iterator[tuple[tuple[str, str], Tensor]]:
+    """Yield (subblock, variant) and the last hidden states of the parent with that subblock of layer `index` exchanged.
+
+    before and middle are the parent's `hidden_states` under the same positions and mask.
+    """
     layer = parent.model.layers[index]
     assert layer.input_layernorm and layer.post_attention_layernorm  # a parent's layer has both subblocks
-    if subblock == "attention":
-        x = before[index]
-        x = x if module is None else x + module(layer.input_layernorm(x), rotary)
-        x = layer.feed(x)
-    else:
-        x = middle[index]
-        x = x if module is None else x + module(layer.post_attention_layernorm(x))
-    for later in parent.model.layers[index + 1 :]:
-        x = later(x, rotary)
-    return x
+    for subblock, modules in variants.items():
+        for name, module in modules.items():
+            if subblock == "attention":
+                x = before[index]
+                x = x if module is None else x + module(layer.input_layernorm(x), rotary, mask)
+                x = layer.feed(x)
+            else:
+                x = middle[index]
+                x = x if module is None else x + module(layer.post_attention_layernorm(x))
+            for later in parent.model.layers[index + 1 :]:
+                x = later(x, rotary, mask)
+            yield (subblock, name), x
 
 
 def summary(windows: list[Agreement], documents: np.ndarray) -> dict[str, float]:

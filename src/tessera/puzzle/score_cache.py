@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from tessera.common import code, files
 from tessera.puzzle.model import LanguageModel
-from tessera.puzzle.score import Variants, score
+from tessera.puzzle.score import Variants
 from tessera.puzzle.space import PARENT
 from tessera.puzzle.teacher import digest
 
@@ -28,13 +28,12 @@ ROOT = Path(__file__).parents[2]
 
 
 class ScoreCache:
-    """Scores of one parent on one text, one file a variant."""
+    """Scores of one parent on one text or set of items, one file a variant."""
 
-    def __init__(self, directory: Path, parent: LanguageModel, tokens: Tensor, documents: np.ndarray) -> None:
-        """tokens (windows, T + 1) and documents (windows,) are those of `tessera.puzzle.score.score`."""
-        text = digest({"tokens": tokens, "documents": torch.from_numpy(documents)})
-        about = f"{parent.spec} {tuple(tokens.shape)} torch {torch.__version__} {torch.get_num_threads()} threads"
-        self.directory, self.about = directory, f"{digest(parent.state_dict())} {text} {_code()} {about}"
+    def __init__(self, directory: Path, parent: LanguageModel, seen: str, module: str) -> None:
+        """seen tells the text or items, by their content; module is that of the function that scores."""
+        about = f"{parent.spec} torch {torch.__version__} {torch.get_num_threads()} threads"
+        self.directory, self.about = directory, f"{digest(parent.state_dict())} {seen} {_code(module)} {about}"
 
     def path(self, layer: int, subblock: str, module: nn.Module | str | None) -> Path:
         """The file of the layer's subblock exchanged for a module; None is a no-op, "parent" exchanges nothing."""
@@ -72,9 +71,14 @@ class ScoreCache:
         return found
 
 
-def _code() -> str:
+def text(tokens: Tensor, documents: np.ndarray) -> str:
+    """What tells the text of `tessera.puzzle.score.score` by its content: tokens (windows, T + 1), documents."""
+    return f"{digest({'tokens': tokens, 'documents': torch.from_numpy(documents)})} {tuple(tokens.shape)}"
+
+
+def _code(module: str) -> str:
     """Digest of the source that scores: a change of it is a change of scores."""
-    return hashlib.sha256(b"".join(path.read_bytes() for path in code.closure(score.__module__, ROOT))).hexdigest()
+    return hashlib.sha256(b"".join(path.read_bytes() for path in code.closure(module, ROOT))).hexdigest()
 
 
 def _write(path: Path, metrics: Metrics) -> None:

@@ -74,23 +74,63 @@ def log_probabilities(
     track wraps the loop over batches, to show progress. Raises ValueError where a prompt or choice has no token, or an
     item no choice.
     """
-    for index, item in enumerate(items):
-        if not item.prompt or not item.choices or not all(item.choices):
-            raise ValueError(f"item {index}: valid is one token or more in the prompt and in each of its choices")
-    packed = [_pack(item) for item in items]
+    check(items)
     found: list[list[float]] = [[] for _ in items]
-    for batch in track(batches([len(item) for item in items])):
-        sums = _batch(model, [packed[i] for i in batch])
-        for row, index in enumerate(batch):
-            found[index] = sums[row, : len(items[index].choices)].tolist()
+    for indices in track(batches([len(item) for item in items])):
+        batch = arrange([items[i] for i in indices])
+        x = model.model.embed_tokens(batch.tokens)
+        rotary = model.model.rotary(batch.positions, x.dtype)
+        for layer in model.model.layers:
+            x = layer(x, rotary, batch.mask)
+        for index, sums in zip(indices, batch.sums(model, x), strict=True):
+            found[index] = sums[: len(items[index].choices)].tolist()
     return found
 
 
-def _batch(model: LanguageModel, items: Sequence[_Packed]) -> Tensor:
-    """(B, most choices) float64 sums; 0 where an item has fewer choices. Padding sees nothing but itself."""
+def check(items: Sequence[Tokens]) -> None:
+    """Raise ValueError where a prompt or choice has no token, or an item no choice."""
+    for index, item in enumerate(items):
+        if not item.prompt or not item.choices or not all(item.choices):
+            raise ValueError(f"item {index}: valid is one token or more in the prompt and in each of its choices")
+
+
+@dataclass(frozen=True)
+class Batch:
+    """B items as padded sequences of T tokens that pass through a model at once; padding sees nothing but itself."""
+
+    tokens: Tensor
+    """(B, T)."""
+    positions: Tensor
+    """(B, T)."""
+    mask: Tensor
+    """(B, 1, T, T), whether a token sees another."""
+    items: Tensor
+    """(N,) of each token of a choice: its item, its choice, itself, and below the row of `origins` that predicts it."""
+    choices: Tensor
+    targets: Tensor
+    predicted: Tensor
+    origins: Tensor
+    """Places among the B T tokens. Choices begin after the same token: its logits are computed once."""
+
+    @torch.no_grad()
+    def sums(self, model: LanguageModel, last: Tensor) -> Tensor:
+        """(B, most choices) float64 sums of log-probabilities, of last hidden states (B, T, D) before the final norm.
+
+        0 where an item has fewer choices.
+        """
+        logits = model.lm_head(model.model.norm(last.flatten(0, 1)[self.origins])).float()
+        total = logits.logsumexp(-1).double()
+        values = logits[self.predicted, self.targets].double() - total[self.predicted]
+        sums = torch.zeros(len(self.tokens), int(self.choices.max()) + 1, dtype=torch.float64)
+        return sums.index_put((self.items, self.choices), values, accumulate=True)
+
+
+def arrange(items: Sequence[Tokens]) -> Batch:
+    """Items as one batch."""
+    packed = [_pack(item) for item in items]
 
     def padded(name: str, filler: int) -> Tensor:
-        rows = [torch.from_numpy(getattr(item, name)) for item in items]
+        rows = [torch.from_numpy(getattr(item, name)) for item in packed]
         return torch.nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=filler)
 
     tokens, positions = padded("tokens", 0), padded("positions", 0)
@@ -99,16 +139,7 @@ def _batch(model: LanguageModel, items: Sequence[_Packed]) -> Tensor:
     same = branch[:, :, None] == branch[:, None, :]
     prompt = (branch == 0)[:, None, :] & (branch >= 0)[:, :, None]
     mask = (same | prompt) & torch.ones(T, T, dtype=torch.bool).tril()
-
-    x = model.model.embed_tokens(tokens)
-    rotary = model.model.rotary(positions, x.dtype)
-    for layer in model.model.layers:
-        x = layer(x, rotary, mask[:, None])
     row, place = torch.nonzero(source >= 0, as_tuple=True)
-    # Choices begin after the same token: its logits are computed once.
-    origins, inverse = (row * T + source[row, place]).unique(return_inverse=True)
-    logits = model.lm_head(model.model.norm(x.flatten(0, 1)[origins])).float()
-    total = logits.logsumexp(-1).double()
-    values = logits[inverse, tokens[row, place]].double() - total[inverse]
-    sums = torch.zeros(len(items), int(branch.max()), dtype=torch.float64)
-    return sums.index_put((row, branch[row, place] - 1), values, accumulate=True)
+    origins, predicted = (row * T + source[row, place]).unique(return_inverse=True)
+    targets = tokens[row, place]
+    return Batch(tokens, positions, mask[:, None], row, branch[row, place] - 1, targets, predicted, origins)

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from tessera.common import files, randomness
-from tessera.puzzle.retention import METRICS, Answers, Bootstrap, Selection, correct, select
+from tessera.puzzle.retention import METRICS, Answers, Bootstrap, Selection, right_answers, selections
 from tessera.puzzle.tasks_params import TasksParams
 
 Json = dict[str, Any]
@@ -81,17 +81,31 @@ def read(
 ) -> Results:
     """Read all files; answers are one a model, named by it, the parent's first.
 
-    Raises ValueError where a model did not answer a reported item.
+    Raises ValueError as `answered` does.
+    """
+    return Results(
+        *answered(items, answers, margin),
+        [files.read_json(path) for path in evaluation],
+        files.read_json(samples),
+        files.read_json(latency),
+        files.read_json(speed),
+    )
+
+
+def answered(
+    items: Path, answers: Sequence[Path], margin: float
+) -> tuple[pd.DataFrame, dict[str, Selection], Answers, Answers]:
+    """Items, what the parent's answers to the half that chooses say of each set, and answers to the reported half.
+
+    The first answers are of the sets that count, the second of all. Raises ValueError where a model did not answer a
+    reported item.
     """
     table = files.read_parquet(items).set_index(["set", "index"])
-    right = {path.stem: right_answers(table, path) for path in answers}
+    right = {path.stem: right_answers(table, files.read_parquet(path)) for path in answers}
     asked = table.index.get_level_values("index").to_numpy() % 2 == 1
     names = table.index.get_level_values("set").to_numpy()
     chance = table["chance"].to_numpy()
-    selection = {}
-    for name in dict.fromkeys(names):
-        own = ~asked & (names == name)
-        selection[name] = select({m: right[PARENT][m][own] for m in METRICS}, chance[own], margin)
+    selection = selections(table, right[PARENT], margin)
     metric = np.array([METRICS.index(selection[name].metric) for name in names])
     counts = np.array([selection[name].kept for name in names])
     chosen = {model: np.stack([found[m] for m in METRICS])[metric, range(len(names))] for model, found in right.items()}
@@ -108,29 +122,7 @@ def read(
             {model: values[where] for model, values in chosen.items()},
         )
 
-    return Results(
-        table,
-        selection,
-        those(asked & counts),
-        those(asked),
-        [files.read_json(path) for path in evaluation],
-        files.read_json(samples),
-        files.read_json(latency),
-        files.read_json(speed),
-    )
-
-
-def right_answers(table: pd.DataFrame, path: Path) -> dict[str, np.ndarray]:
-    """Whether a model's answers are right, by metric, in the order of the items; NaN where it was not asked."""
-    found = {metric: np.full(len(table), np.nan) for metric in METRICS}
-    answered = files.read_parquet(path).sort_values(["set", "index", "choice"], kind="stable")
-    values = answered.groupby(["set", "index"])["log_probability"].agg(list)
-    for place, (key, item) in enumerate(zip(table.index, table.itertuples(), strict=True)):
-        if key in values.index:
-            sizes = [len(choice.encode()) for choice in item.choices]
-            for metric in METRICS:
-                found[metric][place] = correct(values[key], sizes, item.answer, metric)
-    return found
+    return table, selection, those(asked & counts), those(asked)
 
 
 def metrics(found: Results, params: TasksParams, seed: int) -> Json:

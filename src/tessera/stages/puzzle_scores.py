@@ -33,32 +33,25 @@ def main(
     import torch
 
     from tessera.data.tokens import windows
-    from tessera.puzzle import architecture as architectures
-    from tessera.puzzle import blocks
-    from tessera.puzzle.child import layer_file, subblock
-    from tessera.puzzle.score import Variants, score
+    from tessera.puzzle import blocks, score_cache
+    from tessera.puzzle import score as scoring
+    from tessera.puzzle.child import variants_of
+    from tessera.puzzle.score import Variants
     from tessera.puzzle.score_cache import ScoreCache, Scores
 
-    architecture = architectures.read(parent)
-    model = blocks.load(parent).requires_grad_(False)
-    attentions = {n: blocks.attention_spec(architecture, v) for n, v in params.space.attention.items()}
-    ffns = {n: blocks.ffn_spec(architecture, v) for n, v in params.space.ffn.items()}
-    settings = params.scores
-    variants: dict[int, Variants] = {}
-    for layer in range(architecture.num_layers)[part :: settings.jobs]:
-        path = layer_file(library, layer)
-        variants[layer] = {
-            "attention": {n: subblock(model.spec, s, f"attention.{n}", path) for n, s in attentions.items()},
-            "ffn": {n: subblock(model.spec, s, f"ffn.{n}", path) for n, s in ffns.items()},
-        }
+    model, settings = blocks.load(parent).requires_grad_(False), params.scores
+    layers = range(len(model.spec.layers))[part :: settings.jobs]
+    variants = variants_of(model, parent, params.space, library, layers)
     seed = randomness.seed(params.seed, "puzzle", "scores")
     text = windows(tokens, "valid", settings.window + 1, settings.windows, seed)
     seen = torch.from_numpy(text.tokens).long()
 
     def compute(some: "Mapping[int, Variants]") -> "dict[int, Scores]":
-        return score(model, some, seen, text.document, lambda work: progress.track(work, f"scores, part {part}"))
+        title = f"scores, part {part}"
+        return scoring.score(model, some, seen, text.document, lambda work: progress.track(work, title))
 
-    kept = ScoreCache(cache, model, seen, text.document) if cache else None
+    about = score_cache.text(seen, text.document)
+    kept = ScoreCache(cache, model, about, scoring.__name__) if cache else None
     files.write_json(scores, kept.score(variants, compute) if kept else compute(variants))
 
 

@@ -26,21 +26,17 @@ def main(params: Params, parent: Path, tokens: Path, library: list[Path], gram: 
     import torch
 
     from tessera.data.tokens import windows
-    from tessera.puzzle import architecture as architectures
     from tessera.puzzle import blocks
-    from tessera.puzzle.child import layer_file, subblock
+    from tessera.puzzle.child import variants_of
     from tessera.puzzle.interactions import Label, responses, summarised
 
-    architecture = architectures.read(parent)
     model = blocks.load(parent).requires_grad_(False)
-    modules: dict[Label, torch.nn.Module | None] = {}
-    for layer in range(architecture.num_layers):
-        path = layer_file(library, layer)
-        for name, attention in sorted(params.space.attention.items()):
-            spec = blocks.attention_spec(architecture, attention)
-            modules[layer, "attention", name] = subblock(model.spec, spec, f"attention.{name}", path)
-        for name, ffn in sorted(params.space.ffn.items()):
-            modules[layer, "ffn", name] = subblock(model.spec, blocks.ffn_spec(architecture, ffn), f"ffn.{name}", path)
+    modules: dict[Label, torch.nn.Module | None] = {
+        (layer, part, name): module
+        for layer, parts in variants_of(model, parent, params.space, library, range(len(model.spec.layers))).items()
+        for part, named in parts.items()
+        for name, module in sorted(named.items())
+    }
     count = min(params.validity.correction.windows, params.scores.windows)
     seed = randomness.seed(params.seed, "puzzle", "scores")
     text = windows(tokens, "valid", params.scores.window + 1, count, seed)
