@@ -27,6 +27,7 @@ include: "workflow/rules/puzzle_validity.smk"
 include: "workflow/rules/puzzle_peers.smk"
 include: "workflow/rules/puzzle_ablations.smk"
 include: "workflow/rules/puzzle_tasks.smk"
+include: "workflow/rules/puzzle_task_scores.smk"
 include: "workflow/rules/puzzle_evolution.smk"
 include: "workflow/rules/puzzle_coupled.smk"
 

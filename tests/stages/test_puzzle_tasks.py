@@ -2,16 +2,14 @@
 
 import json
 import shutil
-import string
 
 import pytest
 from small_data import wheel
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from small_tasks import TOKENS, agree, with_tokenizer
 
 from tessera.common import files, run_files
 from tessera.common.params import check
 from tessera.data.items import SETS
-from tessera.data.params import TokensParams
 from tessera.stages import (
     puzzle_tasks_answers,
     puzzle_tasks_items,
@@ -40,7 +38,6 @@ PARAMS = {
         "repeats": 2,
     },
 }
-TOKENS = TokensParams(ngram=13, separator="<|endoftext|>")
 MODELS = ["parent", "h100-mip", "h100-greedy", "h100-full", "cpu-mip", "cpu-greedy", "cpu-full"]
 
 
@@ -48,28 +45,6 @@ def params(stage, **changes):
     """PARAMS as the parameters of one stage."""
     values = PARAMS | changes
     return check(stage.Params, {name: values[name] for name in stage.Params.model_fields})
-
-
-def with_tokenizer(model, place):
-    """A copy of a model's directory, with a tokenizer of 64 tokens."""
-    shutil.copytree(model, place)
-    vocabulary = ["?", "<|endoftext|>", *string.ascii_letters, *"ĠĊ.,:-0123"]  # byte-level: Ġ is a space
-    made = Tokenizer(models.BPE({one: i for i, one in enumerate(vocabulary)}, [], unk_token="?"))
-    made.pre_tokenizer, made.decoder = pre_tokenizers.ByteLevel(add_prefix_space=False), decoders.ByteLevel()
-    made.add_special_tokens(["<|endoftext|>"])
-    made.save(str(place / "tokenizer.json"))
-    files.write_json(place / "generation_config.json", {"eos_token_id": 1})
-    return place
-
-
-def agree(items, model, answers):
-    """Call what the model finds likeliest the answer of four items in five, so that it is above chance."""
-    puzzle_tasks_answers.main(TOKENS, model, model, items, "all", answers)
-    table, found = files.read_parquet(items), files.read_parquet(answers)
-    likeliest = found.loc[found.groupby(["set", "index"])["log_probability"].idxmax()].set_index(["set", "index"])
-    chosen = likeliest["choice"].reindex(table.set_index(["set", "index"]).index).to_numpy()
-    table["answer"] = table["answer"].where(table["index"] % 5 == 0, chosen)
-    files.write_parquet(items, table)
 
 
 @pytest.fixture(scope="module")

@@ -38,6 +38,7 @@ TARGETS = [
     "puzzle_sensitivity",
     "puzzle_ablations",
     "puzzle_tasks",
+    "puzzle_task_scores",
     "puzzle_evolution",
     "puzzle_coupled",
     "tempotron",

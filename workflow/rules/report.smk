@@ -136,6 +136,7 @@ LONG_STUDIES = {
     "puzzle_peers": "puzzle_peers_report.tsv",
     "puzzle_ablations": "puzzle_ablations_report.tsv",
     "puzzle_tasks": "puzzle_tasks_report.tsv",
+    "puzzle_task_scores": "puzzle_task_scores_report.tsv",
     "puzzle_evolution": "puzzle_evolution_report.tsv",
     "puzzle_coupled": "puzzle_coupled_report.tsv",
     "bayesopt_benchmark": "bayesopt_figures/bayesopt_full.tsv",

@@ -1,10 +1,15 @@
 """Parameters of the studies around the main chain, which are not part of the default run."""
 
+from typing import Self
+
+from pydantic import model_validator
+
 from tessera.common.params import Section
 from tessera.puzzle.ablations_params import AblationsParams
 from tessera.puzzle.coupled_params import CoupledParams
 from tessera.puzzle.evolution_params import EvolutionParams
 from tessera.puzzle.peers_params import PeersParams
+from tessera.puzzle.task_score_params import TaskScoresParams
 from tessera.puzzle.tasks_params import TasksParams
 from tessera.puzzle.validity_params import ValidityParams
 
@@ -16,5 +21,15 @@ class PuzzleStudiesParams(Section):
     peers: PeersParams
     ablations: AblationsParams
     tasks: TasksParams
+    task_scores: TaskScoresParams
     evolution: EvolutionParams
     coupled: CoupledParams
+
+    @model_validator(mode="after")
+    def _scored_items_are_drawn(self) -> Self:
+        drawn = {name: count for sets in self.tasks.groups.values() for name, count in sets.items()}
+        for name, count in self.task_scores.items.items():
+            half = (drawn.get(name, 0) + 1) // 2
+            if count > half:
+                raise ValueError(f"task_scores.items.{name} = {count}: tasks.groups draws {half} that choose")
+        return self

@@ -1,10 +1,28 @@
 """Log-probabilities that one model, parent or child, gives to the choices of the items."""
 
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from tessera.common import files, progress, stage
 from tessera.data.params import TokensParams
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from tessera.puzzle.tasks import Tokens
+
+
+def packed(items: "pd.DataFrame", parent: Path, separator: str | None) -> "list[Tokens]":
+    """Items as tokens, the separator before each prompt; parent is the directory of the tokenizer."""
+    from tessera.data import tokens
+    from tessera.puzzle.tasks import Tokens
+
+    tokenizer, begin = tokens.tokenizer(parent / "tokenizer.json", parent / "generation_config.json", separator)
+    prompts = tokens.encode(tokenizer, items["prompt"].tolist())
+    return [
+        Tokens([begin, *prompt.tolist()], [choice.tolist() for choice in tokens.encode(tokenizer, choices)])
+        for prompt, choices in zip(prompts, items["choices"].map(list), strict=True)
+    ]
 
 
 def main(
@@ -16,24 +34,15 @@ def main(
     """
     import pandas as pd
 
-    from tessera.data import tokens
     from tessera.puzzle import blocks
-    from tessera.puzzle.tasks import Tokens, log_probabilities
+    from tessera.puzzle.tasks import log_probabilities
 
     table = files.read_parquet(items)
     if half == "odd":
         table = table[table["index"] % 2 == 1]
-    tokenizer, separator = tokens.tokenizer(
-        parent / "tokenizer.json", parent / "generation_config.json", params.separator
-    )
-    prompts = tokens.encode(tokenizer, table["prompt"].tolist())
-    packed = [
-        Tokens([separator, *prompt.tolist()], [choice.tolist() for choice in tokens.encode(tokenizer, choices)])
-        for prompt, choices in zip(prompts, table["choices"].map(list), strict=True)
-    ]
     found = log_probabilities(
         blocks.load(model).requires_grad_(False),
-        packed,
+        packed(table, parent, params.separator),
         lambda batches: progress.track(batches, f"items, {answers.stem}"),
     )
     rows = [
