@@ -213,7 +213,7 @@ def test_baseline_and_best_are_run_again_with_another_seed(tmp_path: Path, monke
         files.write_json(path, trial.to_json())
     asked = []
 
-    def run(given_objective: object, given: dict, scratch: Path) -> tuple[float | None, str | None]:
+    def run(_: object, given: dict, scratch: Path) -> tuple[float | None, str | None]:
         asked.append(given)
         return (given["seed"] + given["seed_is"], None) if given["seed_is"] else (None, "no")
 
