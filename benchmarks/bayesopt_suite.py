@@ -304,6 +304,8 @@ def main() -> None:
         *verdict(reached),
         *verdict_of_edges(edges),
         "",
+        f"![Differences of regret from {suite.reference}, paired]({options.out.name}.svg)",
+        "",
     ]
     for reference in shown:
         if reference in paired:
