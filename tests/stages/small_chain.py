@@ -46,6 +46,23 @@ PARAMS = {
     },
     "search": {"objective": "metrics.kl_div", "speedups": [1.2], "child_speedup": 1.2, "methods": ["mip"]},
 }
+#: What the evaluation of children reads besides.
+EVALUATION = {
+    "evaluate": {"windows": 2, "window": 19},
+    "data": {
+        "parent": "directory:somewhere",
+        "text": {
+            "sources": {"wiki_leads": None, "speeches": None},
+            "out_of_domain": {"owt": None, "wikipedia_ood": None},
+            "min_characters": 1,
+            "min_turns": 1,
+            "first_year": 1900,
+            "test_percent": 5,
+            "valid_percent": 5,
+        },
+        "tokens": {"ngram": 13, "separator": None},
+    },
+}
 
 
 def of(stage, values):

@@ -6,10 +6,11 @@ import sys
 
 import numpy as np
 import pytest
+import small_chain
 import torch
+from small_chain import OPTIMISER
 
 from tessera.common import files
-from tessera.common.params import check
 from tessera.puzzle import blocks, child
 from tessera.stages import (
     puzzle_activations,
@@ -20,56 +21,20 @@ from tessera.stages import (
     puzzle_scores,
 )
 
-OPTIMISER = {"batch_windows": 2, "learning_rate": 1e-3}
+BASE = small_chain.PARAMS
 PARAMS = {
-    "seed": 3,
-    "space": {
-        "attention": {"kv1": {"kind": "gqa", "kv_heads": 1}, "no_op": {"kind": "no_op"}},
-        "ffn": {"ffn50": {"kind": "gated", "width": 0.5}, "linear": {"kind": "linear"}},
-    },
-    "calibration": {"tokens": 300, "window": 20, "shards": 2},
-    "valid_windows": 4,  # what the rule of activations takes out of library
-    "library": {
-        "jobs": 2,
-        "initialisation": "least_squares",
-        "selection": "reconstruction",
-        "loss": "per_token",
-        "ridge": 1e-4,
-        "valid_windows": 4,
-        "distillation": OPTIMISER | {"tokens": 120},
-    },
-    "scores": {"jobs": 2, "windows": 5, "window": 19},
-    "heal": {
-        "cosine": 1.0,
-        "kl": 1.0,
-        "lm": 0.0,
-        "train": "blocks",
-        "checkpoint_steps": 2,
-        "equal": OPTIMISER | {"tokens": 120},
-        "full": OPTIMISER | {"tokens": 240},
-    },
-    "evaluate": {"windows": 2, "window": 19},
-    "data": {
-        "parent": "directory:somewhere",
-        "text": {
-            "sources": {"wiki_leads": None, "speeches": None},
-            "out_of_domain": {"owt": None, "wikipedia_ood": None},
-            "min_characters": 1,
-            "min_turns": 1,
-            "first_year": 1900,
-            "test_percent": 5,
-            "valid_percent": 5,
-        },
-        "tokens": {"ngram": 13, "separator": None},
-    },
+    **BASE,
+    **small_chain.EVALUATION,
+    "calibration": BASE["calibration"] | {"shards": 2},
+    "library": BASE["library"] | {"jobs": 2, "distillation": OPTIMISER | {"tokens": 120}},
+    "scores": BASE["scores"] | {"jobs": 2},
 }
 CHOICE = ["kv1+parent", "no_op+ffn50", "parent+linear"]
 
 
 def params(stage, **changes):
     """PARAMS as the parameters of one stage."""
-    values = PARAMS | changes
-    return check(stage.Params, {name: values[name] for name in stage.Params.model_fields})
+    return small_chain.of(stage, PARAMS | changes)
 
 
 def chain(parent, tokens, out):

@@ -26,22 +26,10 @@ from tessera.stages import (
     puzzle_validity_time,
 )
 
-PARAMS = small_chain.PARAMS | {
+PARAMS = {
+    **small_chain.PARAMS,
+    **small_chain.EVALUATION,
     "costs": {"targets": {"here": TARGET}},
-    "evaluate": {"windows": 2, "window": 19},
-    "data": {
-        "parent": "directory:somewhere",
-        "text": {
-            "sources": {"wiki_leads": None, "speeches": None},
-            "out_of_domain": {"owt": None, "wikipedia_ood": None},
-            "min_characters": 1,
-            "min_turns": 1,
-            "first_year": 1900,
-            "test_percent": 5,
-            "valid_percent": 5,
-        },
-        "tokens": {"ngram": 13, "separator": None},
-    },
     "peers": {"target": "here", "speedup": 1.2, "methods": ["puzzle", "depth", "width", "flap"], "repeats": 2},
     "ablations": {
         "seeds": 2,

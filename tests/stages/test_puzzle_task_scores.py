@@ -1,6 +1,7 @@
 """The stages of scores by task accuracy, on a tiny parent with a tokenizer of single characters."""
 
 import pytest
+import small_chain
 from small_tasks import TOKENS, agree, with_tokenizer
 
 from tessera import params as whole
@@ -31,7 +32,7 @@ ABOUT = {
     "dtype": "bfloat16",
     "workload": {"batch": 1, "prefill": 8, "decode": 2},
 }
-PARAMS = {
+PARAMS = small_chain.EVALUATION | {
     "seed": 3,
     "tokens": TOKENS.model_dump(),
     "tasks": {
@@ -52,20 +53,6 @@ PARAMS = {
     "heal": {
         "cosine": 1.0, "kl": 1.0, "lm": 0.0, "train": "blocks", "checkpoint_steps": 2,
         "equal": OPTIMISER, "full": OPTIMISER,
-    },
-    "evaluate": {"windows": 2, "window": 19},
-    "data": {
-        "parent": "directory:somewhere",
-        "text": {
-            "sources": {"wiki_leads": None, "speeches": None},
-            "out_of_domain": {"owt": None, "wikipedia_ood": None},
-            "min_characters": 1,
-            "min_turns": 1,
-            "first_year": 1900,
-            "test_percent": 5,
-            "valid_percent": 5,
-        },
-        "tokens": {"ngram": 13, "separator": None},
     },
 }  # fmt: skip
 
