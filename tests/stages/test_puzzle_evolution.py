@@ -165,6 +165,11 @@ def test_report_and_runs(found, tmp_path):
         assert needed == nearer[0] if nearer else math.isnan(needed)
     numbers = files.read_json(named["metrics"])
     assert numbers["warm"]["1"]["kl_div"] == rows["warm-1"]["best"]["kl_div"]
+    bounds = table["difference"] - 1.96 * table["difference_se"], table["difference"] + 1.96 * table["difference_se"]
+    for search in ("random", "evolution", "warm"):
+        own = table["search"] == search
+        clear = {"clearly_nearer": int((bounds[1][own] < 0).sum()), "clearly_further": int((bounds[0][own] > 0).sum())}
+        assert numbers["all"][search] == {"runs": 2} | clear
     # Seven variants a layer, on twice the text.
     assert numbers["scores_children"] == pytest.approx(2 * 7 * (1 + 2 / 3 + 1 / 3))
     text = named["results"].read_text()

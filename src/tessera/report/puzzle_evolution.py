@@ -59,12 +59,25 @@ def table(rows: Sequence[Json]) -> pd.DataFrame:
 
 
 def metrics(rows: Sequence[Json]) -> Json:
-    """The numbers of each search by name and seed, and what the scores cost in children of these searches."""
-    numbers: Json = {"scores_children": rows[0]["scores_children"]}
-    for one in table(rows).astype(object).to_dict("records"):
+    """The numbers by search and seed, how many are clear of the program's, and what scores cost in children."""
+    found = table(rows)
+    numbers: Json = {"scores_children": rows[0]["scores_children"], "all": {}}
+    for one in found.astype(object).to_dict("records"):
         values = {k: None if pd.isna(v) else v for k, v in one.items() if k not in ("search", "seed")}
         numbers.setdefault(one["search"], {})[str(one["seed"])] = values
+    for search, own in found[found["search"] != PROGRAM].groupby("search", sort=False):
+        numbers["all"][str(search)] = _clear(own)
     return numbers
+
+
+def _clear(own: pd.DataFrame) -> dict[str, int]:
+    """How many of one search's runs are nearer to the parent than the program's child, or further, at 95 %."""
+    clear = own["difference"] / own["difference_se"].where(own["difference_se"] > 0)
+    return {
+        "runs": len(own),
+        "clearly_nearer": int((clear < -1.96).sum()),
+        "clearly_further": int((clear > 1.96).sum()),
+    }
 
 
 def markdown(rows: Sequence[Json]) -> str:
@@ -90,16 +103,15 @@ def markdown(rows: Sequence[Json]) -> str:
         f"{rows[0]['scores_children']:.0f} children here, once for all budgets and targets.",
         "",
     ]
-    return "\n".join([*lines, *(f"* {one}" for one in _words(found))]) + "\n"
+    return "\n".join([*lines, *(f"* {one}" for one in _words(metrics(rows)["all"]))]) + "\n"
 
 
-def _words(found: pd.DataFrame) -> Iterator[str]:
-    for search, own in found[found["search"] != PROGRAM].groupby("search", sort=False):
-        clear = own["difference"] / own["difference_se"].where(own["difference_se"] > 0)
-        nearer, further = int((clear < -1.96).sum()), int((clear > 1.96).sum())
+def _words(clear: Json) -> Iterator[str]:
+    for search, one in clear.items():
         yield (
-            f"{NAMES[str(search)]}, {len(own)} runs: on test text the best child is clearly nearer to the parent than "
-            f"the program's in {nearer}, clearly further off in {further} (95 %, by document)."
+            f"{NAMES[search]}, {one['runs']} runs: on test text the best child is clearly nearer to the parent than "
+            f"the program's in {one['clearly_nearer']}, clearly further off in {one['clearly_further']} "
+            "(95 %, by document)."
         )
 
 
