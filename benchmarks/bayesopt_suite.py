@@ -21,127 +21,15 @@ from itertools import cycle
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pandas as pd
 import yaml
+from bayesopt_suite_statistics import EVIDENCE, GOALS, NO_RULE, cells, compared, edge_rule, gathered, goals, hours
 from matplotlib.figure import Figure
 
 from tessera import params
-from tessera.bayesopt import benchmark
 from tessera.bayesopt.params import SuiteParams
 from tessera.common import files, plots
-from tessera.report import bayesopt_tables as tables
 
-GOALS: dict[str, Any] = {"function": "hartmann6", "seeds": 20, "median": 0.02, "worst": 0.20, "cpu_s": 0.3}
-KEYS = ["function", "sampler", "seed"]
-#: The same method with the rule of evidence, and with none.
-EVIDENCE, NO_RULE = "bop", "bop-no-rule"
 PACKAGES = ("botorch", "gpytorch", "ax-platform", "optuna", "torch", "numpy", "scipy", "ioh")
-
-
-def gathered(paths: list[Path], earlier: Path) -> pd.DataFrame:
-    """One row a run: those of paths, and those of an earlier call's table that are not among them."""
-    tables_of = [files.read_csv(earlier)] if earlier.exists() else []
-    if paths:
-        final = tables.finals(pd.concat([files.read_parquet(path) for path in paths], ignore_index=True))
-        costs = pd.DataFrame([one for path in paths for one in files.read_json(path.with_suffix(".json"))])
-        costs = costs.rename(columns={"median": "cpu_s", "total": "cpu_s_run"}).drop(columns="schedule")
-        tables_of.append(final.drop(columns="schedule").merge(costs, on=KEYS, validate="one_to_one"))
-    found = pd.concat(tables_of, ignore_index=True).drop_duplicates(KEYS, keep="last")
-    return found.sort_values(KEYS, ignore_index=True)
-
-
-def hours(final: pd.DataFrame, suite: SuiteParams) -> float | None:
-    """CPU hours of the proposals of all asynchronous runs; a function not yet run by a sampler counts as its others do.
-
-    None where a sampler has not been run at all.
-    """
-    total = 0.0
-    for sampler in suite.samplers:
-        own = final[final["sampler"] == sampler]
-        if not len(own):
-            return None
-        by_function = own.groupby("function")["cpu_s_run"].mean()
-        each = [by_function.get(function, by_function.mean()) for function in suite.functions]
-        total += sum(each) * suite.fewer_seeds.get(sampler, suite.seeds)
-    return total / 3600
-
-
-def compared(final: pd.DataFrame, reference: str, seed: int) -> dict[str, dict[str, Any]]:
-    """Each sampler against the reference over all functions and on each, on what both have run."""
-    found: dict[str, dict[str, Any]] = {}
-    for name, part in [("all", final), *((str(name), one) for name, one in final.groupby("function"))]:
-        keys = KEYS[::2]
-        own = part[part["sampler"] == reference]
-        for sampler in sorted(set(part["sampler"]) - {reference}):
-            other = part[part["sampler"] == sampler]
-            both = other[keys].merge(own[keys])
-            if len(both) < 2:
-                continue
-            pairs = pd.concat([own.merge(both), other.merge(both)]).rename(columns={"sampler": "method"})
-            (row,) = benchmark.compare(pairs, reference, seed).to_dict("records")
-            wanted = ("pairs", "median", "low", "high", "wins", "p")
-            row = {key: row[key] for key in wanted} | {"functions": sorted(set(both["function"]))}
-            found.setdefault(name, {})[sampler] = row
-    return found
-
-
-def cells(final: pd.DataFrame, seed: int) -> dict[str, dict[str, Any]]:
-    """Regret, edges, repeats and CPU seconds of each function and sampler."""
-    found: dict[str, dict[str, Any]] = {}
-    for (function, sampler), cell in final.groupby(["function", "sampler"]):
-        regret = cell["regret"].to_numpy()
-        low, high = benchmark.interval(regret, seed)
-        found.setdefault(str(function), {})[str(sampler)] = {
-            "seeds": len(cell),
-            "median": float(np.median(regret)),
-            "low": low,
-            "high": high,
-            "worst": float(regret.max()),
-            "edge_enrichment": float(cell["edges"].mean()),
-            "repeats": float(cell["repeats"].mean()),
-            "cpu_s": float(cell["cpu_s"].median()),
-        }
-    return found
-
-
-def goals(
-    found: dict[str, dict[str, Any]],
-    paired: dict[str, dict[str, Any]],
-    ours: list[str],
-    others: list[str],
-    reference: str,
-) -> dict[str, Any]:
-    """What became of the goals: on one function, for our sampler of the least median among those that have run all
-    seeds, if one has; over the suite, for that of the least median difference from the reference."""
-    made: dict[str, Any] = {"best": None, "suite_best": None}
-    there = {n: one for n, one in found.get(GOALS["function"], {}).items() if one["seeds"] >= GOALS["seeds"]}
-    mine = {n: one for n, one in there.items() if n in ours}
-    if mine:
-        best = min(mine, key=lambda name: mine[name]["median"])
-        made |= {"best": best, **{key: mine[best][key] for key in ("seeds", "median", "worst")}}
-        made["median_reached"] = bool(mine[best]["median"] <= GOALS["median"])
-        made["worst_reached"] = bool(mine[best]["worst"] <= GOALS["worst"])
-    against = {n: one for n, one in paired.get(reference, {}).get("all", {}).items() if n in ours}
-    if against:
-        made["suite_best"] = min(against, key=lambda name: against[name]["median"])
-        made["ahead_of"] = {n: paired[made["suite_best"]].get("all", {}).get(n) for n in others}
-        made["cpu_s"] = max(one[n]["cpu_s"] for one in found.values() for n in ours if n in one)
-        made["cpu_s_reached"] = bool(made["cpu_s"] <= GOALS["cpu_s"])
-    return made
-
-
-def edge_rule(final: pd.DataFrame, seed: int) -> dict[str, dict[str, Any]]:
-    """The rule of evidence against none on each family of functions: paired differences, and the worst by function."""
-    found = {}
-    for family in ("sbox", "bbob"):
-        part = final[final["function"].str.startswith(family)]
-        row = compared(part, NO_RULE, seed).get("all", {}).get(EVIDENCE)
-        if row:
-            worst = part.groupby(["function", "sampler"])["regret"].max().unstack()[[EVIDENCE, NO_RULE]].dropna()
-            lower = int((worst[EVIDENCE] < worst[NO_RULE]).sum())
-            found[family] = row | {"worst": worst.to_dict("index"), "worst_lower": lower}
-    return found
 
 
 def verdict_of_edges(found: dict[str, dict[str, Any]]) -> list[str]:
