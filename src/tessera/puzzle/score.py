@@ -45,12 +45,12 @@ def score(
         x, targets = batches[i][:, :-1], batches[i][:, 1:].flatten()
         if layer == next(iter(variants)):
             before, middle = hidden_states(parent, x)
-            last, rotary = before[-1], parent.model.positions(x)
-        outputs = {("attention", PARENT): last}
-        outputs |= exchanged(parent, layer, variants[layer], before, middle, rotary)
+            last, rotary = before[-1].flatten(0, 1), parent.model.positions(x)
+            [own] = divergence.compare(head(parent), last, [(head(parent), last)], targets)
+        outputs = dict(exchanged(parent, layer, variants[layer], before, middle, rotary))
         children = [(head(parent), states.flatten(0, 1)) for states in outputs.values()]
-        agreements = divergence.compare(head(parent), last.flatten(0, 1), children, targets)
-        for (subblock, name), agreement in zip(outputs, agreements, strict=True):
+        agreements = [own, *divergence.compare(head(parent), last, children, targets)]
+        for (subblock, name), agreement in zip([("attention", PARENT), *outputs], agreements, strict=True):
             collected.setdefault((layer, subblock, name), []).extend(agreement.split(T))
     found: dict[int, dict[str, dict[str, dict[str, float]]]] = {}
     for (layer, subblock, name), parts in collected.items():
