@@ -129,7 +129,7 @@ def figure(rows: Sequence[Json]) -> Figure:
         left.step(np.arange(1, len(best) + 1), best, where="post", color=COLOURS[row["search"]], label=label)
     plots.log_scale(left.yaxis)
     left.set(xlabel="children run", ylabel="least KL so far, nats a token, text of the search")
-    left.legend(loc="upper right")
+    made.legend(*left.get_legend_handles_labels(), loc="outside upper center", ncols=4)
     names = list(dict.fromkeys(found["search"]))
     for n, name in enumerate(names):
         own = found[found["search"] == name]

@@ -215,8 +215,8 @@ def figure(found: Results, numbers: Json) -> Figure:
         rho = numbers["agreement"][score]["spearman"]
         words = "" if rho["low"] is None else f"\nSpearman {rho['value']:.2f} [{rho['low']:.2f}, {rho['high']:.2f}]"
         axis.set_title(f"by {NAMES[score]}{words}", fontsize=8)
-    axes[0, 0].set_ylabel("error over the parent's, ± SE by item")
-    axes[0, 1].set_ylabel("nats an item over the parent's, ± SE")
+    axes[0, 0].set_ylabel("error less the parent's, ± SE")
+    axes[0, 1].set_ylabel("nats an item less the parent's, ± SE")
     axes[0, 0].legend(loc="upper left", fontsize=7)
     _outcome(axes[0, 2], found, numbers)
     made.legend(*axes[0, 2].get_legend_handles_labels(), loc="outside lower right", ncols=4)
