@@ -94,9 +94,12 @@ def edges(found: pd.DataFrame, suite: SuiteParams, seed: int) -> Figure:
                 middles.append(values.mean())
                 errors.append((max(values.mean() - low, 0), max(high - values.mean(), 0)))
             places = np.arange(len(suite.samplers)) + (i - (len(suite.functions) - 1) / 2) * height
+            # More functions than colours: hatched from the second round on.
+            hatch = "////" * (i // len(plots.CYCLE)) or None
             axis.barh(places, middles, height, xerr=np.array(errors).T, color=shades[function], label=function,
-                      error_kw={"lw": 0.8, "ecolor": plots.BLACK})  # fmt: skip
+                      hatch=hatch, edgecolor="white", lw=0, error_kw={"lw": 0.8, "ecolor": plots.BLACK})  # fmt: skip
         axis.grid(False, axis="y")
+        axis.margins(y=0.01)
     axes[0, 0].axvline(1, color=plots.BLACK, lw=0.8, ls="--")
     axes[0, 0].set(
         xlabel="edge enrichment: proposals within 2 % of a bound,\nover the share of uniform points (dashed)"
