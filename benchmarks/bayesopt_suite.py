@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from bayesopt_suite_statistics import EVIDENCE, GOALS, NO_RULE, cells, compared, edge_rule, gathered, goals, hours
+from bayesopt_suite_statistics import EVIDENCE, GOALS, NO_RULE, SEEN, cells, compared, edge_rule, gathered, goals, hours
 from matplotlib.figure import Figure
 
 from tessera import params
@@ -106,6 +106,15 @@ def verdict(found: dict[str, Any]) -> list[str]:
     return [*lines[:-1], lines[-1][:-1] + "."]
 
 
+def verdict_of_unseen(found: dict[str, dict[str, Any]], best: str) -> list[str]:
+    """What our best method is worth on the seeds that could not have led to its choice."""
+    words = [
+        f"{name} {one['median']:+.2f} [{one['low']:+.2f}, {one['high']:+.2f}] ({one['pairs']} pairs)"
+        for name, one in found.items()
+    ]
+    return [f"* `{best}` on seeds from {SEEN} on alone, which had not been run when it was added: {', '.join(words)}."]
+
+
 def version_of(package: str) -> str | None:
     try:
         return importlib.metadata.version(package)
@@ -169,10 +178,12 @@ def main() -> None:
     paired = {name: compared(final, name, seed) for name in [*ours, *plain] if name in set(final["sampler"])}
     edges = edge_rule(final, seed)
     reached = goals(found, paired, ours, [*peers, *plain], suite.reference)
+    best = reached["suite_best"]
+    unseen = compared(final[final["seed"] >= SEEN], best, seed).get("all", {}) if best else {}
     machine = f"{platform.machine()}, Python {platform.python_version()}, one thread"
     planned = len(suite.functions) * sum(suite.fewer_seeds.get(name, suite.seeds) for name in suite.samplers)
     whole = hours(final, suite)
-    shown = list(dict.fromkeys([reached["suite_best"] or ours[0], suite.reference]))
+    shown = list(dict.fromkeys([best or ours[0], suite.reference]))
     lines = [
         f"# Optimisers compared: the suite `{options.suite}`",
         "",
@@ -190,6 +201,7 @@ def main() -> None:
         "## Goals",
         "",
         *verdict(reached),
+        *(verdict_of_unseen(unseen, best) if unseen else []),
         *verdict_of_edges(edges),
         "",
         f"![Differences of regret from {suite.reference}, paired]({options.out.name}.svg)",
@@ -217,6 +229,7 @@ def main() -> None:
         "noise": suite.noise,
         "cpu_hours": whole,
         "goals": reached,
+        "unseen": unseen,
         "edge_rule": edges,
         "functions": found,
         "paired": paired,

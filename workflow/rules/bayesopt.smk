@@ -75,7 +75,7 @@ rule bayesopt_benchmark:
     input:
         flat(benchmark_report("bayesopt_full")),
     message:
-        "The large benchmark: hours"
+        "The large benchmark, with other packages. Not in `all`"
 
 
 rule bayesopt_variations:
