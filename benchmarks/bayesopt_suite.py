@@ -196,7 +196,7 @@ def main() -> None:
         "",
         f"Run so far: {len(found)} of {len(suite.functions)} functions; "
         f"{len(final)} of {planned} runs. CPU seconds are of the process, taken beside other work on the same core."
-        + (f" All runs together: {whole:.1f} CPU hours." if whole else ""),
+        + (f" Proposals of all runs together: {whole:.1f} CPU hours." if whole else ""),
         "",
         "## Goals",
         "",
