@@ -28,12 +28,16 @@ def probability(model: Posterior | None, rows: np.ndarray) -> np.ndarray:
 
 def random_row(space: Space, model: Posterior | None, rng: np.random.Generator) -> np.ndarray:
     """A uniform row, accepted with its probability of being feasible; of 100 refused ones the most probable."""
+    return accepted(space.uniform(1 if model is None else 100, rng), model, rng)
+
+
+def accepted(rows: np.ndarray, model: Posterior | None, rng: np.random.Generator) -> np.ndarray:
+    """The first row (D,) of rows (s, D) that is accepted with its probability, or the most probable if none is."""
     if model is None:
-        return space.uniform(1, rng)[0]
-    rows = space.uniform(100, rng)
+        return rows[0]
     chances = probability(model, rows)
-    accepted = np.flatnonzero(rng.random(100) < chances)
-    return rows[accepted[0] if len(accepted) else int(np.argmax(chances))]
+    passed = np.flatnonzero(rng.random(len(rows)) < chances)
+    return rows[passed[0] if len(passed) else int(np.argmax(np.round(chances, 6)))]
 
 
 def log_probability(model: Posterior | None, rows: np.ndarray) -> np.ndarray:

@@ -1,6 +1,6 @@
 """A study on disk: one JSON file a trial, written whole or not at all, that any number of processes share.
 
-    DIRECTORY/study.json         space, settings and seed
+    DIRECTORY/study.json         space, settings and seed, and the version of the rules for proposals
     DIRECTORY/trial_00007.json   a Trial: waiting, running under a lease, done or failed
     DIRECTORY/lock               held while trials are read and written together
 
@@ -21,6 +21,8 @@ from typing import Any
 from tessera.bayesopt.trial import Trial
 from tessera.common import files
 
+#: Version of the rules that proposals follow: a study is continued and replayed by those that it was begun with.
+RULES = 2
 _NAME = re.compile(r"trial_(\d{5,})\.json")
 
 
@@ -36,17 +38,29 @@ class Journal:
         self._finished: dict[int, Trial] = {}
         file = self.path / "study.json"
         if study is None:
-            self.study = files.read_json(file)
+            self.study = self._begun(file)
             return
-        self.study = study
+        self.study = {"rules": RULES, **study}
         with self.locked():
             if not file.exists():
-                files.write_json(file, study)
-            elif (there := files.read_json(file)) != study:
-                names = sorted(key for key in {*there, *study} if there.get(key) != study.get(key))
+                files.write_json(file, self.study)
+            elif (there := self._begun(file)) != self.study:
+                names = sorted(key for key in {*there, *self.study} if there.get(key) != self.study.get(key))
                 raise ValueError(
                     f"{file}: another study, whose {', '.join(names)} differ; valid is the same or an empty directory"
                 )
+
+    @staticmethod
+    def _begun(file: Path) -> dict[str, Any]:
+        """What study.json says. Raises ValueError if the study was begun with other rules for proposals."""
+        there = files.read_json(file)
+        rules = there.get("rules", 1) if isinstance(there, dict) else None
+        if rules != RULES:
+            raise ValueError(
+                f"{file}: rules = {rules}: the study was begun by a version of this package whose proposals differ;"
+                f" expected {RULES}. Continue or replay it with that version, or begin in an empty directory"
+            )
+        return there
 
     @contextmanager
     def locked(self) -> Iterator[None]:

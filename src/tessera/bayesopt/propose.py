@@ -1,9 +1,12 @@
 """Where to look next: BOP, FuBar VC and Thompson sampling, with rules against edges and repeats.
 
 A proposal is a pure function of the observations, the pending points, the settings and a seed, so that it can be made
-on any machine, and made again. Methods of R. Rubin, New heuristics for parallel and scalable Bayesian optimization,
-arXiv 1807.00373 (2018), as docs/bayesopt.md reads them; x is in the unit cube, values are standardised, s(x) is the
-posterior's standard deviation of f and mu(x) its mean.
+on any machine, and made again. Processors differ in the last digits of sums and exponentials; so the random stream
+depends on no such digits, and what is fitted, drawn or chosen is rounded before anything follows from it.
+
+Methods of R. Rubin, New heuristics for parallel and scalable Bayesian optimization, arXiv 1807.00373 (2018), as
+docs/bayesopt.md reads them; x is in the unit cube, values are standardised, s(x) is the posterior's standard deviation
+of f and mu(x) its mean.
 
     floor   V(x): s(x) > max(rho sigma, sem_min)
     best    x_b: the least mu among observed and pending points where V holds, or among all
@@ -11,20 +14,19 @@ posterior's standard deviation of f and mu(x) its mean.
             mu(x_b) and where V holds, the least
     poll    else, of free + 1 points around x_b where V holds, the one of largest s
     random  else, a uniform point
+    finite  a point that has been tried, in a space where others are left: instead the least of one sample among those
 
 Plain Thompson sampling goes to the minimum of one sample. A plain confidence bound (ucb) goes to the least mu - 2 s,
 and looks at no pending points: all that tells two proposals apart is what has been observed between them. It is a null
 to compare with.
 """
 
-import hashlib
-import json
 from dataclasses import dataclass
 
 import numpy as np
 from scipy import optimize, stats
 
-from tessera.bayesopt import feasibility, gp
+from tessera.bayesopt import feasibility, finite, gp
 from tessera.bayesopt.gp import Hyper, Posterior
 from tessera.bayesopt.search import Kind, Search
 from tessera.bayesopt.settings import Settings, Transform
@@ -33,6 +35,8 @@ from tessera.common import randomness
 
 #: Range of the power lambda. Up to 1, large values are drawn in, and small ones never are.
 POWERS = (-3.0, 1.0)
+#: Decimals of what the model makes up: the power lambda, and values of pending points.
+POWER_DECIMALS, FANTASY_DECIMALS = 3, 6
 
 
 @dataclass(frozen=True)
@@ -54,14 +58,6 @@ class Proposal:
     seed: int
 
 
-def digest(space: Space, settings: Settings, data: Data, pending: np.ndarray, warm: np.ndarray) -> str:
-    """Hash of all that a proposal depends on but its seed."""
-    found = hashlib.sha256(json.dumps([space.to_json(), settings.to_json()], sort_keys=True).encode())
-    for array in (data.X, data.y, data.feasible, pending, warm):
-        found.update(repr(array.shape).encode() + np.ascontiguousarray(array, dtype="<f8").tobytes())
-    return found.hexdigest()
-
-
 def propose(
     space: Space,
     settings: Settings,
@@ -74,21 +70,31 @@ def propose(
     """The proposal of trial `index` of the study with this seed.
 
     pending (p, D) are rows that are being evaluated; warm is the theta of an earlier proposal, from which fits begin.
-    The random stream is that of (seed, index, digest of all the other arguments).
+    The random stream is that of (seed, index).
     """
     warm = np.zeros(0) if warm is None else np.asarray(warm, dtype=float)
-    own = randomness.seed(seed, "bayesopt", index, digest(space, settings, data, pending, warm))
+    own = randomness.seed(seed, "bayesopt", index)
     rng = np.random.default_rng(own)
     known = np.isfinite(data.y)
+    tried = np.concatenate([data.X, pending])
     if settings.method == "random" or known.sum() < 2 * space.free:
-        return Proposal(feasibility.random_row(space, _success(data), rng), "random", np.zeros(0), own)
+        success = _success(data)
+        row = feasibility.random_row(space, success, rng)
+        others = finite.untried(space, tried, row, rng)
+        if others is not None:
+            row = feasibility.accepted(rng.permutation(others), success, rng)
+        return Proposal(row, "random", np.zeros(0), own)
     y = standardise(data.y[known], settings.transform)
     X = data.X[known]
     theta = fit(X, y, settings, warm, rng)
     if settings.method == "ucb":
         pending = pending[:0]
     posterior = condition(X, y, theta, pending, settings, rng)
-    row, kind = Search(space, settings, posterior, data.X, pending, _success(data), rng).run()
+    search = Search(space, settings, posterior, data.X, pending, _success(data), rng)
+    row, kind = search.run()
+    others = finite.untried(space, tried, row, rng)
+    if others is not None:
+        row, kind = search.choose(others)
     return Proposal(row, kind, theta, own)
 
 
@@ -107,7 +113,7 @@ def standardise(y: np.ndarray, transform: Transform = "none") -> np.ndarray:
     if transform == "none":
         return z
     power = optimize.minimize_scalar(lambda one: -stats.yeojohnson_llf(one, z), bounds=POWERS, method="bounded").x
-    return standardise(stats.yeojohnson(z, power))
+    return standardise(stats.yeojohnson(z, round(power, POWER_DECIMALS)))
 
 
 def fit(X: np.ndarray, y: np.ndarray, settings: Settings, warm: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -130,7 +136,7 @@ def condition(
     posterior = Posterior(X, y, hyper, inducing)
     if not len(pending):
         return posterior
-    fantasy = posterior.sample_values(pending, rng)
+    fantasy = np.round(posterior.sample_values(pending, rng), FANTASY_DECIMALS)
     if inducing is not None:
         inducing = np.concatenate([inducing, pending])
     return Posterior(np.concatenate([X, pending]), np.concatenate([y, fantasy]), hyper, inducing)

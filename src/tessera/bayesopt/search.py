@@ -15,6 +15,8 @@ from tessera.bayesopt.space import Space
 Kind = Literal["thompson", "poll", "ucb", "random"]
 #: Confidence bounds lie so many standard deviations from the mean.
 CONFIDENCE = 2.0
+#: Decimals to which standardised values are compared, so that ties do not depend on rounding errors.
+DECIMALS = 6
 
 
 class Search:
@@ -59,6 +61,12 @@ class Search:
                 return found, "poll"
         return feasibility.random_row(self.space, self.success, self.rng), "random"
 
+    def choose(self, rows: np.ndarray) -> tuple[np.ndarray, Kind]:
+        """Of rows (s, D), the one of the least confidence bound or, for the other methods, of one sample of f."""
+        ucb = self.settings.method == "ucb"
+        values, _ = self._held_against(self._bound() if ucb else self._sample(1))(rows, np.arange(len(rows)))
+        return rows[int(np.argmin(np.round(values, DECIMALS)))], "ucb" if ucb else "thompson"
+
     def _best(self) -> np.ndarray:
         mean, sd = self.posterior.mean_sd(self.known)
         score = mean + (self._barrier(sd) if self.settings.method == "fubar" else 0.0)
@@ -66,7 +74,7 @@ class Search:
         floored = self._passes_floor(sd)
         if self.settings.method == "bop" and floored.any():
             score = np.where(floored, score, np.inf)
-        return self.known[int(np.argmin(score))]
+        return self.known[int(np.argmin(np.round(score, DECIMALS)))]
 
     def _passes_floor(self, sd: np.ndarray) -> np.ndarray:
         return sd > self.least_sd if self.settings.floor else np.ones(len(sd), dtype=bool)
@@ -75,7 +83,7 @@ class Search:
         return np.minimum(self.least_sd / sd, 1e3) ** self.settings.barrier
 
     def _least_mean(self) -> np.ndarray:
-        return self.known[int(np.argmin(self.posterior.mean(self.known)))]
+        return self.known[int(np.argmin(np.round(self.posterior.mean(self.known), DECIMALS)))]
 
     def _starts(self, best: np.ndarray) -> np.ndarray:
         uniform = self.rng.random((self.settings.starts * self.space.width, self.space.width))
@@ -120,8 +128,8 @@ class Search:
         """
         settings, posterior = self.settings, self.posterior
         batch = self._held_against(functions)
-        rows, _ = sample.minimise(batch, starts)
-        rows = self.space.snap(rows)
+        minima, _ = sample.minimise(batch, starts)
+        rows = self.space.snap(minima)
         values, _ = batch(rows, np.arange(len(rows)))
         keep = np.isfinite(values)
         if best is not None:
@@ -134,9 +142,12 @@ class Search:
                 keep &= self._passes_floor(sd)
             keep &= values < bar
         keep &= self._probably_succeeds(rows)
-        for i in np.argsort(values, kind="stable"):
-            if keep[i] and edges.passes(settings.edges, rows[i], self.space.edged, self.edge, settings.tau, posterior):
-                return rows[i]
+        for i in np.argsort(np.round(values, DECIMALS), kind="stable"):
+            if not keep[i]:
+                continue
+            row = self.space.snap(sample.polished(batch, minima[i], int(i))[None])[0]
+            if edges.passes(settings.edges, row, self.space.edged, self.edge, settings.tau, posterior):
+                return row
         return None
 
     def _probably_succeeds(self, rows: np.ndarray) -> np.ndarray:
@@ -156,4 +167,4 @@ class Search:
         _, sd = self.posterior.mean_sd(rows)
         keep = self._passes_floor(sd)
         keep &= self._probably_succeeds(rows)
-        return rows[int(np.argmax(np.where(keep, sd, -np.inf)))] if keep.any() else None
+        return rows[int(np.argmax(np.where(keep, np.round(sd, DECIMALS), -np.inf)))] if keep.any() else None

@@ -59,8 +59,5 @@ class Settings:
             raise ValueError(f"inducing = {self.inducing}; valid is at most exact_limit = {self.exact_limit}")
 
     def to_json(self) -> dict[str, Any]:
-        """All options, but for transform where it is none: studies are older than it, and are to replay."""
-        found = asdict(self)
-        if self.transform == "none":
-            del found["transform"]
-        return found
+        """All options, by name."""
+        return asdict(self)

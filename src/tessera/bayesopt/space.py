@@ -3,8 +3,11 @@
 A float or integer takes one axis of the cube, a categorical one axis a choice (one-hot), a fixed value none.
 """
 
+import itertools
 import math
 from collections.abc import Mapping
+from decimal import Context, Decimal
+from functools import lru_cache
 from typing import Annotated, Any, Literal, Self
 
 import numpy as np
@@ -14,6 +17,15 @@ from tessera.common import params
 from tessera.common.params import Section
 
 Choice = bool | int | float | str
+#: Floats that are proposed lie on a grid of the unit cube, so that rounding errors do not decide what is evaluated.
+DECIMALS = 5
+#: Logarithmic axes are computed with more digits than floats have: the last digit of math.exp depends on the processor.
+_EXACT = Context(prec=25)
+
+
+@lru_cache(maxsize=1 << 14)
+def _ln(value: float) -> Decimal:
+    return _EXACT.ln(Decimal(value))
 
 
 class _Number(Section):
@@ -39,6 +51,11 @@ class _Number(Section):
     def width(self) -> int:
         return 1
 
+    @property
+    def count(self) -> float:
+        """How many values there are."""
+        return math.inf
+
 
 class Float(_Number):
     """A real number between two bounds, on a linear or logarithmic scale."""
@@ -49,7 +66,8 @@ class Float(_Number):
         if not isinstance(value, int | float) or isinstance(value, bool) or not self.low <= value <= self.high:
             raise ValueError(f"{value!r}; valid is a number from {self.low} to {self.high}")
         if self.log:
-            share = math.log(value / self.low) / math.log(self.high / self.low)
+            low = _ln(self.low)
+            share = float(_EXACT.divide(_EXACT.subtract(_ln(value), low), _EXACT.subtract(_ln(self.high), low)))
         else:
             share = (value - self.low) / (self.high - self.low)
         return [min(max(share, 0.0), 1.0)]
@@ -57,13 +75,14 @@ class Float(_Number):
     def from_axes(self, axes: np.ndarray) -> float:
         share = float(axes[0])
         if self.log:
-            value = self.low * math.exp(share * math.log(self.high / self.low))
+            low = _ln(self.low)
+            value = float(_EXACT.exp(_EXACT.fma(Decimal(share), _EXACT.subtract(_ln(self.high), low), low)))
         else:
             value = self.low + share * (self.high - self.low)
         return min(max(value, self.low), self.high)  # rounding must not leave the range
 
     def snap(self, axes: np.ndarray) -> np.ndarray:
-        return axes
+        return np.round(axes, DECIMALS)
 
 
 class Int(_Number):
@@ -73,20 +92,33 @@ class Int(_Number):
     low: int
     high: int
 
-    def _ends(self) -> tuple[float, float]:
-        low, high = self.low - 0.5, self.high + 0.5
-        return (math.log(low), math.log(high)) if self.log else (low, high)
+    @property
+    def count(self) -> float:
+        return self.high - self.low + 1
+
+    def levels(self) -> np.ndarray:
+        """Axes (count, 1) of all values."""
+        return np.array([self.to_axes(value) for value in range(self.low, self.high + 1)])
 
     def to_axes(self, value: Any) -> list[float]:
         if not isinstance(value, int) or isinstance(value, bool) or not self.low <= value <= self.high:
             raise ValueError(f"{value!r}; valid is an integer from {self.low} to {self.high}")
-        start, end = self._ends()
-        return [((math.log(value) if self.log else value) - start) / (end - start)]
+        if self.log:
+            return [self._log_ratio(2 * value) / self._log_ratio(2 * self.high + 1)]
+        return [(2 * (value - self.low) + 1) / (2 * (self.high - self.low + 1))]
 
     def from_axes(self, axes: np.ndarray) -> int:
-        start, end = self._ends()
-        place = start + float(axes[0]) * (end - start)
-        return min(max(round(math.exp(place) if self.log else place), self.low), self.high)
+        share = float(axes[0])
+        if self.log:
+            above = int(math.expm1(share * self._log_ratio(2 * self.high + 1)) * (self.low - 0.5))
+        else:
+            numerator, denominator = share.as_integer_ratio()
+            above = numerator * (self.high - self.low + 1) // denominator
+        return min(self.low + above, self.high)
+
+    def _log_ratio(self, doubled: int) -> float:
+        """Logarithm of doubled / 2 over low - 1/2, the lower end of the first bin."""
+        return math.log1p((doubled - (2 * self.low - 1)) / (2 * self.low - 1))
 
     def snap(self, axes: np.ndarray) -> np.ndarray:
         return np.array([self.to_axes(self.from_axes(row)) for row in axes]).reshape(axes.shape)
@@ -107,6 +139,13 @@ class Categorical(Section):
     @property
     def width(self) -> int:
         return len(self.choices)
+
+    @property
+    def count(self) -> float:
+        return len(self.choices)
+
+    def levels(self) -> np.ndarray:
+        return np.eye(self.width)
 
     def to_axes(self, value: Any) -> list[float]:
         found = [type(value) is type(choice) and value == choice for choice in self.choices]
@@ -130,6 +169,13 @@ class Fixed(Section):
     @property
     def width(self) -> int:
         return 0
+
+    @property
+    def count(self) -> float:
+        return 1
+
+    def levels(self) -> np.ndarray:
+        return np.zeros((1, 0))
 
     def to_axes(self, value: Any) -> list[float]:
         if type(value) is not type(self.value) or value != self.value:
@@ -171,12 +217,13 @@ class Space:
         self.free = sum(variable.width > 0 for variable in self.variables.values())
         if not self.free:
             raise ValueError("the space has no variable to optimise; valid is at least one that is not fixed")
+        #: Number of points: infinite if a variable is a float.
+        self.size = math.prod(variable.count for variable in self.variables.values())
         #: Axes that have edges: those of floats. The ends of an integer's range and a choice are values as any other.
         self.edged = np.zeros(self.width, dtype=bool)
         for name, variable in self.variables.items():
             if isinstance(variable, Float):
                 self.edged[self.slices[name]] = True
-        self._continuous = bool(self.edged.all())
 
     def to_json(self) -> dict[str, Any]:
         """Plain data from which Space makes the same space."""
@@ -199,12 +246,15 @@ class Space:
         return {name: one.from_axes(row[self.slices[name]]) for name, one in self.variables.items()}
 
     def snap(self, rows: np.ndarray) -> np.ndarray:
-        """Rows (n, D), moved to where points stand: integers to the middle of their bins, categoricals to a corner."""
-        if self._continuous:
-            return rows
+        """Rows (n, D), moved to where points stand: floats on a grid, integers mid-bin, choices in corners."""
         return np.concatenate([one.snap(rows[:, self.slices[name]]) for name, one in self.variables.items()], axis=1)
 
     def uniform(self, n: int, rng: np.random.Generator) -> np.ndarray:
         """n rows (n, D), uniform over the space."""
         rows = rng.random((n, self.width))
         return self.snap(rows)
+
+    def rows(self) -> np.ndarray:
+        """Rows (size, D) of all points of a finite space."""
+        levels = [one.levels() for one in self.variables.values() if not isinstance(one, Float)]
+        return np.array([np.concatenate(parts) for parts in itertools.product(*levels)])
