@@ -64,11 +64,14 @@ class Journal:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Wait until no other process reads and writes."""
+        """Wait until no other thread or process reads and writes."""
         self.path.mkdir(parents=True, exist_ok=True)
         with (self.path / "lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
+            try:
+                yield
+            finally:  # closing is not enough: a child that was forked meanwhile has the file open
+                fcntl.flock(lock, fcntl.LOCK_UN)
 
     def read(self) -> list[Trial]:
         """All trials, by id. Finished ones are read once."""

@@ -1,6 +1,9 @@
 """Optimisation by asking and telling, from any number of workers, with or without a journal on disk."""
 
-from collections.abc import Mapping
+import os
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +13,7 @@ from threadpoolctl import ThreadpoolController
 
 from tessera.bayesopt import propose as proposing
 from tessera.bayesopt.journal import Journal, is_stale, leased
+from tessera.bayesopt.search import DECIMALS
 from tessera.bayesopt.settings import Settings
 from tessera.bayesopt.space import Space
 from tessera.bayesopt.trial import Trial, best, proposed, rows_of
@@ -25,8 +29,8 @@ class Optimizer:
 
     space: a Space, or variables by name. method and settings: options of Settings. seed: root of all random
     numbers; trial i depends on it and on what was known when it was asked for. journal: a directory that keeps the
-    study, may hold its beginning, and may be shared by processes. Raises ValueError where an option or the journal is
-    wrong.
+    study, may hold its beginning, and may be shared by processes; threads may share an Optimizer. Raises ValueError if
+    an option or the journal is wrong.
     """
 
     def __init__(
@@ -48,11 +52,11 @@ class Optimizer:
             raise ValueError(f"seed = {seed}: valid is an integer >= 0")
         self.seed = seed
         self._trials: list[Trial] = []
+        self._lock = threading.Lock()
         study = {"space": self.space.to_json(), "settings": self.settings.to_json(), "seed": seed}
         self.journal = None if journal is None else Journal(journal, study)
-        if self.journal:
-            with self.journal.locked():
-                self._read()
+        with self._shared():
+            pass  # trials of the journal
 
     @property
     def trials(self) -> list[Trial]:
@@ -126,7 +130,7 @@ class Optimizer:
             rng = np.random.default_rng(self.seed)
             theta = proposing.fit(X, y, self.settings, np.zeros(0), rng)
             mean = proposing.condition(X, y, theta, X[:0], self.settings, rng).mean(X)
-        return found[int(np.argmin(mean))]
+        return found[int(np.argmin(np.round(mean, DECIMALS)))]
 
     def _ask(self) -> Trial:
         seen = [trial for trial in self._trials if trial.finished]
@@ -141,40 +145,44 @@ class Optimizer:
         self._trials[trial.id : trial.id + 1] = [trial]
         return trial
 
-    def _read(self) -> None:
-        assert self.journal
-        self._trials = self.journal.read()
-
-    def _shared(self) -> "_Shared":
-        return _Shared(self)
-
-
-class _Shared:
-    """While it is entered, no other process writes to the journal, and trials are as they are on disk."""
-
-    def __init__(self, optimizer: Optimizer) -> None:
-        self._optimizer = optimizer
-        self._lock = optimizer.journal.locked() if optimizer.journal else None
-
-    def __enter__(self) -> None:
-        if self._lock:
-            self._lock.__enter__()
-            self._optimizer._read()
-
-    def __exit__(self, *error: Any) -> None:
-        if self._lock:
-            self._lock.__exit__(*error)
+    @contextmanager
+    def _shared(self) -> Iterator[None]:
+        """No other thread or process changes the trials meanwhile, and they are as they are on disk."""
+        with self._lock:
+            if self.journal is None:
+                yield
+                return
+            with self.journal.locked():
+                self._trials = self.journal.read()
+                yield
 
 
 _controller: ThreadpoolController | None = None
+_one_at_a_time = threading.Lock()
 
 
-def one_thread() -> Any:
-    """Hold BLAS to one thread. Its libraries are sought once."""
+def _renew_lock() -> None:
+    """In a forked child, no thread is there that could release it."""
+    global _one_at_a_time
+    _one_at_a_time = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_renew_lock)
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Hold BLAS to one thread. Its libraries are sought once.
+
+    The limit is the whole process's, so one thread after the other sets it: the last to leave would otherwise restore
+    what another had set.
+    """
     global _controller
-    if _controller is None:
-        _controller = ThreadpoolController()
-    return _controller.limit(limits=1, user_api="blas")
+    with _one_at_a_time:
+        if _controller is None:
+            _controller = ThreadpoolController()
+        with _controller.limit(limits=1, user_api="blas"):
+            yield
 
 
 @dataclass(frozen=True)
