@@ -7,10 +7,12 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tessera.bayesopt import Float, Optimizer, minimize, replay
 from tessera.bayesopt.journal import Journal
+from tessera.bayesopt.run import ObjectiveError
 
 SPACE = {"x": Float(low=-1.0, high=1.0), "y": Float(low=-1.0, high=1.0)}
 
@@ -95,6 +97,121 @@ def test_a_killed_study_is_taken_up(tmp_path: Path) -> None:
     assert len(trials) == 12
     assert all(trial.state == "done" for trial in trials)
     assert all(one.same for one in replay(tmp_path / "study"))
+
+
+def nameless(params: dict) -> float:
+    return bowl(params) + undefined  # type: ignore[name-defined]  # noqa: F821
+
+
+def test_the_first_failure_is_shown_and_many_in_a_row_end_the_study(caplog: pytest.LogCaptureFixture) -> None:
+    with pytest.raises(ObjectiveError, match=r"4 evaluations in a row failed, .* trial 0 with .*: NameError: name 'un"):
+        minimize(nameless, SPACE, 30, max_failures_in_a_row=4)
+    (shown,) = caplog.messages
+    assert "Traceback" in shown
+    assert "bowl(params) + undefined" in shown
+
+
+def test_failures_with_successes_between_end_no_study(caplog: pytest.LogCaptureFixture) -> None:
+    def half(params: dict) -> float:
+        if params["x"] > 0:
+            raise RuntimeError("too far")
+        return bowl(params)
+
+    result = minimize(half, SPACE, 20, method="random", seed=2, max_failures_in_a_row=8)
+    assert len(result.trials) == 20
+    assert len(caplog.messages) == 1
+    assert sum(trial.state == "failed" for trial in result.trials) > 5
+    with pytest.raises(ValueError, match="max_failures_in_a_row = 0; expected an integer from 1, or None"):
+        minimize(half, SPACE, 20, max_failures_in_a_row=0)
+
+
+def test_infeasible_points_are_no_failures() -> None:
+    result = minimize(lambda params: (0.0, False), SPACE, 6, method="random", max_failures_in_a_row=2)
+    assert result.best is None
+    assert len(result.trials) == 6
+
+
+def test_bytes_that_are_no_text_in_an_error_are_one_failed_trial(tmp_path: Path) -> None:
+    def fails(params: dict) -> float:
+        raise OSError(os.fsdecode(b"no such file: \xff\xfe"))
+
+    result = minimize(fails, SPACE, 2, journal=tmp_path)
+    assert [trial.state for trial in Journal(tmp_path).read()] == ["failed", "failed"]
+    assert result.trials[0].error == "OSError: no such file: \\udcff\\udcfe"
+
+
+#: An objective that starts programs, one in a session of its own, and writes down the ids of all processes.
+PROGRAMS = """
+import os, subprocess, sys, time
+from pathlib import Path
+from tessera.bayesopt import Float, minimize
+def f(p):
+    started = [subprocess.Popen(["sleep", "300"], start_new_session=own) for own in (False, True)]
+    directory = Path(sys.argv[1])
+    text = " ".join(str(i) for i in [os.getpid(), *(one.pid for one in started)])
+    (directory / f"pids-{os.getpid()}.part").write_text(text)
+    (directory / f"pids-{os.getpid()}.part").rename(directory / f"pids-{os.getpid()}")
+    time.sleep(float(sys.argv[2]))
+    return p["x"]
+timeout = float(sys.argv[3]) if sys.argv[3:] else None
+minimize(f, {"x": Float(low=0.0, high=1.0)}, 2, workers=2, journal=sys.argv[1] + "/study", lease=600.0, timeout=timeout)
+"""
+
+
+def alive(pid: int) -> bool:
+    return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+
+
+def started(directory: Path, evaluations: int = 2) -> list[int]:
+    """Ids of the processes of so many evaluations, once all have begun."""
+    deadline = time.monotonic() + 60
+    while len(files := list(directory.glob("pids-*[0-9]"))) < evaluations:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    return [int(pid) for file in files for pid in file.read_text().split()]
+
+
+def wait_for_the_end(pids: list[int]) -> None:
+    deadline = time.monotonic() + 10
+    while any(alive(pid) for pid in pids):
+        assert time.monotonic() < deadline, [pid for pid in pids if alive(pid)]
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
+def test_evaluations_end_with_their_study(tmp_path: Path, number: signal.Signals) -> None:
+    """And so do programs that they have started; the trials are there for the next study at once."""
+    study = subprocess.Popen([sys.executable, "-c", PROGRAMS, str(tmp_path), "300"], stderr=subprocess.DEVNULL)
+    pids = started(tmp_path)
+    assert len(pids) == 6
+    assert all(alive(pid) for pid in pids)
+    study.send_signal(number)
+    assert study.wait(20) == -number
+    wait_for_the_end(pids)
+    states = {trial.state for trial in Journal(tmp_path / "study").read()}
+    assert states == ({"running"} if number == signal.SIGKILL else {"waiting"})
+    done = subprocess.run([sys.executable, "-c", PROGRAMS, str(tmp_path), "0"], check=False, timeout=60)
+    assert done.returncode == 0
+    assert [trial.state for trial in Journal(tmp_path / "study").read()] == ["done", "done"]
+
+
+@pytest.mark.parametrize(("seconds", "limit", "state"), [("0.2", "60", "done"), ("300", "1", "failed")])
+def test_programs_end_with_their_evaluation(tmp_path: Path, seconds: str, limit: str, state: str) -> None:
+    command = [sys.executable, "-c", PROGRAMS, str(tmp_path), seconds, limit]
+    subprocess.run(command, check=True, timeout=60, stderr=subprocess.DEVNULL)
+    pids = started(tmp_path)
+    assert len(pids) == 6
+    assert not any(alive(pid) for pid in pids)
+    assert [trial.state for trial in Journal(tmp_path / "study").read()] == [state] * 2
+
+
+def test_a_program_s_own_way_with_sigterm_is_left_alone() -> None:
+    before = signal.signal(signal.SIGTERM, handler := lambda *_: None)
+    try:
+        minimize(bowl, SPACE, 1)
+        assert signal.getsignal(signal.SIGTERM) is handler
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 @pytest.mark.parametrize("options", [{"evaluations": 0}, {"workers": 0}, {"timeout": 0.0}])

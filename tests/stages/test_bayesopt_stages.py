@@ -1,10 +1,13 @@
 """The stages of a study of the workflow: proposals from files in any order, and evaluations that go wrong."""
 
 import json
+import multiprocessing
 import random
 import sys
+import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tessera.bayesopt import functions
@@ -106,7 +109,7 @@ def test_an_objective_is_a_stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 #: A stage that does what its params tell; it stands for any other.
 STAGE = """
-import argparse, json, os, sys, time
+import argparse, json, os, subprocess, sys, time
 parser = argparse.ArgumentParser()
 for name in ("--params", "--out", "--directory"):
     parser.add_argument(name)
@@ -116,7 +119,14 @@ assert os.path.isdir(os.path.dirname(given.directory)) and params["seed"] == 3
 what = params["deep"]["what"]
 if what == "raise":
     sys.exit("error: no good")
-if what == "hang":
+if what == "bytes":
+    sys.stdout.buffer.write(bytes([255]))
+    sys.exit(1)
+if what in ("hang", "programs"):
+    if what == "programs":
+        started = [subprocess.Popen(["sleep", "300"], start_new_session=own) for own in (False, True)]
+        beside = os.path.dirname(os.path.dirname(given.directory))
+        open(os.path.join(beside, "pids"), "w").write(" ".join(str(one.pid) for one in started))
     time.sleep(60)
 if what == "die":
     os.kill(os.getpid(), 9)
@@ -130,18 +140,38 @@ open(given.out, "w").write('{"a": [{"b": ' + text + "}]}")
     [
         ("fine", "done", None),
         ("raise", "failed", "error: no good"),
+        ("bytes", "failed", "\\xff"),
         ("hang", "failed", "no answer within 3.0 s"),
+        ("programs", "failed", "no answer within 3.0 s"),
         ("nan", "failed", "value = nan; valid is a finite number"),
         ("null", "failed", "the metric is null"),
     ],
 )
 def test_outcomes_of_an_objective(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str, state: str, error: str | None
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys, what: str, state: str, error: str | None
 ) -> None:
-    limit = {"timeout": 3.0} if what == "hang" else {}
+    limit = {"timeout": 3.0} if what in ("hang", "programs") else {}
     found = evaluate(tmp_path, objective(tmp_path, monkeypatch) | limit, {"deep.what": what})
     assert (found.state, found.value) == (state, 1.5 if state == "done" else None)
     assert (error is None and found.error is None) or (error is not None and error in str(found.error))
+    assert capsys.readouterr().err == (f"trial 0 failed: {found.error}\n" if state == "failed" else "")
+    if what == "programs":
+        assert not any(psutil.pid_exists(int(pid)) for pid in (tmp_path / "pids").read_text().split())
+
+
+def test_programs_of_a_killed_job_end_with_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    given = (tmp_path, objective(tmp_path, monkeypatch), {"deep.what": "programs"})
+    job = multiprocessing.get_context("fork").Process(target=evaluate, args=given)
+    job.start()
+    deadline = time.monotonic() + 60
+    while not (tmp_path / "pids").exists() or not (text := (tmp_path / "pids").read_text()):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    job.kill()
+    job.join()
+    while any(psutil.pid_exists(int(pid)) for pid in text.split()):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 @pytest.mark.parametrize(

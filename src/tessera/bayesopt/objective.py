@@ -6,11 +6,12 @@ import signal
 import subprocess
 import sys
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from tessera.bayesopt.params import ObjectiveParams
-from tessera.common import files
+from tessera.common import files, processes
 from tessera.common import params as layers
 
 #: Last lines of a failed stage's output that are kept.
@@ -52,16 +53,20 @@ def _run(objective: ObjectiveParams, given: Mapping[str, Any], scratch: Path) ->
         command += [f"--{name.replace('_', '-')}", *texts]
     command += [f"--{objective.output.replace('_', '-')}", str(metrics)]
     process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="backslashreplace",  # a program may print any bytes
+        preexec_fn=partial(processes.supervise, os.getpid()),
     )
     try:
         output, _ = process.communicate(timeout=objective.timeout)
     except subprocess.TimeoutExpired:
         return None, f"no answer within {objective.timeout} s"
     finally:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+        process.terminate()
+        process.wait()
     print(output, end="")
     if process.returncode < 0:
         name = signal.Signals(-process.returncode).name

@@ -4,7 +4,7 @@ import os
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -113,6 +113,13 @@ class Optimizer:
             known = self._trials[trial.id]
             if known.state == "running" and known.owner == trial.owner:
                 self._write(leased(known, lease))
+
+    def release(self, trial: Trial) -> None:
+        """Give back a trial that is not evaluated to its end: the next claim takes it at once."""
+        with self._shared():
+            known = self._trials[trial.id]
+            if known.state == "running" and known.owner == trial.owner:
+                self._write(replace(known, state="waiting", owner=None, until=None))
 
     def best(self) -> Trial | None:
         """The feasible trial of least value, the first of equals; None where there is none."""

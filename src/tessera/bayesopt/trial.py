@@ -63,6 +63,8 @@ class Trial:
         """This trial with its outcome. A value that is missing, not finite or above 1e150 makes it failed."""
         if error is None and (value is None or not math.isfinite(value) or abs(value) > LARGEST):
             error = f"value = {value}; valid is a finite number up to {LARGEST:g}"
+        if error is not None:
+            error = error.encode(errors="backslashreplace").decode()  # Python's stand-ins for bytes have no UTF-8
         outcome: dict[str, Any] = {"owner": None, "until": None, "error": error}
         if error is not None:
             return replace(self, state="failed", value=None, feasible=False, **outcome)

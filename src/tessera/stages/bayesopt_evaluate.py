@@ -1,5 +1,6 @@
 """Evaluate one trial of a study: run its objective's stage with the trial's values and read the metric."""
 
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,10 @@ def main(params: Params, proposal: Path, result: Path, cost: Path) -> None:
     begun = time.monotonic()
     given = objective.values(params.given, params.objective.params, trial.params)
     value, error = objective.run(params.objective, given, result.parent / "scratch")
-    files.write_json(result, trial.ended(value, error=error).to_json())
+    trial = trial.ended(value, error=error)
+    if trial.error:
+        print(f"trial {trial.id} failed: {trial.error}", file=sys.stderr)
+    files.write_json(result, trial.to_json())
     files.write_json(cost, {"seconds": time.monotonic() - begun})
 
 
