@@ -30,6 +30,18 @@ def test_a_peer_learns_and_can_be_repeated(peer: Peer) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("peer", ["botorch", "ax", "optuna-tpe", "optuna-gp"])
+def test_a_peer_recommends_what_it_has_been_told(peer: Peer) -> None:
+    pytest.importorskip(peer.partition("-")[0], reason="needs the extra peers")
+    sampler = peers.make(peer, BRANIN, 5, "none")
+    table, _ = benchmark.simulate(BRANIN, sampler, Schedule("async", 4), 9, 5, noise=20.0)
+    ordered = table.sort_values("told")
+    assert all(chosen in set(ordered["trial"][: n + 1]) for n, chosen in enumerate(ordered["recommended"]))
+    if peer.startswith("optuna"):
+        assert ordered["recommended"].iloc[-1] == table["trial"][table["value"].idxmin()]
+
+
+@pytest.mark.slow
 def test_the_filter_keeps_botorch_from_the_edge() -> None:
     pytest.importorskip("botorch", reason="needs the extra peers")
     sampler = peers.make("botorch-filtered", BRANIN, 1, "hard")

@@ -6,7 +6,7 @@ import pytest
 from scipy import stats
 
 from tessera.bayesopt import benchmark, functions
-from tessera.bayesopt.benchmark import Schedule
+from tessera.bayesopt.benchmark import Ours, Schedule
 from tessera.bayesopt.jobs import jobs as jobs_of
 from tessera.bayesopt.params import SuiteParams
 
@@ -68,12 +68,52 @@ def test_makespans_are_in_order() -> None:
     assert spans["async"] <= spans["lag 4"] <= spans["sync"] < spans["lag 1"]
 
 
-def test_regret_is_that_of_the_least_value() -> None:
-    table = pd.DataFrame({"trial": [0, 1, 2], "ended": [2.0, 1.0, 3.0], "value": [1.0, 2.0, 0.5], "regret": [1, 2, 3]})
-    assert benchmark.regret_by_evaluation(table).tolist() == [2, 1, 3]
+def test_regret_is_that_of_what_is_recommended() -> None:
+    table = pd.DataFrame(
+        {"trial": [0, 1, 2], "ended": [2.0, 1.0, 3.0], "told": [1, 0, 2], "recommended": [0, 1, 0], "regret": [1, 2, 3]}
+    )
+    assert benchmark.regret_by_evaluation(table).tolist() == [2, 1, 1]
     found = benchmark.regret_by_clock(table, np.array([0.5, 1.0, 2.5, 9.0]))
     assert np.isnan(found[0])
-    assert found[1:].tolist() == [2, 1, 3]
+    assert found[1:].tolist() == [2, 1, 1]
+
+
+@pytest.mark.parametrize("mode", ["async", "sync", "lag"])
+def test_exact_values_are_recommended_by_the_least(mode: str) -> None:
+    table, recorder = run(Schedule(mode, 4, 3))  # type: ignore[arg-type]
+    assert recorder.told == table.sort_values("told")["trial"].tolist()
+    values = table.set_index("trial")["value"]
+    least = [values[recorder.told[: n + 1]].idxmin() for n in range(24)]
+    assert table.sort_values("told")["recommended"].tolist() == least
+    assert benchmark.regret_by_evaluation(table)[-1] == table["regret"].min()
+    if mode != "lag":
+        assert recorder.told == table.sort_values("ended")["trial"].tolist()
+
+
+@pytest.mark.parametrize("mode", ["async", "sync", "lag"])
+def test_of_noisy_values_the_sampler_says_what_it_recommends(mode: str) -> None:
+    """Its regret is of the noise-free value, whatever was observed there."""
+
+    class Last(Recorder):
+        def recommend(self) -> int:
+            return self.told[-1]
+
+    sampler = Last()
+    table, _ = benchmark.simulate(BRANIN, sampler, Schedule(mode, 4, 3), 24, 3, noise=50.0)  # type: ignore[arg-type]
+    regret = benchmark.regret_by_evaluation(table)
+    assert regret.tolist() == [table["regret"][number] for number in sampler.told]
+    points = [{f"x{i}": value for i, value in enumerate(place)} for place in table[["x0", "x1"]].to_numpy()]
+    exact = [BRANIN(BRANIN.space.from_cube(np.array(list(point.values())))) for point in points]
+    assert table["regret"].to_numpy() == pytest.approx(np.array(exact) - BRANIN.least)
+    assert np.abs(table["value"] - exact).max() > 50
+
+
+def test_ours_recommends_by_the_model() -> None:
+    sampler = Ours(BRANIN, 3, method="thompson", edges="none")
+    table, _ = benchmark.simulate(BRANIN, sampler, Schedule(), 24, 3, noise=20.0)
+    recommended = sampler._optimizer.recommend()
+    assert recommended
+    assert benchmark.regret_by_evaluation(table)[-1] == table["regret"][recommended.id]
 
 
 def test_uniform_points_are_not_enriched() -> None:

@@ -31,6 +31,9 @@ class Sampler(Protocol):
 
     def tell(self, number: int, value: float) -> None: ...
 
+    def recommend(self) -> int:
+        """Number of the trial that it would recommend, of those it has been told. Asked only if values are noisy."""
+
 
 class Ours:
     """An Optimizer as a Sampler."""
@@ -45,21 +48,30 @@ class Ours:
     def tell(self, number: int, value: float) -> None:
         self._optimizer.tell(number, value)
 
+    def recommend(self) -> int:
+        trial = self._optimizer.recommend()
+        assert trial  # something has been told
+        return trial.id
+
 
 class Sobol:
-    """Scrambled Sobol points, which learn nothing."""
+    """Scrambled Sobol points, which learn nothing. There is no model: recommended is the least value."""
 
     def __init__(self, function: Function, seed: int) -> None:
         self._space = function.space
         self._points = qmc.Sobol(function.space.width, scramble=True, rng=np.random.default_rng(seed)).random(1024)
         self._asked = 0
+        self._told: dict[int, float] = {}
 
     def ask(self) -> tuple[int, dict[str, Any], str]:
         self._asked += 1
         return self._asked - 1, self._space.from_cube(self._points[self._asked - 1]), "sobol"
 
     def tell(self, number: int, value: float) -> None:
-        """Nothing depends on it."""
+        self._told[number] = value
+
+    def recommend(self) -> int:
+        return min(self._told, key=self._told.__getitem__)
 
 
 @dataclass(frozen=True)
@@ -79,8 +91,13 @@ def simulate(
     """Run a sampler on a simulated clock. Return a row an evaluation, in the order of proposals, and CPU seconds of
     each.
 
-    Columns: trial, kind, regret (of the noise-free value), value (as told), started, ended (of the clock), x0, x1, ...
-    in the unit cube. Runtimes and noise depend on seed and trial alone, so that methods are paired.
+    Columns: trial, kind, regret (of the noise-free value), value (as told), started, ended (of the clock), told (rank
+    in the order in which the sampler learns values), recommended (the trial that would be recommended once this one has
+    been told), x0, x1, ... in the unit cube. Runtimes and noise depend on seed and trial alone, so that methods are
+    paired.
+
+    With noise, the sampler says what it recommends. Without, it is the trial of least value, whatever the sampler:
+    values are then exact, and nobody would recommend another.
     """
     draws = randomness.generator(seed, "bayesopt", "clock", function.name)
     runtimes = np.exp(schedule.spread * draws.standard_normal(evaluations))
@@ -89,8 +106,17 @@ def simulate(
     heapq.heapify(free)
     rows: list[dict[str, Any]] = []
     ended: list[float] = []
-    told = 0
-    by_end: list[tuple[float, int, float]] = []
+    waiting: list[tuple[float, int]] = []  # when it ends, or in the order of proposals; and which proposal
+    told: list[int] = []
+
+    def tell() -> None:
+        row = rows[heapq.heappop(waiting)[1]]
+        sampler.tell(row["trial"], row["value"])
+        row["told"] = len(told)
+        told.append(row["trial"])
+        if noise:
+            row["recommended"] = sampler.recommend()
+
     seconds = []
     for i in range(evaluations):
         now = heapq.heappop(free)
@@ -99,46 +125,52 @@ def simulate(
         elif schedule.mode == "lag":
             needed = max(i - schedule.lag + 1, 0)
             now = max([now, *ended[:needed]])
-            for number in range(told, needed):
-                sampler.tell(rows[number]["trial"], rows[number]["value"])
-            told = max(told, needed)
-        if schedule.mode != "lag":
-            while by_end and by_end[0][0] <= now and (schedule.mode == "async" or i % schedule.workers == 0):
-                _, number, value = heapq.heappop(by_end)
-                sampler.tell(number, value)
+            while len(told) < needed:
+                tell()
+        if schedule.mode == "async" or (schedule.mode == "sync" and i % schedule.workers == 0):
+            while waiting and waiting[0][0] <= now:
+                tell()
         begun = time.process_time()
         number, params, kind = sampler.ask()
         seconds.append(time.process_time() - begun)
-        value = function(params) + errors[i]
         end = now + runtimes[i]
         heapq.heappush(free, end)
         ended.append(end)
-        heapq.heappush(by_end, (end, number, value))
+        heapq.heappush(waiting, (i if schedule.mode == "lag" else end, i))
         place = {f"x{d}": u for d, u in enumerate(function.space.to_cube(params).tolist())}
         rows.append(
             {
                 "trial": number,
                 "kind": kind,
                 "regret": function.regret(params),
-                "value": value,
+                "value": function(params) + errors[i],
                 "started": now,
                 "ended": end,
                 **place,
             }
         )
-    return pd.DataFrame(rows), seconds
+    while waiting:
+        tell()
+    run = pd.DataFrame(rows)
+    return (run if noise else run.assign(recommended=_least(run))), seconds
+
+
+def _least(run: pd.DataFrame) -> pd.Series:
+    """The trial of least value up to each, in the order in which they were told; the first of equals."""
+    ordered = run.sort_values("told")
+    first = ordered["value"] < ordered["value"].cummin().shift(fill_value=np.inf)
+    return ordered["trial"].where(first).ffill().astype(int)
 
 
 def regret_by_evaluation(run: pd.DataFrame) -> np.ndarray:
-    """Regret of the point of least value so far, after each evaluation in the order of their ends (n,)."""
-    ordered = run.sort_values(["ended", "trial"], kind="stable")
-    value, regret = ordered["value"].to_numpy(), ordered["regret"].to_numpy()
-    best = np.array([int(np.argmin(value[: i + 1])) for i in range(len(value))])
-    return regret[best]
+    """Regret of the point that would be recommended after each evaluation (n,), in the order in which they were told:
+    that in which they ended, unless the schedule is a lag."""
+    return run.set_index("trial")["regret"].loc[run.sort_values("told")["recommended"]].to_numpy()
 
 
 def regret_by_clock(run: pd.DataFrame, times: np.ndarray) -> np.ndarray:
-    """Regret of the point of least value that had ended by each time, NaN before the first has."""
+    """Regret of the point that would be recommended at each time, NaN before the first evaluation has ended. The
+    schedule is no lag."""
     curve = regret_by_evaluation(run)
     count = np.searchsorted(np.sort(run["ended"].to_numpy()), times, side="right")
     return np.where(count > 0, curve[np.maximum(count - 1, 0)], np.nan)

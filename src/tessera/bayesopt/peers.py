@@ -60,6 +60,10 @@ class Optuna:
     def tell(self, number: int, value: float) -> None:
         self._study.tell(number, value)
 
+    def recommend(self) -> int:
+        """By the least value: Optuna's best_trial."""
+        return self._study.best_trial.number
+
 
 class Ax:
     """Ax's Client with its own choice of steps."""
@@ -88,6 +92,12 @@ class Ax:
     def tell(self, number: int, value: float) -> None:
         self._client.complete_trial(number, {"loss": value})
 
+    def recommend(self) -> int:
+        """By Ax's own rule: the model's prediction if it has one that is any good, or else the least value."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return self._client.get_best_parameterization()[2]
+
 
 class BoTorch:
     """qLogEI on a SingleTaskGP, both with BoTorch's defaults, after 2 D Sobol points; edges: a rule around it."""
@@ -113,25 +123,46 @@ class BoTorch:
     def tell(self, number: int, value: float) -> None:
         self._told[number] = value
 
-    def _propose(self, number: int) -> np.ndarray:
+    def recommend(self) -> int:
+        """The trial of least posterior mean, as BoTorch's tutorials do; of least value before there is a model."""
         import torch
-        from botorch.acquisition import qLogExpectedImprovement
+
+        if len(self._told) < 2 * self._space.width:
+            return min(self._told, key=self._told.__getitem__)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self._seed % (1 << 63))  # drawn from if a fit has to begin again
+            model, X, _ = self._fitted()
+        with torch.no_grad():
+            return sorted(self._told)[int(model.posterior(X).mean.argmax())]
+
+    def _fitted(self) -> tuple[Any, Any, Any]:
+        """The model of what has been told, by number: rows X (n, D) and values to maximise (n, 1)."""
+        import torch
         from botorch.fit import fit_gpytorch_mll
         from botorch.models import SingleTaskGP
         from gpytorch.mlls import ExactMarginalLogLikelihood
 
-        from tessera.bayesopt.adapters.botorch_edges import EdgeFilter
-
         told = sorted(self._told)
         X = torch.as_tensor(np.array([self._rows[i] for i in told]))
         y = -torch.tensor([[self._told[i]] for i in told], dtype=torch.double)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            model = SingleTaskGP(X, y)
+            fit_gpytorch_mll(ExactMarginalLogLikelihood(model.likelihood, model))
+        return model, X, y
+
+    def _propose(self, number: int) -> np.ndarray:
+        import torch
+        from botorch.acquisition import qLogExpectedImprovement
+
+        from tessera.bayesopt.adapters.botorch_edges import EdgeFilter
+
         waiting = [row for i, row in enumerate(self._rows) if i not in self._told]
         pending = torch.as_tensor(np.array(waiting)) if waiting else None
         with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             torch.manual_seed(randomness.seed(self._seed, "bayesopt", "botorch", number) % (1 << 63))
-            model = SingleTaskGP(X, y)
-            fit_gpytorch_mll(ExactMarginalLogLikelihood(model.likelihood, model))
+            model, X, y = self._fitted()
             acquisition = qLogExpectedImprovement(model, best_f=y.max(), X_pending=pending)
             bounds = torch.stack([torch.zeros(X.shape[1]), torch.ones(X.shape[1])]).to(X)
             edge_filter = EdgeFilter(model, bounds, self._edges)  # with the rule none it is optimize_acqf itself
