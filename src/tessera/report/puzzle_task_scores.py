@@ -10,8 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from tessera.common import files, plots, randomness
+from tessera.common.association import ranks
 from tessera.common.run_files import RunRecord
-from tessera.puzzle.association import ranks
 from tessera.puzzle.retention import Answers, Bootstrap
 from tessera.puzzle.space import PARENT
 from tessera.puzzle.task_score import OBJECTIVES, chosen

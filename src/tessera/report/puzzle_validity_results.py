@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from tessera.common import files, randomness
-from tessera.puzzle import association
+from tessera.common.association import interval, ranks
+from tessera.puzzle.association import bias, paired
 from tessera.puzzle.space import PARENT, decompose
 
 Json = dict[str, Any]
@@ -142,7 +143,7 @@ def _ranks(found: Results) -> Json:
             if len(known) < 3:
                 continue
             made[name][predictor] = {
-                state: association.ranks(
+                state: ranks(
                     [values[row["name"]] for row in known],  # type: ignore[misc]
                     [row[state]["kl_div"] for row in known],
                     found.draws,
@@ -163,7 +164,7 @@ def _biases(found: Results) -> Json:
             if len(known) < 3:
                 continue
             made[name][predictor] = {
-                state: association.bias(
+                state: bias(
                     [values[row["name"]] for row in known],  # type: ignore[misc]
                     [row[state]["kl_div"] for row in known],
                     [found.replaced(row) for row in known],
@@ -212,7 +213,7 @@ def _composed(found: Results) -> Json:
     logs = np.array([math.log(row["composed"] / row["sum"]) for row in rows])
     made: Json = {
         "pairs": len(rows),
-        "ratio": association.interval(
+        "ratio": interval(
             lambda chosen: math.exp(logs[chosen].mean()), len(logs), found.draws, found.generator("composed")
         ),
     }
@@ -226,8 +227,8 @@ def _composed(found: Results) -> Json:
             true = [row["scored"]["kl_div"] for _, row in known]
             replaced = [found.replaced(row) for _, row in known]
             made[name] = {
-                "ranks": association.ranks(values, true, found.draws, found.generator("composed", name)),
-                "bias": association.bias(values, true, replaced, found.draws, found.generator("composed_bias", name)),
+                "ranks": ranks(values, true, found.draws, found.generator("composed", name)),
+                "bias": bias(values, true, replaced, found.draws, found.generator("composed_bias", name)),
             }
     return made
 
@@ -251,7 +252,7 @@ def optima(found: Results) -> list[Json]:
         }
         for state in STATES:
             new, old = row[state]["by_window"], before[state]["by_window"]
-            one[state] = {"corrected": row[state]["kl_div"], "optimum": before[state]["kl_div"]} | association.paired(
+            one[state] = {"corrected": row[state]["kl_div"], "optimum": before[state]["kl_div"]} | paired(
                 new["kl_div"], old["kl_div"], new["document"]
             )
         rows.append(one)
@@ -290,8 +291,6 @@ def _time(found: Results) -> Json:
             "error": math.sqrt(np.mean(np.square(logs))),
             "ratio": math.exp(np.mean(logs)),
             "largest": math.exp(max(logs, key=abs)),
-            "ranks": association.ranks(
-                [p for p, _ in pairs], [m for _, m in pairs], found.draws, found.generator("time", phase)
-            ),
+            "ranks": ranks([p for p, _ in pairs], [m for _, m in pairs], found.draws, found.generator("time", phase)),
         }
     return made
