@@ -76,12 +76,13 @@ def test_several_nulls_leave_what_none_of_them_explains():
     assert abs(association.partial_spearman(second + 0.01 * first, true, [first, second])) < 0.1
 
 
-def test_clusters_are_drawn_whole():
-    rng, clusters = np.random.default_rng(5), np.repeat(np.arange(8), 6)
+def test_equal_windows_of_a_document_count_once():
+    rng, documents = np.random.default_rng(5), np.repeat(np.arange(8), 6)
     values = np.repeat(rng.normal(size=8), 6)  # six equal windows of each document
-    one, whole = (association.interval(lambda c: values[c].mean(), 48, 500, rng, by) for by in (None, clusters))
-    assert whole["high"] - whole["low"] > 2 * (one["high"] - one["low"])
-    assert association.interval(lambda c: values[c].mean(), 48, 500, rng, np.zeros(48))["low"] is None
+    one = association.interval(lambda c: values[c].mean(), 48, 500, rng)
+    whole = association.clustered(np.mean, values, documents, 500, rng)
+    assert whole["value"] == one["value"] and whole["high"] - whole["low"] > 2 * (one["high"] - one["low"])
+    assert association.clustered(np.mean, values, np.zeros(48), 500, rng)["low"] is None
 
 
 def test_unequal_lengths_are_refused():

@@ -8,39 +8,51 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import stats
 
+from tessera.common.statistics import clustered_interval
+
 #: Ends of every interval, in percent: 95 %.
 ENDS = (2.5, 97.5)
 
 
 def interval(
-    statistic: Callable[[np.ndarray], float],
-    count: int,
-    draws: int,
-    generator: np.random.Generator,
-    clusters: ArrayLike | None = None,
+    statistic: Callable[[np.ndarray], float], count: int, draws: int, generator: np.random.Generator
 ) -> dict[str, float | None]:
     """value, low and high of a statistic of chosen items (indices of `count`), by the percentile bootstrap.
 
-    clusters (count,) labels items that are alike, such as windows of one document: whole clusters are then drawn.
-    Draws in which the statistic is undefined (a constant sample) are left out; low and high are null if all are, or if
-    there is a single cluster, which says nothing about others.
+    Items are taken as independent; see `clustered`. Draws in which the statistic is undefined (a constant sample) are
+    left out; low and high are null if all are, or if there is a single item, which says nothing about others.
     """
-    members = None
-    if clusters is not None:
-        _, index = np.unique(np.asarray(clusters), return_inverse=True)
-        members = [np.flatnonzero(index == k) for k in range(index.max() + 1)]
-
-    def drawn() -> np.ndarray:
-        if members is None:
-            return generator.integers(count, size=count)
-        return np.concatenate([members[k] for k in generator.integers(len(members), size=len(members))])
-
     value = statistic(np.arange(count))
-    alone = count < 2 if members is None else len(members) < 2
-    found = np.array([] if alone else [statistic(drawn()) for _ in range(draws)])
+    found = np.array([statistic(generator.integers(count, size=count)) for _ in range(draws if count > 1 else 0)])
     found = found[np.isfinite(found)]
     low, high = np.percentile(found, ENDS) if found.size else (math.nan, math.nan)
-    return {k: float(v) if np.isfinite(v) else None for k, v in (("value", value), ("low", low), ("high", high))}
+    return _named(value, low, high)
+
+
+def clustered(
+    statistic: Callable[[np.ndarray], float],
+    rows: ArrayLike,
+    clusters: ArrayLike,
+    draws: int,
+    generator: np.random.Generator,
+) -> dict[str, float | None]:
+    """value, low and high of a statistic of rows (n, ...) that are alike within clusters (n,), by `clustered_interval`.
+
+    Clusters are such as the windows of one document, or the draws of noise on one task. low and high are null if there
+    is a single cluster, which says nothing about others.
+    """
+    rows = np.asarray(rows, float)
+    labels, index = np.unique(np.asarray(clusters), return_inverse=True)
+    if len(labels) < 2:
+        return _named(statistic(rows), math.nan, math.nan)
+    groups = [rows[index == k] for k in range(len(labels))]
+    low, high = clustered_interval(groups, statistic, generator, draws=draws)
+    return _named(statistic(rows), float(low), float(high))
+
+
+def _named(value: float, low: float, high: float) -> dict[str, float | None]:
+    ends = (("value", value), ("low", low), ("high", high))
+    return {name: float(number) if np.isfinite(number) else None for name, number in ends}
 
 
 def spearman(x: ArrayLike, y: ArrayLike) -> float:
@@ -65,27 +77,18 @@ def partial_spearman(x: ArrayLike, y: ArrayLike, null: ArrayLike) -> float:
 
 
 def partial(
-    predicted: Sequence[float],
-    true: Sequence[float],
-    null: ArrayLike,
-    draws: int,
-    generator: np.random.Generator,
-    clusters: ArrayLike | None = None,
+    predicted: Sequence[float], true: Sequence[float], null: ArrayLike, draws: int, generator: np.random.Generator
 ) -> dict[str, float | None]:
     """value, low and high of `partial_spearman`: what a prediction ranks beyond a trivial predictor, `null`."""
     x, y = _pairs(predicted, true)
     z = np.atleast_2d(np.asarray(null, float))
     if z.shape[1] != len(x):
         raise ValueError(f"{len(x)} predictions and {z.shape[1]} values of the null; expected equally many")
-    return interval(lambda c: partial_spearman(x[c], y[c], z[:, c]), len(x), draws, generator, clusters)
+    return interval(lambda c: partial_spearman(x[c], y[c], z[:, c]), len(x), draws, generator)
 
 
 def ranks(
-    predicted: Sequence[float],
-    true: Sequence[float],
-    draws: int,
-    generator: np.random.Generator,
-    clusters: ArrayLike | None = None,
+    predicted: Sequence[float], true: Sequence[float], draws: int, generator: np.random.Generator
 ) -> dict[str, Any]:
     """Spearman's rho and Kendall's tau-b of two sequences, each with value, low and high; and the number of pairs."""
     x, y = _pairs(predicted, true)
@@ -97,8 +100,8 @@ def ranks(
 
     return {
         "children": len(x),
-        "spearman": interval(lambda c: spearman(x[c], y[c]), len(x), draws, generator, clusters),
-        "kendall": interval(kendall, len(x), draws, generator, clusters),
+        "spearman": interval(lambda c: spearman(x[c], y[c]), len(x), draws, generator),
+        "kendall": interval(kendall, len(x), draws, generator),
     }
 
 
