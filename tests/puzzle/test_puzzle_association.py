@@ -29,3 +29,14 @@ def test_paired_differences_have_errors_by_document():
     assert found["difference"] == 1.5
     # Two documents with means 1 and 2: the standard error is that of two independent numbers.
     assert found["se"] == pytest.approx(np.std([1, 2], ddof=1) / math.sqrt(2))
+
+
+def test_a_ratio_is_paired_by_document():
+    """Documents differ by a factor of ten and the children by a tenth: only paired draws see the latter."""
+    rng = np.random.default_rng(6)
+    level = np.repeat(10 ** rng.uniform(-1, 0, 12), 2)
+    first, second = level * rng.uniform(0.85, 0.95, 24), level
+    windows = [{"kl_div": kl.tolist(), "document": np.repeat(np.arange(12), 2).tolist()} for kl in (first, second)]
+    found = association.ratio(*windows)
+    assert found["value"] == pytest.approx(first.mean() / second.mean())
+    assert 0.8 < found["low"] < found["value"] < found["high"] < 1

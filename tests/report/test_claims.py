@@ -120,6 +120,16 @@ def test_table_shows_the_null_beside_its_claim(tmp_path: Path) -> None:
     assert "| at least 0.8; given the null above 0 | 0.9 | the size alone: 0.85; given it 0.5 [0.2, 0.7] |" in row
 
 
+def test_every_claim_about_ranks_states_its_null() -> None:
+    """A rank correlation is high wherever size ranks both sides: only what is left given size says more."""
+    for study, listed in claims.read(ROOT / claims.CLAIMS).items():
+        for name, claim in listed.items():
+            if {"spearman", "kendall", "partial"} & set(claim.key):
+                assert claim.null is not None and claim.null.partial, (
+                    f"{study}.{name}: no null with what is left given it"
+                )
+
+
 def test_table_shows_failures_and_keeps_its_columns(tmp_path: Path) -> None:
     write(tmp_path, **NEAR | {"claim": "x | y"})
     files.write_json(tmp_path / "a.json", {"x": 3})

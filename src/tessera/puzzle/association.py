@@ -1,12 +1,13 @@
 """How well predictions meet what was measured, with bootstrap intervals over the children, and paired differences."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from tessera.common.association import interval
+from tessera.common import randomness
+from tessera.common.association import clustered, interval
 
 
 def bias(
@@ -36,6 +37,16 @@ def bias(
         "per_ten": interval(slope, len(x), draws, generator),
         "error": interval(lambda chosen: math.sqrt((logs[chosen] ** 2).mean()), len(x), draws, generator),
     }
+
+
+def ratio(first: Mapping[str, Any], second: Mapping[str, Any], draws: int = 2000) -> dict[str, float | None]:
+    """KL of one child over that of another: value, low and high over documents.
+
+    Both are `by_window`, kl_div and document of the same windows, so that draws of documents are the same for both.
+    """
+    rows = np.stack([first["kl_div"], second["kl_div"]], axis=1)
+    stream = randomness.generator(0, "puzzle", "ratio")
+    return clustered(lambda r: float(r[:, 0].mean() / r[:, 1].mean()), rows, first["document"], draws, stream)
 
 
 def paired(first: Sequence[float], second: Sequence[float], clusters: Sequence[int]) -> dict[str, float]:
