@@ -173,6 +173,9 @@ def _domains(kl: float) -> dict[str, Any]:
         one = {"kl_div": kl * LEVEL[domain], "lm_loss": 3 + kl, "top1": math.exp(-kl)}
         one |= {"kl_div_se": 0.02 * kl, "lm_loss_se": 0.03, "top1_se": 0.01}
         found[domain] = one | {"perplexity": math.exp(3 + kl), "parent_perplexity": math.exp(3), "windows": 8}
+        if domain.endswith("_domain"):
+            windows = one["kl_div"] * np.array([0.8, 0.9, 0.9, 1.0, 1.0, 1.1, 1.1, 1.2])
+            found[domain]["by_window"] = {"kl_div": windows.tolist(), "document": [0, 0, 1, 1, 2, 2, 3, 3]}
     return found
 
 

@@ -114,10 +114,9 @@ def verify() -> None:
     with _errors():
         verdicts = claims.verify()
         files.write_text("reports/tables/claims.md", claims.table(verdicts))
-    table = Table("study", "claim", "wanted", "found", "", box=None)
+    table = Table("study", "claim", "wanted", "found", "null", "", box=None)
     for one in verdicts:
-        found = "-" if one.value is None else f"{one.value:.6g}"
-        table.add_row(one.study, one.name, one.claim.criterion, found, one.status)
+        table.add_row(one.study, one.name, one.claim.criterion, one.found, one.against, one.status)
     Console().print(table)
     counts = Counter(verdict.status for verdict in verdicts)
     typer.echo(", ".join(f"{counts[status]} {status}" for status in ("pass", "fail", "missing")))

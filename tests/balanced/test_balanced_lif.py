@@ -112,3 +112,16 @@ def test_malformed_neuron_is_named():
         lif.Neuron(dt=0.0)
     with pytest.raises(ValueError, match="rates"):
         lif.poisson_input(np.random.default_rng(0), [1.0], [[-1.0]], NEURON)
+
+
+def test_the_area_below_the_mean_curve_is_the_mean_area():
+    """Neurons whose counts are shifted as a whole: each is told apart with its own threshold, not with one for all."""
+    rng = np.random.default_rng(1)
+    neurons = [(rng.poisson(9, 100) + shift, rng.poisson(4, 900) + shift) for shift in (0, 5, 10)]
+    curves = [lif.roc(*counts) for counts in neurons]
+    alarms, hits = lif.mean_roc([curve[:2] for curve in curves])
+    area = np.mean([curve[2] for curve in curves])
+    assert np.trapezoid(hits, alarms) == pytest.approx(area, abs=1e-3)
+    assert (alarms[0], hits[0], alarms[-1], hits[-1]) == (0, 0, 1, 1) and (np.diff(hits) >= 0).all()
+    pooled = lif.roc(*(np.concatenate(counts) for counts in zip(*neurons, strict=True)))[2]
+    assert area > pooled + 0.1

@@ -5,9 +5,10 @@ import pandas as pd
 import pytest
 
 from tessera.balanced import experiments, finite_size, summaries
-from tessera.balanced.params import AfferentParams, FeasibilityParams, MarginParams
+from tessera.balanced.params import AfferentParams, AttractorParams, FeasibilityParams, LifParams, MarginParams
 
 AFFERENTS = AfferentParams(f_exc=0.8, p_out=0.1, cv_ratio=2**0.5, sd_ratio=2.0, cv_exc=1.0, sd_exc=1.0)
+SIGMA = [0.05, 0.08, 0.11, 0.2, 0.4, 0.7, 0.9, 1.1, 1.5, 3.0]
 MARGINS = MarginParams(
     afferents=AFFERENTS, norm=1.0, size=100, loads=[0.5, 1.0], sizes=[100, 400], scaling_load=1.0, seeds=2
 )
@@ -47,3 +48,37 @@ def test_feasibility_rows_do_not_depend_on_the_other_cells():
     assert [row for row in rows if row["ratio"] == 1.6] == alone
     assert [row["solved"] for row in rows if row["ratio"] == 0.4] == [3, 3]
     assert all(row["solved"] < 3 for row in rows if row["ratio"] == 1.6)
+
+
+def test_the_curve_shown_has_the_area_that_is_told():
+    afferents = AFFERENTS.model_copy(update={"cv_ratio": 2**0.5})
+    p = LifParams(
+        size=60, load=1.0, afferents=afferents, norm=1.5, rate=30.0, window=100.0, dt=0.5, tau_m=30.0, tau_s=10.0,
+        noise_afferents=500, noise_scale=2.0, sets=2, draws=3,
+    )  # fmt: skip
+    found = experiments.spiking(p, seed=1)
+    numbers = summaries.spiking_metrics(found)
+    for name, curve in found["roc"].items():
+        place = name.replace("/", ".")
+        assert np.trapezoid(curve["hits"], curve["alarms"]) == pytest.approx(numbers[f"{place}.auc"], abs=2e-3)
+        assert numbers[f"{place}.auc_low"] <= numbers[f"{place}.auc"] <= numbers[f"{place}.auc_high"]
+    lost = numbers["kappa_in.quiet.auc"] - numbers["kappa_in.noisy.auc"]
+    assert numbers["kappa_in.auc_lost"] == pytest.approx(lost)
+
+
+def test_ratios_of_networks_have_intervals_over_networks():
+    rows = []
+    for network, scale in enumerate((0.9, 1.0, 1.15)):
+        for objective, half in (("kappa_in", 0.1), ("kappa_out", 1.0)):
+            stable = [round(100 / (1 + (s / (half * scale)) ** 8)) for s in SIGMA]
+            row = {"network": network, "objective": objective, "kappa": 1.0, "gap": 0.0, "fixed": 1.0, "norm": 1.0}
+            row |= {"imbalance": 0.0, "stable": stable, "stable_trials": 100}
+            rows.append(row | {"recovered": [60, 50] if half == 0.1 else [40, 30], "recovered_trials": 100})
+    p = AttractorParams.model_construct(sigma=SIGMA, distances=[0.1, 0.2])
+    found = summaries.attractor_metrics(rows, p)
+    assert found["sigma_half_ratio"] == pytest.approx(10, rel=0.05)
+    assert found["sigma_half_ratio_low"] < found["sigma_half_ratio"] < found["sigma_half_ratio_high"]
+    assert found["recovery_difference"] == pytest.approx(0.2)
+    assert found["recovery_difference_low"] == pytest.approx(0.2)
+    single = summaries.attractor_metrics([row for row in rows if row["network"] == 0], p)
+    assert "sigma_half_ratio_low" not in single

@@ -39,4 +39,7 @@ def test_domains_and_groups(monkeypatch, parent, library, variants, batch_tokens
             assert all(isinstance(k, str) and type(k) is str for k in found[name])
     assert found["same"]["ab"]["kl_div"] == pytest.approx(0, abs=1e-6) and found["same"]["ab"]["top1"] == 1.0
     assert found["child"]["ab"]["kl_div"] > 0.01
+    windows = found["child"]["ab"]["by_window"]
+    assert np.mean(windows["kl_div"]) == pytest.approx(found["child"]["ab"]["kl_div"])
+    assert windows["document"] == [0, 1, 2, 4] and "by_window" not in found["child"]["a"]
     assert isinstance(one[0], Agreement)

@@ -72,8 +72,62 @@ def test_ratio_of_two_values(tmp_path: Path) -> None:
     write(tmp_path, **claim)
     files.write_json(tmp_path / "a.json", {"a": {"x.y": 1.0}, "b": 4.0})
     (verdict,) = claims.verify(tmp_path)
-    assert verdict.value == 0.25
+    assert verdict.value == claims.Measured(0.25)
     assert verdict.status == "pass"
+
+
+RANK = {"claim": "x ranks y", "source": "us", "file": "a.json", "key": ["rank"], "at_least": 0.8}
+NULL = {"predictor": "the size alone", "score": ["null"], "partial": ["partial"]}
+
+
+@pytest.mark.parametrize(
+    ("content", "null", "status"),
+    [
+        ({"null": 0.7}, {"partial": None}, "pass"),
+        ({"null": 0.85}, {"partial": None}, "fail"),  # the null passes as well: nothing is shown
+        ({}, {"partial": None}, "missing"),
+        ({}, {"score": 0.85, "partial": None}, "fail"),
+        ({}, {"score": 0.5, "partial": None}, "pass"),
+        ({"null": 0.85, "partial": {"value": 0.5, "low": 0.2, "high": 0.7}}, {}, "pass"),
+        ({"null": 0.85, "partial": {"value": 0.5, "low": -0.1, "high": 0.7}}, {}, "fail"),
+        ({"null": 0.2, "partial": {"value": 0.5, "low": 0.0, "high": 0.7}}, {}, "fail"),
+        ({"null": 0.2, "partial": {"value": None, "low": None, "high": None}}, {}, "missing"),
+        ({"null": 0.2}, {}, "missing"),
+    ],
+)
+def test_a_claim_must_say_more_than_its_null(tmp_path: Path, content: dict, null: dict, status: str) -> None:
+    write(tmp_path, **RANK, null={key: value for key, value in (NULL | null).items() if value is not None})
+    files.write_json(tmp_path / "a.json", {"rank": 0.9} | content)
+    (verdict,) = claims.verify(tmp_path)
+    assert verdict.status == status
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "status"), [(0.81, 0.97, "pass"), (0.79, 0.97, "fail"), (None, 0.97, "missing")]
+)
+def test_an_interval_meets_a_criterion_with_both_ends(tmp_path: Path, low: float, high: float, status: str) -> None:
+    write(tmp_path, **RANK)
+    files.write_json(tmp_path / "a.json", {"rank": {"value": 0.9, "low": low, "high": high}})
+    (verdict,) = claims.verify(tmp_path)
+    assert verdict.status == status
+
+
+def test_table_shows_the_null_beside_its_claim(tmp_path: Path) -> None:
+    write(tmp_path, **RANK, null=NULL)
+    partial = {"value": 0.5, "low": 0.2, "high": 0.7}
+    files.write_json(tmp_path / "a.json", {"rank": 0.9, "null": 0.85, "partial": partial})
+    row = claims.table(claims.verify(tmp_path)).splitlines()[2]
+    assert "| at least 0.8; given the null above 0 | 0.9 | the size alone: 0.85; given it 0.5 [0.2, 0.7] |" in row
+
+
+def test_every_claim_about_ranks_states_its_null() -> None:
+    """A rank correlation is high wherever size ranks both sides: only what is left given size says more."""
+    for study, listed in claims.read(ROOT / claims.CLAIMS).items():
+        for name, claim in listed.items():
+            if {"spearman", "kendall", "partial"} & set(claim.key):
+                assert claim.null is not None and claim.null.partial, (
+                    f"{study}.{name}: no null with what is left given it"
+                )
 
 
 def test_table_shows_failures_and_keeps_its_columns(tmp_path: Path) -> None:
@@ -81,7 +135,7 @@ def test_table_shows_failures_and_keeps_its_columns(tmp_path: Path) -> None:
     files.write_json(tmp_path / "a.json", {"x": 3})
     rows = claims.table(claims.verify(tmp_path)).splitlines()
     assert "x \\| y" in rows[2]
-    assert rows[2].endswith("| 2 ± 0.1 | 3 | fail |")
+    assert rows[2].endswith("| 2 ± 0.1 | 3 |  | fail |")
 
 
 def test_the_project_s_claims_can_be_read() -> None:

@@ -1,7 +1,7 @@
 """The first page of the report."""
 
 from tessera.report import environment, front
-from tessera.report.claims import Claim, Verdict
+from tessera.report.claims import Claim, Measured, Verdict
 
 
 def claim(**more) -> Claim:
@@ -10,8 +10,8 @@ def claim(**more) -> Claim:
 
 def test_claims_with_failures_and_gaps() -> None:
     verdicts = [
-        Verdict("one", "near", claim(expected=1.0, tolerance=0.1), 1.05),
-        Verdict("one", "far", claim(at_most=1.0), 2.0),
+        Verdict("one", "near", claim(expected=1.0, tolerance=0.1), Measured(1.05)),
+        Verdict("one", "far", claim(at_most=1.0), Measured(2.0)),
         Verdict("two", "gone", claim(at_least=0.0), None),
     ]
     page = front.claims(verdicts)

@@ -121,3 +121,12 @@ def test_metrics_are_plain_numbers(found):
     metrics = puzzle_tables.metrics(found)
     assert set(metrics) == {"parent", "h100", "cpu"} and set(metrics["cpu"]) == set(found.methods)
     assert all(math.isfinite(value) for value in metrics["cpu"]["mip"].values())
+
+
+def test_the_lead_over_a_method_has_an_interval_over_documents(found):
+    numbers = puzzle_tables.metrics(found)["cpu"]
+    lead = numbers["greedy"]["equal_in_domain_kept_ratio"]
+    ratio = numbers["mip"]["equal_in_domain_kl_div"] / numbers["greedy"]["equal_in_domain_kl_div"]
+    assert lead["value"] == pytest.approx(ratio) and lead["low"] <= lead["value"] <= lead["high"]
+    assert "equal_in_domain_kept_ratio" not in numbers["mip"]
+    assert "by_window" not in puzzle_tables.evaluation(found)

@@ -137,8 +137,8 @@ def test_the_report_says_what_was_found(out, tmp_path):
     assert sum(one["count"] for one in found["attentions"].values()) == len(pairs)
     dropped = pairs[pairs.kind.str.startswith("no attention")]
     mean = math.exp(np.log(dropped.loss / dropped.decoupled).mean())
-    assert found["attentions"]["no attention"]["loss_ratio"] == pytest.approx(mean)
-    assert (pairs.loss <= pairs.decoupled).all() and found["pairs"]["all"]["loss_ratio"] <= 1
+    assert found["attentions"]["no attention"]["loss_ratio"]["value"] == pytest.approx(mean)
+    assert (pairs.loss <= pairs.decoupled).all() and found["pairs"]["all"]["loss_ratio"]["value"] <= 1
     assert sum(found["pairs"]["all"][f"kept_{phase}"] for phase in ("decoupled", "refitted", "trained")) == len(pairs)
     for method, place in (("coupled", 1), ("searched", 2)):
         logs = [

@@ -201,7 +201,7 @@ def test_the_summary_draws_and_tabulates(done, tmp_path):
     metrics = files.read_json(tmp_path / "metrics.json")
     assert metrics["problems"]["A"]["hold_certified"] == 1
     assert "| A | 40 | 2 |" in (tmp_path / "results.md").read_text()
-    assert metrics["noise"]["jitter"]["tsvm"]["ratio"] == 1
+    assert metrics["noise"]["jitter"]["tsvm"]["ratio"]["value"] == 1
     assert "proved impossible for linear" in (tmp_path / "summary.md").read_text()
 
 

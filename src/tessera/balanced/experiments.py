@@ -163,12 +163,14 @@ def spiking(p: LifParams, seed: int) -> dict[str, Any]:
     """Counts and ROC areas of both solutions, with and without output noise, and whether Brian2 counts the same.
 
     trials: rows (set, draw, objective, noisy, auc, accuracy, plus, minus); counts: histograms over all trials of plus
-    and minus patterns; brian2_equal: trials compared, and pairs of counts that differ.
+    and minus patterns; roc: false alarms and hits of the mean curve over all trials; brian2_equal: trials compared, and
+    pairs of counts that differ.
     """
     neuron = lif.Neuron(p.tau_m, p.tau_s, p.dt, p.window)
     aff = p.afferents.build()
     trials: list[Row] = []
     pooled: dict[str, dict[str, list[NDArray]]] = {}
+    curves: dict[str, list[tuple[NDArray, NDArray]]] = {}
     compared = different = 0
     for number in track(range(p.sets), "spiking sets"):
         rng = randomness.generator(seed, "balanced/lif", number)
@@ -195,11 +197,14 @@ def spiking(p: LifParams, seed: int) -> dict[str, Any]:
                     store = pooled.setdefault(name, {"plus": [], "minus": []})
                     store["plus"].append(plus)
                     store["minus"].append(minus)
+                    curves.setdefault(name, []).append((alarms, hits))
     histograms = {
         name: {label: np.bincount(np.concatenate(counts)) for label, counts in both.items()}
         for name, both in pooled.items()
     }
-    return {"trials": trials, "counts": histograms, "brian2_equal": {"compared": compared, "different": different}}
+    roc = {name: dict(zip(("alarms", "hits"), lif.mean_roc(own), strict=True)) for name, own in curves.items()}
+    equal = {"compared": compared, "different": different}
+    return {"trials": trials, "counts": histograms, "roc": roc, "brian2_equal": equal}
 
 
 def attractors(p: AttractorParams, n: int, seed: int) -> list[Row]:

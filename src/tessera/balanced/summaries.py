@@ -1,16 +1,21 @@
 """Numbers that the study's claims are about: rows of the experiments in, metrics by name out (finite floats)."""
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike, NDArray
 
 from tessera.balanced import finite_size, statistics, theory
 from tessera.balanced.params import AttractorParams, FeasibilityParams, MarginParams
 from tessera.balanced.theory import Afferents
+from tessera.common import association, randomness
 
 Metrics = dict[str, float]
+#: Draws of each bootstrap interval; more move its ends by less than their last digit shown.
+DRAWS = 2000
 
 
 def finite(metrics: Metrics) -> Metrics:
@@ -50,13 +55,18 @@ def half_loads(rows: pd.DataFrame, p_out: float, cv_ratio: float) -> pd.DataFram
 
 
 def feasibility_metrics(rows: pd.DataFrame, p: FeasibilityParams, cv_ratio: float) -> Metrics:
-    """Ratios of measured to predicted critical loads, N -> infinity and finite; where the balanced load is largest."""
+    """Ratios of measured to predicted critical loads, N -> infinity and finite; where the balanced load is largest.
+
+    ratio_to_any is that to the load of any solution, what a theory that ignores balance predicts.
+    """
     table = half_loads(rows, p.p_out, cv_ratio)
     found: Metrics = {"undecided": float(rows["undecided"].sum())}
+    any_critical, _ = (float(load) for load in theory.critical_loads(p.f_exc, p.p_out, cv_ratio))
     for row in table[table["f_exc"] == p.f_exc].to_dict("records"):
         name = f"{row['kind']}.n_{row['n']}"
         found |= {f"{name}.ratio": row["ratio"], f"{name}.ratio_at_n": row["half"] / row["critical_n"]}
         found[f"{name}.ratio_se"] = row["se"] / row["critical"]
+        found[f"{name}.ratio_to_any"] = row["half"] / any_critical
     curve = table[(table["kind"] == "balanced") & (table["n"] == table["n"].max())]
     found["balanced.peak_f_exc"] = float(curve["f_exc"].to_numpy()[curve["half"].argmax()])
     return finite(found)
@@ -79,16 +89,22 @@ def margin_table(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def margin_metrics(rows: pd.DataFrame, p: MarginParams) -> Metrics:
-    """Measured over predicted margins; the law 1/kappa_out = intercept + slope sqrt(N); silent fractions; gaps."""
+    """Measured over predicted margins; the law 1/kappa_out = intercept + slope sqrt(N); silent fractions; gaps.
+
+    ratio_to_free and ratio_to_limit are those to naive theories: without the signs of weights, and of N -> infinity.
+    """
     aff = p.afferents.build()
     table = margin_table(rows).set_index(["objective", "n", "alpha"]).sort_index()
     found: Metrics = {"gap.max": rows["gap"].max()}
     for alpha in p.loads:
         predicted = predicted_margins(p, p.size, alpha)
-        limit = theory.kappa_in_solution(alpha, aff).kappa_in
+        limit, free = theory.kappa_in_solution(alpha, aff).kappa_in, theory.demand_margin(1 / alpha, aff.p_out)
         kappa_in = table["kappa_in"].to_dict()["kappa_in", p.size, alpha]
         kappa_out = table["kappa_out"].to_dict()["kappa_out", p.size, alpha]
         found |= {f"kappa_in.alpha_{alpha:g}.ratio": kappa_in / limit, f"kappa_out.alpha_{alpha:g}.mean": kappa_out}
+        found[f"kappa_in.alpha_{alpha:g}.ratio_to_free"] = kappa_in / free
+        if (bound := p.norm * float(theory.margins(alpha, aff)["kappa_out"])) > 0:
+            found[f"kappa_out.alpha_{alpha:g}.ratio_to_limit"] = kappa_out / bound
         if (value := predicted["kappa_out"]) and value.kappa_out > 0:
             found[f"kappa_out.alpha_{alpha:g}.ratio"] = kappa_out / value.kappa_out
     found |= _scaling_metrics(table, p)
@@ -119,8 +135,9 @@ def _scaling_metrics(table: pd.DataFrame, p: MarginParams) -> Metrics:
         found |= {"scaling.slope_theory": predicted, "scaling.intercept_theory": offset}
         found["scaling.slope_z"] = (slope - predicted) / found["scaling.slope_se"]
         found["scaling.intercept_z"] = (intercept - offset) / found["scaling.intercept_se"]
-    ends = bound["kappa_out"].iloc[[0, -1]].to_numpy()
-    found["scaling.kappa_out.last_over_first"] = ends[1] / ends[0]
+    for objective, margins in (("kappa_in", free), ("kappa_out", bound)):
+        ends = margins["kappa_out"].iloc[[0, -1]].to_numpy()
+        found[f"scaling.{objective}.last_over_first"] = ends[1] / ends[0]
     lean = bound["imbalance"].abs().iloc[[0, -1]].to_numpy()
     span = math.log(p.sizes[-1] / p.sizes[0])
     found["scaling.imbalance.exponent"] = math.log(lean[1] / lean[0]) / span
@@ -143,7 +160,12 @@ def learning_metrics(rows: pd.DataFrame) -> Metrics:
 
 
 def spiking_metrics(result: dict[str, Any]) -> Metrics:
-    """Mean and deviation of the ROC areas and of the counts; area lost to noise; counts that differ from Brian2's."""
+    """Mean and deviation of the ROC areas and of the counts; area lost to noise; counts that differ from Brian2's.
+
+    Areas are those of single draws of the noise, each with a threshold of its own: the weights of the noise shift all
+    counts of a neuron together, so that one threshold for several draws would mix what noise adds to one neuron with
+    how neurons differ. Their means, and the mean loss, have 95 % intervals (_low, _high) over tasks and draws.
+    """
     rows = pd.DataFrame(result["trials"])
     found: Metrics = {"brian2.different": result["brian2_equal"]["different"]}
     found["brian2.compared"] = result["brian2_equal"]["compared"]
@@ -151,9 +173,21 @@ def spiking_metrics(result: dict[str, Any]) -> Metrics:
         name = f"{objective}.{'noisy' if noisy else 'quiet'}"
         for column in ("auc", "accuracy", "plus", "minus"):
             found |= {f"{name}.{column}": cell[column].mean(), f"{name}.{column}_sd": cell[column].std(ddof=1)}
+        found |= _interval_over(f"{name}.auc", cell["auc"], cell["set"])
+    areas = rows.pivot(index=["set", "draw"], columns=["objective", "noisy"], values="auc")
     for objective in ("kappa_in", "kappa_out"):
-        found[f"{objective}.auc_lost"] = found[f"{objective}.quiet.auc"] - found[f"{objective}.noisy.auc"]
+        lost = areas[objective][False] - areas[objective][True]
+        found[f"{objective}.auc_lost"] = lost.mean()
+        found |= _interval_over(f"{objective}.auc_lost", lost, lost.index.get_level_values("set"))
     return finite(found)
+
+
+def _interval_over(
+    name: str, values: ArrayLike, tasks: ArrayLike, statistic: Callable[[NDArray], float] = np.mean
+) -> Metrics:
+    """Ends of the 95 % interval of a statistic of values that come in tasks, as NAME_low and NAME_high."""
+    found = association.clustered(statistic, values, tasks, DRAWS, randomness.generator(0, "balanced", "interval"))
+    return {f"{name}_{end}": math.nan if found[end] is None else found[end] for end in ("low", "high")}
 
 
 def attractor_curves(rows: list[dict[str, Any]], p: AttractorParams) -> dict[str, dict[str, Any]]:
@@ -171,7 +205,10 @@ def attractor_curves(rows: list[dict[str, Any]], p: AttractorParams) -> dict[str
 
 
 def attractor_metrics(rows: list[dict[str, Any]], p: AttractorParams) -> Metrics:
-    """Half-stability noise of both networks, absolute and over kappa_out; their ratio; mean recovery."""
+    """Half-stability noise of both networks, absolute and over kappa_out; their ratio; mean recovery.
+
+    The ratio and the difference of recoveries have 95 % intervals (_low, _high) over networks.
+    """
     found: Metrics = {"fixed.min": min(row["fixed"] for row in rows), "gap.max": max(row["gap"] for row in rows)}
     half = {}
     for objective, curves in attractor_curves(rows, p).items():
@@ -183,4 +220,32 @@ def attractor_metrics(rows: list[dict[str, Any]], p: AttractorParams) -> Metrics
         found |= {f"{objective}.{name}": float(np.mean([row[name] for row in own])) for name in ("norm", "imbalance")}
     found["sigma_half_ratio"] = half["kappa_out"] / half["kappa_in"]
     found["recovery_difference"] = found["kappa_in.recovery"] - found["kappa_out.recovery"]
+    table = _by_network(rows)
+    found |= _interval_over("sigma_half_ratio", table, table[:, 0, 0], lambda t: _half_ratio(t, p.sigma))
+    recovered = table[:, 0, -1] - table[:, 1, -1]
+    found |= _interval_over("recovery_difference", recovered, table[:, 0, 0])
     return finite(found)
+
+
+def _by_network(rows: list[dict[str, Any]]) -> NDArray:
+    """(networks, 2, 3 + sigmas) by objective: network, kappa, stable fraction by sigma, mean recovered fraction."""
+    numbers = sorted({row["network"] for row in rows})
+    table = [
+        [
+            [row["network"], row["kappa"]]
+            + [count / row["stable_trials"] for count in row["stable"]]
+            + [float(np.mean(row["recovered"])) / row["recovered_trials"]]
+            for objective in ("kappa_in", "kappa_out")
+            for row in rows
+            if (row["network"], row["objective"]) == (number, objective)
+        ]
+        for number in numbers
+    ]
+    return np.array(table, float)
+
+
+def _half_ratio(table: NDArray, sigma: list[float]) -> float:
+    """Half-stability noise of max-kappa_out over that of max-kappa_in weights, from rows of `_by_network`."""
+    mean = table.mean(axis=0)
+    half = [row[1] * statistics.half_point(sigma, row[2:-1]) for row in mean]
+    return half[1] / half[0]

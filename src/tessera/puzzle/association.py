@@ -1,57 +1,13 @@
-"""How well predictions rank and meet what was measured, with bootstrap intervals over the children."""
+"""How well predictions meet what was measured, with bootstrap intervals over the children, and paired differences."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from scipy import stats
 
-#: Ends of every interval, in percent: 95 %.
-ENDS = (2.5, 97.5)
-
-
-def interval(
-    statistic: Callable[[np.ndarray], float], count: int, draws: int, generator: np.random.Generator
-) -> dict[str, float | None]:
-    """value, low and high of a statistic of chosen items (indices of `count`), by the percentile bootstrap.
-
-    Draws in which the statistic is not defined (a constant sample) are left out; low and high are null where all are.
-    """
-    value = statistic(np.arange(count))
-    drawn = np.array([statistic(generator.integers(count, size=count)) for _ in range(draws)])
-    drawn = drawn[np.isfinite(drawn)]
-    low, high = np.percentile(drawn, ENDS) if drawn.size else (math.nan, math.nan)
-    return {k: float(v) if np.isfinite(v) else None for k, v in (("value", value), ("low", low), ("high", high))}
-
-
-def ranks(
-    predicted: Sequence[float], true: Sequence[float], draws: int, generator: np.random.Generator
-) -> dict[str, Any]:
-    """Spearman's rho and Kendall's tau-b of two sequences, each with value, low and high; and the number of pairs."""
-    x, y = np.asarray(predicted, float), np.asarray(true, float)
-    if len(x) != len(y) or len(x) < 3:
-        raise ValueError(f"{len(x)} predictions and {len(y)} measurements; valid are equally many, 3 or more")
-
-    def spearman(chosen: np.ndarray) -> float:
-        return _correlation(stats.rankdata(x[chosen]), stats.rankdata(y[chosen]))
-
-    def kendall(chosen: np.ndarray) -> float:
-        a, b = np.sign(x[chosen][:, None] - x[chosen]), np.sign(y[chosen][:, None] - y[chosen])
-        both = math.sqrt(float((a * a).sum()) * float((b * b).sum()))
-        return float((a * b).sum()) / both if both else math.nan
-
-    return {
-        "children": len(x),
-        "spearman": interval(spearman, len(x), draws, generator),
-        "kendall": interval(kendall, len(x), draws, generator),
-    }
-
-
-def _correlation(x: np.ndarray, y: np.ndarray) -> float:
-    x, y = x - x.mean(), y - y.mean()
-    scale = math.sqrt(float(x @ x) * float(y @ y))
-    return float(x @ y) / scale if scale else math.nan
+from tessera.common import randomness
+from tessera.common.association import clustered, interval
 
 
 def bias(
@@ -81,6 +37,16 @@ def bias(
         "per_ten": interval(slope, len(x), draws, generator),
         "error": interval(lambda chosen: math.sqrt((logs[chosen] ** 2).mean()), len(x), draws, generator),
     }
+
+
+def ratio(first: Mapping[str, Any], second: Mapping[str, Any], draws: int = 2000) -> dict[str, float | None]:
+    """KL of one child over that of another: value, low and high over documents.
+
+    Both are `by_window`, kl_div and document of the same windows, so that draws of documents are the same for both.
+    """
+    rows = np.stack([first["kl_div"], second["kl_div"]], axis=1)
+    stream = randomness.generator(0, "puzzle", "ratio")
+    return clustered(lambda r: float(r[:, 0].mean() / r[:, 1].mean()), rows, first["document"], draws, stream)
 
 
 def paired(first: Sequence[float], second: Sequence[float], clusters: Sequence[int]) -> dict[str, float]:

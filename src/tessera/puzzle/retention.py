@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from tessera.puzzle.association import ENDS
+from tessera.common.association import ENDS
 
 #: How choices are compared: by the sum of their tokens' log-probabilities, or by that per byte of their text.
 METRICS = ("sum", "per_byte")

@@ -4,7 +4,6 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from tessera.balanced import summaries
-from tessera.balanced.lif import roc
 from tessera.common import plots
 from tessera.report.balanced_results import COLOURS, OBJECTIVES, Results
 
@@ -42,8 +41,9 @@ def learning(found: Results) -> Figure:
 
 
 def spiking(found: Results) -> Figure:
-    """Spike-count histograms and ROC of both solutions, quiet and noisy, pooled over all trials."""
+    """Spike counts of all trials, and the mean ROC curve over draws with its area: both solutions, quiet and noisy."""
     figure, axes = plots.grid(1, 3, 3.2)
+    numbers = summaries.spiking_metrics(found.spiking)
     states = {"quiet": "-", "noisy": "--"}
     for axis, objective in zip(axes[0], OBJECTIVES, strict=False):
         for state, style in states.items():
@@ -51,14 +51,13 @@ def spiking(found: Results) -> Figure:
             for label, colour in LABELS.items():
                 h = counts[label]
                 axis.step(np.arange(len(h)), h / h.sum(), style, color=colour, where="mid", label=f"{label}, {state}")
-            spikes = (np.repeat(np.arange(len(counts[label])), counts[label]) for label in LABELS)
-            alarms, hits, area = roc(*spikes)
+            curve, area = found.spiking["roc"][f"{objective}/{state}"], numbers[f"{objective}.{state}.auc"]
             label = f"{OBJECTIVES[objective]}, {state}: {area:.3f}"
-            axes[0, 2].plot(alarms, hits, style, color=COLOURS[objective], label=label)
+            axes[0, 2].plot(curve["alarms"], curve["hits"], style, color=COLOURS[objective], label=label)
         axis.set(xlabel="output spikes in a trial", title=f"{OBJECTIVES[objective]} weights", xlim=(0, 40))
         axis.legend()
     axes[0, 0].set_ylabel("fraction of trials")
-    axes[0, 2].set(xlabel="false alarms", ylabel="hits", title="ROC, all trials pooled: area")
+    axes[0, 2].set(xlabel="false alarms", ylabel="hits", title="ROC, mean over draws: area")
     axes[0, 2].legend(loc="lower right")
     return figure
 

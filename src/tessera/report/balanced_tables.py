@@ -1,5 +1,6 @@
 """Tables of the balanced-networks study, and its results beside the theory. All of it is computed from result files."""
 
+import itertools
 import math
 from collections.abc import Sequence
 
@@ -53,10 +54,17 @@ def learning(found: Results) -> pd.DataFrame:
 
 
 def spiking(found: Results) -> pd.DataFrame:
-    """One row a solution, without and with output noise: means and deviations over sets and draws of the noise."""
-    trials = pd.DataFrame(found.spiking["trials"])
-    groups = trials.groupby(["objective", "noisy"])[["auc", "accuracy", "plus", "minus"]]
-    return groups.mean().join(groups.std().add_suffix("_sd")).reset_index()
+    """One row per solution, without and with output noise: means and deviations over tasks and draws of the noise.
+
+    The mean area has its interval (auc_low, auc_high).
+    """
+    numbers = summaries.spiking_metrics(found.spiking)
+    rows = []
+    for objective, noisy in itertools.product(OBJECTIVES, (False, True)):
+        place = f"{objective}.{'noisy' if noisy else 'quiet'}."
+        own = {key.removeprefix(place): value for key, value in numbers.items() if key.startswith(place)}
+        rows.append({"objective": objective, "noisy": noisy} | own)
+    return pd.DataFrame(rows)
 
 
 def attractors(found: Results) -> pd.DataFrame:
@@ -157,10 +165,10 @@ def summary(found: Results) -> str:
         f"Learning with output noise ends at an imbalance of {most['imbalance.mean']:.2f} and an output margin of "
         f"{most['kappa_out.mean']:.2f}, without it at {least['imbalance.mean']:.2f} and {least['kappa_out.mean']:.3f}."
     )
-    lost = {objective: numbers["spiking"][f"{objective}.auc_lost"] for objective in OBJECTIVES}
+    lost = {objective: _lost(numbers["spiking"], objective) for objective in OBJECTIVES}
     lines.append(
-        f"Output noise costs a spiking neuron {lost['kappa_in']:.3f} of ROC area with max-κ_in weights and "
-        f"{lost['kappa_out']:.3f} with max-κ_out weights."
+        f"Output noise costs a spiking neuron {lost['kappa_in']} of ROC area with max-κ_in weights and "
+        f"{lost['kappa_out']} with max-κ_out weights (means over tasks and draws of the noise, 95 % intervals)."
     )
     for size, one in numbers["attractors"].items():
         if "sigma_half_ratio" in one:
@@ -170,6 +178,13 @@ def summary(found: Results) -> str:
                 f"{one['kappa_in.recovery']:.0%}."
             )
     return "".join(f"* {line}\n" for line in lines)
+
+
+def _lost(numbers: dict[str, float], objective: str) -> str:
+    """`0.082 [0.041, 0.123]`; without an interval where there is none, as of a single task."""
+    name = f"{objective}.auc_lost"
+    ends = [f"{numbers[name + end]:.3f}" for end in ("_low", "_high") if name + end in numbers]
+    return f"{numbers[name]:.3f}" + (f" [{', '.join(ends)}]" if ends else "")
 
 
 def _tasks(found: Results) -> list[str]:
@@ -247,7 +262,8 @@ def _spiking(found: Results) -> list[str]:
     equal = found.spiking["brian2_equal"]
     title = f"Spiking readout, N = P = {p.size}" if p.load == 1 else f"Spiking readout, N = {p.size}, load {p.load:g}"
     return [
-        f"{title}, {p.sets} tasks with {p.draws} draws of the noise each; ± is one s.d. over all. Of "
+        f"{title}, {p.sets} tasks with {p.draws} draws of the noise each; ± is one s.d. over all. ROC areas "
+        f"and accuracies are means over draws, each with its own threshold. Of "
         f"{equal['compared']} trials that Brian2 ran as well, {equal['different']} have another spike count.",
         "",
         *_table(("weights", "ROC area", "balanced accuracy", "spikes at plus", "spikes at minus"), rows),

@@ -1,5 +1,11 @@
-"""Claims about results, each with a tolerance that was chosen before the run, checked against the files of the run."""
+"""Claims about results, each with a tolerance that was chosen before the run, checked against the files of the run.
 
+A claim that ranks, correlates or predicts states its null, a predictor that knows none of what is claimed. Unless the
+prediction is shown to say more than the null, by a partial association whose interval lies above 0, the claim fails
+where the null meets the criterion as well. A value with an interval meets a criterion only if both ends do.
+"""
+
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +19,17 @@ from tessera.common.params import Section
 CLAIMS = "reports/claims.yaml"
 
 
+class Null(Section):
+    """A trivial predictor, and how well it does on the same data."""
+
+    predictor: str = Field(min_length=1)
+    """What it goes by, such as "the number of targets alone"."""
+    score: tuple[str, ...] | float
+    """Path of its score in the claim's file, measured as the claim's value is; or the score itself."""
+    partial: tuple[str, ...] | None = None
+    """Path of {value, low, high}: association of prediction and measurement given the null."""
+
+
 class Claim(Section):
     """What one value of a result file should be: near an expected value, or within bounds."""
 
@@ -23,13 +40,14 @@ class Claim(Section):
     file: str = Field(pattern=r"\.json$")
     """Result file, relative to the repository."""
     key: tuple[str, ...] = Field(min_length=1)
-    """Path of the value within the file."""
+    """Path of a number within the file, or of {value, low, high}, a number with its interval."""
     relative_to: tuple[str, ...] | None = None
-    """Path of another value of the file, by which the first is divided."""
+    """Path of another number of the file, by which the first is divided."""
     expected: float | None = None
     tolerance: float | None = Field(default=None, ge=0)
     at_most: float | None = None
     at_least: float | None = None
+    null: Null | None = None
     note: str = ""
     """What else a reader should know."""
 
@@ -45,9 +63,13 @@ class Claim(Section):
     def criterion(self) -> str:
         """The criterion in words."""
         if self.expected is not None:
-            return f"{self.expected:.10g} ± {self.tolerance:.2g}"
-        bounds = {"at least": self.at_least, "at most": self.at_most}
-        return " and ".join(f"{words} {bound:.10g}" for words, bound in bounds.items() if bound is not None)
+            words = f"{self.expected:.10g} ± {self.tolerance:.2g}"
+        else:
+            bounds = {"at least": self.at_least, "at most": self.at_most}
+            words = " and ".join(f"{side} {bound:.10g}" for side, bound in bounds.items() if bound is not None)
+        if self.null is None:
+            return words
+        return f"{words}; " + ("given the null above 0" if self.null.partial else "the null not")
 
     def holds(self, value: float) -> bool:
         """Whether the value meets the criterion."""
@@ -57,19 +79,60 @@ class Claim(Section):
 
 
 @dataclass(frozen=True)
+class Measured:
+    """A number, with the ends of its 95 % interval if it has one."""
+
+    value: float
+    low: float | None = None
+    high: float | None = None
+
+    @property
+    def ends(self) -> list[float]:
+        return [self.value, *(end for end in (self.low, self.high) if end is not None)]
+
+    def __str__(self) -> str:
+        interval = "" if self.low is None else f" [{self.low:.3g}, {self.high:.3g}]"
+        return f"{self.value:.6g}{interval}"
+
+
+@dataclass(frozen=True)
 class Verdict:
-    """A claim and what came of it; without a value where the result is not there."""
+    """A claim and what came of it; None for what the results do not hold."""
 
     study: str
     name: str
     claim: Claim
-    value: float | None
+    value: Measured | None
+    null: Measured | None = None
+    """Score of the claim's null."""
+    partial: Measured | None = None
+    """Association given the null."""
 
     @property
     def status(self) -> Literal["pass", "fail", "missing"]:
-        if self.value is None:
+        null = self.claim.null
+        if self.value is None or (null and (self.null is None or (null.partial and self.partial is None))):
             return "missing"
-        return "pass" if self.claim.holds(self.value) else "fail"
+        return "pass" if all(map(self.claim.holds, self.value.ends)) and self._beyond_null() else "fail"
+
+    def _beyond_null(self) -> bool:
+        """Whether the claim says more than its null, if it states one."""
+        if self.partial is not None:
+            return min(self.partial.ends) > 0
+        return self.null is None or not self.claim.holds(self.null.value)
+
+    @property
+    def found(self) -> str:
+        """The value in words."""
+        return "-" if self.value is None else str(self.value)
+
+    @property
+    def against(self) -> str:
+        """The null in words, with its score and what is left given it; empty if the claim states none."""
+        if self.claim.null is None:
+            return ""
+        beyond = "" if self.claim.null.partial is None else f"; given it {self.partial or '-'}"
+        return f"{self.claim.null.predictor}: {self.null or '-'}{beyond}"
 
 
 def read(path: str | Path) -> dict[str, dict[str, Claim]]:
@@ -100,30 +163,39 @@ def verify(root: str | Path = ".", claims: str | Path | None = None) -> list[Ver
             if claim.file not in contents:
                 path = root / claim.file
                 contents[claim.file] = files.read_json(path) if path.is_file() else None
-            value = _value(contents[claim.file], claim.key)
+            content, null = contents[claim.file], claim.null
+            value = _measured(content, claim.key)
             if claim.relative_to is not None and value is not None:
-                other = _value(contents[claim.file], claim.relative_to)
-                value = value / other if other else None
-            verdicts.append(Verdict(study, name, claim, value))
+                other = _measured(content, claim.relative_to)
+                value = Measured(value.value / other.value) if other is not None and other.value else None
+            score, partial = _measured(content, null.score if null else ()), None
+            if null is not None and null.partial is not None:
+                partial = _measured(content, null.partial)
+            verdicts.append(Verdict(study, name, claim, value, score, partial))
     return verdicts
 
 
-def _value(content: Any, key: tuple[str, ...]) -> float | None:
-    """The number at a path of keys; nothing where there is none."""
+def _measured(content: Any, key: tuple[str, ...] | float) -> Measured | None:
+    """The number at a path of keys, or the number itself; nothing where there is none, or an interval lacks an end."""
+    if not isinstance(key, tuple):
+        return Measured(key)
     for part in key:
         if not isinstance(content, dict) or part not in content:
             return None
         content = content[part]
-    return float(content) if isinstance(content, int | float) and not isinstance(content, bool) else None
+    whole = isinstance(content, dict) and content.keys() >= {"value", "low", "high"}
+    numbers = [content[end] for end in ("value", "low", "high")] if whole else [content]
+    if any(isinstance(n, bool) or not isinstance(n, int | float) or not math.isfinite(n) for n in numbers):
+        return None
+    return Measured(*map(float, numbers))
 
 
 def table(verdicts: list[Verdict]) -> str:
     """The verdicts as a table in Markdown, failures as they are."""
-    lines = ["| study | claim | source | wanted | found | |", "|---|---|---|---|---:|---|"]
+    lines = ["| study | claim | source | wanted | found | null | |", "|---|---|---|---|---:|---|---|"]
     for verdict in verdicts:
-        one = verdict.claim
-        found = "-" if verdict.value is None else f"{verdict.value:.6g}"
-        said = f"{one.claim} ({one.note})" if one.note else one.claim
-        cells = [verdict.study, said, one.source, one.criterion, found, verdict.status]
+        claim = verdict.claim
+        said = f"{claim.claim} ({claim.note})" if claim.note else claim.claim
+        cells = [verdict.study, said, claim.source, claim.criterion, verdict.found, verdict.against, verdict.status]
         lines.append("| " + " | ".join(" ".join(cell.replace("|", "\\|").split()) for cell in cells) + " |")
     return "\n".join(lines) + "\n"

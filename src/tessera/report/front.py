@@ -21,14 +21,15 @@ def claims(verdicts: list[Verdict]) -> str:
             one.study,
             one.claim.claim,
             one.claim.criterion,
-            "-" if one.value is None else f"{one.value:.4g}",
+            one.found,
+            one.against,
             SIGNS[one.status],
         )
         for one in verdicts
     ]
     counted = ", ".join(f"{counts[status]} {status}" for status in SIGNS)
     return f"<p>{len(verdicts)} claims: {counted}.</p>\n" + _table(
-        "claims", ("study", "claim", "wanted", "found", "verdict"), rows
+        "claims", ("study", "claim", "wanted", "found", "null", "verdict"), rows
     )
 
 

@@ -1,20 +1,24 @@
 """Results, tables and runs of coupled distillation."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 
-from tessera.common import files
+from tessera.common import files, randomness
+from tessera.common.association import clustered
 from tessera.common.run_files import RunRecord
 from tessera.puzzle.coupled import MARK
 from tessera.puzzle.score import standard_error
 from tessera.puzzle.space import PARENT, Space, decompose
 from tessera.report.puzzle_validity_results import Json
 
+#: Draws of each bootstrap interval.
+DRAWS = 2000
 PHASES = ("decoupled", "refitted", "trained")
 METHODS = {
     "decoupled": "the first search's, of decoupled blocks",
@@ -102,7 +106,8 @@ def child_table(found: Results) -> pd.DataFrame:
 def summary(found: Results) -> Json:
     """Losses and scores of all pairs, by attention and by kind, and the children's KL by method.
 
-    Quotients of losses, and of KL of the children, are geometric means.
+    Quotients of losses, and of KL of the children, are geometric means. They have value, low and high: over layers for
+    pairs, over targets and speed-ups for children.
     """
     kinds = found.pairs.kind
     table = child_table(found)
@@ -110,8 +115,10 @@ def summary(found: Results) -> Json:
         "pairs": {"all": _losses(found.pairs)} | {kind: _losses(own) for kind, own in found.pairs.groupby(kinds)},
         "attentions": {name: _losses(own) for name, own in found.pairs.groupby(kinds.str.partition(",")[0])},
         "children": {
-            method: {state: geometric_mean(table.loc[table.method == method, f"{state}_ratio"]) for state in STATES}
-            for method in METHODS
+            method: {
+                state: _interval(_geometric, np.log(own[f"{state}_ratio"]), np.arange(len(own))) for state in STATES
+            }
+            for method, own in ((method, table[table.method == method]) for method in METHODS)
         },
     }
 
@@ -121,16 +128,29 @@ def _losses(pairs: pd.DataFrame) -> Json:
         "count": len(pairs),
         **{phase: float(losses.mean()) for phase, losses in as_kept(pairs).items()},
         **{f"kept_{phase}": int((pairs.kept == phase).sum()) for phase in PHASES},
-        "loss_ratio": geometric_mean(pairs.loss / pairs.decoupled),
+        "loss_ratio": _interval(_geometric, np.log(pairs.loss / pairs.decoupled), pairs.layer),
         **{f"{key}_kl_div": float(pairs[f"{key}_kl_div"].mean()) for key in ("sum", "decoupled", "coupled")},
-        "kl_div_ratio": float(pairs.coupled_kl_div.sum() / pairs.decoupled_kl_div.sum()),
+        "kl_div_ratio": _interval(_quotient, pairs[["coupled_kl_div", "decoupled_kl_div"]], pairs.layer),
         "searched": int(pairs.searched.sum()),
     }
 
 
+def _interval(statistic: Callable[[np.ndarray], float], rows: ArrayLike, groups: ArrayLike) -> Json:
+    return clustered(statistic, rows, groups, DRAWS, randomness.generator(0, "puzzle_coupled", "interval"))
+
+
+def _geometric(logs: np.ndarray) -> float:
+    """Geometric mean of values whose logarithms are given."""
+    return math.exp(logs.mean())
+
+
 def geometric_mean(values: Sequence[float] | pd.Series) -> float:
     """Geometric mean of positive values."""
-    return math.exp(float(np.log(np.asarray(values, float)).mean()))
+    return _geometric(np.log(np.asarray(values, float)))
+
+
+def _quotient(rows: np.ndarray) -> float:
+    return float(rows[:, 0].sum() / rows[:, 1].sum())
 
 
 def markdown(found: Results) -> str:

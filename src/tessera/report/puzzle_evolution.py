@@ -37,7 +37,8 @@ def best_so_far(row: Json) -> np.ndarray:
 def table(rows: Sequence[Json]) -> pd.DataFrame:
     """One row a search and seed: its best child on the text of the search and on test text.
 
-    difference is the KL on test text less that of the program's child, with its paired standard error by document;
+    difference is the KL on test text less that of the program's child, with its paired standard error by document and
+    the lower end of its 95 % interval;
     needed counts the children that were run until one was nearer to the parent than the program's, null where none was.
     """
     (program,) = (row["best"] for row in rows if row["search"] == PROGRAM)
@@ -51,6 +52,7 @@ def table(rows: Sequence[Json]) -> pd.DataFrame:
         one |= {"kl_div": best["kl_div"], "kl_div_se": best["kl_div_se"]}
         one |= {"test_kl_div": test["kl_div"], "test_kl_div_se": test["kl_div_se"]}
         one |= {"difference": against["difference"], "difference_se": against["se"]}
+        one["difference_low"] = against["difference"] - 1.96 * against["se"]
         one |= {"predicted": best["predicted"], "budget_used": best["runtime_ms"] / row["budget_ms"]}
         one["unlike"] = sum(a != b for a, b in zip(best["blocks"], program["blocks"], strict=True))
         one["needed"] = int(reached[0]) + 1 if reached.size else None

@@ -7,6 +7,7 @@ import pandas as pd
 
 from tessera.common import files
 from tessera.common.run_files import RunRecord
+from tessera.puzzle.association import ratio
 from tessera.report.puzzle_validity_results import Json
 
 NAMES = {
@@ -50,7 +51,8 @@ def domains(rows: Sequence[Json]) -> pd.DataFrame:
     """One row a peer, state and domain."""
     return pd.DataFrame(
         [
-            {"peer": row["peer"], "state": state, "domain": domain} | numbers
+            {"peer": row["peer"], "state": state, "domain": domain}
+            | {name: value for name, value in numbers.items() if name != "by_window"}
             for row in rows
             for state, found in row["states"].items()
             for domain, numbers in found.items()
@@ -59,12 +61,18 @@ def domains(rows: Sequence[Json]) -> pd.DataFrame:
 
 
 def metrics(rows: Sequence[Json], speed: Json) -> Json:
-    """Numbers by peer."""
+    """Numbers by peer; STATE_puzzle_ratio: KL of Puzzle's child over the peer's, with its interval over documents."""
     table = peers(rows, speed).set_index("peer")
-    return {
+    made: Json = {
         peer: {k: v for k, v in row.items() if not isinstance(v, str) and v == v}
         for peer, row in table.to_dict("index").items()
     }
+    states = {row["peer"]: row["states"] for row in rows}
+    for peer in set(states) - {"puzzle"} if "puzzle" in states else ():
+        for state in STATES:
+            pair = (states[name][state]["in_domain"]["by_window"] for name in ("puzzle", peer))
+            made[peer][f"{state}_puzzle_ratio"] = ratio(*pair)
+    return made
 
 
 def markdown(rows: Sequence[Json], speed: Json) -> str:
@@ -103,7 +111,7 @@ def runs(rows: Sequence[Json], speed: Json, params: Json, seed: int) -> Iterator
             name=f"puzzle_peers_child/peer={peer}",
             params={"peer": peer, **params, "seed": seed},
             tags={"snakemake.rule": "puzzle_peers_child", "device": "cpu", "seed": str(seed), "peer": peer},
-            metrics={key: float(value) for key, value in numbers[peer].items()},
+            metrics={key: float(value) for key, value in numbers[peer].items() if not isinstance(value, dict)},
             history={
                 f"healing/{name}": list(zip(curve["tokens"], curve[name], strict=True))
                 for name in ("kl_div", "cosine", "lm_loss")

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 
 import pandas as pd
 
+from tessera.puzzle import association
 from tessera.report.puzzle_results import (
     GROUP_NAMES,
     GROUPS,
@@ -122,7 +123,8 @@ def library(found: Results) -> pd.DataFrame:
 def evaluation(found: Results) -> pd.DataFrame:
     """One row a target, method, state and domain."""
     rows = [
-        {"target": target, "method": method, "state": state, "domain": domain, **metrics}
+        {"target": target, "method": method, "state": state, "domain": domain}
+        | {name: value for name, value in metrics.items() if name != "by_window"}
         for target in found.targets
         for method in found.methods
         for state, domains in found.states(target, method).items()
@@ -132,12 +134,23 @@ def evaluation(found: Results) -> pd.DataFrame:
 
 
 def metrics(found: Results) -> Json:
-    """Target -> method -> the numbers of the results table, without standard errors; the parent's under `parent`."""
+    """Target -> method -> the numbers of the results table, without standard errors; the parent's under `parent`.
+
+    STATE_in_domain_kept_ratio is the KL of the kept method's child over that of a method's, with its interval over
+    documents.
+    """
     made: Json = {}
     for row in results(found).to_dict("records"):
         numbers = {k: v for k, v in row.items() if k not in ("target", "method") and not k.endswith("_se") and v == v}
         place = made.setdefault(row["target"], {}) if row["target"] else made
         place[row["method"]] = numbers
+    for target in found.targets:
+        kept = found.states(target, found.kept)
+        for method in found.methods:
+            for state, domains in found.states(target, method).items():
+                if state in kept and method != found.kept:
+                    pair = (kept[state]["in_domain"]["by_window"], domains["in_domain"]["by_window"])
+                    made[target][method][f"{state}_in_domain_kept_ratio"] = association.ratio(*pair)
     return made
 
 

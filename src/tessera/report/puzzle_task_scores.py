@@ -1,6 +1,6 @@
 """Tables, figure and runs of scores by task accuracy."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,8 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from tessera.common import files, plots, randomness
+from tessera.common.association import clustered, partial_spearman, ranks, spearman
 from tessera.common.run_files import RunRecord
-from tessera.puzzle.association import ranks
 from tessera.puzzle.retention import Answers, Bootstrap
 from tessera.puzzle.space import PARENT
 from tessera.puzzle.task_score import OBJECTIVES, chosen
@@ -92,7 +92,9 @@ def metrics(found: Results, draws: int, seed: int) -> Json:
             "se": float(table[f"{score}_se"].mean()),
         }
     for score in OBJECTIVES:
-        agreement[score] = ranks(list(table[KL]), list(table[score]), draws, generator("ranks"))
+        agreement[score] = ranks(list(table[KL]), list(table[score]), draws, generator("ranks")) | _beyond_variant(
+            table, score, draws, generator
+        )
     boot = Bootstrap(found.answers, draws, generator("items"))
     places = {"all": np.ones(len(found.answers.sets), bool), "scored": found.scored}
     models: Json = {}
@@ -113,6 +115,23 @@ def metrics(found: Results, draws: int, seed: int) -> Json:
         "agreement": agreement,
         "models": models,
         "children": children(found).set_index("score").to_dict("index"),
+    }
+
+
+def _beyond_variant(
+    table: pd.DataFrame, score: str, draws: int, generator: Callable[[str], np.random.Generator]
+) -> Json:
+    """How a score ranks variants by what they are, and with KL given that; intervals over layers.
+
+    variant: rank correlation of the score with the mean KL of the same variant in other layers, which knows what was
+    put in place of a subblock but not where; partial: that of score and KL given it.
+    """
+    kl = table.groupby(["subblock", "variant"])[KL]
+    others = (kl.transform("sum") - table[KL]) / (kl.transform("size") - 1).clip(lower=1)
+    rows = np.stack([table[KL], table[score], others], axis=1)
+    return {
+        "variant": clustered(lambda r: spearman(r[:, 2], r[:, 1]), rows, table["layer"], draws, generator("variant")),
+        "partial": clustered(lambda r: partial_spearman(*r.T), rows, table["layer"], draws, generator("partial")),
     }
 
 
@@ -180,11 +199,13 @@ def _words(numbers: Json) -> Iterator[str]:
             f"errors); {100 * one['below_parent']:.0f} % score better than it."
         )
     for score, one in numbers["agreement"].items():
-        rho = one["spearman"]
-        if rho["value"] is not None and rho["low"] is not None:
+        rho, alone, beyond = (one[name] for name in ("spearman", "variant", "partial"))
+        if all(number is not None for interval in (rho, alone, beyond) for number in interval.values()):
             yield (
                 f"Ranks of the variants by {NAMES[score]} and by KL: Spearman {rho['value']:.2f} "
-                f"[{rho['low']:.2f}, {rho['high']:.2f}]."
+                f"[{rho['low']:.2f}, {rho['high']:.2f}]; by what the variant is, its mean KL in other layers, "
+                f"{alone['value']:.2f}; by KL given that, {beyond['value']:.2f} [{beyond['low']:.2f}, "
+                f"{beyond['high']:.2f}], over layers."
             )
     promised, lost = (numbers["children"][score]["sum_error"] for score in ("error", KL))
     yield (

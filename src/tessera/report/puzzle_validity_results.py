@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from tessera.common import files, randomness
-from tessera.puzzle import association
+from tessera.common.association import interval, partial, ranks, spearman
+from tessera.puzzle.association import bias, paired
 from tessera.puzzle.space import PARENT, decompose
 
 Json = dict[str, Any]
@@ -133,28 +134,49 @@ def predictions(found: Results, predictor: str) -> dict[str, float | None]:
 
 
 def _ranks(found: Results) -> Json:
+    """By set, prediction and state: rank correlations with KL, and the partial one given how many were replaced.
+
+    The set's `replaced` has the rank correlation of KL with the number of replaced subblocks alone, by state.
+    """
     made: Json = {}
     for name, rows in sets(found).items():
-        made[name] = {}
+        counted = {state: np.array(_counted(found, rows, state)) for state in STATES}
+        made[name] = {
+            "replaced": {
+                state: interval(
+                    lambda c, v=values: spearman(*v[:, c]),
+                    len(rows),
+                    found.draws,
+                    found.generator("replaced", name, state),
+                )
+                for state, values in counted.items()
+            }
+        }
         for predictor in PREDICTORS:
             values = predictions(found, predictor)
             known = [row for row in rows if values[row["name"]] is not None]
             if len(known) < 3:
                 continue
-            made[name][predictor] = {
-                state: association.ranks(
-                    [values[row["name"]] for row in known],  # type: ignore[misc]
-                    [row[state]["kl_div"] for row in known],
-                    found.draws,
-                    found.generator("ranks", name, predictor, state),
-                )
-                for state in STATES
-            }
+            made[name][predictor] = {}
+            for state in STATES:
+                predicted = [values[row["name"]] for row in known]
+                replaced, true = _counted(found, known, state)
+                place = (name, predictor, state)
+                one = ranks(predicted, true, found.draws, found.generator("ranks", *place))  # type: ignore[arg-type]
+                beyond = partial(predicted, true, replaced, found.draws, found.generator("partial", *place))  # type: ignore[arg-type]
+                made[name][predictor][state] = one | {"partial": beyond}
     return made
 
 
+def _counted(found: Results, rows: list[Json], state: str) -> tuple[list[int], list[float]]:
+    """Numbers of replaced subblocks, and KL in a state, of some children."""
+    return [found.replaced(row) for row in rows], [row[state]["kl_div"] for row in rows]
+
+
 def _biases(found: Results) -> Json:
+    """By set, prediction and state: `bias`; and error_to_sum, its error over that of the plain sum, same children."""
     made: Json = {}
+    sums = predictions(found, "sum")
     for name, rows in sets(found).items():
         made[name] = {}
         for predictor in PREDICTORS:
@@ -162,16 +184,26 @@ def _biases(found: Results) -> Json:
             known = [row for row in rows if (values[row["name"]] or 0) > 0]
             if len(known) < 3:
                 continue
-            made[name][predictor] = {
-                state: association.bias(
-                    [values[row["name"]] for row in known],  # type: ignore[misc]
-                    [row[state]["kl_div"] for row in known],
-                    [found.replaced(row) for row in known],
+            made[name][predictor] = {}
+            for state in ("scored", "assembled"):
+                predicted = [values[row["name"]] for row in known]
+                replaced, true = _counted(found, known, state)
+                place = (name, predictor, state)
+                made[name][predictor][state] = bias(
+                    predicted,  # type: ignore[arg-type]
+                    true,
+                    replaced,
                     found.draws,
-                    found.generator("bias", name, predictor, state),
+                    found.generator("bias", *place),
                 )
-                for state in ("scored", "assembled")
-            }
+                if predictor != "sum":
+                    errors = np.log(np.array([predicted, [sums[row["name"]] for row in known]], float) / true) ** 2
+                    made[name][predictor][state]["error_to_sum"] = interval(
+                        lambda c, e=errors: math.sqrt(e[0, c].mean() / e[1, c].mean()),
+                        len(known),
+                        found.draws,
+                        found.generator("error_to_sum", *place),
+                    )
     return made
 
 
@@ -212,7 +244,7 @@ def _composed(found: Results) -> Json:
     logs = np.array([math.log(row["composed"] / row["sum"]) for row in rows])
     made: Json = {
         "pairs": len(rows),
-        "ratio": association.interval(
+        "ratio": interval(
             lambda chosen: math.exp(logs[chosen].mean()), len(logs), found.draws, found.generator("composed")
         ),
     }
@@ -226,8 +258,8 @@ def _composed(found: Results) -> Json:
             true = [row["scored"]["kl_div"] for _, row in known]
             replaced = [found.replaced(row) for _, row in known]
             made[name] = {
-                "ranks": association.ranks(values, true, found.draws, found.generator("composed", name)),
-                "bias": association.bias(values, true, replaced, found.draws, found.generator("composed_bias", name)),
+                "ranks": ranks(values, true, found.draws, found.generator("composed", name)),
+                "bias": bias(values, true, replaced, found.draws, found.generator("composed_bias", name)),
             }
     return made
 
@@ -251,7 +283,7 @@ def optima(found: Results) -> list[Json]:
         }
         for state in STATES:
             new, old = row[state]["by_window"], before[state]["by_window"]
-            one[state] = {"corrected": row[state]["kl_div"], "optimum": before[state]["kl_div"]} | association.paired(
+            one[state] = {"corrected": row[state]["kl_div"], "optimum": before[state]["kl_div"]} | paired(
                 new["kl_div"], old["kl_div"], new["document"]
             )
         rows.append(one)
@@ -263,9 +295,17 @@ def _optimum(found: Results) -> Json:
     made: Json = {}
     for form in dict.fromkeys(row["form"] for row in rows):
         own = [row for row in rows if row["form"] == form]
+        logs = {
+            state: np.array([math.log(r[state]["corrected"] / r[state]["optimum"]) for r in own]) for state in STATES
+        }
         made[form] = {
             state: {
-                "ratio": math.exp(np.mean([math.log(r[state]["corrected"] / r[state]["optimum"]) for r in own])),
+                "ratio": interval(
+                    lambda c, v=logs[state]: math.exp(v[c].mean()),
+                    len(own),
+                    found.draws,
+                    found.generator("optimum", form, state),
+                ),
                 "better": sum(r[state]["difference"] < 0 for r in own),
                 "clearly_better": sum(r[state]["difference"] < -1.96 * r[state]["se"] for r in own),
                 "clearly_worse": sum(r[state]["difference"] > 1.96 * r[state]["se"] for r in own),
@@ -274,6 +314,12 @@ def _optimum(found: Results) -> Json:
             for state in STATES
         }
     return made
+
+
+def _log_parameters(found: Results, names: list[str]) -> np.ndarray:
+    """Logarithm of the parent's parameters over a child's: its speed-up, if time went by parameters alone."""
+    count = {name: found.time["children"][name]["predicted"]["parameters"] for name in (PARENT, *names)}
+    return np.log([count[PARENT] / count[name] for name in names])
 
 
 def _time(found: Results) -> Json:
@@ -286,12 +332,13 @@ def _time(found: Results) -> Json:
         if len(pairs) < 3:
             continue
         logs = [math.log(p / m) for p, m in pairs]
+        measured = np.log([m for _, m in pairs])
         made[phase] = {
             "error": math.sqrt(np.mean(np.square(logs))),
             "ratio": math.exp(np.mean(logs)),
             "largest": math.exp(max(logs, key=abs)),
-            "ranks": association.ranks(
-                [p for p, _ in pairs], [m for _, m in pairs], found.draws, found.generator("time", phase)
-            ),
+            "error_by_parameters": math.sqrt(np.mean(np.square(_log_parameters(found, list(children)) - measured))),
+            "error_of_constant": float(np.std(measured)),
+            "ranks": ranks([p for p, _ in pairs], [m for _, m in pairs], found.draws, found.generator("time", phase)),
         }
     return made

@@ -78,19 +78,21 @@ def markdown(found: Results) -> str:
     """The study in three tables."""
     made = summary(found)
     lines = [
-        f"{made['children']} children; 95 % intervals by the bootstrap over children.",
+        f"{made['children']} children; 95 % intervals by the bootstrap over children. Count: Spearman's correlation of "
+        "KL with the number of replaced subblocks alone; given it: the partial one of the prediction.",
         "",
-        "| children | prediction | KL measured | Spearman | Kendall | true / predicted | error |",
-        "|---|---|---|---|---|---|---|",
+        "| children | prediction | KL measured | Spearman | count | given it | Kendall | true / predicted | error |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     for name, predictors in made["ranks"].items():
-        for predictor, states in predictors.items():
-            for state, one in states.items():
+        for predictor in (predictor for predictor in PREDICTORS if predictor in predictors):
+            for state, one in predictors[predictor].items():
                 bias = made["bias"][name].get(predictor, {}).get(state)
                 ratio, error = (_interval(bias["ratio"]), _interval(bias["error"])) if bias else ("", "")
                 lines.append(
                     f"| {SET_NAMES[name]} ({one['children']}) | {PREDICTORS[predictor]} | {STATE_NAMES[state]} "
-                    f"| {_interval(one['spearman'])} | {_interval(one['kendall'])} | {ratio} | {error} |"
+                    f"| {_interval(one['spearman'])} | {_interval(predictors['replaced'][state])} "
+                    f"| {_interval(one['partial'])} | {_interval(one['kendall'])} | {ratio} | {error} |"
                 )
     lines += [
         "",
@@ -104,21 +106,23 @@ def markdown(found: Results) -> str:
         name = "measured" if form == "measured" else f"fitted by {form}"
         for state, one in states.items():
             lines.append(
-                f"| the sum with interactions {name} | {STATE_NAMES[state]} | {one['ratio']:.3f} "
+                f"| the sum with interactions {name} | {STATE_NAMES[state]} | {_interval(one['ratio'], 3)} "
                 f"| {one['better']} of {one['of']} | {one['clearly_better']} | {one['clearly_worse']} |"
             )
     lines += [
         "",
-        "| time | children | predicted / measured speed-up | error | largest | Spearman |",
-        "|---|---:|---:|---:|---:|---|",
+        "| time | children | predicted / measured speed-up | error | by parameters | constant | largest | Spearman |",
+        "|---|---:|---:|---:|---:|---:|---:|---|",
     ]
     for phase in ("prefill", "decode", "runtime"):
         if phase in made["time"]:
             one = made["time"][phase]
             lines.append(
                 f"| {phase} | {made['time']['children']} | {one['ratio']:.3f} | {one['error']:.3f} "
-                f"| {one['largest']:.3f} | {_interval(one['ranks']['spearman'])} |"
+                f"| {one['error_by_parameters']:.3f} | {one['error_of_constant']:.3f} | {one['largest']:.3f} "
+                f"| {_interval(one['ranks']['spearman'])} |"
             )
+    lines += ["", "By parameters, constant: errors of a speed-up by the number of parameters, and of one for all."]
     if "ratio" in made["composed"]:
         lines += ["", f"Score of a block over the sum of its two subblocks' ({made['composed']['pairs']} pairs): "
                   f"{_interval(made['composed']['ratio'])}."]  # fmt: skip

@@ -49,7 +49,10 @@ def noise(found: Results) -> Figure:
 
 
 def prediction(found: Results) -> Figure:
-    """The noise at which half of the trials fail against what is predicted, a point a problem; and the timing."""
+    """The noise at which half of the trials fail against what is predicted, one point per problem.
+
+    Above each panel: partial rank correlation given the number of targets, with its interval over problems.
+    """
     kinds = [kind for kind in KINDS if kind in set(found.critical["kind"])]
     figure, axes = plots.grid(2, len(kinds), 2.7)
     own = found.critical[found.critical["method"] == "tsvm"]
@@ -62,8 +65,8 @@ def prediction(found: Results) -> Figure:
             axis = axes[row, column]
             _points(axis, one, name)
             entry = correlations.loc[(kind, name)]
-            interval = f"[{entry['low']:.2f}, {entry['high']:.2f}]"
-            axis.set_title(f"{kind}: rank {entry['spearman']:.2f} {interval}", fontsize=8)
+            interval = f"[{entry['partial_low']:.2f}, {entry['partial_high']:.2f}]"
+            axis.set_title(f"{kind}: rank given targets\n{entry['partial']:.2f} {interval}", fontsize=8)
             axis.set(xlabel=f"{label}", ylabel="measured" if column == 0 else "")
             if name == "by_survival":
                 ends = [min(one[name].min(), one["critical"].min()), max(one[name].max(), one["critical"].max())]

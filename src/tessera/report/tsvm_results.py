@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.stats import rankdata
 
 from tessera.common import files, run_files
+from tessera.common.association import interval, partial_spearman, spearman
 from tessera.common.randomness import generator
 from tessera.common.run_files import RunRecord
 
@@ -82,39 +82,35 @@ class Results:
             converged = one.groupby("method")["converged"].mean()
             for method in one["method"].unique():
                 ratio = (table[method] - table["tsvm"]).to_numpy() if "tsvm" in table else np.zeros(len(table))
-                low, high = self._interval(ratio[None], np.mean)
                 row = {"kind": kind, "method": method, "converged": converged[method], "problems": len(table)}
-                row |= {"critical": np.exp(table[method].mean()), "ratio": np.exp(ratio.mean())}
-                rows.append(row | {"ratio_low": np.exp(low), "ratio_high": np.exp(high)})
+                row |= {"critical": np.exp(table[method].mean())}
+                row |= self._interval("ratio", lambda c, ratio=ratio: np.exp(ratio[c].mean()), len(ratio))
+                rows.append(row)
         return pd.DataFrame(rows)
 
     def rank_correlations(self) -> pd.DataFrame:
-        """Spearman's correlation over problems of the T-SVM's measured critical noise with each prediction, with
-        bootstrap intervals of 95 %; and how far prediction by survival is off, geometric mean of measured over
-        predicted.
+        """How predictions rank the T-SVM's measured critical noise over problems, beside what trivially ranks it.
 
-        within: the same after ranks within problems of equally many targets, mean over these groups.
+        One row per noise and prediction. spearman: rank correlation; null: that of the number of targets alone, fewest
+        first; partial: that of the prediction given the number of targets; within: that within groups of equally many
+        targets, mean over groups; measured_over_predicted: geometric mean. Intervals (_low, _high) are 95 % bootstrap
+        intervals over problems.
         """
         rows = []
         for kind, one in self.critical[self.critical["method"] == "tsvm"].groupby("kind", sort=False):
-            measured = one["critical"].to_numpy()
+            measured, targets = one["critical"].to_numpy(), one["targets"].to_numpy()
             for name in ("by_margin", "by_survival"):
-                predicted = one[name].to_numpy()
-                pairs = np.stack([measured, predicted])
-                low, high = self._interval(pairs, lambda resample: _spearman(*resample))
-                groups = [_spearman(g["critical"], g[name]) for _, g in one.groupby("targets") if len(g) > 2]
-                rows.append(
-                    {
-                        "kind": kind,
-                        "prediction": name,
-                        "problems": len(one),
-                        "spearman": _spearman(measured, predicted),
-                        "low": low,
-                        "high": high,
-                        "within": float(np.mean(groups)) if groups else np.nan,
-                        "measured_over_predicted": float(np.exp(np.mean(np.log(measured / predicted)))),
-                    }
+                x = one[name].to_numpy()
+                logs, groups = np.log(measured / x), [g for _, g in one.groupby("targets") if len(g) > 2]
+                within = float(np.mean([spearman(g["critical"], g[name]) for g in groups])) if groups else np.nan
+                row = {"kind": kind, "prediction": name, "problems": len(one)}
+                row |= self._interval("spearman", lambda c, x=x, y=measured: spearman(x[c], y[c]), len(x))
+                row |= {"null": spearman(-targets, measured), "within": within}
+                row |= self._interval(
+                    "partial", lambda c, x=x, y=measured, t=targets: partial_spearman(x[c], y[c], t[c]), len(x)
                 )
+                row |= self._interval("measured_over_predicted", lambda c, v=logs: np.exp(v[c].mean()), len(x))
+                rows.append(row)
         return pd.DataFrame(rows)
 
     def timing(self) -> pd.DataFrame:
@@ -135,21 +131,32 @@ class Results:
         ).reset_index()
         return found.assign(ratio=found["shift"] / found["predicted"])
 
-    def _interval(self, values: np.ndarray, statistic: Callable[[np.ndarray], Any]) -> tuple[float, float]:
-        """Percentiles 2.5 and 97.5 of the statistic of values (..., problems), over resampled problems."""
-        resamples, seed = self.bootstrap
-        rng, n = generator(seed, "tsvm", "bootstrap"), values.shape[1]
-        found = [float(statistic(values[:, rng.integers(0, n, n)])) for _ in range(resamples)]
-        low, high = np.nanquantile(found, [0.025, 0.975])
-        return float(low), float(high)
+    def speech_means(self) -> dict[str, dict[str, float | None]]:
+        """Accuracies, means over pairs of speakers, each with value, low and high.
 
+        relative is that of the T-SVM over the tempotron's, chance_relative that of always naming the larger class.
+        """
+        table = self.speech
+        names = ("timed", "binary", "svm", "tempotron", "logistic", "on_time", "chance")
+        columns = {name: table[name].to_numpy(float) for name in names}
+        found = {name: self._drawn(lambda c, v=v: v[c].mean(), len(table)) for name, v in columns.items()}
+        other = columns["tempotron"]
+        for name, v in (("relative", columns["timed"]), ("chance_relative", columns["chance"])):
+            found[name] = self._drawn(lambda c, v=v: v[c].mean() / other[c].mean(), len(table))
+        return found
 
-def _spearman(a, b) -> float:
-    """Rank correlation; nan where one of both is constant, as a resample of few problems may be."""
-    x, y = rankdata(a), rankdata(b)
-    if np.ptp(x) == 0 or np.ptp(y) == 0:
-        return float("nan")
-    return float(np.corrcoef(x, y)[0, 1])
+    def _generator(self) -> np.random.Generator:
+        """The stream of every interval, so that all are over the same resamples of problems."""
+        return generator(self.bootstrap[1], "tsvm", "bootstrap")
+
+    def _drawn(self, statistic: Callable[[np.ndarray], float], count: int) -> dict[str, float | None]:
+        """value, low and high of a statistic of chosen problems (indices of `count`)."""
+        return interval(statistic, count, self.bootstrap[0], self._generator())
+
+    def _interval(self, name: str, statistic: Callable[[np.ndarray], float], count: int) -> dict[str, float]:
+        """The same as columns NAME, NAME_low and NAME_high; nan for what is undefined."""
+        ends = zip(("", "_low", "_high"), self._drawn(statistic, count).values(), strict=True)
+        return {name + end: np.nan if value is None else value for end, value in ends}
 
 
 def read(
