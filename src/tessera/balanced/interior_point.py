@@ -171,8 +171,8 @@ def _cold(program: Program, w: NDArray, theta: NDArray) -> State:
 def _centred(x: NDArray, z: NDArray, mu: NDArray) -> tuple[NDArray, NDArray]:
     """Move complementary x, z >= 0 to the hyperbola x z = mu.
 
-    With d = x - c z, (d + sqrt(d^2 + 4 c mu))/2 and mu over it do so; c turns the unit of z into that of x. The floor of
-    both norms keeps c finite if all x or all z are zero.
+    With d = x - c z, (d + sqrt(d^2 + 4 c mu))/2 and mu over it do so; c turns the unit of z into that of x. A floor
+    under both norms keeps c finite if all x or all z are zero.
     """
     of_x, of_z = (np.maximum(np.linalg.norm(v, axis=1, keepdims=True), 1e-8 * np.sqrt(mu)) for v in (x, z))
     c = of_x / of_z
@@ -183,7 +183,7 @@ def _centred(x: NDArray, z: NDArray, mu: NDArray) -> tuple[NDArray, NDArray]:
 
 
 def _warm(program: Program, w: NDArray, theta: NDArray, lam: NDArray) -> State:
-    """Start near an earlier optimum of a ball, at a relative gap of _WARM: stretched to the norm if that gains margin."""
+    """Start near an earlier optimum of a ball, stretched to the norm if that gains margin, at a gap of _WARM."""
     size = 0.999 * program.size
     outer = size / np.maximum(np.linalg.norm(w, axis=1, keepdims=True), _TINY)
     lengths = outer, np.minimum(outer, 1.0)
@@ -273,9 +273,9 @@ def solve(
 ) -> Solution:
     """Solve a batch from w > 0 (B, N) within the size and theta > 0; multipliers (B, P) of an optimum: a warm start.
 
-    tolerance: relative gap at which a problem is done; so is one whose bound falls to the floor. side_only: stop as soon
-    as it is certain on which side of the floor each optimum lies. Where rounding ends the progress before that, the best
-    points come back with the gap that they have.
+    tolerance: relative gap at which a problem is done; so is one whose bound falls to the floor. side_only: stop as
+    soon as it is certain on which side of the floor each optimum lies. If rounding ends the progress before that, the
+    best points come back with the gap that they have.
     """
     batch = len(program.offset)
     start = np.full((batch, program.threshold_rows.shape[2]), theta)

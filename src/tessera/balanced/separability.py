@@ -1,7 +1,7 @@
 """Is a task solvable at all? Checked tasks in the solvers' units, certificates, and the matrix game that decides.
 
-With v = sum_mu l_mu y_mu x_mu, multipliers l >= 0 with sum l = 1 prove that there is no solution of any norm if g v <= 0
-and l.y >= 0 (Farkas).
+With v = sum_mu l_mu y_mu x_mu, multipliers l >= 0 with sum l = 1 prove that there is no solution of any norm if
+g v <= 0 and l.y >= 0 (Farkas).
 """
 
 from __future__ import annotations
@@ -35,23 +35,29 @@ class Certificate:
 
     def __post_init__(self) -> None:
         if not (np.isfinite([self.primal, self.dual, self.gap]).all() and self.primal <= self.dual):
-            raise ArithmeticError(f"certificate: {self.primal} <= optimum <= {self.dual}, gap {self.gap}, proves nothing")
+            raise ArithmeticError(f"certificate: {self.primal} <= optimum <= {self.dual}, gap {self.gap}: not a proof")
 
     @classmethod
-    def of(cls, solution: Solution, program: Program, unit: float = 1.0, floor: float = 0.0) -> Certificate:
-        """Of the single problem in a batch; unit is that of the activity. Bounds that rounding or the floor allows to be
-        zero are zero, and bounds crossed by no more than rounding meet."""
-        magnitude, b = np.abs(program.patterns.matrix), np.abs(program.offset[0]).max()
-        l, size = solution.multipliers[0], program.size[0, 0]
-        push = l @ magnitude
+    def of(
+        cls, solution: Solution, program: Program, rows: NDArray, unit: float = 1.0, floor: float = 0.0
+    ) -> Certificate:
+        """Of the single problem in a batch, whose A is `rows` (P, n); unit is that of the activity.
+
+        Bounds within rounding or the floor of zero are zero; if rounding alone crosses them, the upper gives way.
+        """
+        magnitude, b = np.abs(rows), np.abs(program.offset[0]).max()
+        multipliers, size = solution.multipliers[0], program.size[0, 0]
+        push = multipliers @ magnitude
         below = ROUNDING * ((magnitude @ solution.w[0]).max() + solution.theta.sum() + b)
         above = ROUNDING * (size * (push.max() if program.shape == "simplex" else np.linalg.norm(push)) + b)
         primal = 0.0 if abs(solution.kappa[0]) <= max(below, floor) else float(solution.kappa[0])
-        dual = 0.0 if abs(solution.bound[0]) <= max(above, floor) else float(solution.bound[0])
+        dual = float(solution.bound[0])
+        if primal <= 0 and abs(dual) <= max(above, floor):
+            dual = 0.0
         if primal - below - above <= dual < primal:
-            dual = primal
+            dual = primal + above
         gap = (dual - primal) / max(abs(primal), abs(dual)) if dual != primal else 0.0
-        return cls(primal * unit, dual * unit, gap, l, solution.iterations)
+        return cls(primal * unit, dual * unit, gap, multipliers, solution.iterations)
 
 
 @dataclass(frozen=True)
@@ -79,7 +85,7 @@ class Problem:
     def of(cls, X: ArrayLike, y: ArrayLike, signs: ArrayLike) -> Problem:
         """Raises ValueError for malformed input, see `checked`."""
         X, y, signs = checked(X, y, signs)
-        active = X.any(axis=0)
+        active = np.atleast_1d(X.any(axis=0))
         if not active.any():
             active[0] = True  # the solvers need one; its weight decides nothing
         x = X if active.all() else X[:, active]
@@ -92,7 +98,7 @@ class Problem:
         return cls(rows, y, signs, active, start, unit, spread * (largest / unit))
 
     def expand(self, w: NDArray) -> NDArray:
-        """Weights g_i w_i (n,) in the problem's unit as weights (N,) in the caller's; exact zeros for silent afferents."""
+        """Weights (N,) in the caller's unit, from g_i w_i (n,) in the problem's; exact zeros for silent afferents."""
         weights = np.zeros(len(self.active))
         if self.rows.any():
             weights[self.active] = self.signs[self.active] * w / self.unit
@@ -162,7 +168,7 @@ def play(problem: Problem, balanced: bool = False) -> tuple[Feasibility, NDArray
     best = solve(program, problem.start[None] / scale, side_only=True, floor=rounding)
     if best.kappa[0] <= rounding < best.bound[0]:
         best = _vertex(program, game, best)
-    certificate = Certificate.of(best, program, floor=rounding)
+    certificate = Certificate.of(best, program, game, floor=rounding)
     status = "feasible" if certificate.primal > 0 else "infeasible" if certificate.dual <= 0 else "undecided"
     # Strictly inside the cone, at three quarters of the value or more: no entry of the game exceeds 2.
     inside = max(certificate.primal, rounding) / 8
@@ -173,7 +179,8 @@ def play(problem: Problem, balanced: bool = False) -> tuple[Feasibility, NDArray
 
 def _vertex(program: Program, game: NDArray, best: Solution) -> Solution:
     """The game's linear program, min_l max_i (A'l)_i: its vertices are exact to rounding even if the value is zero,
-    where the interior point, whose gap is relative, stalls. A better bound or better weights replace those of `best`."""
+    where the interior point, whose gap is relative, stalls. Better weights or a better bound replace those of `best`.
+    """
     count, size = game.shape
     columns = game.T if program.labels is None else np.vstack([game.T, -program.labels])
     value = np.r_[np.ones(size), np.zeros(len(columns) - size)]

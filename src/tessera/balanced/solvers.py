@@ -10,7 +10,7 @@ max_c V(c)/c. Both are solved with the cone inside the interior point; in the se
 
     kappa_out <= norm |[g v]_+| - l.y            for all |w| <= norm
     kappa_in  <= |[g v]_+|                       if l.y >= 0
-    no solution of any norm                      if g v < 0 and l.y >= 0       (Farkas)
+    no solution of any norm                      if g v <= 0 and l.y >= 0      (Farkas; see separability.py)
 """
 
 from dataclasses import dataclass, replace
@@ -21,9 +21,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from tessera.balanced.interior_point import Program, Solution, silence, solve
 from tessera.balanced.patterns import DensePatterns, NetworkPatterns
-from tessera.balanced.separability import Certificate, Problem, balanced_start, checked, feasibility, play
-
-__all__ = ["feasibility"]  # and all that is defined here
+from tessera.balanced.separability import Certificate, Problem, balanced_start, checked, play
 
 GAP_LIMIT = 1e-6  # an answer with a larger relative gap is called inaccurate
 _SMALLEST = 1e-9  # margin, in standard deviations of the activity, below which separability is decided by the game
@@ -89,7 +87,7 @@ def _solve(program: Program, problem: Problem, start: Result | None, **options: 
                 f"{len(problem.active)} afferents and {len(problem.labels)} patterns"
             )
         w = np.abs(w[problem.active]) * problem.unit
-        norm = np.linalg.norm(w)
+        norm = float(np.linalg.norm(w))
         if 0 < norm < np.inf:
             scale = 1.0 if program.labels is None else norm  # the threshold is 1, or a variable at |w| = 1
             solution = solve(program, w[None] / scale, 1 / scale, multipliers[None], **options)
@@ -112,7 +110,7 @@ def max_kappa_out(
     size = _positive("norm times the spread of X", _positive("norm", norm) * problem.unit)
     program = Program(DensePatterns(problem.rows), problem.labels[None], np.array([[size]]))
     solution = silence(program, _solve(program, problem, start, tolerance=tolerance), tolerance)
-    certificate = Certificate.of(solution, program)
+    certificate = Certificate.of(solution, program, problem.rows)
     if certificate.primal <= 0 < certificate.dual:
         verdict, _, _ = play(problem)
         if verdict.status == "infeasible":  # for any norm
@@ -136,16 +134,17 @@ def max_kappa_in(
     problem = Problem.of(X, y, signs)
     tolerance = _positive("tolerance", tolerance)
     limit = np.inf if norm is None else _positive("norm", norm)
-    count, size = problem.rows.shape
-    program = Program(DensePatterns(problem.rows), np.zeros((1, count)), np.ones((1, 1)), problem.labels[None])
+    program = Program(
+        DensePatterns(problem.rows), np.zeros((1, len(problem.labels))), np.ones((1, 1)), problem.labels[None]
+    )
     solution = _solve(program, problem, start, tolerance=tolerance, floor=_SMALLEST * problem.spread)
     solution = silence(program, solution, tolerance)
-    certificate = Certificate.of(solution, program, problem.unit)
+    certificate = Certificate.of(solution, program, problem.rows, problem.unit)
     if certificate.primal <= 0 or solution.bound[0] <= _SMALLEST * problem.spread:
         verdict, w, theta = play(problem)
         if verdict.status == "feasible":
             solution = silence(program, solve(program, w[None], theta, tolerance=tolerance), tolerance)
-            certificate = Certificate.of(solution, program, problem.unit)
+            certificate = Certificate.of(solution, program, problem.rows, problem.unit)
         else:
             certificate = verdict.certificate
         if certificate.primal <= 0:
@@ -165,7 +164,7 @@ def max_kappa_in(
         direction = silence(bare, solve(bare, problem.start[None]), tolerance)
         if direction.kappa[0] >= (1 - GAP_LIMIT) * solution.bound[0]:
             w = problem.expand(direction.w[0])
-            certificate = Certificate.of(replace(solution, kappa=direction.kappa), program, problem.unit)
+            certificate = Certificate.of(replace(solution, kappa=direction.kappa), program, problem.rows, problem.unit)
             return Result(w / np.linalg.norm(w), certificate.primal, certificate, "unbounded_norm")
     return Result(problem.expand(w / theta), certificate.primal / length, certificate, _status(certificate))
 
