@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from tessera.balanced import samples, solvers
+from tessera.balanced import samples, separability, solvers
 from tessera.balanced.interior_point import Program, upper_bound
 from tessera.balanced.patterns import DensePatterns, NetworkPatterns
 from tessera.balanced.theory import Afferents
@@ -157,7 +157,7 @@ def test_feasibility_agrees_with_linear_programming(balanced):
     outcomes = set()
     for seed in range(12):
         X, y, g = task(30, 48 if balanced else 57, seed)
-        found = solvers.feasibility(X, y, g, balanced)
+        found = separability.feasibility(X, y, g, balanced)
         # max t <= 1 subject to y (w.x - theta) >= t, sum g w <= N
         rows = np.hstack([-y[:, None] * X * g, y[:, None] * (not balanced), np.ones((len(y), 1))])
         rows = np.vstack([rows, np.r_[np.ones(30), 0, 0]])
@@ -198,7 +198,7 @@ def test_one_type_alone(f_exc):
         assert solvers.max_kappa_out(X, y, g, 1.0).status == "inseparable_within_norm"
     else:
         assert result.status == "optimal" and result.kappa == pytest.approx(piqp_kappa_in(X, y, g), rel=1e-6)
-    assert solvers.feasibility(X, y, g, balanced=True).status == "infeasible"
+    assert separability.feasibility(X, y, g, balanced=True).status == "infeasible"
 
 
 def test_malformed_input_is_named():
@@ -213,7 +213,7 @@ def test_malformed_input_is_named():
         ((X, y[:-1], g), "y: shape"),
         ((X[0], y, g), "X: shape"),
     ):
-        for call in (solvers.max_kappa_in, solvers.feasibility, lambda *a: solvers.max_kappa_out(*a, 1.0)):
+        for call in (solvers.max_kappa_in, separability.feasibility, lambda *a: solvers.max_kappa_out(*a, 1.0)):
             with pytest.raises(ValueError, match=message):
                 call(*arguments)
     with pytest.raises(ValueError, match="norm: -1"):

@@ -77,7 +77,7 @@ def test_kernel_integrals_and_autocovariance_are_those_of_the_kernel():
     assert -curvature == pytest.approx(1 / k.correlation_time**2, rel=1e-3)
 
 
-@pytest.mark.parametrize(("tau_m", "tau_s"), [(5, 5), (3, 5), (5, 0), (np.nan, 1), (5, -1)])
+@pytest.mark.parametrize(("tau_m", "tau_s"), [(3, 5), (5, 0), (np.nan, 1), (5, -1)])
 def test_kernel_refuses_wrong_time_constants(tau_m, tau_s):
     with pytest.raises(ValueError, match="tau_m > tau_s > 0"):
         DoubleExponential(tau_m, tau_s)

@@ -1,5 +1,8 @@
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.optimize import linprog
 
 from tessera.tempotron import bins, tasks
 from tessera.tempotron.existence import cover_probability, exists
@@ -45,6 +48,44 @@ def test_contradictory_labels_are_unsolvable():
     assert exists(patterns, np.array([1, -1])).verdict == "unsolvable"
 
 
+@pytest.mark.parametrize("unit", [1e-200, 1e-6, 1e-4, 3.0, 1e6, np.array([1.0, 1e-8, 1e8, 1.0, 1.0])])
+def test_verdicts_do_not_depend_on_the_unit_of_the_inputs(unit):
+    rng = np.random.default_rng(0)
+    patterns = rng.normal(size=(6, 2, 5)) * unit
+    found = exists(patterns, np.array([1, -1, 1, -1, 1, -1]))
+    assert found.verdict == "solvable"
+    assert bins.solves(found.weights, patterns, np.array([1, -1, 1, -1, 1, -1]), found.threshold)
+    line = np.array([-2.0, -1.0, 1.0, 2.0])[:, None, None] * np.max(unit)
+    assert exists(line, np.array([1, -1, -1, 1])).verdict == "unsolvable"
+
+
+@pytest.mark.parametrize("gap", [1e-3, 1e-5, 1e-7])
+def test_a_narrow_gap_is_solvable(gap):
+    patterns = np.array([1 + gap, 1.0, 0.5])[:, None, None]
+    found = exists(patterns, np.array([1, -1, -1]))
+    assert found.verdict == "solvable" and 0 < found.margin < gap
+    assert bins.solves(found.weights, patterns, np.array([1, -1, -1]), found.threshold)
+
+
+def test_empty_patterns():
+    nothing = np.zeros((3, 2, 4))
+    assert exists(nothing, np.ones(3)).verdict == exists(nothing, -np.ones(3)).verdict == "solvable"
+    assert exists(nothing, np.array([1, -1, 1])).verdict == "unsolvable"
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.sampled_from([1e-9, 1e-4, 1.0, 1e5]))
+def test_one_bin_agrees_with_linear_programming(seed, unit):
+    """Integer patterns, many of them equal, multiples or empty: max t with y (w.x - theta) >= t is 0 iff unsolvable."""
+    rng = np.random.default_rng(seed)
+    x = rng.integers(-1, 2, (rng.integers(2, 8), rng.integers(1, 4))).astype(float)
+    labels = rng.choice((-1, 1), len(x))
+    rows = np.column_stack([-labels[:, None] * x, labels, np.ones(len(x))])
+    box = [(-1, 1)] * x.shape[1] + [(-9, 9), (None, 1)]
+    expected = -linprog(-np.eye(x.shape[1] + 2)[-1], rows, np.zeros(len(x)), bounds=box).fun
+    assert exists(unit * x[:, None, :], labels).verdict == ("solvable" if expected > 1e-6 else "unsolvable")
+
+
 @pytest.mark.parametrize("sign", [-1, 1])
 def test_labels_of_one_kind_are_trivial(sign):
     patterns = tasks.bin_patterns(2, 3, 40, np.random.default_rng(0))
@@ -60,5 +101,9 @@ def test_too_large_a_search_is_undecided():
 def test_bad_input():
     with pytest.raises(ValueError, match=r"must be \(P, K, N\)"):
         exists(np.ones((2, 3)), np.array([1, -1]))
+    with pytest.raises(ValueError, match=r"shape \(2, 1, 0\)"):
+        exists(np.ones((2, 1, 0)), np.array([1, -1]))
+    with pytest.raises(ValueError, match="max_nodes is 0"):
+        exists(np.ones((2, 1, 3)), np.array([1, -1]), max_nodes=0)
     with pytest.raises(ValueError, match="pattern 1: label is 2"):
         exists(np.ones((2, 1, 3)), np.array([1, 2]))

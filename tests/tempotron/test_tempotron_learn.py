@@ -111,11 +111,44 @@ def test_stream_equals_one_batch_in_order():
 @pytest.mark.parametrize(
     ("name", "value"),
     [("threshold", 0), ("learning_rate", -1), ("learning_rate", "fast"), ("momentum", 1.0), ("margin", -0.1),
-     ("max_epochs", 0), ("restarts", -1), ("init_scale", -1.0)],
+     ("max_epochs", 0), ("restarts", -1), ("init_scale", -1.0), ("learning_rate", np.inf), ("learning_rate", np.nan),
+     ("learning_rate", None), ("momentum", np.nan), ("margin", np.nan), ("margin", 1.0), ("threshold", np.inf),
+     ("threshold", "high"), ("max_epochs", 2.5), ("max_epochs", True), ("init_scale", np.inf), ("tau_m", np.nan)],
 )  # fmt: skip
 def test_bad_parameters_are_named(name, value):
+    spikes, labels = task(1)
     with pytest.raises(ValueError, match=f"{name} is {value!r}"):
-        Tempotron(**{name: value}).fit(*task(1))
+        Tempotron(**{name: value}).fit(spikes, labels)
+    with pytest.raises(ValueError, match=f"{name} is {value!r}"):
+        Tempotron(**{name: value}).partial_fit([(spikes, labels)])
+
+
+def test_numpy_numbers_are_numbers():
+    spikes, labels = task(1)
+    Tempotron(learning_rate=np.float32(1e-3), max_epochs=np.int64(2), momentum=np.float64(0.5)).fit(spikes, labels)
+
+
+def test_weights_that_overflow_are_refused():
+    spikes, labels = task(1, alpha=4.0)
+    model = Tempotron(learning_rate=1e307, max_epochs=20, random_state=0)
+    with pytest.raises(ValueError, match="weights overflow"):
+        model.fit(spikes, labels)
+    with pytest.raises(ValueError, match="weights overflow"):
+        model.partial_fit([(spikes, labels)] * 20)
+
+
+@pytest.mark.parametrize("tau_m", [8.0, 8 * (1 + 1e-12), 8.01])
+def test_learns_at_the_default_rate_with_nearly_equal_time_constants(tau_m):
+    spikes, labels = task(1)
+    model = Tempotron(tau_m, 8.0, max_epochs=3000, random_state=0).fit(spikes, labels)
+    assert model.converged_ and np.array_equal(model.predict(spikes), labels)
+
+
+def test_a_lone_volley_is_learnt_in_a_long_pattern():
+    """Long after it the potential underflows, and a time there has no gradient."""
+    spikes = SpikeBatch.from_patterns([(np.zeros(5), np.arange(5))], 5, 11_200.0)
+    model = Tempotron(learning_rate=1e-2, random_state=0).fit(spikes, np.array([1]))
+    assert model.converged_
 
 
 @pytest.mark.parametrize(("bad", "message"), [(0, "pattern 2: label is 0"), (np.nan, "pattern 2: label is nan")])
@@ -147,3 +180,6 @@ def test_bins_learn_the_perceptron_and_the_maximum():
         assert found.converged and bins.solves(found.weights, patterns, labels)
     with pytest.raises(ValueError, match=r"must be \(P, K, N\)"):
         bins.train(patterns[0], labels, rng, rate=1e-4)
+    for option in ({"rate": np.inf}, {"momentum": 1.0}, {"threshold": np.nan}, {"max_epochs": 0}, {"restarts": -1}):
+        with pytest.raises(ValueError, match=f"{next(iter(option))} is"):
+            bins.train(patterns, labels, rng, **({"rate": 1e-4} | option))

@@ -101,6 +101,43 @@ def test_long_patterns_do_not_overflow():
     assert max_potential(weights, shifted).v_max == pytest.approx(found.v_max, rel=1e-7)
 
 
+@pytest.mark.parametrize("duration", [100.0, 11_200.0, 1e5, 1e6, 1e9])
+@pytest.mark.parametrize("excess", [0.0, 1e-12, 1e-6, 3.0, 100.0])
+def test_a_lone_spike_peaks_at_one_however_long_the_pattern(duration, excess):
+    kernel = DoubleExponential(3.75 * (1 + excess), 3.75)
+    found = max_potential(np.ones(1), one([0], [0], 1, duration), kernel)
+    assert found.v_max[0] == pytest.approx(1, rel=1e-12)
+    assert found.t_max[0] == pytest.approx(kernel.peak_time, rel=1e-12)
+    late = max_potential(np.array([-0.5, 1.0]), one([0, duration - 50], [0, 1], 2, duration), kernel)
+    silent = max_potential(-np.ones(1), one([0], [0], 1, duration), kernel)
+    assert late.t_max[0] > duration - 50 and silent.v_max[0] == 0
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.sampled_from([0.0, 1e-15, 1e-9, 1e-4, 0.5, 3.0]), st.sampled_from([0, 1e3, 1e6]))
+def test_every_ratio_and_shift_against_a_dense_grid(seed, excess, shift):
+    """Bursts with silences of up to 1e6 ms between them, which no trace survives."""
+    rng = np.random.default_rng(seed)
+    kernel = DoubleExponential(5 * (1 + excess), 5.0)
+    times = np.sort(rng.uniform(0, 40, 12)) + np.repeat([0, rng.choice([0, 300.0, 2e4, 1e6])], 6)
+    neurons, weights = rng.integers(4, size=12), rng.normal(size=4)
+    spikes = one(times, neurons, 4, times[-1] + 100)
+    found, slow = (solve(weights, spikes, kernel) for solve in (max_potential, max_potential_reference))
+    # The reference and a direct sum; where V is silent, its best candidate may be any of many zeros.
+    assert found.v_max == pytest.approx(slow.v_max, rel=1e-11, abs=1e-13)
+    grid = np.unique((times[:, None] + np.linspace(0, 100, 1001)).ravel())
+    dense = max(voltage(weights, spikes, 0, grid[grid <= spikes.duration], kernel).max(), 0)
+    assert dense - 1e-9 <= found.v_max[0] <= dense + 2e-4
+    if found.v_max[0] > 1e-6:
+        assert voltage(weights, spikes, 0, found.t_max, kernel)[0] == pytest.approx(found.v_max[0], rel=1e-9)
+        gradient = psp(spikes, found.t_max, kernel)[0]
+        assert gradient @ weights == pytest.approx(found.v_max[0], rel=1e-9)
+    shifted = max_potential(weights, one(times + shift, neurons, 4, spikes.duration + shift), kernel)
+    assert shifted.v_max == pytest.approx(found.v_max, rel=1e-7, abs=1e-9)
+    if found.v_max[0] > 1e-6:
+        assert voltage(weights, spikes, 0, shifted.t_max - shift, kernel)[0] == pytest.approx(found.v_max[0], rel=1e-7)
+
+
 def test_maximum_is_homogeneous_and_additive_in_duplicated_afferents():
     rng = np.random.default_rng(8)
     spikes = SpikeBatch.from_dense(rng.uniform(0, 100, (5, 20)), 100.0)

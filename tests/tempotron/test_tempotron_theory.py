@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 from scipy import integrate
-from scipy.special import ndtr
+from scipy.special import log_ndtr, ndtr
 
 from tessera.common.psp import DoubleExponential
 from tessera.tempotron import maximum, tasks, theory
@@ -35,6 +35,12 @@ def test_the_perceptron_is_exactly_two():
     assert theory.capacity(1, "rs") == pytest.approx(2, abs=1e-9)
 
 
+def test_the_median_threshold_of_very_many_bins():
+    assert theory.median_threshold(1) == pytest.approx(0, abs=1e-15)
+    for k in (1e6, 1e12, 1e18, 1e30):
+        assert -k * np.expm1(log_ndtr(theory.median_threshold(k))) == pytest.approx(np.log(2), rel=1e-6)
+
+
 def test_bounds_between_the_approximations():
     for k in (2, 10):
         one_step = theory.capacity(k)
@@ -61,7 +67,20 @@ def test_leading_order_stays_below_two_at_any_practical_k():
     assert theory.capacity(8.8e6, "leading") < 2 < theory.capacity(9.0e6, "leading")
 
 
-@pytest.mark.parametrize(("k", "kind"), [(2.5, "1rsb"), (0.5, "rs"), (0.5, "q0=0"), (5, "magic")])
+@pytest.mark.parametrize(
+    ("k", "kind"),
+    [
+        (2.5, "1rsb"),
+        (np.nan, "1rsb"),
+        (np.inf, "1rsb"),
+        (0.5, "rs"),
+        (np.inf, "rs"),
+        (0.5, "q0=0"),
+        (1, "leading"),
+        (np.nan, "leading"),
+        (5, "magic"),
+    ],
+)
 def test_bad_k_is_refused(k, kind):
     with pytest.raises(ValueError, match=r"K is|approximation is"):
         theory.capacity(k, kind)

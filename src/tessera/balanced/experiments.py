@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tessera.balanced import attractor, brian, finite_size, learn, lif, samples, solvers, theory
+from tessera.balanced import attractor, brian, finite_size, learn, lif, samples, separability, solvers, theory
 from tessera.balanced.params import (
     AttractorParams,
     FeasibilityParams,
@@ -81,7 +81,7 @@ def feasibility(p: FeasibilityParams, cv_ratio: float, seed: int) -> list[Row]:
                     seed, "balanced/feasibility", kind, n, count, f"{f_exc}", f"{cv_ratio}", trial
                 )
                 task = samples.gaussian(rng, n, count, aff)
-                found.append(solvers.feasibility(*task, balanced=kind == "balanced").status)
+                found.append(separability.feasibility(*task, balanced=kind == "balanced").status)
             row = {
                 "n": n,
                 "f_exc": f_exc,

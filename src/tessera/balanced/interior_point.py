@@ -88,7 +88,8 @@ def upper_bound(program: Program, multipliers: NDArray) -> tuple[NDArray, NDArra
     lam = multipliers
     if program.labels is not None:
         plus = program.labels > 0
-        lam = np.where(plus, lam * np.maximum(1.0, (lam * ~plus).sum(1) / (lam * plus).sum(1))[:, None], lam)
+        share = (lam * ~plus).sum(1) / np.maximum((lam * plus).sum(1), _TINY)
+        lam = np.where(plus, lam * np.maximum(1.0, share)[:, None], lam)
     lam = lam / lam.sum(1, keepdims=True)
     push = program.patterns.backward(lam)
     reach = push.max(1) if program.shape == "simplex" else np.linalg.norm(np.maximum(push, 0), axis=1)
@@ -122,8 +123,8 @@ def silence(program: Program, solution: Solution, tolerance: float) -> Solution:
     """
     push = program.patterns.backward(solution.multipliers)
     norm = np.linalg.norm(solution.w, axis=1, keepdims=True)
-    cost = -push * norm / np.maximum(np.linalg.norm(np.maximum(push, 0), axis=1, keepdims=True), _TINY)
-    w = np.where((solution.w < cost) & (solution.w < 1e-9 * norm), 0.0, solution.w)
+    dear = -push * norm > solution.w * np.linalg.norm(np.maximum(push, 0), axis=1, keepdims=True)
+    w = np.where(dear & (solution.w < 1e-9 * norm), 0.0, solution.w)
     trial = replace(solution, w=w, kappa=(program.fields(w, solution.theta) - program.offset).min(1))
     kept = trial.gap <= np.maximum(solution.gap, tolerance)
     return replace(
@@ -158,7 +159,9 @@ def _cold(program: Program, w: NDArray, theta: NDArray) -> State:
     ball = program.shape == "ball"
     w = w if ball else w * (program.size / w.sum(1, keepdims=True))
     s = program.fields(w, theta) - program.offset
-    kappa = (s.min(1) - 0.3 * s.std(1) - 1e-9 * np.abs(s).max(1))[:, None]
+    lowest = s.min(1)
+    kappa = lowest - 0.3 * s.std(1) - 1e-9 * np.abs(s).max(1)
+    kappa = np.where(kappa < lowest, kappa, lowest - 1.0)[:, None]  # all fields may be zero
     s = s - kappa
     mu = 1 / (1 / s).sum(1, keepdims=True)
     t = program.room(w)
@@ -168,9 +171,11 @@ def _cold(program: Program, w: NDArray, theta: NDArray) -> State:
 def _centred(x: NDArray, z: NDArray, mu: NDArray) -> tuple[NDArray, NDArray]:
     """Move complementary x, z >= 0 to the hyperbola x z = mu.
 
-    With d = x - c z, (d + sqrt(d^2 + 4 c mu))/2 and mu over it do so; c turns the unit of z into that of x.
+    With d = x - c z, (d + sqrt(d^2 + 4 c mu))/2 and mu over it do so; c turns the unit of z into that of x. A floor
+    under both norms keeps c finite if all x or all z are zero.
     """
-    c = (np.linalg.norm(x, axis=1) / np.maximum(np.linalg.norm(z, axis=1), _TINY))[:, None]
+    of_x, of_z = (np.maximum(np.linalg.norm(v, axis=1, keepdims=True), 1e-8 * np.sqrt(mu)) for v in (x, z))
+    c = of_x / of_z
     d = x - c * z
     large = np.maximum(0.5 * (np.sqrt(d**2 + 4 * c * mu) + np.abs(d)), _TINY)
     x = np.where(d > 0, large, c * mu / large)  # the smaller of the two as mu over the larger: no cancellation
@@ -178,15 +183,23 @@ def _centred(x: NDArray, z: NDArray, mu: NDArray) -> tuple[NDArray, NDArray]:
 
 
 def _warm(program: Program, w: NDArray, theta: NDArray, lam: NDArray) -> State:
-    """Start near an earlier optimum of a ball, at a relative gap of _WARM."""
-    w = w * (0.999 * program.size / np.linalg.norm(w, axis=1, keepdims=True))
+    """Start near an earlier optimum of a ball, stretched to the norm if that gains margin, at a gap of _WARM."""
+    size = 0.999 * program.size
+    outer = size / np.maximum(np.linalg.norm(w, axis=1, keepdims=True), _TINY)
+    lengths = outer, np.minimum(outer, 1.0)
+    gains = [(program.fields(w * c, theta) - program.offset).min(1, keepdims=True) for c in lengths]
+    w = w * np.where(gains[0] > gains[1], *lengths)
     push = program.patterns.backward(lam)
     q = np.linalg.norm(np.maximum(push, 0), axis=1, keepdims=True) / program.size
     fields = program.fields(w, theta) - program.offset
     kappa = fields.min(1, keepdims=True)
-    mu = _WARM * q * program.size**2 / (w.shape[1] + lam.shape[1])
+    # The bound on the norm may be slack, q = 0, and the fields may all be equal: each scale has a floor.
+    scale = np.maximum(q * program.size**2, np.abs(kappa))
+    scale = np.maximum(scale, 1e-6 * np.abs(fields).max(1, keepdims=True) + _TINY)
+    mu = _WARM * scale / (w.shape[1] + lam.shape[1])
+    q = np.maximum(q, mu / program.room(w))
     w, nu = _centred(w, np.maximum(q * w - push, 0), mu)
-    w = w * np.minimum(1.0, 0.999 * program.size / np.linalg.norm(w, axis=1, keepdims=True))
+    w = w * np.minimum(1.0, size / np.linalg.norm(w, axis=1, keepdims=True))
     s, lam = _centred(fields - kappa, lam, mu)
     return State(w, nu, s, lam, mu / q, q, theta, mu / theta, kappa)
 
@@ -255,14 +268,14 @@ def solve(
     multipliers: NDArray | None = None,
     tolerance: float = 1e-8,
     max_iterations: int = 60,
-    sign_only: bool = False,
+    side_only: bool = False,
     floor: float = -np.inf,
 ) -> Solution:
     """Solve a batch from w > 0 (B, N) within the size and theta > 0; multipliers (B, P) of an optimum: a warm start.
 
-    tolerance: relative gap at which a problem is done; so is one whose bound falls below floor. sign_only: stop as soon
-    as the sign of each optimum is certain. Where rounding ends the progress before that, the best points come back with
-    the gap that they have.
+    tolerance: relative gap at which a problem is done; so is one whose bound falls to the floor. side_only: stop as
+    soon as it is certain on which side of the floor each optimum lies. If rounding ends the progress before that, the
+    best points come back with the gap that they have.
     """
     batch = len(program.offset)
     start = np.full((batch, program.threshold_rows.shape[2]), theta)
@@ -271,9 +284,9 @@ def solve(
     done = np.zeros(batch, bool)
     while True:
         _keep_best(program, best, x)
-        done |= (best.gap <= tolerance) | (best.bound < floor)
-        if sign_only:
-            done |= (best.kappa > 0) | (best.bound < 0)
+        done |= (best.gap <= tolerance) | (best.bound <= floor)
+        if side_only:
+            done |= best.kappa > floor
         if done.all() or best.iterations == max_iterations:
             return best
         best.iterations += 1

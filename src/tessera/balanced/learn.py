@@ -23,8 +23,8 @@ class Rule:
     sigma_out: float
 
     def __post_init__(self) -> None:
-        if not self.rate > 0:
-            raise ValueError(f"rate: {self.rate} is not positive")
+        if not 0 < self.rate < np.inf:
+            raise ValueError(f"rate: {self.rate} is not a positive number")
         if not 0 <= self.decay < 1:
             raise ValueError(f"decay: {self.decay} is not within [0, 1)")
         for name in ("sigma_in", "sigma_out"):

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from tessera.common.psp import DoubleExponential
+
 
 @dataclass(frozen=True)
 class Neuron:
@@ -27,7 +29,8 @@ class Neuron:
     def __post_init__(self) -> None:
         if not 0 < self.tau_s < self.tau_m:
             raise ValueError(f"tau_s: {self.tau_s} ms is not within (0, tau_m = {self.tau_m} ms)")
-        if not 0 < self.dt <= self.window:
+        _ = self.gain  # refuses time constants too close for two exponentials
+        if not 0 < self.dt <= self.window < np.inf:
             raise ValueError(f"dt: {self.dt} ms is not within (0, window = {self.window} ms]")
 
     @property
@@ -37,8 +40,7 @@ class Neuron:
     @property
     def gain(self) -> float:
         """V_o: makes a single postsynaptic potential peak at its weight."""
-        eta = self.tau_m / self.tau_s
-        return eta ** (eta / (eta - 1)) / (eta - 1)
+        return DoubleExponential(self.tau_m, self.tau_s).v0
 
 
 def poisson_input(rng: np.random.Generator, w: ArrayLike, rates: ArrayLike, neuron: Neuron) -> NDArray:

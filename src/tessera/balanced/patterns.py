@@ -17,6 +17,7 @@ from scipy.linalg.blas import dsyrk
 from scipy.linalg.lapack import dpotrf, dpotrs
 
 Solver = Callable[[NDArray, NDArray], tuple[NDArray, NDArray]]
+_RIDGES = (0.0, 1e-14, 1e-12, 1e-10)  # tried in turn while rounding spoils the Cholesky factor
 
 
 class DensePatterns:
@@ -35,21 +36,27 @@ class DensePatterns:
         """A' l: (1, P) -> (1, N)."""
         return (multipliers[0] @ self.matrix)[None]
 
+    def _schur(self, d: NDArray, e: NDArray, rows: bool, ridge: float) -> NDArray:
+        """One triangle of A D^-1 A' + E if rows, else of A' E^-1 A + D, the diagonal raised by the relative ridge."""
+        # dsyrk does half the flops of a general product. The transpose is a Fortran-ordered view.
+        if rows:
+            np.multiply(self.matrix, 1 / np.sqrt(d), out=self._scaled)
+        else:
+            np.multiply(self.matrix, 1 / np.sqrt(e)[:, None], out=self._scaled)
+        schur = dsyrk(1.0, self._scaled.T, trans=int(rows))
+        diagonal = schur.flat[:: len(schur) + 1] + (e if rows else d)
+        schur.flat[:: len(schur) + 1] = diagonal * (1 + ridge)
+        return schur
+
     def factor(self, d: NDArray, e: NDArray) -> Solver:
         """Factor for the step equations; raises LinAlgError where rounding has spoilt the Schur complement."""
-        # dsyrk forms one triangle only: half the flops of a general product. The transpose is a Fortran-ordered view.
         a, d, e = self.matrix, d[0], e[0]
         rows = self.count <= self.size
-        if rows:
-            np.multiply(a, 1 / np.sqrt(d), out=self._scaled)
-            schur = dsyrk(1.0, self._scaled.T, trans=1)
-            schur.flat[:: self.count + 1] += e
+        for ridge in _RIDGES:
+            chol, info = dpotrf(self._schur(d, e, rows, ridge), lower=0, clean=0, overwrite_a=1)
+            if info == 0:
+                break
         else:
-            np.multiply(a, 1 / np.sqrt(e)[:, None], out=self._scaled)
-            schur = dsyrk(1.0, self._scaled.T, trans=0)
-            schur.flat[:: self.size + 1] += d
-        chol, info = dpotrf(schur, lower=0, clean=0, overwrite_a=1)
-        if info:
             raise LinAlgError(f"Schur complement: pivot {info} of the Cholesky factor is not positive")
 
         def solve(f_w: NDArray, f_s: NDArray) -> tuple[NDArray, NDArray]:

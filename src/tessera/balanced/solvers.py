@@ -10,10 +10,10 @@ max_c V(c)/c. Both are solved with the cone inside the interior point; in the se
 
     kappa_out <= norm |[g v]_+| - l.y            for all |w| <= norm
     kappa_in  <= |[g v]_+|                       if l.y >= 0
-    no solution of any norm                      if g v < 0 and l.y >= 0       (Farkas)
+    no solution of any norm                      if g v <= 0 and l.y >= 0      (Farkas; see separability.py)
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -21,20 +21,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from tessera.balanced.interior_point import Program, Solution, silence, solve
 from tessera.balanced.patterns import DensePatterns, NetworkPatterns
+from tessera.balanced.separability import Certificate, Problem, balanced_start, checked, play
 
 GAP_LIMIT = 1e-6  # an answer with a larger relative gap is called inaccurate
 _SMALLEST = 1e-9  # margin, in standard deviations of the activity, below which separability is decided by the game
-
-
-@dataclass(frozen=True)
-class Certificate:
-    """primal <= optimum <= dual, as proved by the weights and by the multipliers (P,); gap is relative."""
-
-    primal: float
-    dual: float
-    gap: float
-    multipliers: NDArray
-    iterations: int
 
 
 @dataclass(frozen=True)
@@ -47,7 +37,9 @@ class Result:
     inseparable_within_norm      the best weights within the norm, whose margin is not positive
     unbounded_norm               kappa_in is a supremum for |w| -> infinity; w is the direction, |w| = 1, threshold 0
     norm_bound                   max kappa_in within the norm, reached at the norm: the max-kappa_out solution
-    undecided                    separable or not lies within rounding; w is NaN
+    undecided                    solvable (within the norm) or not lies within rounding; w is NaN for max kappa_in
+
+    A margin within rounding of zero counts as zero. Raises ArithmeticError if status and certificate disagree.
     """
 
     w: NDArray
@@ -55,37 +47,20 @@ class Result:
     certificate: Certificate
     status: str
 
+    def __post_init__(self) -> None:
+        c = self.certificate
+        proved = {
+            "inaccurate": c.primal > 0,
+            "inseparable": c.dual <= 0,
+            "inseparable_within_norm": c.dual <= 0,
+            "undecided": c.primal <= 0 < c.dual,
+        }
+        if not proved.get(self.status, c.primal > 0 and c.gap <= GAP_LIMIT):
+            raise ArithmeticError(f"result: {self.status} contradicts {c.primal} <= optimum <= {c.dual}")
+
     @property
     def norm(self) -> float:
         return float(np.linalg.norm(self.w))
-
-
-@dataclass(frozen=True)
-class Feasibility:
-    """status: feasible, infeasible or undecided; value of the game lies within [primal, dual] of the certificate."""
-
-    status: str
-    certificate: Certificate
-
-
-def _checked(X: ArrayLike, y: ArrayLike, signs: ArrayLike) -> tuple[NDArray, NDArray, NDArray]:
-    """Arrays (P, N), (P,), (N,), float64; ValueError that names the argument and what would be valid."""
-    X, y, signs = np.asarray(X, float), np.asarray(y, float), np.asarray(signs, float)
-    if X.ndim != 2 or 0 in X.shape:
-        raise ValueError(f"X: shape {X.shape}, expected (patterns, afferents), neither of them 0")
-    if y.shape != X.shape[:1]:
-        raise ValueError(f"y: shape {y.shape}, expected {X.shape[:1]}, one label for each row of X")
-    if signs.shape != X.shape[1:]:
-        raise ValueError(f"signs: shape {signs.shape}, expected {X.shape[1:]}, one sign for each column of X")
-    if not np.isfinite(X).all():
-        row, column = np.argwhere(~np.isfinite(X))[0]
-        raise ValueError(f"X[{row}, {column}]: {X[row, column]} is not finite")
-    for name, values in (("y", y), ("signs", signs)):
-        if bad := np.flatnonzero(np.abs(values) != 1).tolist():
-            raise ValueError(f"{name}[{bad[0]}]: {values[bad[0]]} is neither +1 nor -1")
-    if np.all(y == y[0]):
-        raise ValueError(f"y: all labels are {y[0]:+.0f}; both classes are needed")
-    return X, y, signs
 
 
 def _positive(name: str, value: float) -> float:
@@ -94,65 +69,31 @@ def _positive(name: str, value: float) -> float:
     return float(value)
 
 
-def _gated(X: NDArray, y: NDArray, signs: NDArray) -> NDArray:
-    """Rows y_mu g_i x_mu,i (P, N)."""
-    gated = X * signs
-    gated *= y[:, None]
-    return gated
+def _status(certificate: Certificate) -> str:
+    """Of the best weights within a norm."""
+    if certificate.primal > 0:
+        return "optimal" if certificate.gap <= GAP_LIMIT else "inaccurate"
+    return "inseparable_within_norm" if certificate.dual <= 0 else "undecided"
 
 
-def _balanced_start(mean: NDArray, signs: NDArray) -> NDArray:
-    """|w| (N,) with |w| = 0.9 whose excitation and inhibition cancel on the mean activity (N,)."""
-    w = np.ones(len(signs))
-    for sign in (1, -1):
-        drive = np.abs(mean[signs == sign]).sum()
-        w[signs == sign] = 1 / drive if drive > 0 else 1.0
-    return 0.9 * w / np.linalg.norm(w)
-
-
-def _start(start: Result | None, mean: NDArray, signs: NDArray) -> dict[str, Any]:
-    """Arguments of interior_point.solve at |w| = 1: from an earlier result if it has weights, else a balanced start."""
-    if start is None or not np.isfinite(start.w).all() or start.norm == 0:
-        return {"w": _balanced_start(mean, signs)[None]}
-    return {
-        "w": np.abs(start.w)[None] / start.norm,
-        "theta": 1 / start.norm,
-        "multipliers": start.certificate.multipliers[None],
-    }
-
-
-def _certificate(solution: Solution, scale: float = 1.0) -> Certificate:
-    return Certificate(
-        float(solution.kappa[0]) * scale,
-        float(solution.bound[0]) * scale,
-        float(solution.gap[0]),
-        solution.multipliers[0],
-        solution.iterations,
-    )
-
-
-def feasibility(X: ArrayLike, y: ArrayLike, signs: ArrayLike, balanced: bool = False) -> Feasibility:
-    """Is there a solution of any norm (balanced: one that survives threshold 0, so that its norm can grow freely)?
-
-    X (P, N) activities, y (P,) labels +-1, signs (N,) +-1. The value of the game over sum g_i w_i = N, theta >= 0
-    (balanced: theta = 0) is positive iff there is. Raises ValueError for malformed input.
-    """
-    X, y, signs = _checked(X, y, signs)
-    return _feasibility(_gated(X, y, signs), X.mean(0), y, signs, balanced)
-
-
-def _feasibility(gated: NDArray, mean: NDArray, y: NDArray, signs: NDArray, balanced: bool = False) -> Feasibility:
-    program = Program(
-        DensePatterns(gated),
-        np.zeros((1, len(y))),
-        np.array([[float(len(signs))]]),
-        None if balanced else y[None],
-        "simplex",
-    )
-    solution = solve(program, _balanced_start(mean, signs)[None], sign_only=True)
-    certificate = _certificate(solution)
-    status = "feasible" if certificate.primal > 0 else "infeasible" if certificate.dual < 0 else "undecided"
-    return Feasibility(status, certificate)
+def _solve(program: Program, problem: Problem, start: Result | None, **options: Any) -> Solution:
+    """From an earlier result, if it has weights; from the balanced start otherwise, or if that does not settle it."""
+    size = program.size[0, 0]
+    if start is not None:
+        w, multipliers = np.asarray(start.w, float), np.asarray(start.certificate.multipliers, float)
+        if w.shape != problem.active.shape or multipliers.shape != problem.labels.shape:
+            raise ValueError(
+                f"start: {len(w)} weights and {len(multipliers)} multipliers; expected a result on a task of "
+                f"{len(problem.active)} afferents and {len(problem.labels)} patterns"
+            )
+        w = np.abs(w[problem.active]) * problem.unit
+        norm = float(np.linalg.norm(w))
+        if 0 < norm < np.inf:
+            scale = 1.0 if program.labels is None else norm  # the threshold is 1, or a variable at |w| = 1
+            solution = solve(program, w[None] / scale, 1 / scale, multipliers[None], **options)
+            if solution.gap[0] <= options["tolerance"] or solution.bound[0] <= options.get("floor", -np.inf):
+                return solution
+    return solve(program, size * problem.start[None], **options)
 
 
 def max_kappa_out(
@@ -161,19 +102,21 @@ def max_kappa_out(
     """The weights with the largest output margin among those with |w| <= norm.
 
     X (P, N) activities, y (P,) labels +-1, signs (N,) +-1, norm > 0 in threshold units per unit of activity; start: an
-    earlier result on the same or a neighbouring problem. Raises ValueError for malformed input; all else is a status.
+    earlier result on the same or a neighbouring problem of the same shape; tolerance > 0: relative gap to stop at.
+    Raises ValueError for malformed input; all else is a status.
     """
-    X, y, signs = _checked(X, y, signs)
-    norm = _positive("norm", norm)
-    begin = _start(start, X.mean(0), signs)
-    program = Program(DensePatterns(_gated(X, y, signs)), y[None], np.array([[norm]]))
-    solution = solve(program, tolerance=tolerance, **(begin | {"w": norm * begin["w"]}))
-    solution = silence(program, solution, tolerance)
-    certificate = _certificate(solution)
-    status = "optimal" if certificate.gap <= GAP_LIMIT else "inaccurate"
-    if certificate.primal <= 0:
-        status = "inseparable_within_norm"
-    return Result(signs * solution.w[0], certificate.primal, certificate, status)
+    problem = Problem.of(X, y, signs)
+    tolerance = _positive("tolerance", tolerance)
+    size = _positive("norm times the spread of X", _positive("norm", norm) * problem.unit)
+    program = Program(DensePatterns(problem.rows), problem.labels[None], np.array([[size]]))
+    solution = silence(program, _solve(program, problem, start, tolerance=tolerance), tolerance)
+    certificate = Certificate.of(solution, program, problem.rows)
+    if certificate.primal <= 0 < certificate.dual:
+        verdict, _, _ = play(problem)
+        if verdict.status == "infeasible":  # for any norm
+            proof = verdict.certificate.multipliers
+            certificate = replace(certificate, dual=0.0, gap=float(certificate.primal < 0), multipliers=proof)
+    return Result(problem.expand(solution.w[0]), certificate.primal, certificate, _status(certificate))
 
 
 def max_kappa_in(
@@ -188,35 +131,42 @@ def max_kappa_in(
 
     Arguments as in max_kappa_out; norm None means free. Raises ValueError for malformed input; all else is a status.
     """
-    X, y, signs = _checked(X, y, signs)
+    problem = Problem.of(X, y, signs)
+    tolerance = _positive("tolerance", tolerance)
     limit = np.inf if norm is None else _positive("norm", norm)
-    gated = _gated(X, y, signs)
-    program = Program(DensePatterns(gated), np.zeros((1, len(y))), np.ones((1, 1)), y[None])
-    begin = _start(start, X.mean(0), signs)
-    solution = solve(program, tolerance=tolerance, floor=_SMALLEST * float(X.std()), **begin)
-    certificate = _certificate(solution)
-    if certificate.primal <= _SMALLEST * X.std():
-        found = _feasibility(gated, X.mean(0), y, signs)
-        status = "inseparable" if found.status == "infeasible" else "undecided"
-        return Result(np.full(len(signs), np.nan), 0.0, found.certificate, status)
+    program = Program(
+        DensePatterns(problem.rows), np.zeros((1, len(problem.labels))), np.ones((1, 1)), problem.labels[None]
+    )
+    solution = _solve(program, problem, start, tolerance=tolerance, floor=_SMALLEST * problem.spread)
     solution = silence(program, solution, tolerance)
-    certificate = _certificate(solution)
-    w, theta = signs * solution.w[0], float(solution.theta[0, 0])
+    certificate = Certificate.of(solution, program, problem.rows, problem.unit)
+    if certificate.primal <= 0 or solution.bound[0] <= _SMALLEST * problem.spread:
+        verdict, w, theta = play(problem)
+        if verdict.status == "feasible":
+            solution = silence(program, solve(program, w[None], theta, tolerance=tolerance), tolerance)
+            certificate = Certificate.of(solution, program, problem.rows, problem.unit)
+        else:
+            certificate = verdict.certificate
+        if certificate.primal <= 0:
+            status = "inseparable" if certificate.dual <= 0 else "undecided"
+            return Result(np.full(len(problem.active), np.nan), 0.0, certificate, status)
+    w, theta = solution.w[0], float(solution.theta[0, 0])
     length = float(np.linalg.norm(w))
-    if length > limit * theta:
+    if length > limit * problem.unit * theta:
         # V is concave, so below its tangent from the origin V(c)/c still grows: the bound on the norm is active.
         out = max_kappa_out(X, y, signs, limit, tolerance=tolerance)
         c = out.certificate
-        scaled = Certificate(c.primal / limit, c.dual / limit, c.gap, c.multipliers, c.iterations)
+        scaled = replace(c, primal=c.primal / limit, dual=c.dual / limit)
         return Result(out.w, out.kappa / limit, scaled, "norm_bound" if out.status == "optimal" else out.status)
-    status = "optimal" if certificate.gap <= GAP_LIMIT else "inaccurate"
-    if theta < 1e-3 * length * X.std():
+    if theta < 1e-3 * length * problem.spread:
         # A small threshold may be zero: theta is known to the root of the gap only, so ask for the margin without it.
-        bare = solve(Program(program.patterns, program.offset, program.size), _balanced_start(X.mean(0), signs)[None])
-        if bare.kappa[0] >= (1 - GAP_LIMIT) * certificate.dual:
-            w = signs * bare.w[0]
-            return Result(w / np.linalg.norm(w), float(bare.kappa[0]), _certificate(bare), "unbounded_norm")
-    return Result(w / theta, certificate.primal / length, certificate, status)
+        bare = Program(program.patterns, program.offset, program.size)
+        direction = silence(bare, solve(bare, problem.start[None]), tolerance)
+        if direction.kappa[0] >= (1 - GAP_LIMIT) * solution.bound[0]:
+            w = problem.expand(direction.w[0])
+            certificate = Certificate.of(replace(solution, kappa=direction.kappa), program, problem.rows, problem.unit)
+            return Result(w / np.linalg.norm(w), certificate.primal, certificate, "unbounded_norm")
+    return Result(problem.expand(w / theta), certificate.primal / length, certificate, _status(certificate))
 
 
 @dataclass(frozen=True)
@@ -257,9 +207,9 @@ def train_network(
         bound = np.full((len(neurons), 1), 1.0 if norm is None else _positive("norm", norm))
         offset = np.zeros_like(patterns.labels) if free else patterns.labels
         program = Program(patterns, offset, bound, patterns.labels if free else None)
-        w = np.tile(_balanced_start(x.mean(0), signs), (len(neurons), 1)) * bound
+        w = np.tile(balanced_start(x.mean(0), signs), (len(neurons), 1)) * bound
         solution = silence(program, solve(program, w, tolerance=tolerance), tolerance)
-        if bad := np.flatnonzero((solution.kappa <= 0) | (solution.gap > GAP_LIMIT)).tolist():
+        if bad := np.flatnonzero(~((solution.kappa > 0) & (solution.gap <= GAP_LIMIT))).tolist():
             margin, slack = solution.kappa[bad[0]], solution.gap[bad[0]]
             raise ArithmeticError(f"neuron {neurons[bad[0]]}: margin {margin:.3g}, gap {slack:.1e} at {count} memories")
         rows = signs * (solution.w / solution.theta if free else solution.w)
@@ -274,12 +224,12 @@ def silent(result: Result, X: ArrayLike, y: ArrayLike, signs: ArrayLike) -> NDAr
     At a certified gap some of them may still hold a trace, 1e-6 of the norm or less, where an exact zero would cost
     margin. Raises ValueError where the result has no weights.
     """
-    X, y, signs = _checked(X, y, signs)
+    X, y, signs = checked(X, y, signs)
     if not np.isfinite(result.w).all():
-        raise ValueError(f"result: {result.status}, without weights; valid is a result that has them")
+        raise ValueError(f"result: {result.status}, without weights; expected a result that has them")
     push = signs * ((result.certificate.multipliers * y) @ X)
     # Within a ball the optimal weights are parallel to the positive part of the push.
-    return -push * result.norm > signs * result.w * np.linalg.norm(np.maximum(push, 0))
+    return (result.w == 0) | (-push * result.norm > signs * result.w * np.linalg.norm(np.maximum(push, 0)))
 
 
 def margins(w: ArrayLike, X: ArrayLike, y: ArrayLike) -> tuple[float, float]:

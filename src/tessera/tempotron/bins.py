@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from tessera.tempotron.descent import Descent, descend
+from tessera.tempotron.descent import Descent, check_options, descend
 from tessera.tempotron.learn import check_labels
 
 
@@ -31,7 +31,8 @@ def train(
     init_scale: float = 1e-2,
     restarts: int = 0,
 ) -> Descent:
-    """Run the tempotron's rule on patterns (P, K, N); see `descent`."""
+    """Run the tempotron's rule on patterns (P, K, N); see `descent`. Raises ValueError for bad arguments."""
+    check_options(rate=rate, momentum=momentum, threshold=threshold)
     x = np.ascontiguousarray(patterns, dtype=np.float64)
     if x.ndim != 3 or not np.isfinite(x).all():
         raise ValueError(f"patterns have shape {x.shape}; they must be (P, K, N) and finite")

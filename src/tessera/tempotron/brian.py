@@ -40,7 +40,7 @@ def grid_error(weights: np.ndarray, spikes: SpikeBatch, kernel: DoubleExponentia
 
     The peak lies within dt/2 of a grid time; |k'| is at most V0 (1/tau_s - 1/tau_m), at s = 0, and decays with tau_m.
     """
-    slope = kernel.v0 * (1 / kernel.tau_s - 1 / kernel.tau_m)
+    slope = kernel.gain / kernel.tau_m
     bounds = []
     for p in range(len(spikes)):
         times, neurons = spikes.pattern(p)

@@ -10,13 +10,43 @@ decision.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from numbers import Integral, Real
 
 import numpy as np
 
 #: One pass over the patterns in the given order; changes weights and velocity in place, returns the updates made.
 Epoch = Callable[[np.ndarray, np.ndarray, np.ndarray], int]
+
+
+_POSITIVE = Real, lambda v: 0 < v < math.inf, "a positive, finite number"
+_SHARE = Real, lambda v: 0 <= v < 1, "a number in [0, 1)"
+_OPTIONS = {
+    "threshold": _POSITIVE,
+    "rate": _POSITIVE,
+    "learning_rate": _POSITIVE,
+    "momentum": _SHARE,
+    "margin": _SHARE,
+    "init_scale": (Real, lambda v: 0 <= v < math.inf, "a finite number >= 0"),
+    "max_epochs": (Integral, lambda v: v >= 1, "an integer >= 1"),
+    "restarts": (Integral, lambda v: v >= 0, "an integer >= 0"),
+}
+
+
+def check_options(**options: object) -> None:
+    """Raise ValueError for the first option of the rule, given by name, that is out of its range."""
+    for name, value in options.items():
+        kind, fine, expected = _OPTIONS[name]
+        if isinstance(value, bool) or not isinstance(value, kind) or not fine(value):
+            raise ValueError(f"{name} is {value!r}; expected {expected}")
+
+
+def check_finite(weights: np.ndarray) -> None:
+    """Raise ValueError if learning has made the weights overflow."""
+    if not np.isfinite(weights).all():
+        raise ValueError("learning made the weights overflow; expected a smaller learning rate or momentum")
 
 
 @dataclass(frozen=True)
@@ -57,8 +87,10 @@ def descend(
     """Run the rule from normal weights of sd `init_scale`, in a fresh order each epoch, until an epoch makes no update.
 
     A start that reaches `max_epochs` is followed by up to `restarts` others; the last start with the fewest updates in
-    its last epoch is returned when none converges.
+    its last epoch is returned when none converges. Raises ValueError for options out of range and for weights that
+    overflow.
     """
+    check_options(max_epochs=max_epochs, init_scale=init_scale, restarts=restarts)
     best: Descent | None = None
     for restart in range(restarts + 1):
         weights = rng.normal(scale=init_scale, size=n_weights) if init_scale else np.zeros(n_weights)
@@ -66,6 +98,7 @@ def descend(
         updates: list[int] = []
         while len(updates) < max_epochs and (not updates or updates[-1]):
             updates.append(epoch(rng.permutation(n_patterns), weights, velocity))
+        check_finite(weights)
         found = Descent(weights, updates[-1] == 0, np.array(updates, dtype=np.int64), restart)
         if best is None or found.updates[-1] <= best.updates[-1]:
             best = found

@@ -1,7 +1,7 @@
 """Does any weight vector classify all patterns? Decided exactly, for small problems, by mixed-integer programming.
 
 Independent bins: pattern mu is K vectors x_{mu k}, the neuron fires iff max_k w.x_{mu k} >= theta. With the firing bin
-of each target chosen by binaries b, maximise the margin m in [0, 1] over |w_i| <= 1 and theta:
+of each target chosen by binaries b, maximise the margin m in [0, 1] over |w_i| <= 1 and theta, on inputs of order one:
 
     null:    w.x_{mu k} - theta + m <= 0                        for every k
     target:  w.x_{mu k} - theta - m >= -M (1 - b_{mu k})        for every k,   sum_k b_{mu k} >= 1.
@@ -22,8 +22,10 @@ from scipy.optimize import Bounds, LinearConstraint, milp
 
 from tessera.tempotron.learn import check_labels
 
-#: A margin below this is taken as zero, for patterns of order one: the solver's own tolerance is 1e-6.
+#: A margin below this is taken as zero, unless the weights solve the task: the solver's own tolerance is 1e-6.
 MARGIN = 1e-4
+#: A gap between targets and nulls below this share of their largest terms is that of rounding errors.
+ROUNDING = 1e-12
 
 Verdict = Literal["solvable", "unsolvable", "undecided"]
 
@@ -32,7 +34,8 @@ Verdict = Literal["solvable", "unsolvable", "undecided"]
 class Existence:
     """verdict: `undecided` where the search tree grew too large before a margin was found or ruled out.
 
-    weights (N,) and threshold solve the task if it is solvable, else None; margin is the best found, 0 if none.
+    weights (N,) and threshold solve the task if it is solvable, else None; margin is that of the weights, 0 if none,
+    with each input in a unit near its largest value.
     """
 
     verdict: Verdict
@@ -47,13 +50,19 @@ def exists(patterns: np.ndarray, labels: np.ndarray, max_nodes: int = 10_000) ->
     max_nodes bounds the search tree. A bound on time instead would let the machine's load into the verdicts.
     """
     labels = check_labels(labels, len(patterns))
-    if patterns.ndim != 3 or not np.isfinite(patterns).all():
-        raise ValueError(f"patterns have shape {patterns.shape}; they must be (P, K, N) and finite")
+    if patterns.ndim != 3 or not patterns.size or not np.isfinite(patterns).all():
+        raise ValueError(f"patterns have shape {patterns.shape}; they must be (P, K, N), not empty and finite")
+    if max_nodes < 1:
+        raise ValueError(f"max_nodes is {max_nodes}; expected at least 1")
+    # Weights make up for the unit of each input, so the verdict does not depend on it. Powers of two round nothing.
+    largest = np.abs(patterns).max(axis=(0, 1))
+    unit = 16.0 ** np.rint(np.log2(np.where(largest > 0, largest / 2, 1)) / 4)
+    patterns = patterns / unit
     null, target = patterns[labels < 0], patterns[labels > 0]
     n_targets, k, n = target.shape
     n_choices = n_targets * k
     # |w.x| <= reach, so thresholds beyond it decide nothing, and with M = 2 reach + 1 a bin not chosen is free.
-    reach = float(np.abs(patterns).sum(axis=2).max())
+    reach = float(np.abs(patterns).sum(axis=2).max()) or 1.0
     big = 2 * reach + 1
 
     # Columns: w (N), theta, m, b (targets x K). Rows are written as lower <= A v <= upper.
@@ -76,17 +85,19 @@ def exists(patterns: np.ndarray, labels: np.ndarray, max_nodes: int = 10_000) ->
         integrality=np.r_[np.zeros(n + 2), np.ones(n_choices)],
         options={"node_limit": max_nodes, "mip_rel_gap": 0.5},  # the sign of m matters, not its largest value
     )
-    weights, threshold = (None, None) if found.x is None else (found.x[:n], float(found.x[n]))
-    margin = 0.0 if found.x is None else float(found.x[n + 1])
-    if margin > MARGIN:
-        assert weights is not None and threshold is not None
-        fires = (patterns @ weights).max(axis=1) >= threshold
-        if not np.array_equal(fires, labels > 0):
-            raise RuntimeError(f"HiGHS returned a margin of {margin:.3g}, but its weights misclassify a pattern")
-        return Existence("solvable", margin, weights, threshold)
+    if found.x is not None:
+        weights = found.x[:n]
+        v = (patterns @ weights).max(axis=1)
+        low, high = float(v[labels < 0].max(initial=-reach)), float(v[labels > 0].min(initial=reach))
+        if high > low + ROUNDING * reach:
+            return Existence("solvable", min((high - low) / 2, 1.0), weights / unit, (low + high) / 2)
+        if found.x[n + 1] > MARGIN:
+            raise RuntimeError(
+                f"HiGHS returned a margin of {found.x[n + 1]:.3g}, but its weights misclassify a pattern"
+            )
     bound = -found.mip_dual_bound if found.mip_dual_bound is not None else math.inf
     verdict: Verdict = "unsolvable" if found.status == 0 or bound <= MARGIN else "undecided"
-    return Existence(verdict, margin, None, None)
+    return Existence(verdict, 0.0, None, None)
 
 
 def cover_probability(p: int, n: int) -> float:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from numbers import Real
 
 import numpy as np
 from numba import njit
@@ -12,14 +11,17 @@ from sklearn.exceptions import NotFittedError
 
 from tessera.common.psp import DoubleExponential
 from tessera.common.spikes import SpikeBatch
-from tessera.tempotron.descent import Epoch, descend
-from tessera.tempotron.neuron import batch_max, max_potential, pattern_max, prepare
+from tessera.tempotron.descent import Epoch, check_finite, check_options, descend
+from tessera.tempotron.neuron import batch_max, kernel_at, max_potential, pattern_max, prepare
 
 
 def scaled_rate(n_neurons: int, duration: float, kernel: DoubleExponential, threshold: float = 1.0) -> float:
-    """Default learning rate 3e-3 T / (tau_m N V0), for threshold 1 and about one spike a neuron in T ms; the potential
-    is homogeneous in the weights, so the rate goes with the threshold."""
-    return 3e-3 * duration / (kernel.tau_m * n_neurons * kernel.v0) * threshold
+    """Default learning rate 2.25e-3 T / (N A), A the area of a PSP in ms, for about one spike per neuron in T ms.
+
+    At tau_m = 4 tau_s it is 3e-3 T / (tau_m N V0). The potential is homogeneous in the weights, so the rate goes with
+    the threshold.
+    """
+    return 2.25e-3 * duration / (n_neurons * kernel.area) * threshold
 
 
 class Tempotron(ClassifierMixin, BaseEstimator):
@@ -27,7 +29,7 @@ class Tempotron(ClassifierMixin, BaseEstimator):
 
     Parameters
     ----------
-    tau_m, tau_s : membrane and synaptic time constant, ms.
+    tau_m, tau_s : membrane and synaptic time constant, ms; tau_m >= tau_s > 0.
     threshold : theta > 0.
     learning_rate : > 0, in units of the threshold, or "scaled": see `scaled_rate`.
     momentum : in [0, 1).
@@ -107,6 +109,7 @@ class Tempotron(ClassifierMixin, BaseEstimator):
             elif len(self.coef_) != spikes.n_neurons:
                 raise ValueError(f"patterns have {spikes.n_neurons} neurons; earlier ones had {len(self.coef_)}")
             total += self._epoch(spikes, labels, kernel)(np.arange(len(spikes)), self.coef_, self._velocity)
+            check_finite(self.coef_)
         return total
 
     def decision_function(self, spikes: SpikeBatch) -> np.ndarray:
@@ -130,29 +133,20 @@ class Tempotron(ClassifierMixin, BaseEstimator):
 
     def _epoch(self, spikes: SpikeBatch, labels: np.ndarray, kernel: DoubleExponential) -> Epoch:
         data = prepare(spikes, kernel)
-        constants = (kernel.tau_m, kernel.tau_s, kernel.v0)
         # A silent pattern (max V = 0) has no gradient, or next to none long after a lone volley: learning then takes
         # the time at which the input as a whole is strongest.
-        _, t_silent = batch_max(np.ones(spikes.n_neurons), *data, *constants)
+        _, t_silent = batch_max(np.ones(spikes.n_neurons), data)
         rule = (self.learning_rate_, float(self.momentum), float(self.threshold), float(self.margin))
-        return lambda order, weights, velocity: _pass(
-            order, labels, weights, velocity, t_silent, *data, *constants, *rule
-        )
+        return lambda order, weights, velocity: _pass(order, labels, weights, velocity, t_silent, data, *rule)
 
     def _check(self) -> None:
-        rate = self.learning_rate
-        allowed = {
-            "threshold": (self.threshold > 0, "> 0"),
-            "learning_rate": (rate == "scaled" or (isinstance(rate, Real) and rate > 0), '> 0 or "scaled"'),
-            "momentum": (0 <= self.momentum < 1, "in [0, 1)"),
-            "margin": (0 <= self.margin < 1, "in [0, 1)"),
-            "max_epochs": (self.max_epochs >= 1, ">= 1"),
-            "restarts": (self.restarts >= 0, ">= 0"),
-            "init_scale": (self.init_scale >= 0, ">= 0"),
-        }
-        for name, (fine, valid) in allowed.items():
-            if not fine:
-                raise ValueError(f"{name} is {getattr(self, name)!r}; it must be {valid}")
+        names = ["threshold", "momentum", "margin", "max_epochs", "restarts", "init_scale"]
+        check_options(**{name: getattr(self, name) for name in names})
+        if isinstance(self.learning_rate, str):
+            if self.learning_rate != "scaled":
+                raise ValueError(f'learning_rate is {self.learning_rate!r}; expected a positive number or "scaled"')
+        else:
+            check_options(learning_rate=self.learning_rate)
 
 
 def check_labels(labels: np.ndarray, n_patterns: int) -> np.ndarray:
@@ -167,14 +161,11 @@ def check_labels(labels: np.ndarray, n_patterns: int) -> np.ndarray:
 
 
 @njit(cache=True)
-def _pass(
-    order, labels, w, velocity, t_silent, times, neurons, offsets, ends, fall_m, fall_s,
-    tau_m, tau_s, v0, rate, momentum, threshold, margin,
-):  # fmt: skip
+def _pass(order, labels, w, velocity, t_silent, data, rate, momentum, threshold, margin):
+    times, neurons = data.times, data.neurons
     updates = 0
     for p in order:
-        start, stop = offsets[p], offsets[p + 1]
-        v, t = pattern_max(w, times, neurons, ends, fall_m, fall_s, start, stop, tau_m, tau_s, v0)
+        v, t = pattern_max(w, data, p)
         y = labels[p]
         if (v >= threshold) == (y > 0) and y * (v - threshold) >= margin * threshold:
             continue
@@ -182,10 +173,10 @@ def _pass(
         if v == 0.0:
             t = t_silent[p]
         velocity *= momentum
-        for k in range(start, stop):
+        for k in range(data.offsets[p], data.offsets[p + 1]):
             lag = t - times[k]
             if lag <= 0.0:
                 break
-            velocity[neurons[k]] += y * rate * v0 * (np.exp(-lag / tau_m) - np.exp(-lag / tau_s))
+            velocity[neurons[k]] += y * rate * kernel_at(lag, data.tau_m, data.excess, data.gain)
         w += velocity
     return updates

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 import numpy as np
 from scipy.signal import lfilter
-from scipy.special import ndtr
+from scipy.special import exprel, ndtr
 
 from tessera.common.psp import DoubleExponential
 
@@ -73,28 +73,32 @@ def process_paths(
     """Yield n exact samples of the stationary process with autocovariance C, unit variance, some rows at a time.
 
     Rows are the values at 0, dt, 2 dt, ... up to T = K sqrt(tau_m tau_s), dt in ms. V ~ a - b, two Ornstein-Uhlenbeck
-    states of decay tau_m and tau_s driven by one white noise, updated exactly over a step.
+    states of decay tau_m and tau_s driven by one white noise, updated exactly over a step. The states are kept as a and
+    c = (b - a)/(tau_m - tau_s), which stay apart however close the time constants are.
     """
     kernel = kernel or DoubleExponential()
     steps = max(round(k * kernel.correlation_time / dt), 1)
-    taus = np.array([kernel.tau_m, kernel.tau_s])
-    rates = 1 / taus[:, None] + 1 / taus[None, :]
-    stationary = 1 / rates  # covariance of (a, b) under unit white noise
-    increment = np.linalg.cholesky(stationary * (1 - np.exp(-dt * rates)))
-    sigma = math.sqrt(stationary[0, 0] + stationary[1, 1] - 2 * stationary[0, 1])
+    m, s = kernel.tau_m, kernel.tau_s
+    variance = 1 / (2 * (m + s))  # of c, under unit white noise
+    stationary = np.array([[m / 2, -m * variance], [-m * variance, variance]])  # covariance of (a, c)
+    keep_m, keep_s = math.exp(-dt / m), math.exp(-dt / s)
+    passed = keep_m * dt / (m * s) * float(exprel(-dt * kernel.excess / m))  # from a to -c in a step
+    step = np.array([[keep_m, 0.0], [-passed, keep_s]])
+    increment = np.linalg.cholesky(stationary - step @ stationary @ step.T)
     chunk = max(1, 4_000_000 // steps)  # rows at a time: 32 MB per array of steps
     for first in range(0, n, chunk):
         size = min(chunk, n - first)
         state = rng.normal(size=(size, 2)) @ np.linalg.cholesky(stationary).T
         noise = rng.normal(size=(size, steps, 2)) @ increment.T
-        v = np.empty((size, steps + 1))
-        v[:, 0] = state[:, 0] - state[:, 1]
-        paths = [
-            lfilter([1.0], [1.0, -f], noise[:, :, j], axis=1, zi=f * state[:, j : j + 1])[0]
-            for j, f in enumerate(np.exp(-dt / taus))
-        ]
-        v[:, 1:] = paths[0] - paths[1]
-        yield v / sigma
+        a = np.empty((size, steps + 1))
+        a[:, :1] = state[:, :1]
+        a[:, 1:] = lfilter([1.0], [1.0, -keep_m], noise[:, :, 0], axis=1, zi=keep_m * state[:, :1])[0]
+        c = np.empty_like(a)
+        c[:, :1] = state[:, 1:]
+        c[:, 1:] = lfilter(
+            [1.0], [1.0, -keep_s], noise[:, :, 1] - passed * a[:, :-1], axis=1, zi=keep_s * state[:, 1:]
+        )[0]
+        yield c / -math.sqrt(variance)
 
 
 def process_maxima(

@@ -1,11 +1,15 @@
 """Exact maximum of the potential of a leaky integrate-and-fire neuron over a pattern of spikes.
 
-V(t) = sum_i w_i sum_{t_i < t} k(t - t_i), with k the double-exponential kernel of unit peak. Between two input spikes
-V(t_k + u) = V0 (d e^{-u/tau_m} - s e^{-u/tau_s}), with traces d and s that decay to the latest spike: no absolute time
-enters an exponential, so nothing overflows. V has at most one stationary point there, a maximum iff d, s > 0, at
+V(t) = sum_i w_i sum_{t_i < t} k(t - t_i), with k the double-exponential kernel of unit peak. A spike of weight w adds w
+to the trace d, which decays with tau_m. Between two spikes, from V = v at t_k on,
 
-    u* = tau_m tau_s / (tau_m - tau_s) (ln(s/d) + ln(tau_m/tau_s)),
-    V* = exp((tau_m ln d - tau_s ln s) / (tau_m - tau_s)),
+    V(t_k + u) = d k(u) + v exp(-u/tau_s),       V' = slope d - v/tau_s,       slope = gain/tau_m = k'(0).
+
+No absolute time enters an exponential, so nothing overflows; and nothing cancels, however close tau_m and tau_s are. V
+rises iff v < a d, with a = tau_s slope, and has at most one stationary point, a maximum iff it rises from t_k on and
+d > 0, at
+
+    u* = peak_time + tau_m ln(1 - x v/(gain d))/x,      V* = a d exp(-u*/tau_m),      x = (tau_m - tau_s)/tau_s,
 
 and V is continuous at the spikes, so the maxima inside and the right ends of the intervals are all candidates. V is 0
 before the first spike, hence max V >= 0. The neuron fires iff max V >= threshold. Cost: O(1) per spike.
@@ -15,6 +19,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numba import njit
@@ -42,7 +47,7 @@ def max_potential(weights: np.ndarray, spikes: SpikeBatch, kernel: DoubleExponen
     """
     kernel = kernel or DoubleExponential()
     w = check_weights(weights, spikes.n_neurons)
-    return Potential(*batch_max(w, *prepare(spikes, kernel), kernel.tau_m, kernel.tau_s, kernel.v0))
+    return Potential(*batch_max(w, prepare(spikes, kernel)))
 
 
 def max_potential_reference(
@@ -51,31 +56,30 @@ def max_potential_reference(
     """The same in plain Python, a line an equation: what `max_potential` is tested against."""
     kernel = kernel or DoubleExponential()
     w = check_weights(weights, spikes.n_neurons)
-    m, s_, v0 = kernel.tau_m, kernel.tau_s, kernel.v0
+    m, s, x, gain = kernel.tau_m, kernel.tau_s, kernel.excess, kernel.gain
     found = []
     for p in range(len(spikes)):
         times, neurons = spikes.pattern(p)
         ends = np.append(times[1:], spikes.duration)
         best, t_best = -math.inf, spikes.duration
-        d = s = 0.0
-        before = times[0]
+        d = v = 0.0
         for t, end, i in zip(times, ends, neurons, strict=True):
-            d = d * math.exp(-(t - before) / m) + w[i]
-            s = s * math.exp(-(t - before) / s_) + w[i]
-            before, length = t, end - t
+            d += w[i]
+            length = end - t
             if length == 0:  # V is continuous: tested as the end of the interval before
                 continue
             u = length
-            if d > 0 and s > 0:
-                u = m * s_ / (m - s_) * (math.log(s / d) + math.log(m / s_))
-                if u <= 0:  # V falls all along the interval
-                    continue
+            if d > 0:
+                share = v / (gain * d)
+                u = kernel.peak_time + m * (math.log1p(-x * share) / x if x else -share) if x * share < 1 else -math.inf
+            v_end = d * float(kernel(length)) + v * math.exp(-length / s)
             if u < length:
-                v = math.exp((m * math.log(d) - s_ * math.log(s)) / (m - s_))
+                value = gain / (1 + x) * d * math.exp(-u / m) if u > 0 else -math.inf  # else V falls from t on
             else:
-                u, v = length, v0 * (d * math.exp(-length / m) - s * math.exp(-length / s_))
-            if v > best:
-                best, t_best = v, t + u
+                u, value = length, v_end
+            if value > best:
+                best, t_best = value, t + u
+            d, v = d * math.exp(-length / m), v_end
         found.append((max(best, 0.0), t_best))
     v_max, t_max = np.array(found).T
     return Potential(v_max, t_max)
@@ -114,74 +118,109 @@ def check_weights(weights: np.ndarray, n: int) -> np.ndarray:
     return w
 
 
-def prepare(spikes: SpikeBatch, kernel: DoubleExponential) -> tuple[np.ndarray, ...]:
-    """Return what the compiled loops read: times, neurons, offsets, ends, and the decay of either trace to `ends`.
+class Prepared(NamedTuple):
+    """What the compiled loops read of a batch and a kernel.
 
-    ends (n,) ms is the time of the next spike of the pattern, or T.
+    times, neurons, offsets: as in SpikeBatch. ends (n,) ms: time of the next spike of the pattern, or T. Over the time
+    to `ends`, fall_m and fall_s (n,) are the decay of d and of v, rise (n,) is k. The kernel's constants follow.
     """
+
+    times: np.ndarray
+    neurons: np.ndarray
+    offsets: np.ndarray
+    ends: np.ndarray
+    fall_m: np.ndarray
+    fall_s: np.ndarray
+    rise: np.ndarray
+    tau_m: float
+    excess: float
+    gain: float
+    peak_time: float
+
+
+def prepare(spikes: SpikeBatch, kernel: DoubleExponential) -> Prepared:
+    """Return the batch and the kernel as the compiled loops take them."""
     ends = np.empty_like(spikes.times)
     ends[:-1] = spikes.times[1:]
     ends[spikes.offsets[1:] - 1] = spikes.duration
     gaps = ends - spikes.times
-    fall_m, fall_s = np.exp(-gaps / kernel.tau_m), np.exp(-gaps / kernel.tau_s)
-    return spikes.times, spikes.neurons, spikes.offsets, ends, fall_m, fall_s
+    fall_m = np.exp(-gaps / kernel.tau_m)
+    return Prepared(
+        *(spikes.times, spikes.neurons, spikes.offsets, ends),
+        *(fall_m, np.exp(-gaps / kernel.tau_s), kernel.rise(gaps) * fall_m),
+        *(kernel.tau_m, kernel.excess, kernel.gain, kernel.peak_time),
+    )
 
 
 @njit(cache=True)
-def pattern_max(w, times, neurons, ends, fall_m, fall_s, start, stop, tau_m, tau_s, v0):
-    """Return (max V, its time) of the spikes start..stop.
+def log_ratio(z):
+    """ln(1 + z)/z."""
+    return np.log1p(z) / z if z != 0.0 else 1.0
 
-    The signs of V' at both ends of an interval tell whether it holds a maximum, so the logarithms are needed only for
-    maxima, and only where their upper bound V0 d (1 - tau_s/tau_m) beats the best candidate so far.
+
+@njit(cache=True)
+def kernel_at(lag, tau_m, excess, gain):
+    """k at a lag > 0 ms, see DoubleExponential."""
+    y = lag / tau_m
+    return gain * np.exp(-y) * (-np.expm1(-excess * y) / excess if excess > 0.0 else y)
+
+
+@njit(cache=True)
+def pattern_max(w, data, p):
+    """Return (max V, its time) of pattern p of Prepared data.
+
+    The signs of V' at both ends of an interval tell whether it holds a maximum, so the logarithm is needed only for
+    maxima, and only where their upper bound a d beats the best candidate so far.
     """
-    eta = tau_m / tau_s
+    times, neurons, ends = data.times, data.neurons, data.ends
+    start, stop = data.offsets[p], data.offsets[p + 1]
+    level = data.gain / (1.0 + data.excess)  # a = tau_s slope
     d = 0.0
-    s = 0.0
+    v = 0.0
     best = -np.inf
     t_best = ends[stop - 1]
     for k in range(start, stop):
         d += w[neurons[k]]
-        s += w[neurons[k]]
-        d_end = d * fall_m[k]
-        s_end = s * fall_s[k]
         if ends[k] > times[k]:
-            if d > 0.0 and s > 0.0:
-                if s * eta > d:  # V rises at the left end
-                    if s_end * eta < d_end:  # and falls at the right end
-                        if v0 * d * (1.0 - 1.0 / eta) > best:
-                            v = np.exp((tau_m * np.log(d) - tau_s * np.log(s)) / (tau_m - tau_s))
-                            if v > best:
-                                best = v
-                                t_best = times[k] + tau_m * tau_s / (tau_m - tau_s) * np.log(s / d * eta)
-                    elif v0 * (d_end - s_end) > best:
-                        best = v0 * (d_end - s_end)
+            d_end = d * data.fall_m[k]
+            v_end = d * data.rise[k] + v * data.fall_s[k]
+            if d > 0.0:
+                if v < level * d:  # V rises at the left end
+                    if not v_end < level * d_end:  # and falls at the right end, where both may have underflowed to zero
+                        if level * d > best:
+                            share = v / (data.gain * d)
+                            u = data.peak_time - data.tau_m * share * log_ratio(-data.excess * share)
+                            top = level * d * np.exp(-u / data.tau_m)
+                            if top > best:
+                                best = top
+                                t_best = min(times[k] + u, ends[k])
+                    elif v_end > best:
+                        best = v_end
                         t_best = ends[k]
-            elif v0 * (d_end - s_end) > best:
-                best = v0 * (d_end - s_end)
+            elif v_end > best:
+                best = v_end
                 t_best = ends[k]
-        d = d_end
-        s = s_end
+            d = d_end
+            v = v_end
     return max(best, 0.0), t_best
 
 
 @njit(cache=True)
-def batch_solves(w, labels, threshold, times, neurons, offsets, ends, fall_m, fall_s, tau_m, tau_s, v0):
+def batch_solves(w, labels, threshold, data):
     """True iff every pattern falls on its side of the threshold: labels (P,) are +-1."""
-    for p in range(len(offsets) - 1):
-        v, _ = pattern_max(w, times, neurons, ends, fall_m, fall_s, offsets[p], offsets[p + 1], tau_m, tau_s, v0)
+    for p in range(len(labels)):
+        v, _ = pattern_max(w, data, p)
         if (v >= threshold) != (labels[p] > 0):
             return False
     return True
 
 
 @njit(cache=True)
-def batch_max(w, times, neurons, offsets, ends, fall_m, fall_s, tau_m, tau_s, v0):
+def batch_max(w, data):
     """`pattern_max` of every pattern: (P,) maxima and (P,) times."""
-    n = len(offsets) - 1
+    n = len(data.offsets) - 1
     v_max = np.empty(n)
     t_max = np.empty(n)
     for p in range(n):
-        v_max[p], t_max[p] = pattern_max(
-            w, times, neurons, ends, fall_m, fall_s, offsets[p], offsets[p + 1], tau_m, tau_s, v0
-        )
+        v_max[p], t_max[p] = pattern_max(w, data, p)
     return v_max, t_max

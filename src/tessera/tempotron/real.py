@@ -93,9 +93,8 @@ def potential_statistics(
     for j, t in enumerate(grid):
         lag = t - spikes.times
         past = lag > 0
-        m, s = np.exp(-lag[past] / kernel.tau_m), np.exp(-lag[past] / kernel.tau_s)
-        here, w = count[past], strength[past] * kernel.v0
-        v[:, j] = np.bincount(here, w * (m - s), len(spikes))
-        slope[:, j] = np.bincount(here, w * (s / kernel.tau_s - m / kernel.tau_m), len(spikes))
+        here, w = count[past], strength[past]
+        v[:, j] = np.bincount(here, w * kernel(lag[past]), len(spikes))
+        slope[:, j] = np.bincount(here, w * kernel.slope(lag[past]), len(spikes))
     sigma = np.sqrt(v.var(axis=0).mean())
     return float(sigma), float(np.sqrt(slope.var(axis=0).mean()) / sigma)

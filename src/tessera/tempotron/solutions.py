@@ -80,8 +80,8 @@ def spikes_arc(
 ) -> Arc:
     """`stepped_arc` of a task of spike patterns, labels (P,) +-1."""
     labels = check_labels(labels, len(spikes))
-    data = (*prepare(spikes, kernel), kernel.tau_m, kernel.tau_s, kernel.v0)
-    return stepped_arc(lambda w: batch_solves(w, labels, threshold, *data), step)
+    data = prepare(spikes, kernel)
+    return stepped_arc(lambda w: batch_solves(w, labels, threshold, data), step)
 
 
 def bins_arc(patterns: np.ndarray, labels: np.ndarray, threshold: float = 1.0) -> Arc:

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy import optimize, sparse
-from scipy.special import log_ndtr, ndtr, ndtri, roots_hermitenorm, roots_legendre
+from scipy.special import log_ndtr, ndtr, ndtri, ndtri_exp, roots_hermitenorm, roots_legendre
 from scipy.stats import qmc
 
 #: Bounds of the inner minimum: beyond them the quadratures lose their meaning.
@@ -42,11 +42,16 @@ class Capacity:
 
 def median_threshold(k: float) -> float:
     """theta at which half of the patterns fire: Phi(theta)^K = 1/2."""
-    return float(ndtri(2 ** (-1 / k)))
+    return float(ndtri_exp(-math.log(2) / k))
 
 
 def leading_order(k: float) -> float:
-    """ln ln K / (2 ln 2), the asymptotic law; below 2 until K = e^16, so of no use as a number at any practical K."""
+    """ln ln K / (2 ln 2), the asymptotic law; below 2 until K = e^16, so of no use as a number at any practical K.
+
+    Raises ValueError unless K > 1.
+    """
+    if not 1 < k < math.inf:
+        raise ValueError(f"K is {k}; the leading order needs a finite K > 1")
     return math.log(math.log(k)) / (2 * math.log(2))
 
 
@@ -92,7 +97,7 @@ def one_step(k: float, points: int = 2048, seed: int = 0) -> Capacity:
     points: number of Sobol points, a power of two (antithetic: half of them drawn). At K = 1 replica symmetry holds and
     the ratio degenerates (x -> 0): use `replica_symmetric`.
     """
-    if k != int(k) or k < 2:
+    if not (math.isfinite(k) and k == int(k) and k >= 2):
         raise ValueError(f"K is {k}; one-step breaking needs an integer K >= 2")
     average = _Average(int(k), points, seed)
     middle = median_threshold(k)
@@ -221,5 +226,5 @@ def _lagrange(z: np.ndarray, grid: np.ndarray) -> sparse.csr_array:
 
 
 def _check(k: float) -> None:
-    if not k >= 1:
-        raise ValueError(f"K is {k}; it must be at least 1")
+    if not 1 <= k < math.inf:
+        raise ValueError(f"K is {k}; it must be at least 1 and finite")
