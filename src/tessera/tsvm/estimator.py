@@ -209,14 +209,14 @@ class TemporalSVM:
         found: list[float] = []
         low, high = np.searchsorted(made.pattern, [p, p + 1])
         for e in range(low, high):
-            begin, end = 0.0, made.length[e]
+            begin, end = 0.0, made.length[e] + (neuron.LATE if e == high - 1 else 0.0)
             while begin < end:
                 at = made.start[e] + begin
                 reset = self.threshold_ * np.exp(-(at - np.array(found)) / self.tau_m).sum() if found else 0.0
                 s = self._next(potential, p, e, made.start[e], begin, end, reset)
                 if s < 0 or len(found) >= neuron.MAX_SPIKES:
                     break
-                found.append(made.start[e] + s)
+                found.append(min(made.start[e] + s, made.ends[p]))
                 begin = s
         return np.array(found)
 
