@@ -140,6 +140,7 @@ class TemporalSVM:
             raise ValueError(f"hold is {self.hold}; valid is a finite number of ms >= 0, or None for tau_c")
         if self.C is not None and not (np.isfinite(self.C) and self.C > 0):
             raise ValueError(f"C is {self.C}; valid is a positive, finite number, or None for the hard margin")
+        solver.check_rounds(self.max_rounds)
         if not 1e-7 <= self.tol < 1:
             raise ValueError(f"tol is {self.tol}; valid is 1e-7 <= tol < 1: rounding next to the targets is coarser")
         return psp
@@ -172,7 +173,10 @@ class TemporalSVM:
         self.status_, self.margin_, self.objective_ = "soft", None, (found.low, found.up)
         self.history_ = [Round(low, up, (up - low) / up if up else 0.0, cuts) for low, up, cuts in found.history]
         self.n_iter_ = len(found.history)
-        self.certificate_ = Certificate("soft", found.low, found.up, float("nan"), found.problem.size, self.history_)
+        ratio = found.norm / found.a.sum() if found.a.any() else 0.0
+        self.certificate_ = Certificate(
+            "soft", found.low, found.up, ratio, found.problem.size, max(self.tol, 1e-4), self.history_
+        )
         self._take(found, found.problem.cuts)
 
     def _take(self, found: solver.Solution | soft.SoftSolution, cuts: solver.Cuts) -> None:
@@ -205,14 +209,14 @@ class TemporalSVM:
         found: list[float] = []
         low, high = np.searchsorted(made.pattern, [p, p + 1])
         for e in range(low, high):
-            begin, end = 0.0, made.length[e]
+            begin, end = 0.0, made.length[e] + (neuron.LATE if e == high - 1 else 0.0)
             while begin < end:
                 at = made.start[e] + begin
                 reset = self.threshold_ * np.exp(-(at - np.array(found)) / self.tau_m).sum() if found else 0.0
                 s = self._next(potential, p, e, made.start[e], begin, end, reset)
                 if s < 0 or len(found) >= neuron.MAX_SPIKES:
                     break
-                found.append(made.start[e] + s)
+                found.append(min(made.start[e] + s, made.ends[p]))
                 begin = s
         return np.array(found)
 

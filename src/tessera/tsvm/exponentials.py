@@ -91,8 +91,13 @@ def zeros(c: np.ndarray, r: np.ndarray, length: float, found: np.ndarray) -> int
 
 
 @njit(cache=True, error_model="numpy")
-def total(constant: float, c: np.ndarray, r: np.ndarray, s: float) -> float:
-    """f(s)."""
+def total(constant: float, c: np.ndarray, r: np.ndarray, s: float, origin: float = -1.0) -> float:
+    """f(s); with an origin >= 0, f(s) - f(origin), to the digits of the difference."""
+    if origin >= 0.0:
+        value = 0.0
+        for k in range(len(c)):
+            value += c[k] * math.exp(r[k] * origin) * math.expm1(r[k] * (s - origin))
+        return value
     value = constant
     for k in range(len(c)):
         value += c[k] * math.exp(r[k] * s)
@@ -100,8 +105,16 @@ def total(constant: float, c: np.ndarray, r: np.ndarray, s: float) -> float:
 
 
 @njit(cache=True, error_model="numpy")
-def lower_bound(constant: float, c: np.ndarray, r: np.ndarray, start: float, end: float) -> float:
-    """A number that f does not go below on [start, end]: every term is monotone, so take its lower end."""
+def lower_bound(
+    constant: float, c: np.ndarray, r: np.ndarray, start: float, end: float, origin: float = -1.0
+) -> float:
+    """A number that `total` does not go below on [start, end]: every term is monotone, so take its lower end."""
+    if origin >= 0.0:
+        value = 0.0
+        for k in range(len(c)):
+            size = c[k] * math.exp(r[k] * origin)
+            value += min(size * math.expm1(r[k] * (start - origin)), size * math.expm1(r[k] * (end - origin)))
+        return value
     value = constant
     for k in range(len(c)):
         value += min(c[k] * math.exp(r[k] * start), c[k] * math.exp(r[k] * end))
@@ -110,20 +123,20 @@ def lower_bound(constant: float, c: np.ndarray, r: np.ndarray, start: float, end
 
 @njit(cache=True, error_model="numpy")
 def minimum(
-    constant: float, c: np.ndarray, r: np.ndarray, start: float, end: float, work: np.ndarray
+    constant: float, c: np.ndarray, r: np.ndarray, start: float, end: float, work: np.ndarray, origin: float = -1.0
 ) -> tuple[float, float]:
-    """Smallest f on [start, end] and where: the ends and the zeros of the derivative. work (2, n) is overwritten."""
+    """Smallest `total` on [start, end] and its place: an end or a zero of the derivative. work (2, n) is overwritten."""
     slopes, found = work[0], work[1]
     for k in range(len(c)):
         slopes[k] = c[k] * r[k]
-    best, at = total(constant, c, r, start), start
-    value = total(constant, c, r, end)
+    best, at = total(constant, c, r, start, origin), start
+    value = total(constant, c, r, end, origin)
     if value < best:
         best, at = value, end
     for i in range(zeros(slopes, r, end, found)):
         s = found[i]
         if start < s < end:
-            value = total(constant, c, r, s)
+            value = total(constant, c, r, s, origin)
             if value < best:
                 best, at = value, s
     return best, at

@@ -59,8 +59,7 @@ class GaussianPotential:
         a = self.layout
         return Scan(
             *_scan_all(*self._arguments(), self.norm, theta, level, hold_level, a.tau_c, a.length, a.reset, a.gain,
-                       a.gamma, a.guard, a.held, a.hold_reset,
-                   a.margin_time, a.exact)
+                       a.gamma, a.guard, a.origin, a.held, a.hold_reset, a.margin_time, a.exact)
         )  # fmt: skip
 
     def values(self, patterns: np.ndarray, times: np.ndarray) -> np.ndarray:
@@ -101,6 +100,28 @@ def _potential(values, derivs, products, squares, own, constant, sigma, tau_m, t
 
 
 @njit(cache=True, error_model="numpy")
+def _rise(values, derivs, products, squares, own, constant, sigma, tau_m, tau_s, e, s, origin):
+    """V(s) - V(origin) in piece e, to the digits of the difference."""
+    y1, y2 = math.exp(-origin / tau_m), math.exp(-origin / tau_s)
+    z1, z2 = y1 * math.expm1((origin - s) / tau_m), y2 * math.expm1((origin - s) / tau_s)  # what they change by
+    total, inverse = 0.0, 1.0 / sigma**2
+    for b in range(products.shape[0]):
+        aa, ab, bb = squares[b, e, 0], squares[b, e, 1], squares[b, e, 2]
+        xx = aa * y1 * y1 + 2.0 * ab * y1 * y2 + bb * y2 * y2
+        more = aa * z1 * (2.0 * y1 + z1) + 2.0 * ab * (y1 * z2 + z1 * y2 + z1 * z2) + bb * z2 * (2.0 * y2 + z2)
+        for j in range(products.shape[2]):
+            p = products[b, e, j]
+            gamma = math.exp(-0.5 * inverse * max(xx + own[b, j, 0] - 2.0 * (p[0] * y1 + p[1] * y2), 0.0))
+            exponent = inverse * (p[0] * z1 + p[1] * z2 - 0.5 * more)
+            grown = gamma * (math.expm1(exponent) if exponent < 1.0 else math.exp(exponent) - 1.0)
+            total += values[j] * grown
+            if derivs[j] != 0.0:
+                along = (p[2] * y1 + p[3] * y2 - own[b, j, 1]) * inverse
+                total += derivs[j] * (grown * along + (gamma + grown) * (p[2] * z1 + p[3] * z2) * inverse)
+    return total
+
+
+@njit(cache=True, error_model="numpy")
 def _at(values, derivs, products, squares, own, constant, sigma, tau_m, tau_s, pieces, s):
     found = np.empty((len(s), 2))
     for i in range(len(s)):
@@ -124,11 +145,11 @@ def _curvature(squares, sigma, tau_m, tau_s, norm, e, low, high):
 
 
 @njit(cache=True, error_model="numpy")
-def _search(args, norm, theta, level, sign, offset, gain, gamma, reset, rest, tau_c, e, low, high):
+def _search(args, norm, theta, level, sign, offset, gain, gamma, reset, origin, tau_c, e, low, high):
     """Least f below 0 on [low, high], and where; f = sign (theta (1 + reset y) - V) - level g.
 
     Before a target sign = 1 and g = gain (1 - gamma exp(s/tau_c)); in a hold window sign = -1 and
-    g = 1 - exp(-(offset + s)/tau_c). rest is what f rounds to at the target, where it is 0, and is taken off.
+    g = 1 - exp(-(offset + s)/tau_c). origin: where a target is, at which f = 0, to measure from; -1 if none.
     """
     values, derivs, products, squares, own, constant, sigma, tau_m, tau_s = args
     lows, highs = np.empty(200), np.empty(200)
@@ -142,16 +163,19 @@ def _search(args, norm, theta, level, sign, offset, gain, gamma, reset, rest, ta
         y = reset * math.exp(-m / tau_m)
         if sign > 0:
             grown = gamma * math.exp(m / tau_c)
-            g = gain * (1.0 - grown)
+            g = -gain * math.expm1((m - origin) / tau_c) if origin >= 0.0 else gain * (1.0 - grown)
             dg = -gain * grown / tau_c
             bend = gain * gamma * math.exp(b / tau_c) / tau_c**2
             smallest = gain * (1.0 - gamma * math.exp(b / tau_c))
         else:
             left = math.exp(-(offset + m) / tau_c)
-            g, dg = 1.0 - left, left / tau_c
+            g, dg = -math.expm1(-(offset + m) / tau_c), left / tau_c
             bend = math.exp(-(offset + a) / tau_c) / tau_c**2
             smallest = 1.0 - math.exp(-(offset + a) / tau_c)
-        f = sign * (theta * (1.0 + y) - v) - level * g - rest
+        f = sign * (theta * (1.0 + y) - v) - level * g
+        if origin >= 0.0:
+            fallen = reset * math.exp(-origin / tau_m) * math.expm1((origin - m) / tau_m)
+            f = sign * (theta * fallen - _rise(*args, e, m, origin)) - level * g
         df = sign * (-theta * y / tau_m - dv) - level * dg
         if f < best:
             best, at = f, m
@@ -172,30 +196,24 @@ def _search(args, norm, theta, level, sign, offset, gain, gamma, reset, rest, ta
 
 @njit(cache=True, error_model="numpy")
 def _scan_all(values, derivs, products, squares, own, constant, sigma, tau_m, tau_s, norm, theta, level, hold_level,
-              tau_c, length, reset, gain, gamma, guard, held, hold_reset, margin_time, exact):  # fmt: skip
+              tau_c, length, reset, gain, gamma, guard, origin, held, hold_reset, margin_time, exact):  # fmt: skip
     n = len(length)
     args = (values, derivs, products, squares, own, constant, sigma, tau_m, tau_s)
     h, s = np.full(n, np.inf), np.zeros(n)
     hold_h, hold_s = np.full(n, np.inf), np.zeros(n)
     for e in range(n):
         if guard[e] > 0.0:
-            rest = 0.0
-            if exact and guard[e] < length[e]:
-                v, _ = _potential(*args, e, length[e])
-                rest = theta * (1.0 + reset[e] * math.exp(-length[e] / tau_m)) - v
-            f, at = _search(args, norm, theta, level[e], 1.0, 0.0, gain[e], gamma[e], reset[e], rest, tau_c, e, 0.0,
-                            guard[e])  # fmt: skip
+            f, at = _search(args, norm, theta, level[e], 1.0, 0.0, gain[e], gamma[e], reset[e], origin[e], tau_c, e,
+                            0.0, guard[e])  # fmt: skip
             if at >= 0.0:
-                h[e], s[e] = level[e] + f / (gain[e] * (1.0 - gamma[e] * math.exp(at / tau_c))), at
+                ahead = (at - origin[e]) / tau_c if origin[e] >= 0.0 else at / tau_c + math.log(gamma[e])
+                h[e], s[e] = level[e] - f / (gain[e] * math.expm1(ahead)) if gamma[e] > 0.0 else level[e] + f / gain[e], at
         if held[e] >= 0.0:
             start = max(0.0, margin_time - held[e])
             if start < length[e]:
-                rest = 0.0
-                if exact and held[e] == 0.0:
-                    v, _ = _potential(*args, e, 0.0)
-                    rest = v - theta * (1.0 + hold_reset[e])
-                f, at = _search(args, norm, theta, hold_level[e], -1.0, held[e], 1.0, 0.0, hold_reset[e], rest, tau_c,
+                begin = 0.0 if exact and held[e] == 0.0 else -1.0
+                f, at = _search(args, norm, theta, hold_level[e], -1.0, held[e], 1.0, 0.0, hold_reset[e], begin, tau_c,
                                 e, start, length[e])  # fmt: skip
                 if at >= 0.0:
-                    hold_h[e], hold_s[e] = hold_level[e] + f / (1.0 - math.exp(-(held[e] + at) / tau_c)), at
+                    hold_h[e], hold_s[e] = hold_level[e] - f / math.expm1(-(held[e] + at) / tau_c), at
     return h, s, hold_h, hold_s

@@ -1,23 +1,29 @@
-"""Kernels on traces, with the derivatives that slopes need, and their potentials between two events.
+"""Kernels on traces, with the derivatives that slopes need.
 
 V(t) = <w, phi(x(t))> - theta r(t), with w spanned by phi(x(t_j)) and d/dt phi(x(t_j)). Three products suffice, for
 traces x, x' and their velocities u, u':
 
     value  k(x, x'),    first  grad_2 k(x, x') . u',    mixed  u . grad_1 grad_2 k(x, x') . u'.
 
-Kernels here are plain; `centred` takes rest out, k(x, x') - k(x, 0) - k(0, x') + k(0, 0), so that V = 0 without input
-and the reset means the same as for the linear neuron. A new kernel needs the three products and `terms` (sums of
-exponentials between events) or, as the Gaussian one, bounds on the derivatives of its feature map.
+Kernels here are plain; `centred_gram` takes rest out, k(x, x') - k(x, 0) - k(0, x') + k(0, 0), so that V = 0 without
+input and the reset means the same as for the linear neuron. A new kernel needs the three products, and either the
+`monomials` of its feature map or, as the Gaussian one, products of differences and bounds on the map's derivatives.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from math import comb, isfinite
+from itertools import combinations_with_replacement
+from math import comb, isfinite, perm
 from typing import Protocol
 
 import numpy as np
+
+from tessera.tsvm.features import Monomials
+
+#: Dimensions of the largest feature space that is made explicit: some 400 MB for the 300 cuts of a usual task.
+MOST_FEATURES = 200_000
 
 
 class Kernel(Protocol):
@@ -30,12 +36,10 @@ class Kernel(Protocol):
     def mixed(self, x: np.ndarray, u: np.ndarray, y: np.ndarray, v: np.ndarray) -> np.ndarray: ...
 
 
-class ExponentialKernel(Kernel, Protocol):
-    """A kernel whose potential between events is a sum of exponentials."""
+class PolynomialKernel(Kernel, Protocol):
+    """A kernel with finitely many features, all of them monomials."""
 
-    def powers(self) -> list[tuple[int, int]]: ...
-
-    def terms(self, w: Expansion, slow: np.ndarray, fast: np.ndarray) -> np.ndarray: ...
+    def monomials(self, n: int) -> Monomials: ...
 
 
 @dataclass(frozen=True)
@@ -61,15 +65,9 @@ class Linear:
     def mixed(self, x, u, y, v):
         return u @ v.T
 
-    def powers(self) -> list[tuple[int, int]]:
-        """Which D^m S^n occur in the potential between events."""
-        return [(1, 0), (0, 1)]
-
-    def terms(self, w: Expansion, slow: np.ndarray, fast: np.ndarray) -> np.ndarray:
-        """(E, len(powers)) coefficients of exp(-m s/tau_m - n s/tau_s), for traces x = slow exp(-s/tau_m) +
-        fast exp(-s/tau_s) from the pieces' starts on, each (E, N)."""
-        weights = w.values @ w.x + w.derivs @ w.u
-        return np.stack([slow @ weights, fast @ weights], axis=1)
+    def monomials(self, n: int) -> Monomials:
+        """phi of N afferents."""
+        return Monomials(np.arange(n)[:, None], np.ones(n))
 
 
 @dataclass(frozen=True)
@@ -94,25 +92,25 @@ class Polynomial:
         curved = p * (p - 1) * base ** max(p - 2, 0) * (u @ y.T) * (x @ v.T) if p > 1 else 0.0
         return p * base ** (p - 1) * (u @ v.T) + curved
 
-    def powers(self) -> list[tuple[int, int]]:
+    def monomials(self, n: int) -> Monomials:
+        """phi of N afferents, but for the constant. Raises ValueError if it has more than MOST_FEATURES dimensions."""
         p = self.degree
-        return [(m, n) for m in range(p + 1) for n in range(p + 1 - m) if m + n]
-
-    def terms(self, w: Expansion, slow: np.ndarray, fast: np.ndarray) -> np.ndarray:
-        p = self.degree
-        a, b = slow @ w.x.T, fast @ w.x.T  # x_j.x = a y_m + b y_s, (E, J)
-        da, db = slow @ w.u.T, fast @ w.u.T
-        columns = []
-        for m, n in self.powers():
-            whole = comb(p, m + n) * comb(m + n, m)
-            column = (whole * a**m * b**n) @ w.values
-            # d/dx' of it along u_j: p pi^(p-1) (da y_m + db y_s)
-            if m:
-                column = column + (whole * m * a ** (m - 1) * b**n * da) @ w.derivs
-            if n:
-                column = column + (whole * n * a**m * b ** (n - 1) * db) @ w.derivs
-            columns.append(column)
-        return np.stack(columns, axis=1)
+        count = comb(n + p, p) - 1
+        if count > MOST_FEATURES:
+            raise ValueError(
+                f"a polynomial of degree {p} has {count:,} features of {n} afferents; expected at most "
+                f"{MOST_FEATURES:,}: use a lower degree, smaller branches or a Gaussian kernel"
+            )
+        parts = []
+        for q in range(1, p + 1):
+            chosen = np.array(list(combinations_with_replacement(range(n), q)))
+            # The square of the scale is multinomial: p! / ((p - q)! prod of the factorials of how often each occurs).
+            square, run = np.full(len(chosen), perm(p, q), dtype=float), np.ones(len(chosen))
+            for k in range(1, q):
+                run = np.where(chosen[:, k] == chosen[:, k - 1], run + 1, 1)
+                square /= run
+            parts.append((np.pad(chosen, ((0, 0), (0, p - q)), constant_values=-1), np.sqrt(square)))
+        return Monomials(np.vstack([indices for indices, _ in parts]), np.concatenate([scales for _, scales in parts]))
 
 
 @dataclass(frozen=True)
@@ -136,6 +134,35 @@ class Gaussian:
         along_u = u @ y.T - (u * x).sum(axis=1)[:, None]  # u.(x' - x)
         along_v = x @ v.T - (y * v).sum(axis=1)  # u'.(x - x')
         return self.value(x, y) * (u @ v.T / self.sigma**2 + along_u * along_v / self.sigma**4)
+
+    def steps(self, x, d, y, e):
+        """<phi(x + d) - phi(x), phi(y + e) - phi(y)> to the digits of short steps: k(x + d, y) = k(x, y) exp(a),
+        k(x, y + e) = k(x, y) exp(b), and k(x + d, y + e) = k(x, y) exp(a + b + c)."""
+        inverse = 1 / self.sigma**2
+        a = inverse * ((d @ y.T) - (x * d).sum(axis=1)[:, None] - 0.5 * (d * d).sum(axis=1)[:, None])
+        b = inverse * ((x @ e.T) - (y * e).sum(axis=1) - 0.5 * (e * e).sum(axis=1))
+        c = inverse * (d @ e.T)
+        old, along, across, both = self.value(x, y), self.value(x + d, y), self.value(x, y + e), self.value(x + d, y + e)
+        # The longer of two steps is taken as it is, unless both are short.
+        of_d = _change(across, a + c, both) - _change(old, a, along)
+        of_e = _change(along, b + c, both) - _change(old, b, across)
+        short = (np.abs(a) < 1) & (np.abs(b) < 1) & (np.abs(c) < 1)
+        a, b, c = (np.where(short, part, 0.0) for part in (a, b, c))
+        exact = old * (np.expm1(a) * np.expm1(b) + np.exp(a + b) * np.expm1(c))
+        return np.where(short, exact, np.where(np.abs(a) < np.abs(b), of_d, of_e))
+
+    def step_slopes(self, x, d, y, v):
+        """<phi(x + d) - phi(x), derivative of phi at y along v>, likewise."""
+        inverse = 1 / self.sigma**2
+        a = inverse * ((d @ y.T) - (x * d).sum(axis=1)[:, None] - 0.5 * (d * d).sum(axis=1)[:, None])
+        old, along = self.value(x, y), self.value(x + d, y)
+        return inverse * (along * (d @ v.T) + _change(old, a, along) * (x @ v.T - (y * v).sum(axis=1)))
+
+
+def _change(old: np.ndarray, exponent: np.ndarray, new: np.ndarray) -> np.ndarray:
+    """new - old, where new = old exp(exponent)."""
+    short = np.abs(exponent) < 1
+    return np.where(short, old * np.expm1(np.where(short, exponent, 0.0)), new - old)
 
 
 @dataclass(frozen=True, eq=False)
@@ -166,14 +193,10 @@ class Interaction:
     def mixed(self, x, u, y, v):
         return 2 * self._form(u, x, v, y) + 2 * self._form(u, x, y, v)
 
-    def powers(self) -> list[tuple[int, int]]:
-        return [(2, 0), (1, 1), (0, 2)]
-
-    def terms(self, w: Expansion, slow: np.ndarray, fast: np.ndarray) -> np.ndarray:
-        cross = (w.x.T * w.derivs) @ w.u
-        form = self.a * ((w.x.T * w.values) @ w.x + cross + cross.T)
-        left = slow @ form
-        return np.stack([(left * slow).sum(1), 2 * (left * fast).sum(1), ((fast @ form) * fast).sum(1)], axis=1)
+    def monomials(self, n: int) -> Monomials:
+        """phi of N afferents."""
+        i, j = np.nonzero(np.triu(self.a))
+        return Monomials(np.stack([i, j], axis=1), np.sqrt(np.where(i == j, 1, 2) * self.a[i, j]))
 
 
 @dataclass(frozen=True)
@@ -206,18 +229,21 @@ class Branches:
     def mixed(self, x, u, y, v):
         return np.sum([self.kernel.mixed(*parts) for parts in self._parts(x, u, y, v)], axis=0)
 
-    def powers(self) -> list[tuple[int, int]]:
-        return self._exponential().powers()
+    def steps(self, x, d, y, e):
+        """As for the Gaussian kernel, which alone has it."""
+        return np.sum([self.kernel.steps(*parts) for parts in self._parts(x, d, y, e)], axis=0)
 
-    def terms(self, w: Expansion, slow: np.ndarray, fast: np.ndarray) -> np.ndarray:
-        kernel = self._exponential()
-        parts = self._parts(w.x, w.u, slow, fast)
-        return np.sum([kernel.terms(Expansion(x, u, w.values, w.derivs), a, b) for x, u, a, b in parts], axis=0)
+    def step_slopes(self, x, d, y, v):
+        """Likewise."""
+        return np.sum([self.kernel.step_slopes(*parts) for parts in self._parts(x, d, y, v)], axis=0)
 
-    def _exponential(self) -> Linear | Polynomial:
+    def monomials(self, n: int) -> Monomials:
+        """phi of N afferents: those of the branches, one after the other."""
         if isinstance(self.kernel, Gaussian):
-            raise TypeError("a Gaussian kernel is no sum of exponentials")
-        return self.kernel
+            raise TypeError("a Gaussian kernel has infinitely many features")
+        parts = [self.kernel.monomials(len(group)) for group in self.groups]
+        indices = [np.append(group, -1)[part.indices] for group, part in zip(self.groups, parts, strict=True)]
+        return Monomials(np.vstack(indices), np.concatenate([part.scales for part in parts]))
 
 
 def centred_gram(kernel: Kernel, x: np.ndarray, u: np.ndarray, is_slope: np.ndarray,

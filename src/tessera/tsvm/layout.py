@@ -31,6 +31,7 @@ class Layout:
     reset (E,): r at the start, the targets at or before it included
     gain, gamma (E,): g(s) = gain (1 - gamma exp(s/tau_c)); gamma = 0 where no target follows
     guard (E,): the s at which h ends: the length, less GUARD where the piece ends at a target
+    origin (E,): the s of the target at which the piece ends and where V = theta exactly, to measure V from; -1 if none
     held (E,): time since the last target at the start, -1 outside its hold window; hold_reset (E,): r without its spike
     segment (E,), hold_target (E,): labels of the stretch between targets, and of the target that is held
     spike_start (E+1,), spike_neuron: inputs that arrive at the start of each piece
@@ -51,6 +52,7 @@ class Layout:
     gain: np.ndarray
     gamma: np.ndarray
     guard: np.ndarray
+    origin: np.ndarray
     held: np.ndarray
     hold_reset: np.ndarray
     segment: np.ndarray
@@ -75,6 +77,14 @@ class Layout:
         both = _traces(*where, s.times, s.neurons, s.offsets, s.n_neurons, kernel.tau_m, kernel.tau_s)
         return both[0] * (kernel.v0 * self.scale), both[1] * (kernel.v0 * self.scale)
 
+    def steps(self, patterns: np.ndarray, times: np.ndarray, origins: np.ndarray) -> np.ndarray:
+        """x(times) - x(origins) (M, N), to the digits of the difference itself; x(0) = 0."""
+        s, kernel = self.spikes, self.kernel
+        at, origin = np.ascontiguousarray(times, dtype=float), np.ascontiguousarray(origins, dtype=float)
+        found = _steps(np.ascontiguousarray(patterns, dtype=np.int64), at, origin, s.times, s.neurons, s.offsets,
+                       s.n_neurons, kernel.tau_m, kernel.tau_s)  # fmt: skip
+        return found * (kernel.v0 * self.scale)
+
     def potential_terms(self, weights: np.ndarray) -> np.ndarray:
         """(E, 2) coefficients of w.x within each piece, of exp(-s/tau_s) and exp(-s/tau_m)."""
         kernel = self.kernel
@@ -98,14 +108,20 @@ class Layout:
         """(P+1,) where each pattern's targets begin."""
         return np.searchsorted(self.target_pattern, np.arange(len(self.spikes) + 1)).astype(np.int64)
 
+    @cached_property
+    def next_targets(self) -> np.ndarray:
+        """(E,) the target at or after the end of each piece; -1 if its pattern has no more."""
+        d = self.segment - self.pattern  # a pattern has one segment more than it has targets
+        return np.where(d < self.target_starts[self.pattern + 1], d, -1)
+
     def rows_at(self, pattern: np.ndarray, times: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """r(t) before any spike at t, and g(t), of M patterns and times in ms."""
         at = np.ascontiguousarray(times, dtype=float)
         own = np.ascontiguousarray(pattern, dtype=np.int64)
         e = self.pieces_of(own, at)
         r = _resets(own, at, self.targets, self.target_starts, self.kernel.tau_m)
-        with np.errstate(divide="ignore"):
-            relaxed = -np.expm1((at - self.start[e]) / self.tau_c + np.log(self.gamma[e]))
+        following = np.append(self.targets, np.inf)[self.next_targets[e]]
+        relaxed = -np.expm1(-(following - at) / self.tau_c)
         return r, self.gain[e] * np.where(self.gamma[e] > 0, relaxed, 1.0)
 
     def pieces_of(self, pattern: np.ndarray, times: np.ndarray) -> np.ndarray:
@@ -184,7 +200,7 @@ def build(
     segment = target = 0
     for p, own in enumerate(targets):
         end = own[-1] if len(own) and not after_last else spikes.duration
-        piece = _pattern(spikes, p, own, end, kernel.tau_m, tau_c, hold, dead_zone, margin_time)
+        piece = _pattern(spikes, p, own, end, kernel.tau_m, tau_c, hold, dead_zone, margin_time, exact)
         times, ids = spikes.pattern(p)
         at = np.searchsorted(times, piece["start"], side="left")
         stop = np.searchsorted(times, piece["start"][-1] + piece["length"][-1], side="left")
@@ -212,12 +228,12 @@ def build(
 
 
 _PIECES = (
-    "pattern", "start", "length", "first", "reset", "gain", "gamma", "guard", "held", "hold_reset", "segment",
-    "hold_target",
+    "pattern", "start", "length", "first", "reset", "gain", "gamma", "guard", "origin", "held", "hold_reset",
+    "segment", "hold_target",
 )  # fmt: skip
 
 
-def _pattern(spikes, p, own, end, tau_m, tau_c, hold, dead_zone, margin_time) -> dict[str, np.ndarray]:
+def _pattern(spikes, p, own, end, tau_m, tau_c, hold, dead_zone, margin_time, exact) -> dict[str, np.ndarray]:
     """Pieces of one pattern, labels counted from 0."""
     times = spikes.pattern(p)[0]
     marks = [np.array([0.0, end]), times, own]
@@ -241,6 +257,7 @@ def _pattern(spikes, p, own, end, tau_m, tau_c, hold, dead_zone, margin_time) ->
     since = np.where(before > 0, start - np.append(own, 0.0)[before - 1], np.inf)
     held = np.where(since < hold * (1 - 1e-12), since, -1.0)
     length = stop - start
+    at_target = stop == following
     return {
         "start": start,
         "length": length,
@@ -248,7 +265,8 @@ def _pattern(spikes, p, own, end, tau_m, tau_c, hold, dead_zone, margin_time) ->
         "reset": reset,
         "gain": gain,
         "gamma": gamma,
-        "guard": length - np.where(stop == following, margin_time, 0.0),
+        "guard": np.minimum(length - np.where(at_target, margin_time, 0.0), following - GUARD - start),
+        "origin": np.where(at_target & exact, length, -1.0),
         "held": held,
         "hold_reset": reset - np.exp(-np.where(held >= 0, since, np.inf) / tau_m),
         "segment": before,
@@ -268,6 +286,25 @@ def _traces(patterns, at, times, neurons, offsets, n, tau_m, tau_s):
             slow, fast = np.exp(-lag / tau_m), np.exp(-lag / tau_s)
             found[0, j, neurons[i]] += slow - fast
             found[1, j, neurons[i]] += fast / tau_s - slow / tau_m
+    return found
+
+
+@njit(cache=True, error_model="numpy")
+def _steps(patterns, at, origins, times, neurons, offsets, n, tau_m, tau_s):
+    found = np.zeros((len(at), n))
+    for j in range(len(at)):
+        p, gap = patterns[j], at[j] - origins[j]
+        first, last, sign = (origins[j], at[j], 1.0) if gap > 0.0 else (at[j], origins[j], -1.0)
+        for i in range(offsets[p], offsets[p + 1]):
+            if times[i] >= last:
+                break
+            lag, late = first - times[i], last - times[i]
+            if lag > 0.0:
+                slow = np.exp(-lag / tau_m) * np.expm1(-abs(gap) / tau_m)
+                fast = np.exp(-lag / tau_s) * np.expm1(-abs(gap) / tau_s)
+            else:
+                slow, fast = np.expm1(-late / tau_m), np.expm1(-late / tau_s)
+            found[j, neurons[i]] += sign * (slow - fast)
     return found
 
 

@@ -81,8 +81,8 @@ class ExponentialPotential:
         a = self.layout
         return Scan(
             *_scan(self.terms, self._before_rates, self._hold_rates, self.reset_term, self._hold_term, self._joined,
-                   theta, level, hold_level, a.tau_c, a.length, a.reset, a.gain, a.gamma, a.guard, a.held, a.hold_reset,
-                   a.margin_time, a.exact)
+                   theta, level, hold_level, a.tau_c, a.length, a.reset, a.gain, a.gamma, a.guard, a.origin, a.held,
+                   a.hold_reset, a.margin_time, a.exact)
         )  # fmt: skip
 
     def values(self, patterns: np.ndarray, times: np.ndarray) -> np.ndarray:
@@ -165,7 +165,7 @@ def segment_minima(potential: Potential, layout: Layout, theta: float, level: fl
             break
     keys = sorted(places)
     at = np.array([places[key][0] for key in keys], dtype=int)
-    times = layout.start[at] + np.array([places[key][1] for key in keys])
+    times = _times(layout, at, np.array([places[key][1] for key in keys]))
     return SegmentMinima(h, hold, layout.pattern[at], times, np.array([kind for kind, _ in keys], dtype="<U5"))
 
 
@@ -185,6 +185,12 @@ def peak(potential: ExponentialPotential, layout: Layout) -> tuple[np.ndarray, n
     return best, at
 
 
+def _times(layout: Layout, pieces: np.ndarray, s: np.ndarray) -> np.ndarray:
+    """Times in ms of s in the pieces; at a border the first one after it, since the border is the end of a piece."""
+    start = layout.start[pieces]
+    return np.maximum(start + s, np.nextafter(start, np.inf))
+
+
 def _local_minima(scan: Scan, layout: Layout, below: float) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Pieces whose minimum is below both neighbours' and `below`: pattern, time, kind, value, worst first."""
     times, patterns, kinds, values = [], [], [], []
@@ -195,7 +201,7 @@ def _local_minima(scan: Scan, layout: Layout, below: float) -> tuple[np.ndarray,
         # Neighbours with the same value are one minimum, at the border between them.
         lowest[1:] &= ~(lowest[:-1] & (h[1:] == h[:-1]))
         at = np.flatnonzero(lowest)
-        times.append(layout.start[at] + s[at])
+        times.append(_times(layout, at, s[at]))
         patterns.append(layout.pattern[at])
         kinds.append(np.full(len(at), kind))
         values.append(h[at])
@@ -210,7 +216,7 @@ def _local_minima(scan: Scan, layout: Layout, below: float) -> tuple[np.ndarray,
 
 @njit(cache=True, error_model="numpy")
 def _scan(terms, before_rates, hold_rates, reset_term, hold_term, joined, theta, level, hold_level, tau_c, length,
-          reset, gain, gamma, guard, held, hold_reset, margin_time, exact):  # fmt: skip
+          reset, gain, gamma, guard, origin, held, hold_reset, margin_time, exact):  # fmt: skip
     n, k = terms.shape
     h, s = np.full(n, np.inf), np.zeros(n)
     hold_h, hold_s = np.full(n, np.inf), np.zeros(n)
@@ -224,14 +230,12 @@ def _scan(terms, before_rates, hold_rates, reset_term, hold_term, joined, theta,
                 before[i] = -terms[e, i]
             before[reset_term] += theta * reset[e]
             before[k] = level[e] * gain[e] * gamma[e]
-            # f is 0 at the target by its equality. That rounds to 1e-13, and g is 5e-7 at the guard.
-            if exact and end < length[e]:
-                constant = -exponentials.total(0.0, before, before_rates, length[e])
-            if exponentials.lower_bound(constant, before, before_rates, 0.0, end) < 0.0:
-                f, at = exponentials.minimum(constant, before, before_rates, 0.0, end, work)
+            # f is 0 at a target by its equality. Measured from there, it keeps its digits where g is small.
+            if exponentials.lower_bound(constant, before, before_rates, 0.0, end, origin[e]) < 0.0:
+                f, at = exponentials.minimum(constant, before, before_rates, 0.0, end, work, origin[e])
                 if f < 0.0:
-                    # expm1: g of 5e-7 next to a target must keep its digits.
-                    g = -gain[e] * math.expm1(at / tau_c + math.log(gamma[e])) if gamma[e] > 0.0 else gain[e]
+                    ahead = (at - origin[e]) / tau_c if origin[e] >= 0.0 else at / tau_c + math.log(gamma[e])
+                    g = -gain[e] * math.expm1(ahead) if gamma[e] > 0.0 else gain[e]
                     h[e], s[e] = level[e] + f / g, at
         if held[e] >= 0.0:
             start = max(0.0, margin_time - held[e])
@@ -245,10 +249,9 @@ def _scan(terms, before_rates, hold_rates, reset_term, hold_term, joined, theta,
                     after[hold_term] += relaxed
                 else:
                     after[hold_term] = relaxed
-                if exact and held[e] == 0.0:  # as above
-                    constant = -exponentials.total(0.0, after, hold_rates, 0.0)
-                if exponentials.lower_bound(constant, after, hold_rates, start, length[e]) < 0.0:
-                    f, at = exponentials.minimum(constant, after, hold_rates, start, length[e], hold_work)
+                begin = 0.0 if exact and held[e] == 0.0 else -1.0  # as above
+                if exponentials.lower_bound(constant, after, hold_rates, start, length[e], begin) < 0.0:
+                    f, at = exponentials.minimum(constant, after, hold_rates, start, length[e], hold_work, begin)
                     if f < 0.0:
                         g = -math.expm1(-(held[e] + at) / tau_c)
                         hold_h[e], hold_s[e] = hold_level[e] + f / g, at

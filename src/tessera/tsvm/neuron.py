@@ -17,6 +17,8 @@ from tessera.common.spikes import SpikeBatch
 
 #: A neuron that spikes more often than this in one pattern is stopped: its score is 0 anyway.
 MAX_SPIKES = 2000
+#: ms by which rounding may delay a spike: one that comes this soon after the end of a pattern came at its end.
+LATE = 1e-6
 
 
 def simulate(
@@ -111,9 +113,9 @@ def free_run(times, kicks, end, theta, tau_m, tau_s, v0, out):
     """Run the neuron on sorted inputs of given weights until `end` ms; write its spikes, return their number."""
     n = 0
     a = b = 0.0
-    now = 0.0
+    now, last = 0.0, end + LATE
     for i in range(len(times) + 1):
-        until = min(times[i], end) if i < len(times) else end
+        until = min(times[i], last) if i < len(times) else last
         while True:
             s = crossing(a, b, until - now, theta, tau_m, tau_s) if until > now else -1.0
             if s < 0.0:
@@ -123,9 +125,9 @@ def free_run(times, kicks, end, theta, tau_m, tau_s, v0, out):
             b *= math.exp(-s / tau_s)
             if n == len(out):
                 return n
-            out[n] = now
+            out[n] = min(now, end)
             n += 1
-        if i == len(times) or times[i] >= end:
+        if i == len(times) or times[i] >= last:
             break
         a = a * math.exp(-(until - now) / tau_m) + v0 * kicks[i]
         b = b * math.exp(-(until - now) / tau_s) - v0 * kicks[i]

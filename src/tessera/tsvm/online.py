@@ -53,5 +53,4 @@ def _worst_row(problem: solver.Problem, found: Worst) -> np.ndarray:
     else:
         where = found.patterns[:1], found.times[:1], found.kinds[:1]
     cuts.extend(made, *where)
-    row = problem.space.add(where[0], where[1], where[2] == "slope") * cuts.weights[:, None]
-    return problem.reduce(row, cuts.theta)[0]
+    return problem.reduced(cuts)[0]
