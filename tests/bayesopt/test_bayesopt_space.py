@@ -1,13 +1,15 @@
 """Spaces: the way to the cube and back, and what is refused."""
 
 import math
+from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tessera.bayesopt import Categorical, Fixed, Float, Int, Space
+from tessera.bayesopt import Categorical, Fixed, Float, Int, Optimizer, Space
 
 MIXED = {
     "rate": Float(low=1e-5, high=1.0, log=True),
@@ -58,6 +60,99 @@ def test_spaces_survive_json() -> None:
     assert again.width == 7
     assert again.free == 5
     assert again.edged.tolist() == [True, True, False, False, False, False, False]
+
+
+EXTREME = [
+    Float(low=1e-300, high=1e10, log=True),
+    Float(low=5e-324, high=1e300, log=True),
+    Float(low=-1e307, high=8e307),
+    Float(low=1e16, high=1e16 + 1e5, log=True),
+    Int(low=0, high=2**62),
+    Int(low=-(2**62), high=2**62),
+    Int(low=10**5, high=2**62, log=True),
+    Int(low=2**60, high=2**60 + 10**6),
+    Int(low=2**60, high=2**60 + 10**6, log=True),
+]
+
+
+@pytest.mark.parametrize("variable", EXTREME, ids=repr)
+@given(st.floats(0, 1))
+def test_extreme_ranges_are_covered_evenly(variable: Float | Int, share: float) -> None:
+    """The point at a share of the axis lies at that share of the range, and is read back as told."""
+    value = variable.from_axes(np.array([share]))
+    assert variable.low <= value <= variable.high
+    (back,) = variable.to_axes(value)
+    assert 0 <= back <= 1
+    assert back == pytest.approx(share, abs=1e-4)
+    assert variable.from_axes(np.array([back])) == pytest.approx(value, rel=1e-9)
+
+
+def test_a_range_of_310_decades_is_searched_where_the_minimum_is() -> None:
+    optimizer = Optimizer({"x": Float(low=1e-300, high=1e10, log=True)})
+    for _ in range(12):
+        (trial,) = optimizer.ask()
+        optimizer.tell(trial, abs(math.log10(trial.params["x"]) + 100))
+    assert len({trial.params["x"] for trial in optimizer.trials}) == 12
+    best = optimizer.best()
+    assert best is not None
+    assert best.value is not None
+    assert best.value < 10
+
+
+def test_values_of_numpy_are_taken(tmp_path: Path) -> None:
+    space = {
+        "a": Float(low=np.float32(0.5), high=np.int64(2)),
+        "n": Int(low=np.int64(1), high=np.int32(9)),
+        "c": Categorical(choices=np.array(["x", "y"])),
+        "b": Categorical(choices=[None, np.bool_(True), np.float32(2.5), "z"]),
+        "f": Fixed(value=np.int8(3)),
+        "plain": {"kind": "int", "low": np.int64(0), "high": np.int64(4)},
+    }
+    optimizer = Optimizer(space, seed=np.int64(4), rho=np.float32(0.4), starts=np.int64(3), journal=tmp_path)
+    given = {
+        "a": np.float32(1.5),
+        "n": np.int64(3),
+        "c": np.str_("y"),
+        "b": np.bool_(True),
+        "f": 3,
+        "plain": np.int8(2),
+    }
+    trial = optimizer.add(given)
+    assert trial.params == {"a": 1.5, "n": 3, "c": "y", "b": True, "f": 3, "plain": 2}
+    assert {type(value) for value in trial.params.values()} == {float, int, str, bool}
+    told = optimizer.tell(np.int64(0), np.float32(0.25), feasible=np.bool_(True))
+    assert (type(told.value), type(told.feasible)) == (float, bool)
+    assert Optimizer(space, seed=4, rho=np.float32(0.4), starts=3, journal=tmp_path).trials == [told]
+
+
+@pytest.mark.parametrize(
+    ("made", "message"),
+    [
+        (lambda: Float(low=1.0, high=1.0), "the range is empty; valid is low < high, or kind: fixed"),
+        (lambda: Float(low="a", high=1.0), "low = 'a'; valid: number"),
+        (lambda: Float(low=0.0, high=1.0, lo=0.0), "lo is no known key; did you mean 'low'?"),
+        (lambda: Int(low=0, high=2**63), "expected integers of at most 63 bits"),
+        (lambda: Int(low=0, high=10**400), "expected integers of at most 63 bits"),
+        (lambda: Categorical(choices=["a"]), "choices"),
+        (lambda: Categorical(choices=["a", "b", math.inf]), "expected a finite number, a text, true, false or null"),
+        (lambda: Categorical(choices=[min, max]), "<built-in function min>; expected a number, a text"),
+        (lambda: Space({"x": {"kind": "categorical", "choices": [min, max]}}), r"space\.x\.choices\[0\] = <built-in"),
+        (lambda: Space([Float(low=0.0, high=1.0)]), "expected a mapping from names to variables"),
+        (lambda: Space({1: Float(low=0.0, high=1.0)}), "expected a mapping from names to variables"),
+        (lambda: Optimizer(MIXED, seed=1.5), r"seed = 1\.5; expected an integer from 0"),
+        (lambda: Optimizer(MIXED, starts=2.5), r"starts = 2\.5; expected an integer from 1"),
+        (lambda: Optimizer(MIXED, rho="much"), "rho = 'much'; expected a number"),
+        (lambda: Optimizer(MIXED).ask(1.5), r"n = 1\.5; expected an integer from 1"),
+        (lambda: Optimizer(MIXED).tell("first", 1.0), "trial = 'first'; expected an integer from 0"),
+        (lambda: Optimizer(MIXED).tell(0, "1.0"), "trial 0: value = '1.0'; expected a number"),
+        (lambda: Optimizer(MIXED).tell(0, 1j), "trial 0: value = 1j; expected a number"),
+        (lambda: Optimizer(MIXED).add([1, 2]), r"a point has the variables \[1, 2\]"),
+    ],
+)
+def test_faults_are_one_line(made: Callable[[], object], message: str) -> None:
+    with pytest.raises(ValueError, match=message) as caught:
+        made()
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 # Bayesian optimisation: studies of the workflow as static chains of proposals and evaluations, and benchmarks.
 
 from tessera.bayesopt import jobs
+from tessera.bayesopt.params import ProposalParams
 
 STUDIES = PARAMS.bayesopt.studies
 SUITES = PARAMS.bayesopt.suites
@@ -111,6 +112,15 @@ def study_section(wildcards):
     return section(f"bayesopt.studies.{wildcards.study}")
 
 
+def proposal_section(wildcards):
+    """What a study's proposals depend on. A larger budget or lag makes none of the others anew."""
+    name = f"bayesopt.studies.{wildcards.study}"
+    given = params.section(PARAMS, name)
+    text = files.to_json({key: given[key] for key in ProposalParams.model_fields}, indent=None)
+    SECTIONS.setdefault(text, set()).add(name)
+    return text
+
+
 def objective_section(wildcards):
     """A study's objective, and the sections that its stage is given."""
     objective = STUDIES[wildcards.study].objective
@@ -157,7 +167,7 @@ rule bayesopt_propose:
     priority: 1
     threads: 1
     params:
-        cfg=study_section,
+        cfg=proposal_section,
     message:
         "Propose trial {wildcards.trial} of {wildcards.study}"
     shell:

@@ -115,25 +115,34 @@ class ObjectiveParams(Section):
     """Seconds after which an evaluation counts as failed."""
 
 
-class StudyParams(Section):
-    """One study of the workflow: a static chain of proposals and evaluations."""
+class ProposalParams(Section):
+    """What the proposals of a study depend on, apart from the trials before."""
 
     space: dict[str, Variable]
     """Variables by the dotted path at which the objective's params hold them."""
-    objective: ObjectiveParams
     baseline: dict[str, Plain] | None = None
     """The point of trial 0, such as the defaults."""
+    seed: int = Field(ge=0)
+    method: Method = "bop"
+    edges: Edges = "evidence"
+    inference: Inference = "map"
+    transform: Transform = "none"
+
+    def settings(self) -> Settings:
+        """Options of the proposals."""
+        return Settings(method=self.method, edges=self.edges, inference=self.inference, transform=self.transform)
+
+
+class StudyParams(ProposalParams):
+    """One study of the workflow: a static chain of proposals and evaluations."""
+
+    objective: ObjectiveParams
     confirm: int = Field(default=0, ge=0)
     """Other seeds with which the baseline and the best trial are run again at the end."""
     budget: int = Field(ge=1)
     """Trials."""
     lag: int = Field(ge=1)
     """Proposal i knows the results up to i - lag, so that lag evaluations may run at a time."""
-    seed: int = Field(ge=0)
-    method: Method = "bop"
-    edges: Edges = "evidence"
-    inference: Inference = "map"
-    transform: Transform = "none"
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -148,10 +157,6 @@ class StudyParams(Section):
         if self.confirm and "seed" not in self.objective.sections:
             raise ValueError(f"confirm = {self.confirm}: valid is 0 for an objective without seed among its sections")
         return self
-
-    def settings(self) -> Settings:
-        """Options of its proposals."""
-        return Settings(method=self.method, edges=self.edges, inference=self.inference, transform=self.transform)
 
 
 class BayesoptParams(Section):

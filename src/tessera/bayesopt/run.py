@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
+from tessera.bayesopt.settings import real
 from tessera.bayesopt.space import Space
 from tessera.bayesopt.study import Optimizer, ToldBeforeError
 from tessera.bayesopt.trial import Trial
@@ -195,7 +196,7 @@ def _evaluate(f: Objective, params: dict[str, Any], pipe: Connection, parent: in
     try:
         answer = f(dict(params))
         value, feasible = answer if isinstance(answer, tuple) else (answer, True)
-        outcome: dict[str, Any] = {"value": float(value), "feasible": bool(feasible)}
+        outcome: dict[str, Any] = {"value": real(value, "value"), "feasible": bool(feasible)}
     except Exception as error:  # whatever an objective raises is a result of the study
         outcome, trace = {"failed": f"{type(error).__name__}: {error}"}, traceback.format_exc()
     pipe.send((outcome, trace))

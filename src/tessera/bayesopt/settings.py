@@ -1,5 +1,6 @@
 """Options of a study's proposals."""
 
+import operator
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
 
@@ -9,6 +10,23 @@ Method = Literal["bop", "fubar", "thompson", "ucb", "random"]
 Edges = Literal["none", "hard", "evidence"]
 Inference = Literal["map", "slice"]
 Transform = Literal["none", "yeo-johnson"]
+
+
+def integer(value: Any, name: str, least: int) -> int:
+    """value as Python's own integer. Raises ValueError, naming it, if it is none or below least."""
+    if not hasattr(value, "__index__") or value < least:
+        raise ValueError(f"{name} = {value!r}; expected an integer from {least}")
+    return operator.index(value)
+
+
+def real(value: Any, name: str) -> float:
+    """value, a number of Python's or another library's, as a float. Raises ValueError, naming it, if it is none."""
+    try:
+        if isinstance(value, str | bytes):  # float would read them
+            raise TypeError
+        return float(value)
+    except (TypeError, ValueError, OverflowError):
+        raise ValueError(f"{name} = {value!r}; expected a number") from None
 
 
 @dataclass(frozen=True)
@@ -46,6 +64,8 @@ class Settings:
         for name, valid in choices.items():
             if getattr(self, name) not in valid:
                 raise ValueError(f"{name} = {getattr(self, name)!r}; valid are {', '.join(valid)}")
+        for name in ("rho", "sem_min", "poll", "barrier", "excluded", "tau"):
+            object.__setattr__(self, name, real(getattr(self, name), name))  # Python's own, for the journal
         for name in ("rho", "sem_min", "poll", "barrier"):
             if not 0 < getattr(self, name) < np.inf:
                 raise ValueError(f"{name} = {getattr(self, name)}; valid is a number above 0")
@@ -53,8 +73,8 @@ class Settings:
             if not 0 < getattr(self, name) < 1:
                 raise ValueError(f"{name} = {getattr(self, name)}; valid is a number between 0 and 1")
         for name in ("starts", "sweeps", "features", "fit_limit", "exact_limit", "inducing"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} = {getattr(self, name)}; valid is an integer from 1")
+            object.__setattr__(self, name, integer(getattr(self, name), name, 1))
+        object.__setattr__(self, "floor", bool(self.floor))
         if self.inducing > self.exact_limit:
             raise ValueError(f"inducing = {self.inducing}; valid is at most exact_limit = {self.exact_limit}")
 

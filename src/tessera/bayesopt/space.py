@@ -11,12 +11,19 @@ from functools import lru_cache
 from typing import Annotated, Any, Literal, Self
 
 import numpy as np
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from tessera.common import params
 from tessera.common.params import Section
 
-Choice = bool | int | float | str
+
+def _choice(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError("expected a finite number, a text, true, false or null")
+    return value
+
+
+Choice = Annotated[bool | int | float | str | None, BeforeValidator(_choice)]
 #: Floats that are proposed lie on a grid of the unit cube, so that rounding errors do not decide what is evaluated.
 DECIMALS = 5
 #: Logarithmic axes are computed with more digits than floats have: the last digit of math.exp depends on the processor.
@@ -28,7 +35,31 @@ def _ln(value: float) -> Decimal:
     return _EXACT.ln(Decimal(value))
 
 
-class _Number(Section):
+def plain(value: Any, place: str) -> Any:
+    """Python's own values for NumPy's, in lists and mappings too. Raises ValueError, naming place, for others."""
+    if hasattr(value, "tolist"):
+        value = value.tolist()
+    if isinstance(value, Mapping):
+        return {key: plain(one, f"{place}.{key}") for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(one, f"{place}[{i}]") for i, one in enumerate(value)]
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    raise ValueError(f"{place} = {value!r}; expected a number, a text, true, false or null")
+
+
+class _Variable(Section):
+    """What all variables have in common: faults are named in one line each, also where they are made by hand."""
+
+    def __init__(self, **values: Any) -> None:
+        checked = params.check(type(self), {name: plain(value, name) for name, value in values.items()})
+        super().__init__(**dict(checked))
+
+    # To pydantic this is no constructor of its own: it goes by the fields when it reads params.yaml.
+    __init__.__pydantic_base_init__ = True  # type: ignore[attr-defined]
+
+
+class _Number(_Variable):
     """What a float and an integer have in common: a range on one axis."""
 
     low: float
@@ -43,6 +74,8 @@ class _Number(Section):
             raise ValueError(f"low = {low}, high = {high}: the range is empty; valid is low < high, or kind: fixed")
         if self.log and low <= 0:
             raise ValueError(f"low = {low}: a logarithmic range begins above 0")
+        if isinstance(low, int) and max(abs(low), abs(high)) >= 1 << 63:
+            raise ValueError(f"low = {low}, high = {high}: expected integers of at most 63 bits")
         if not math.isfinite(high - low):
             raise ValueError(f"low = {low}, high = {high}: the range is wider than floats are")
         return self
@@ -124,7 +157,7 @@ class Int(_Number):
         return np.array([self.to_axes(self.from_axes(row)) for row in axes]).reshape(axes.shape)
 
 
-class Categorical(Section):
+class Categorical(_Variable):
     """One of several choices without an order."""
 
     kind: Literal["categorical"] = "categorical"
@@ -160,7 +193,7 @@ class Categorical(Section):
         return np.eye(self.width)[np.argmax(axes, axis=1)]
 
 
-class Fixed(Section):
+class Fixed(_Variable):
     """A value that is handed on with the others and is never changed."""
 
     kind: Literal["fixed"] = "fixed"
@@ -204,10 +237,13 @@ class Space:
     """
 
     def __init__(self, variables: Mapping[str, Any]) -> None:
-        plain = {
-            name: one.model_dump(mode="json") if isinstance(one, Section) else one for name, one in variables.items()
+        if not isinstance(variables, Mapping) or not all(isinstance(name, str) for name in variables):
+            raise ValueError(f"{variables!r}; expected a mapping from names to variables")
+        given = {
+            name: one.model_dump(mode="json") if isinstance(one, Section) else plain(one, f"space.{name}")
+            for name, one in variables.items()
         }
-        self.variables = params.check(_Variables, {"space": plain}).space
+        self.variables = params.check(_Variables, {"space": given}).space
         self.slices: dict[str, slice] = {}
         start = 0
         for name, variable in self.variables.items():
@@ -229,14 +265,20 @@ class Space:
         """Plain data from which Space makes the same space."""
         return {name: variable.model_dump(mode="json") for name, variable in self.variables.items()}
 
+    def point(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """A point with Python's own values. Raises ValueError, naming the variable, if it is not in the space."""
+        self.to_cube(given)
+        return {name: plain(given[name], name) for name in given}
+
     def to_cube(self, point: Mapping[str, Any]) -> np.ndarray:
         """Row (D,) of a point. Raises ValueError, naming the variable, where it is not in the space."""
-        if set(point) != set(self.variables):
-            raise ValueError(f"a point has the variables {sorted(point)}; valid are {sorted(self.variables)}")
+        if not isinstance(point, Mapping) or set(point) != set(self.variables):
+            names = sorted(map(str, point)) if isinstance(point, Mapping) else repr(point)
+            raise ValueError(f"a point has the variables {names}; valid are {sorted(self.variables)}")
         row: list[float] = []
         for name, variable in self.variables.items():
             try:
-                row += variable.to_axes(point[name])
+                row += variable.to_axes(plain(point[name], name))
             except ValueError as error:
                 raise ValueError(f"{name} = {error}") from None
         return np.array(row)

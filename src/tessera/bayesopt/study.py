@@ -14,7 +14,7 @@ from threadpoolctl import ThreadpoolController
 from tessera.bayesopt import propose as proposing
 from tessera.bayesopt.journal import Journal, is_stale, leased
 from tessera.bayesopt.search import DECIMALS
-from tessera.bayesopt.settings import Settings
+from tessera.bayesopt.settings import Settings, integer, real
 from tessera.bayesopt.space import Space
 from tessera.bayesopt.trial import Trial, best, proposed, rows_of
 
@@ -48,12 +48,10 @@ class Optimizer:
                 f"no such setting: {', '.join(unknown)}; valid are {', '.join(Settings.__dataclass_fields__)}"
             )
         self.settings = Settings(method=method, **settings)  # type: ignore[arg-type]
-        if seed < 0:
-            raise ValueError(f"seed = {seed}: valid is an integer >= 0")
-        self.seed = seed
+        self.seed = integer(seed, "seed", 0)
         self._trials: list[Trial] = []
         self._lock = threading.Lock()
-        study = {"space": self.space.to_json(), "settings": self.settings.to_json(), "seed": seed}
+        study = {"space": self.space.to_json(), "settings": self.settings.to_json(), "seed": self.seed}
         self.journal = None if journal is None else Journal(journal, study)
         with self._shared():
             pass  # trials of the journal
@@ -65,16 +63,15 @@ class Optimizer:
 
     def ask(self, n: int = 1) -> list[Trial]:
         """n new trials, each proposed with those before it pending. BLAS has one thread: more are slower here."""
-        if n < 1:
-            raise ValueError(f"n = {n}: valid is an integer from 1")
+        n = integer(n, "n", 1)
         with self._shared():
             return [self._ask() for _ in range(n)]
 
     def add(self, params: Mapping[str, Any], kind: str = "baseline") -> Trial:
         """A new trial at a point of the caller's choice. Raises ValueError where it is not in the space."""
-        self.space.to_cube(params)
+        point = self.space.point(params)
         with self._shared():
-            return self._write(Trial(id=len(self._trials), params=dict(params), kind=kind))
+            return self._write(Trial(id=len(self._trials), params=point, kind=kind))
 
     def tell(
         self, trial: Trial | int, value: float | None = None, *, feasible: bool = True, failed: str | None = None
@@ -85,9 +82,11 @@ class Optimizer:
         or infinite makes the trial failed; failed trials stay, as infeasible. Raises ValueError where there is no such
         trial or it has ended before.
         """
-        number = trial.id if isinstance(trial, Trial) else trial
+        number = trial.id if isinstance(trial, Trial) else integer(trial, "trial", 0)
         if value is None and failed is None:
             raise ValueError(f"trial {number}: valid is a value, or failed=REASON")
+        if failed is None:
+            value = real(value, f"trial {number}: value")
         with self._shared():
             if not 0 <= number < len(self._trials):
                 raise ValueError(f"trial {number} is unknown; valid are 0 to {len(self._trials) - 1}")

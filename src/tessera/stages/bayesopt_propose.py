@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from tessera.bayesopt.params import StudyParams
+from tessera.bayesopt.params import ProposalParams
 from tessera.common import files, stage
 
 
-def main(params: StudyParams, trial: int, proposals: list[Path], results: list[Path], proposal: Path) -> None:
+def main(params: ProposalParams, trial: int, proposals: list[Path], results: list[Path], proposal: Path) -> None:
     """Write the trial as JSON. proposals are of all trials before it, results of those whose outcome it may know."""
     from tessera.bayesopt.space import Space
     from tessera.bayesopt.trial import Trial, proposed
