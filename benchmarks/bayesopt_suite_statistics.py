@@ -48,7 +48,8 @@ def hours(final: pd.DataFrame, suite: SuiteParams) -> float | None:
 
 
 def compared(final: pd.DataFrame, reference: str, seed: int) -> dict[str, dict[str, Any]]:
-    """Each sampler against the reference over all functions and on each, on what both have run."""
+    """Each sampler against the reference on what both have run: over all functions, with the interval over functions
+    and seeds, and on each, with that over its seeds."""
     found: dict[str, dict[str, Any]] = {}
     for name, part in [("all", final), *((str(name), one) for name, one in final.groupby("function"))]:
         keys = KEYS[::2]
@@ -60,7 +61,7 @@ def compared(final: pd.DataFrame, reference: str, seed: int) -> dict[str, dict[s
                 continue
             pairs = pd.concat([own.merge(both), other.merge(both)]).rename(columns={"sampler": "method"})
             (row,) = benchmark.compare(pairs, reference, seed).to_dict("records")
-            wanted = ("pairs", "median", "low", "high", "wins", "p")
+            wanted = ("pairs", "median", "low", "high", "wins")
             row = {key: row[key] for key in wanted} | {"functions": sorted(set(both["function"]))}
             found.setdefault(name, {})[sampler] = row
     return found
@@ -112,7 +113,10 @@ def goals(
 
 
 def edge_rule(final: pd.DataFrame, seed: int) -> dict[str, dict[str, Any]]:
-    """The rule of evidence against none on each family of functions: paired differences, and the worst by function."""
+    """The evidence rule against none on each family of functions: paired differences, and the worst by function.
+
+    The families are of three and four functions, so that the intervals are wide.
+    """
     found = {}
     for family in ("sbox", "bbob"):
         part = final[final["function"].str.startswith(family)]

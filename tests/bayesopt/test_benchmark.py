@@ -139,7 +139,45 @@ def test_comparisons_are_paired() -> None:
     (row,) = table.to_dict("records")
     assert (row["method"], row["pairs"], row["wins"]) == ("b", 20, 1.0)
     assert row["median"] == pytest.approx(np.log10(0.5), abs=0.01)
-    assert row["p"] < 1e-3
+    assert row["high"] < 0
+
+
+def final_of(effects: list[float], seeds: int = 20) -> pd.DataFrame:
+    """Regrets of a and b, whose logarithms differ by an effect per function, by a tenth of a decade between seeds."""
+    rng = np.random.default_rng(0)
+    return pd.DataFrame(
+        {"function": f"f{i}", "seed": seed, "method": method, "regret": 10 ** (logarithm + 0.1 * rng.standard_normal())}
+        for i, effect in enumerate(effects)
+        for seed in range(seeds)
+        for method, logarithm in (("a", 0.0), ("b", effect))
+    )
+
+
+def test_a_lead_on_some_functions_is_no_lead_over_functions() -> None:
+    """20 seeds of each function are no 240 functions."""
+    effects = [-0.5, -0.4, -0.4, -0.3, -0.3, -0.2, -0.2, -0.1, 0.2, 0.3, 0.5, 0.6]
+    (row,) = benchmark.compare(final_of(effects), "a", 0).to_dict("records")
+    assert row["pairs"] == 240
+    assert row["median"] < -0.1
+    assert row["high"] > 0
+    (row,) = benchmark.compare(final_of([-0.3] * 12), "a", 0).to_dict("records")
+    assert row["high"] < -0.2
+
+
+def test_three_functions_decide_only_what_is_much_larger_than_they_differ() -> None:
+    (row,) = benchmark.compare(final_of([-0.5, -0.3, -0.1]), "a", 0).to_dict("records")
+    assert row["high"] > 0
+    (row,) = benchmark.compare(final_of([-0.35, -0.3, -0.25]), "a", 0).to_dict("records")
+    assert row["high"] < 0
+
+
+def test_on_one_function_the_interval_is_over_seeds() -> None:
+    final = final_of([-0.3])
+    (row,) = benchmark.compare(final, "a", 0).to_dict("records")
+    pairs = final.pivot(index="seed", columns="method", values="regret")
+    assert (row["low"], row["high"]) == benchmark.interval(
+        np.log10(pairs.b.to_numpy()) - np.log10(pairs.a.to_numpy()), 0
+    )
 
 
 def test_intervals_cover_the_median() -> None:

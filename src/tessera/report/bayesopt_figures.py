@@ -36,7 +36,8 @@ def styles(suite: SuiteParams) -> dict[str, tuple[str, str]]:
 
 
 def regret(found: pd.DataFrame, suite: SuiteParams, seed: int) -> Figure:
-    """Median regret by evaluations (above) and by the simulated clock (below), a column a function, three in a row."""
+    """Median regret of the recommended point, by evaluations (above) and by the simulated clock (below), with its
+    interval over seeds; one column per function, three in a row."""
     columns = min(COLUMNS, len(suite.functions))
     groups = -(-len(suite.functions) // columns)
     figure, axes = plots.grid(2 * groups, columns, 2.9)
@@ -62,7 +63,7 @@ def regret(found: pd.DataFrame, suite: SuiteParams, seed: int) -> Figure:
         for axis in axes[2 * groups - 2 :, number % columns]:
             axis.set_visible(False)
     for axis in axes[:, 0]:
-        axis.set_ylabel("regret of the best so far\nmedian and 95 % interval")
+        axis.set_ylabel("regret of the recommended point\nmedian and 95 % interval over seeds")
     handles, names = axes[0, 0].get_legend_handles_labels()
     figure.legend(handles, names, loc="outside lower center", ncols=5)
     return figure

@@ -54,7 +54,8 @@ def finals(found: pd.DataFrame) -> pd.DataFrame:
 
 
 def results(found: pd.DataFrame, suite: SuiteParams, costs: Sequence[Json], seed: int) -> pd.DataFrame:
-    """One row a function and sampler: median, interval and worst of regret, edges, repeats, CPU seconds a proposal."""
+    """One row per function and sampler: median of regret with its interval over seeds, its worst, edges, repeats, and
+    CPU seconds per proposal."""
     seconds = pd.DataFrame(costs).rename(columns={"median": "cpu_s"})
     seconds = seconds[seconds["schedule"] == "async"].groupby(["function", "sampler"])["cpu_s"].median()
     rows = []
@@ -124,10 +125,11 @@ def markdown(table: pd.DataFrame, compared: pd.DataFrame, suite: SuiteParams) ->
     """Median regret of every sampler by function, and how it compares with the reference."""
     overall = compared[compared["function"] == "all"].set_index("sampler")
     lines = [
-        f"Median regret after {suite.evaluations} evaluations, {suite.schedule.workers} at a time, {suite.seeds} seeds"
+        f"Median regret of the recommended point after {suite.evaluations} evaluations, {suite.schedule.workers} at a "
+        f"time, {suite.seeds} seeds"
         + "".join(f" ({few} of {name})" for name, few in suite.fewer_seeds.items())
-        + f"; in brackets the worst. The last column is the median difference of log10 regret from {suite.reference},"
-        " paired by function and seed (below 0 is better), its 95 % bootstrap interval, and p of Wilcoxon's test.",
+        + f"; the worst in brackets. The last column is the median difference in log10 regret from {suite.reference},"
+        " paired by function and seed (below 0 is better), with a 95 % interval over functions and seeds.",
         "",
         f"| sampler | {' | '.join(suite.functions)} | against {suite.reference} |",
         "|---" + "|---:" * len(suite.functions) + "|---|",
@@ -140,7 +142,7 @@ def markdown(table: pd.DataFrame, compared: pd.DataFrame, suite: SuiteParams) ->
         against = "-"
         if sampler in overall.index:
             one = overall.loc[sampler]
-            against = f"{one['median']:+.2f} [{one['low']:+.2f}, {one['high']:+.2f}], p = {one['p']:.2g}"
+            against = f"{one['median']:+.2f} [{one['low']:+.2f}, {one['high']:+.2f}]"
         lines.append(f"| {sampler} | {' | '.join(cells)} | {against} |")
     return "\n".join(lines) + "\n"
 

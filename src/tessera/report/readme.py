@@ -17,7 +17,15 @@ DOCUMENTS = {
     "docs/puzzle.md": ("compute",),
     "docs/tempotron.md": ("tempotron", "compute"),
     "docs/balanced.md": ("balanced-results", "compute"),
-    "docs/bayesopt.md": ("bayesopt", "compute"),
+    "docs/bayesopt.md": (
+        "bayesopt",
+        "bayesopt-verdict",
+        "bayesopt-ablations",
+        "bayesopt-noise",
+        "bayesopt-sixteen",
+        "bayesopt-single",
+        "compute",
+    ),
     "docs/tsvm.md": ("tsvm-results", "compute"),
 }
 #: Parts that are filled from a study's table. The part compute is filled from what Snakemake measured: in a study's
@@ -28,6 +36,11 @@ RESULTS = {
     "balanced": "reports/tables/balanced/summary.md",
     "balanced-results": "reports/tables/balanced/results.md",
     "bayesopt": "reports/tables/bayesopt/results.md",
+    "bayesopt-verdict": "benchmarks/bayesopt_suite_verdict.md",
+    **{
+        f"bayesopt-{suite}": f"reports/tables/bayesopt_{suite}/results.md"
+        for suite in ("ablations", "noise", "sixteen", "single")
+    },
     "tsvm": "reports/tables/tsvm/summary.md",
     "tsvm-results": "reports/tables/tsvm/results.md",
 }
