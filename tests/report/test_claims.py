@@ -86,6 +86,7 @@ NULL = {"predictor": "the size alone", "score": ["null"], "partial": ["partial"]
         ({"null": 0.7}, {"partial": None}, "pass"),
         ({"null": 0.85}, {"partial": None}, "fail"),  # the null passes as well: nothing is shown
         ({}, {"partial": None}, "missing"),
+        ({"rank": 0.7}, {"partial": None}, "fail"),  # whatever the null
         ({}, {"score": 0.85, "partial": None}, "fail"),
         ({}, {"score": 0.5, "partial": None}, "pass"),
         ({"null": 0.85, "partial": {"value": 0.5, "low": 0.2, "high": 0.7}}, {}, "pass"),

@@ -110,10 +110,14 @@ class Verdict:
 
     @property
     def status(self) -> Literal["pass", "fail", "missing"]:
-        null = self.claim.null
-        if self.value is None or (null and (self.null is None or (null.partial and self.partial is None))):
+        if self.value is None:
             return "missing"
-        return "pass" if all(map(self.claim.holds, self.value.ends)) and self._beyond_null() else "fail"
+        if not all(map(self.claim.holds, self.value.ends)):
+            return "fail"
+        null = self.claim.null
+        if null and (self.null is None or (null.partial and self.partial is None)):
+            return "missing"
+        return "pass" if self._beyond_null() else "fail"
 
     def _beyond_null(self) -> bool:
         """Whether the claim says more than its null, if it states one."""
