@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy.optimize import linprog
 
@@ -120,6 +120,7 @@ def test_largest_output_margin(task, norm):
 
 
 @settings(max_examples=6, deadline=None)
+@example((np.tile([2.0, 1.0, 2.0], (2, 1)), LABELS, np.array([1.0, -1.0, 1.0])), 0.3, 0)
 @given(tasks(), st.sampled_from([0.3, 5.0]), st.integers(0, 2**32 - 1))
 def test_a_warm_start_from_anywhere_gives_the_answer_of_a_cold_one(task, norm, seed):
     """From its own optimum, from that in other units or disturbed, and from another problem's."""

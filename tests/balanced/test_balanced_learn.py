@@ -71,9 +71,22 @@ def test_malformed_input_is_named():
     start = learn.initial_weights(rng, task.signs)
     with pytest.raises(ValueError, match="decay: 1"):
         learn.Rule(1e-3, 1.0, 0.1, 0.1)
+    for rate in (0.0, np.inf, np.nan):
+        with pytest.raises(ValueError, match=f"rate: {rate}"):
+            learn.Rule(rate, 0.0, 0.1, 0.1)
+    with pytest.raises(ValueError, match=r"w\[0\]: nan"):
+        learn.train(*task, start * np.nan, RULE, [1], rng)
     with pytest.raises(ValueError, match=r"w\[0\]"):
         learn.train(*task, -start, RULE, [1], rng)
     with pytest.raises(ValueError, match="marks"):
         learn.train(*task, start, RULE, [3, 3], rng)
     with pytest.raises(ValueError, match="not finite"):
         learn.train(task.X * np.nan, task.y, task.signs, start, RULE, [1], rng)
+
+
+def test_a_decay_that_forgets_everything_within_a_cycle():
+    """0.1^400 underflows."""
+    task = samples.binary(np.random.default_rng(0), 10, 400, 0.8, 0.5)
+    rng = np.random.default_rng(0)
+    kept, _ = learn.train(*task, learn.initial_weights(rng, task.signs), learn.Rule(1e-3, 0.9, 0.1, 0.1), [2], rng)
+    assert np.isfinite(kept).all() and np.abs(kept).max() < 1e-2

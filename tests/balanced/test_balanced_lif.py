@@ -108,8 +108,12 @@ def test_weights_in_brian2_are_the_matrix():
 def test_malformed_neuron_is_named():
     with pytest.raises(ValueError, match="tau_s"):
         lif.Neuron(tau_s=30.0)
+    with pytest.raises(ValueError, match="two separate exponentials"):
+        lif.Neuron(tau_s=30.0 * (1 - 1e-9))
     with pytest.raises(ValueError, match="dt"):
         lif.Neuron(dt=0.0)
+    with pytest.raises(ValueError, match="window = inf"):
+        lif.Neuron(window=np.inf)
     with pytest.raises(ValueError, match="rates"):
         lif.poisson_input(np.random.default_rng(0), [1.0], [[-1.0]], NEURON)
 

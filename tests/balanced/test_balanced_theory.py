@@ -166,6 +166,15 @@ def test_moments_are_those_of_a_normal_variable():
     assert theory.demand_slope(0.7, 0.1) == pytest.approx(slope, rel=1e-8)
 
 
+@pytest.mark.parametrize("p_out", [1e-200, 1e-40, 1e-9, 1 - 1e-9])
+def test_rare_labels(p_out):
+    threshold = theory.pattern_threshold(0.0, p_out)
+    balance = p_out * theory.first(-threshold), (1 - p_out) * theory.first(threshold)
+    assert balance[0] == pytest.approx(balance[1], rel=1e-9)
+    alpha_c, alpha_b = theory.critical_loads(0.8, p_out, 2**0.5)
+    assert 5 < alpha_b < alpha_c < np.inf
+
+
 def test_edges_and_bad_input():
     assert theory.critical_loads(0.0, 0.1, 1.0) == (0, 0)
     assert theory.critical_loads(1.0, 0.1, 1.0) == (pytest.approx(1.95645092694), 0)

@@ -193,9 +193,9 @@ def _warm(program: Program, w: NDArray, theta: NDArray, lam: NDArray) -> State:
     q = np.linalg.norm(np.maximum(push, 0), axis=1, keepdims=True) / program.size
     fields = program.fields(w, theta) - program.offset
     kappa = fields.min(1, keepdims=True)
-    # The bound on the norm may be slack, q = 0, and the fields may all be equal: each scale has a floor.
+    # The bound on the norm may be slack, q = 0, and all fields may be zero: each scale has a floor.
     scale = np.maximum(q * program.size**2, np.abs(kappa))
-    scale = np.maximum(scale, 1e-6 * np.abs(fields).max(1, keepdims=True) + _TINY)
+    scale = np.maximum(scale, 1e-6 * np.abs(fields).max(1, keepdims=True) + 1e-12 * program.size)
     mu = _WARM * scale / (w.shape[1] + lam.shape[1])
     q = np.maximum(q, mu / program.room(w))
     w, nu = _centred(w, np.maximum(q * w - push, 0), mu)

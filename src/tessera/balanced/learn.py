@@ -49,6 +49,10 @@ def _cycles(weights, X, y, signs, orders, noise, rate, decay, sigma_in, sigma_ou
             h = scale * np.dot(X[mu], weights) - 1.0
             h += np.sqrt(scale * scale * square * sigma_in * sigma_in + sigma_out * sigma_out) * noise[cycle, step]
             scale *= 1.0 - decay
+            if scale < 1e-100:  # before it underflows
+                weights *= scale
+                square *= scale * scale
+                scale = 1.0
             if y[mu] * h < 0:
                 errors[cycle] += 1
                 change = rate * y[mu] / scale
@@ -58,7 +62,7 @@ def _cycles(weights, X, y, signs, orders, noise, rate, decay, sigma_in, sigma_ou
                     value = value if signs[j] * value > 0 else 0.0
                     weights[j] = value
                     square += value * value
-        # Fold the scale back before it underflows, and with it the rounding of the running square.
+        # Fold the scale back, and with it the rounding of the running square.
         square = 0.0
         for j in range(weights.size):
             weights[j] *= scale
@@ -86,6 +90,8 @@ def train(
         raise ValueError("X: holds values that are not finite")
     if not (np.isin(y, (-1, 1)).all() and np.isin(signs, (-1, 1)).all()):
         raise ValueError("y, signs: valid values are +1 and -1")
+    if not np.isfinite(w).all():
+        raise ValueError(f"w[{int(np.argmin(np.isfinite(w)))}]: {w[~np.isfinite(w)][0]} is not finite")
     if np.any(signs * w < 0):
         raise ValueError(f"w[{int(np.argmax(signs * w < 0))}]: its sign differs from that of its afferent")
     if len(marks) == 0 or marks[0] < 0 or np.any(np.diff(marks) <= 0):

@@ -80,7 +80,8 @@ def pattern_threshold(kappa: float, p_out: float) -> float:
     """Delta(k), the threshold that minimises m(k, .): p K(-D - k) = (1 - p) K(D - k)."""
     if p_out == 0.5:
         return 0.0
-    reach = abs(kappa) + 12
+    # Beyond reach the rarer class alone would decide: K(D) < exp(-D^2/2).
+    reach = abs(kappa) + max(12.0, math.sqrt(-2 * math.log(min(p_out, 1 - p_out))))
     return root(lambda d: p_out * first(-d - kappa) - (1 - p_out) * first(d - kappa), -reach, reach)
 
 
