@@ -105,9 +105,7 @@ def total(constant: float, c: np.ndarray, r: np.ndarray, s: float, origin: float
 
 
 @njit(cache=True, error_model="numpy")
-def lower_bound(
-    constant: float, c: np.ndarray, r: np.ndarray, start: float, end: float, origin: float = -1.0
-) -> float:
+def lower_bound(constant: float, c: np.ndarray, r: np.ndarray, start: float, end: float, origin: float = -1.0) -> float:
     """A number that `total` does not go below on [start, end]: every term is monotone, so take its lower end."""
     if origin >= 0.0:
         value = 0.0
@@ -125,7 +123,7 @@ def lower_bound(
 def minimum(
     constant: float, c: np.ndarray, r: np.ndarray, start: float, end: float, work: np.ndarray, origin: float = -1.0
 ) -> tuple[float, float]:
-    """Smallest `total` on [start, end] and its place: an end or a zero of the derivative. work (2, n) is overwritten."""
+    """Smallest `total` on [start, end], and where: an end or a zero of the derivative. work (2, n) is overwritten."""
     slopes, found = work[0], work[1]
     for k in range(len(c)):
         slopes[k] = c[k] * r[k]

@@ -207,7 +207,10 @@ def _scan_all(values, derivs, products, squares, own, constant, sigma, tau_m, ta
                             0.0, guard[e])  # fmt: skip
             if at >= 0.0:
                 ahead = (at - origin[e]) / tau_c if origin[e] >= 0.0 else at / tau_c + math.log(gamma[e])
-                h[e], s[e] = level[e] - f / (gain[e] * math.expm1(ahead)) if gamma[e] > 0.0 else level[e] + f / gain[e], at
+                h[e], s[e] = (
+                    level[e] - f / (gain[e] * math.expm1(ahead)) if gamma[e] > 0.0 else level[e] + f / gain[e],
+                    at,
+                )
         if held[e] >= 0.0:
             start = max(0.0, margin_time - held[e])
             if start < length[e]:

@@ -142,7 +142,12 @@ class Gaussian:
         a = inverse * ((d @ y.T) - (x * d).sum(axis=1)[:, None] - 0.5 * (d * d).sum(axis=1)[:, None])
         b = inverse * ((x @ e.T) - (y * e).sum(axis=1) - 0.5 * (e * e).sum(axis=1))
         c = inverse * (d @ e.T)
-        old, along, across, both = self.value(x, y), self.value(x + d, y), self.value(x, y + e), self.value(x + d, y + e)
+        old, along, across, both = (
+            self.value(x, y),
+            self.value(x + d, y),
+            self.value(x, y + e),
+            self.value(x + d, y + e),
+        )
         # The longer of two steps is taken as it is, unless both are short.
         of_d = _change(across, a + c, both) - _change(old, a, along)
         of_e = _change(along, b + c, both) - _change(old, b, across)

@@ -39,9 +39,7 @@ class SoftSolution:
     history: list[tuple[float, float, int]]
 
 
-def solve_soft(
-    layout: Layout, space: Space, c: float, tol: float = 1e-4, max_rounds: int = 60
-) -> SoftSolution:
+def solve_soft(layout: Layout, space: Space, c: float, tol: float = 1e-4, max_rounds: int = 60) -> SoftSolution:
     """Cutting planes until (up - low)/up <= tol or no new cut is found. layout: built with exact=False.
 
     Raises ValueError if max_rounds is below 1.
@@ -123,7 +121,7 @@ def _quadratic(
     import piqp
 
     solver = piqp.DenseSolver()
-    solver.settings.eps_abs, solver.settings.eps_rel, solver.settings.max_iter = 1e-8, 1e-8, 100
+    solver.settings.eps_abs, solver.settings.eps_rel, solver.settings.max_iter = 1e-9, 1e-9, 100
     solver.setup(features @ features.T, -gain, balance[None], np.zeros(1), sums, None, np.full(len(sums), most), least,
                  np.full(len(gain), most))  # fmt: skip
     solver.solve()

@@ -133,17 +133,24 @@ class Cuts:
 
 
 def first_cuts(layout: Layout, points: int = 40) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Uniform times with g > 1e-3, at least 4 a pattern, slope rows, and the last hold time of each target."""
+    """Uniform times with g > 1e-3, at least 4 a pattern, slope rows, and the last hold time of each target.
+
+    And, if they are at most `points`, the targets' times in all patterns: there a pattern that is not to fire meets one
+    that is, and a proof that both cannot be had needs exactly this time.
+    """
     patterns, times, kinds = [], [], []
     count = max(4, points // len(layout.spikes))
+    shared = np.unique(layout.targets)
+    if len(shared) * len(layout.spikes) > points:
+        shared = shared[:0]
     for p, end in enumerate(layout.ends):
-        t = (np.arange(count) + 0.5) * end / count
-        at = np.full(count, p)
+        own = layout.targets[layout.target_pattern == p]
+        t = np.append((np.arange(count) + 0.5) * end / count, np.setdiff1d(shared[shared <= end], own))
+        at = np.full(len(t), p)
         t = t[layout.rows_at(at, t)[1] > 1e-3]
         times.append(t)
         patterns.append(np.full(len(t), p))
         kinds.append(np.full(len(t), "h"))
-        own = layout.targets[layout.target_pattern == p]
         times.append(own)
         patterns.append(np.full(len(own), p))
         kinds.append(np.full(len(own), "slope"))
@@ -244,9 +251,7 @@ class Problem:
         self.layout, self.space = layout, space
         self.cuts, self.hull = Cuts(), Hull()
         n_d = len(layout.targets)
-        self.target_rows = space.add(
-            layout.target_pattern, layout.targets, np.zeros(n_d, dtype=bool), np.full(n_d, -1)
-        )
+        self.target_rows = space.add(layout.target_pattern, layout.targets, np.zeros(n_d, dtype=bool), np.full(n_d, -1))
         self.features = np.empty((0, self.target_rows.shape[1]))
         self._lengths = np.empty(0)
         self.factors = 1 + layout.target_reset
@@ -280,9 +285,7 @@ class Problem:
 
         A reduced feature times w is the row, for theta is w's too and w is orthogonal to the basis.
         """
-        atoms = self.space.add(
-            cuts.patterns[old:], cuts.times[old:], cuts.kinds[old:] == "slope", cuts.origins[old:]
-        )
+        atoms = self.space.add(cuts.patterns[old:], cuts.times[old:], cuts.kinds[old:] == "slope", cuts.origins[old:])
         self._widen(atoms.shape[1])
         features = atoms * cuts.weights[old:, None]
         shift = np.outer(cuts.rest[old:], self._per_theta)
@@ -316,8 +319,8 @@ class Problem:
     def _balance(self, a: np.ndarray) -> np.ndarray:
         """What w(a, b) takes of the targets' atoms (n_d,), such that theta is balanced and |w(a, b)| least."""
         b = np.zeros(len(self.factors))
-        theta = a @ self.cuts.rest
-        b[self._others] = -self._solve_equal @ (a @ self.features + theta * self._per_theta)
+        theta = a @ self.cuts.rest[: len(a)]
+        b[self._others] = -self._solve_equal @ (a @ self.features[: len(a)] + theta * self._per_theta)
         b[self.pivot] = (theta - b[self._others] @ self.factors[self._others]) / self.factors[self.pivot]
         return b
 
