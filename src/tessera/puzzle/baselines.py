@@ -6,6 +6,7 @@ the budgets. Budgets are those of search.solve.
 
 from collections.abc import Iterable
 from dataclasses import replace
+from fractions import Fraction
 
 import numpy as np
 
@@ -22,13 +23,17 @@ def greedy(
 
     Layers come in ascending order of the mean score of their variants, the most replaceable first, and what one leaves
     over is shared by those that follow. Where nothing fits the share, the variant that least exceeds it is taken.
+    Variants that no choice within the budgets can hold are left out first.
     """
     sign = -1 if bigger_is_better else 1
+    library = search.choosable(library, at_most, at_least)
+    if not library:
+        return _infeasible()
     score = {
         layer: {v: sign * block_library.number(library, layer, v, objective) for v in sorted(library[layer])}
         for layer in block_library.layers(library)
     }
-    order = sorted(score, key=lambda layer: float(np.mean(list(score[layer].values()))))
+    order = sorted(score, key=lambda layer: sum(map(Fraction, score[layer].values())) / len(score[layer]))
     left = dict(at_most)
     choice: dict[str, str] = {}
     for n, layer in enumerate(order):
@@ -67,10 +72,14 @@ def homogeneous(
     layers = block_library.layers(library)
     everywhere = sorted(set.intersection(*(set(library[layer]) for layer in layers)))
     uniform = [dict.fromkeys(layers, variant) for variant in everywhere]
-    judged = [_judged(library, choice, objective, at_most, at_least) for choice in uniform]
+    within = [choice for choice in uniform if search.feasible(library, choice, at_most, at_least)]
     sign = -1 if bigger_is_better else 1
-    within = [(sign * s.value, n) for n, s in enumerate(judged) if s.value is not None]
-    return judged[min(within)[1]] if within else _infeasible()
+
+    def summed(choice: Choice) -> Fraction:
+        return sign * sum(Fraction(block_library.number(library, la, v, objective)) for la, v in choice.items())
+
+    best = min(within, key=summed, default=None)
+    return _infeasible() if best is None else _judged(library, best, objective, at_most, at_least)
 
 
 def no_op_only(
@@ -94,11 +103,15 @@ def random(
 ) -> Solution:
     """A random choice within the budgets.
 
-    Uniform among all feasible choices by rejection: choices are drawn variant by variant until one is feasible. After
+    Uniform among all feasible choices by rejection: choices are drawn variant by variant, of those that no single
+    budget rules out, until one is feasible. After
     `tries` failures the last one is repaired: layers in random order take a random one of their variants that lowers
     the summed relative excess over the budgets, round after round until it is 0, which is no longer uniform. If a round
     lowers nothing the result is infeasible.
     """
+    library = search.choosable(library, at_most, at_least)
+    if not library:
+        return _infeasible()
     layers = block_library.layers(library)
     names = [sorted(library[layer]) for layer in layers]
     bounds = [(key, limit, 1.0) for key, limit in at_most.items()]
@@ -130,7 +143,8 @@ def random(
             now = excess(spent(drawn))
             if now == 0:
                 return _judged(library, _named(layers, names, drawn), objective, at_most, at_least)
-            better = np.flatnonzero(excess((spent(drawn) - table[i][:, drawn[i]])[:, None] + table[i]) < now)
+            others = np.sum([t[:, j] for k, (t, j) in enumerate(zip(table, drawn, strict=True)) if k != i], axis=0)
+            better = np.flatnonzero(excess(np.reshape(others, (-1, 1)) + table[i]) < now)
             if better.size:
                 drawn[i] = int(generator.choice(better))
                 lowered = True

@@ -15,6 +15,7 @@ from typing import Any
 
 import pandas as pd
 
+from tessera.puzzle.rows import summed
 from tessera.puzzle.space import PARENT, compose, decompose
 
 Library = Mapping[str, Mapping[str, Mapping[str, Mapping[str, float]]]]
@@ -83,11 +84,8 @@ def number(library: Library, layer: str, variant: str, key: str) -> float:
 
 
 def total(library: Library, choice: Mapping[str, str], key: str) -> float:
-    """Sum over the layers of a choice: of integers exactly, of floats correctly rounded."""
-    numbers = [number(library, layer, variant, key) for layer, variant in choice.items()]
-    if all(float(n).is_integer() for n in numbers):
-        return sum(int(n) for n in numbers)
-    return math.fsum(numbers)
+    """Exact sum over the layers of a choice. Raises ValueError, naming the key, if it is beyond the range of floats."""
+    return summed(key, [number(library, layer, variant, key) for layer, variant in choice.items()])
 
 
 def common_keys(library: Library, section: str = "stats") -> list[str]:

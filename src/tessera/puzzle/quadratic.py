@@ -180,13 +180,13 @@ def optimise(
             both = gain[:, None] + gain + 2 * cross
             both[(cost[:, None] + cost > room) | (layer[:, None] == layer)] = np.inf
             alone = np.where(cost > room, np.inf, gain)
-            if min(both.min(), alone.min()) > -1e-9:
+            if min(both.min(), alone.min()) >= -1e-9 * own[now].sum():
                 break
             moved = [int(alone.argmin())] if alone.min() <= both.min() else np.unravel_index(both.argmin(), both.shape)
             for p in moved:
                 now[layer[p]] = p
         value = float(B[np.ix_(now, now)].sum())
-        if best is None or value < best[0] - 1e-9:
+        if best is None or value < best[0] - 1e-9 * abs(best[0]):
             best = value, [int(p) for p in now]
     if best is None:
         raise ValueError(f"no start is within the budget of {budget}")

@@ -16,7 +16,8 @@ from pydantic import Field
 from tessera.common.params import Section
 from tessera.puzzle import block_library, program
 from tessera.puzzle.block_library import Library
-from tessera.puzzle.program import Program, Row, Solver
+from tessera.puzzle.program import Program, Solver
+from tessera.puzzle.rows import Row, possible
 
 Limits = Mapping[str, float]
 Choice = Mapping[str, str]
@@ -79,11 +80,13 @@ def solve(
 
     at_most and at_least are limits on sums over the layers; a key in both is a range. Limits of integers are kept
     exactly, others to 1e-9 of themselves. The choice differs from each of `different_from` in `min_difference` layers
-    or more. Where several choices are equally good (to 1e-9 of what the budgets cost), a variant that another one
-    equals or betters in score and all limited costs is not used, and the choice of least hash is taken: the same for
-    every solver and order of the library.
+    or more. Where several choices are equally good (to 1e-9 of the optimum and of what the budgets cost), a variant
+    that another one equals or betters in score and all limited costs is not used, and the choice of least hash is
+    taken: the same for every solver and order of the library. What no optimum can hold, be it an absurd penalty or
+    sentinel, has no influence on tolerances.
 
-    Raises ValueError, naming the entry, where a number is missing, not finite or a negative cost, or a key unknown.
+    Raises ValueError, naming the entry, where a number is missing, not finite or a negative cost, or a key unknown;
+    and naming the key, if a sum over the chosen variants is beyond the range of floats.
     """
     problem = _Problem(library, objective, at_most, at_least, bigger_is_better, different_from, min_difference)
     best = program.solve(problem.program, solver)
@@ -140,6 +143,20 @@ def feasible(library: Library, choice: Choice, at_most: Limits = NONE, at_least:
     only = {layer: {variant: library[layer][variant]} for layer, variant in choice.items()}
     rows = _rows(only, block_library.layers(only), at_most, at_least)
     return all(row.holds([0] * len(only)) for row in rows)
+
+
+def choosable(library: Library, at_most: Limits = NONE, at_least: Limits = NONE) -> Library:
+    """The part of a library that no single limit rules out; empty if a layer has no such variant.
+
+    A limit rules out a variant that breaks it even if all other layers take what is best for that limit.
+    """
+    layers = block_library.layers(library)
+    names = [sorted(library[layer]) for layer in layers]
+    left = possible(_rows(library, layers, at_most, at_least), [list(range(len(vs))) for vs in names]) or []
+    return {
+        layer: {vs[j]: library[layer][vs[j]] for j in kept}
+        for layer, vs, kept in zip(layers, names, left, strict=bool(left))
+    }
 
 
 class _Problem:
