@@ -227,6 +227,31 @@ def test_unrecorded_stage_outlives_a_run_of_another(tree: Tree) -> None:
 
 
 @pytest.mark.slow
+def test_directory_given_by_a_person(tree: Tree) -> None:
+    """Like data.parent: directory:PATH. No results are recorded until dvc.yaml names it; then its content decides."""
+    snakefile, weights = tree.path / "Snakefile", tree.path / "parent/weights"
+    weights.parent.mkdir()
+    weights.write_text("1")
+    rules, raw = snakefile.read_text(), '        raw="data/raw.txt",\n'
+    rules = rules.replace(raw, f"        source=glob('parent/*'),\n{raw}")
+    snakefile.write_text(f"from glob import glob\nDIRECTORIES = ['parent']\n{rules}")
+    words = "dvc.yaml: stages.prepare.deps lacks parent/weights; run tessera dvc"
+    before = tree.lock()["prepare"]
+    assert f"dvc.lock is not updated: {words}" in tree.run("snakemake")
+    assert tree.lock()["prepare"] == before
+    assert words in tree.run("dvc", "repro", "--force", "prepare", check=False)
+    tree.run(sys.executable, "-c", "from tessera.common import dvc_stages; dvc_stages.refresh()")
+    tree.run("dvc", "repro")
+    agree(tree)
+    for content, first, ran in (("2", "dvc repro", PREPARE), ("3", "snakemake", ALL)):
+        weights.write_text(content)
+        assert tree.ran(*first.split()) == ran
+        agree(tree)
+    weights.with_name("more").write_text("4")
+    assert tree.ran("dvc", "repro") == PREPARE
+
+
+@pytest.mark.slow
 def test_smaller_grid_leaves_nothing_behind(tree: Tree) -> None:
     tree.set("prepare", "shards", 2)
     assert tree.ran("snakemake") == ["fit", "noise", "shard 0", "shard 1"]

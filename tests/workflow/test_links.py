@@ -1,6 +1,9 @@
 """Data that DVC has linked into the tree from its cache: the same decisions as over copies, and a cache left alone."""
 
 import hashlib
+import os
+import shutil
+import time
 from pathlib import Path
 
 import pytest
@@ -56,6 +59,37 @@ def test_changed_params(linked: Tree, section: str, key: str, value: float, ran:
     linked.set(section, key, value)
     assert linked.ran("snakemake") == ran
     agree(linked)
+    kept(linked, before)
+
+
+@pytest.mark.slow
+def test_write_protected_files(linked: Tree) -> None:
+    """Hard links have the cache's mode, 0444, which root alone does not notice."""
+    user = [] if os.geteuid() else ["setpriv", "--bounding-set=-dac_override", "--inh-caps=-dac_override"]
+    if user and not shutil.which(user[0]):
+        pytest.skip("setpriv, which takes root's privilege away, is not installed")
+    before = objects(linked)
+    for rows, first in ((120, "snakemake"), (80, "dvc repro"), (100, "snakemake")):
+        linked.set("prepare", "rows", rows)
+        assert linked.ran(*user, *first.split()) == ALL
+    agree(linked)
+    kept(linked, before)
+
+
+def test_touch(linked: Tree) -> None:
+    before = objects(linked)
+    linked.run("snakemake", "--touch")
+    kept(linked, before)
+
+
+@pytest.mark.slow
+def test_dates_in_the_future(linked: Tree) -> None:
+    before = objects(linked)
+    later = time.time() + 1e6
+    for path in before:
+        os.utime(path, (later, later))
+    before = objects(linked)
+    assert linked.ran("snakemake") == linked.ran("snakemake") == []
     kept(linked, before)
 
 

@@ -142,10 +142,14 @@ def adopt(workflow: Any) -> None:
 
 
 def start(workflow: Any) -> None:
-    """Note which stages this run will make."""
-    if _concerned(workflow) and not workflow.touch:
-        rules = {job.rule.name for job in workflow.dag.needrun_jobs()}
-        _note(_noted() | {stage.name for stage in stages() if rules.intersection(stage.rules)})
+    """Note which stages this run will make. Raises RuntimeError if DVC runs one whose dependencies it does not know."""
+    if not _concerned(workflow) or workflow.touch:
+        return
+    rules = {job.rule.name for job in workflow.dag.needrun_jobs()}
+    begun = [stage for stage in stages() if rules.intersection(stage.rules)]
+    if "DVC_STAGE" in os.environ and (lacking := [words for stage in begun if (words := _lacking(workflow, stage))]):
+        raise RuntimeError("\n".join(lacking))
+    _note(_noted() | {stage.name for stage in begun})
 
 
 def record(workflow: Any, names: Collection[str] | None = None) -> None:
@@ -175,7 +179,13 @@ def record(workflow: Any, names: Collection[str] | None = None) -> None:
         return _say("dvc.lock is not updated: --rerun-triggers left some out")
     jobs = {path: job for job in workflow.dag.jobs for path in job.output}
     asked = [stage for stage in stages() if names is None or stage.name in names]
-    proved = [stage for stage in asked if _proved(workflow, stage, jobs)]
+    proved = []
+    for stage in asked:
+        if _proved(workflow, stage, jobs):
+            if words := _lacking(workflow, stage):
+                _say(f"dvc.lock is not updated: {words}")
+            else:
+                proved.append(stage)
     for stage in proved:
         for path in stage.files():
             if not any(str(one) in jobs for one in (path, *path.parents)):
@@ -311,6 +321,15 @@ def _proved(workflow: Any, stage: Stage, jobs: dict[str, Any]) -> bool:
         if not dag.noneedrun_finished(job) or (kept and not workflow.persistence.has_metadata(job)):
             return False
     return {job.rule.name for job in known} == set(stage.rules) - {stage.target}
+
+
+def _lacking(workflow: Any, stage: Stage) -> str:
+    """What to do about files that the stage reads and dvc.yaml does not name, if there are any."""
+    made = {path for job in workflow.dag.jobs for path in job.output}
+    given = {path for job in workflow.dag.jobs if job.rule.name in stage.rules for path in job.input} - made
+    deps = [dep.absolute() for dep in stage.deps]
+    lacking = sorted(path for path in given if not any(Path(path).absolute().is_relative_to(dep) for dep in deps))
+    return f"dvc.yaml: stages.{stage.name}.deps lacks {', '.join(lacking)}; run tessera dvc" if lacking else ""
 
 
 def _edited(workflow: Any) -> set[str]:
