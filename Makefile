@@ -60,7 +60,7 @@ dvc: $(VENV)/installed ## bring dvc.yaml in step with Snakemake's rules
 	tessera dvc
 
 ui: $(VENV)/installed ## fill MLflow from the run files and show it on 127.0.0.1
-	tessera track
+	-tessera track
 	mlflow ui --backend-store-uri sqlite:///mlflow.db --host 127.0.0.1 --port $(PORT) --workers 1
 
 screenshots: $(VENV)/installed ## look at MLflow's pages and the report in Chromium and keep pictures in reports/screenshots

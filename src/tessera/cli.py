@@ -83,9 +83,11 @@ def track() -> None:
     from tessera.report import views
 
     with _errors():
-        typer.echo(f"{tracking.sync()} new runs in {tracking.DATABASE}")
-        for name in views.save():
-            typer.echo(f"view: {name}")
+        try:
+            typer.echo(f"{tracking.sync()} new runs in {tracking.DATABASE}")
+        finally:  # a run file that is refused does not keep the others from being looked at
+            for name in views.save():
+                typer.echo(f"view: {name}")
 
 
 @app.command()

@@ -26,10 +26,7 @@ def run(arguments: Sequence[str] = (), directory: str | Path = ".") -> int:
         if any((directory / dvc_bridge.LOCKS).glob("*")):
             print("unlocking the directory: the last run was cut short", file=sys.stderr)
             _snakemake(["--unlock", *arguments], directory)
-        # A run that was cut short just before it wrote dvc.lock leaves nothing to do. Snakemake would then not call the
-        # hook that writes it, unless it is made to run its last, empty rule.
-        unrecorded = not arguments and (directory / dvc_bridge.UNRECORDED).exists()
-        return _snakemake(["--force"] if unrecorded else arguments, directory)
+        return _snakemake(arguments, directory)
 
 
 def _snakemake(arguments: Sequence[str], directory: Path) -> int:

@@ -46,6 +46,25 @@ def test_refresh(tree: Path) -> None:
     assert dvc_stages.refresh(path, tree / "Snakefile") == []
 
 
+def test_directory_that_a_rule_reads_whole(tree: Path) -> None:
+    snakefile, path = tree / "Snakefile", tree / "dvc.yaml"
+    before, rules = path.read_text(), snakefile.read_text()
+    (tree / "parent").mkdir()
+    for name in ("a", "b"):
+        (tree / "parent" / name).touch()
+    source = "        source=['parent/a', 'parent/b'],\n"
+    snakefile.write_text(
+        f"DIRECTORIES = ['parent']\n{rules}".replace(
+            '        raw="data/raw.txt",\n', f'{source}        raw="data/raw.txt",\n'
+        )
+    )
+    assert dvc_stages.refresh(path, snakefile) == ["prepare"]
+    assert path.read_text() == before.replace("      - data/raw.txt\n", "      - data/raw.txt\n      - parent\n")
+    snakefile.write_text(rules)
+    assert dvc_stages.refresh(path, snakefile) == ["prepare"]
+    assert path.read_text() == before
+
+
 def test_what_is_listed_stays_but_for_code_and_outs(tree: Path) -> None:
     stages = dvc_bridge.stages()
     found = dvc_stages.facts(tree / "Snakefile", stages)

@@ -1,5 +1,6 @@
 """MLflow agrees with the run files, whatever was imported before."""
 
+import hashlib
 import json
 import shutil
 import subprocess
@@ -10,6 +11,7 @@ import pytest
 
 from tessera.common import tracking
 from tessera.common.run_files import RunRecord
+from tessera.report import views
 
 RECORD = RunRecord(
     experiment="puzzle/library",
@@ -162,15 +164,19 @@ def test_each_file_has_the_commit_that_changed_it_last(root: Path) -> None:
         ({"metric": {}}, r"layer_3\.json: metric is no known key; did you mean 'metrics'\?"),
         ({"history": {"loss": [[0.5, 1.0]]}}, r"layer_3\.json: history\.loss\.0\.0 = 0\.5; valid: integer"),
         ({"name": ""}, r"layer_3\.json: name = ''"),
+        ({"metrics": {"a//b": 1.0}}, r"layer_3\.json: .*metric 'a//b': valid are at most 250 letters"),
+        ({"params": {"a@b": 1}}, r"layer_3\.json: .*parameter 'a@b': valid are at most 250 letters"),
     ],
 )
-def test_bad_files_are_refused_before_anything_is_imported(root: Path, change: dict, message: str) -> None:
+def test_bad_files_are_named_and_the_others_imported(root: Path, change: dict, message: str) -> None:
     RECORD.write(root / FILE.replace("layer_3", "layer_2"))
     path = root / FILE
     path.write_text(json.dumps(json.loads(path.read_text()) | change))
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match=message) as caught:
         tracking.sync(root)
-    assert runs(root) == []
+    assert "\n" not in str(caught.value)
+    [run] = runs(root)
+    assert run.data.tags["run.file"] == FILE.replace("layer_3", "layer_2")
 
 
 def test_truncated_file(root: Path) -> None:
@@ -182,6 +188,68 @@ def test_truncated_file(root: Path) -> None:
 
 def test_other_files_are_not_run_files(root: Path) -> None:
     (root / "reports/metrics/puzzle/speed.json").write_text('{"tokens_per_second": 12.5}')
+    assert tracking.sync(root) == 1
+
+
+def test_long_values_are_kept_whole(root: Path) -> None:
+    values = {"short": "x" * 6000, "long": "y" * 6001 + "a", "list": list(range(3000))}
+    RECORD.model_copy(update={"params": values}).write(root / FILE)
+    other = values | {"long": "y" * 6001 + "b"}
+    RECORD.model_copy(update={"params": other}).write(root / FILE.replace("layer_3", "layer_4"))
+    tracking.sync(root)
+    first, second = sorted(runs(root), key=lambda run: run.data.tags["run.file"])
+    assert first.data.params["short"] == values["short"]
+    assert first.data.params["long"] != second.data.params["long"]
+    assert first.data.params["list"] == second.data.params["list"]
+    digest = hashlib.sha256(values["long"].encode()).hexdigest()
+    assert first.data.params["long"] == f"sha256 {digest}, 6002 characters, in params.json"
+    kept = root / "mlartifacts/puzzle/library" / first.info.run_id / "artifacts/params.json"
+    assert json.loads(kept.read_text()) == {"long": values["long"], "list": json.dumps(values["list"])}
+
+
+def test_many_dependencies_are_summed_up(root: Path) -> None:
+    deps = "".join(f"    - {{path: src/a/long/name/of/a/module/number_{i}.py, md5: {i:032x}}}\n" for i in range(200))
+    (root / "dvc.lock").write_text(
+        f"stages:\n  puzzle_library:\n    deps:\n{deps}    outs:\n    - {{path: reports/metrics/puzzle, md5: 3c.dir}}\n"
+    )
+    for _ in range(2):
+        tracking.sync(root)
+        [run] = runs(root)
+        assert run.data.tags["dvc.deps.md5"].startswith("sha256 ")
+        assert run.data.tags["dvc.deps.md5"].endswith("characters, in dvc.lock")
+
+
+def test_deleted_experiment_stays_deleted(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    tracking.sync(root)
+    client = tracking._client(root)
+    experiment = client.get_experiment_by_name(RECORD.experiment).experiment_id
+    client.delete_experiment(experiment)
+    RECORD.model_copy(update={"metrics": {"loss": 0.4}}).write(root / FILE)
+    RECORD.model_copy(update={"experiment": "other"}).write(root / FILE.replace("layer_3", "layer_4"))
+    assert tracking.sync(root) == 1
+    assert [run.data.metrics["loss"] for run in runs(root)] == [0.5]
+    command = f"MLFLOW_TRACKING_URI=sqlite:///mlflow.db mlflow experiments restore -x {experiment}"
+    assert capsys.readouterr().err == (
+        f"puzzle/library is not imported, for it was deleted in MLflow; to have it back: {command}\n"
+    )
+    assert views.save(root) == {}
+    subprocess.run(["env", *command.split()], cwd=root, check=True, capture_output=True)
+    assert tracking.sync(root) == 1
+    assert {run.data.metrics["loss"]: run.data.tags["current"] for run in runs(root) if "layer_3" in str(run.data)} == {
+        0.5: "false",
+        0.4: "true",
+    }
+
+
+def test_deleted_run_stays_deleted(root: Path) -> None:
+    tracking.sync(root)
+    [run] = runs(root)
+    tracking._client(root).delete_run(run.info.run_id)
+    assert [tracking.sync(root), tracking.sync(root)] == [0, 0]
+    assert runs(root) == []
+    (root / FILE).unlink()
+    assert tracking.sync(root) == 0
+    RECORD.model_copy(update={"metrics": {"loss": 0.4}}).write(root / FILE)
     assert tracking.sync(root) == 1
 
 

@@ -180,6 +180,77 @@ def test_killed_just_before_it_was_recorded(tree: Tree) -> None:
     agree(tree)
 
 
+def test_deleted_lock_is_written_again(tree: Tree) -> None:
+    lock = tree.path / "dvc.lock"
+    before = lock.read_text()
+    lock.unlink()
+    assert tree.ran("snakemake") == []
+    assert lock.read_text() == before
+    agree(tree)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("targets", [[], ["train"], ["data/model"]])
+def test_stage_missing_from_the_lock_is_recorded_again(tree: Tree, targets: list[str]) -> None:
+    lock = tree.path / "dvc.lock"
+    before = lock.read_text()
+    lock.write_text(before[: before.index("  train:")])
+    assert tree.ran("snakemake", *targets) == []
+    assert (lock.read_text() == before) == (targets != ["data/model"])  # the stage makes more than that
+    assert tree.ran("snakemake") == []
+    assert lock.read_text() == before
+
+
+@pytest.mark.slow
+def test_stage_missing_from_the_lock_that_is_not_current(tree: Tree) -> None:
+    lock = tree.path / "dvc.lock"
+    before = lock.read_text()
+    lock.write_text(before[: before.index("  train:")])
+    tree.set("train", "lr", 0.2)
+    assert tree.ran("snakemake", "prepare") == []
+    assert set(tree.lock()) == {"prepare"}
+    assert tree.ran("snakemake") == ["fit"]
+    agree(tree)
+
+
+@pytest.mark.slow
+def test_unrecorded_stage_outlives_a_run_of_another(tree: Tree) -> None:
+    tree.set("train", "lr", 0.2)
+    tree.run("snakemake")
+    tree.run("git", "checkout", "-q", "dvc.lock")
+    (tree.path / dvc_bridge.UNRECORDED).write_text("train")
+    assert tree.ran("snakemake", "--forcerun", "shard", "--", "prepare") == PREPARE
+    assert (tree.path / dvc_bridge.UNRECORDED).read_text() == "train"
+    tree.run("snakemake")
+    assert tree.lock()["train"]["params"]["params.yaml"]["train"]["lr"] == 0.2
+    agree(tree)
+
+
+@pytest.mark.slow
+def test_directory_given_by_a_person(tree: Tree) -> None:
+    """Like data.parent: directory:PATH. No results are recorded until dvc.yaml names it; then its content decides."""
+    snakefile, weights = tree.path / "Snakefile", tree.path / "parent/weights"
+    weights.parent.mkdir()
+    weights.write_text("1")
+    rules, raw = snakefile.read_text(), '        raw="data/raw.txt",\n'
+    rules = rules.replace(raw, f"        source=glob('parent/*'),\n{raw}")
+    snakefile.write_text(f"from glob import glob\nDIRECTORIES = ['parent']\n{rules}")
+    words = "dvc.yaml: stages.prepare.deps lacks parent/weights; run tessera dvc"
+    before = tree.lock()["prepare"]
+    assert f"dvc.lock is not updated: {words}" in tree.run("snakemake")
+    assert tree.lock()["prepare"] == before
+    assert words in tree.run("dvc", "repro", "--force", "prepare", check=False)
+    tree.run(sys.executable, "-c", "from tessera.common import dvc_stages; dvc_stages.refresh()")
+    tree.run("dvc", "repro")
+    agree(tree)
+    for content, first, ran in (("2", "dvc repro", PREPARE), ("3", "snakemake", ALL)):
+        weights.write_text(content)
+        assert tree.ran(*first.split()) == ran
+        agree(tree)
+    weights.with_name("more").write_text("4")
+    assert tree.ran("dvc", "repro") == PREPARE
+
+
 @pytest.mark.slow
 def test_smaller_grid_leaves_nothing_behind(tree: Tree) -> None:
     tree.set("prepare", "shards", 2)
@@ -225,13 +296,15 @@ def test_edited_while_it_ran(tree: Tree, edited: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("mode", ["-n", "--summary", "--lint", "--touch", "--unlock"])
+@pytest.mark.parametrize("mode", ["-n", "--summary", "--lint", "--touch", "--unlock", "--list-rules", "--rulegraph"])
 def test_reading_changes_nothing(clone: Tree, mode: str) -> None:
+    """Nor does it wait for DVC to compare all files: here DVC would refuse."""
     clone.set("train", "lr", 0.2)
+    lock = clone.path / ".dvc/tmp/rwlock"
+    lock.write_text('{"%s": {"write": {"pid": 1, "cmd": "dvc repro"}, "read": []}}' % (clone.path / "data/shards"))
     before = {path: path.stat().st_mtime for path in clone.path.glob("data/*/*")}
     words = clone.run("snakemake", mode, check=False)
-    assert "would adopt from dvc.lock: prepare\n" in words
-    assert "nor dvc.lock knows their files: train\n" in words
+    assert f"{dvc_bridge.NOT_SETTLED}: prepare train\n" in words
     assert mode == "--touch" or {path: path.stat().st_mtime for path in before} == before
 
 
@@ -252,6 +325,17 @@ def test_without_dvc(origin: Tree, tmp_path: Path) -> None:
     tree.run("rm", "-rf", ".dvc", "dvc.yaml", "dvc.lock")
     tree.set("train", "lr", 0.2)
     assert tree.ran("snakemake") == ["fit"]
+
+
+def test_stale_files_take_their_directories_along(tmp_path: Path) -> None:
+    """A directory may be all that a rule makes, and without a timestamp its own date counts."""
+    model, outside = tmp_path / "data/model", tmp_path / "data"
+    (model / "deep").mkdir(parents=True)
+    weight = model / "deep/weight.json"
+    weight.touch()
+    dvc_bridge._forget(weight, {}, [model])
+    assert [path.stat().st_mtime for path in (weight, model / "deep", model)] == [1, 1, 1]
+    assert outside.stat().st_mtime > 1
 
 
 def test_stage_that_calls_something_else(tmp_path: Path) -> None:

@@ -134,6 +134,19 @@ def test_rules_keep_to_the_conventions(rules: list) -> None:
         )
 
 
+def test_rules_are_read_without_heavy_packages() -> None:
+    """They are read by every start of Snakemake, also of --list-rules."""
+    call = "import sys, tessera.params, tessera.bayesopt.jobs, tessera.data.packages, tessera.data.parent"
+    heavy = "{'torch', 'scipy', 'pandas', 'numba', 'transformers', 'mlflow'}"
+    done = subprocess.run(
+        [sys.executable, "-c", f"{call}; print(sorted({heavy} & set(sys.modules)))"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == "[]\n"
+
+
 def test_the_scheduler_has_the_limit_that_the_snakefile_takes_away() -> None:
     """Snakemake may come to name it otherwise, and then would take no notice."""
     assert "job_rate_limiter" in JobScheduler.__init__.__code__.co_names

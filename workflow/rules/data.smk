@@ -8,6 +8,8 @@ PACKAGES = packages.read(os.path.join(workflow.basedir, "data/packages.yaml"))
 PARENT_KIND, _, PARENT_NAME = PARAMS.data.parent.partition(":")
 SOURCES = list(PARAMS.data.text.sources)
 OOD_SOURCES = list(PARAMS.data.text.out_of_domain)
+# Directories that are read whole, for `tessera dvc`.
+DIRECTORIES = [os.path.normpath(PARENT_NAME)] if PARENT_KIND == "directory" else []
 
 if PARENT_KIND == "package" and PARENT_NAME not in PACKAGES:
     raise WorkflowError(f"data.parent = {PARAMS.data.parent!r}: data/packages.yaml has no {PARENT_NAME!r}")

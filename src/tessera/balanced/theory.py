@@ -13,7 +13,6 @@ from functools import lru_cache
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.optimize import brentq
 
 _SQRT2 = math.sqrt(2.0)
 _SQRT2PI = math.sqrt(2.0 * math.pi)
@@ -67,6 +66,8 @@ def second(x: float) -> float:
 
 def root(function: Callable[[float], float], low: float, high: float) -> float:
     """The root in a sure bracket, to machine precision."""
+    from scipy.optimize import brentq
+
     return brentq(function, low, high, xtol=1e-300, rtol=4 * np.finfo(float).eps, maxiter=500)
 
 

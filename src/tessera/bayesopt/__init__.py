@@ -11,11 +11,15 @@ print(optimizer.best())
 print(minimize(lambda p: loss(**p), space, 60, workers=4, timeout=600, journal="study").best)
 """
 
-from tessera.bayesopt.run import Result, minimize
+from typing import TYPE_CHECKING, Any
+
 from tessera.bayesopt.settings import Settings
 from tessera.bayesopt.space import Categorical, Fixed, Float, Int, Space
-from tessera.bayesopt.study import Optimizer, Replayed, replay
-from tessera.bayesopt.trial import Trial
+
+if TYPE_CHECKING:
+    from tessera.bayesopt.run import Result, minimize
+    from tessera.bayesopt.study import Optimizer, Replayed, replay
+    from tessera.bayesopt.trial import Trial
 
 __all__ = [
     "Categorical",
@@ -31,3 +35,12 @@ __all__ = [
     "minimize",
     "replay",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Load the optimiser when it is first asked for: reading parameters does not take SciPy."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from tessera.bayesopt import run, study, trial
+
+    return getattr(next(module for module in (run, study, trial) if hasattr(module, name)), name)

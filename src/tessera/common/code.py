@@ -17,20 +17,17 @@ def closure(module: str, root: str | Path) -> list[Path]:
     module.
     """
     root = Path(root)
-    if _file(module, root) is None:
+    path = _file(module, root)
+    if path is None:
         raise ModuleNotFoundError(f"no module {module} under {root}")
-    found: dict[str, Path] = {}
-    waiting = [module]
+    found: set[Path] = set()
+    waiting = [(module, path)]
     while waiting:
-        name = waiting.pop()
-        path = _file(name, root)
-        if path is None or name in found:
-            continue
-        found[name] = path
-        waiting += _imports(name, path)
-        if "." in name:
-            waiting.append(name.rpartition(".")[0])  # to import a.b is to run a/__init__.py first
-    return sorted(found.values())
+        name, path = waiting.pop()
+        if path not in found:
+            found.add(path)
+            waiting += _imports(name, path, root)
+    return sorted(found)
 
 
 def _file(module: str, root: Path) -> Path | None:
@@ -39,10 +36,12 @@ def _file(module: str, root: Path) -> Path | None:
 
 
 @cache
-def _imports(module: str, path: Path) -> tuple[str, ...]:
-    """Dotted names in the import statements of a module; `from a import b` gives both a and a.b."""
+def _imports(module: str, path: Path, root: Path) -> list[tuple[str, Path]]:
+    """Modules under root that a module imports, with their files; `from a import b` may import a.b."""
     package = module if path.name == "__init__.py" else module.rpartition(".")[0]
-    return tuple(name for node in _executed(ast.parse(path.read_bytes(), path)) for name in _names(node, package))
+    names = {name for node in _executed(ast.parse(path.read_bytes(), path)) for name in _names(node, package)}
+    names |= {module.rpartition(".")[0]} - {""}  # to import a.b is to run a/__init__.py first
+    return [(name, file) for name in names if (file := _file(name, root))]
 
 
 def _names(node: ast.AST, package: str) -> Iterator[str]:
@@ -58,9 +57,11 @@ def _names(node: ast.AST, package: str) -> Iterator[str]:
 
 
 def _executed(node: ast.AST) -> Iterator[ast.AST]:
-    """All nodes but those of an `if TYPE_CHECKING:` block."""
+    """All nodes but expressions, which hold no imports, and those of an `if TYPE_CHECKING:` block."""
     yield node
     for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.expr | ast.expr_context):
+            continue
         if isinstance(child, ast.If) and getattr(child.test, "id", getattr(child.test, "attr", "")) == "TYPE_CHECKING":
             for other in child.orelse:
                 yield from _executed(other)

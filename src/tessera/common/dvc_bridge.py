@@ -5,38 +5,51 @@ Both tools decide what is stale, each from its own memory: DVC from dvc.lock (co
 that Snakemake did not see made: it has no record of it, or one of another version. Snakemake alone would then trust
 dates, and miss changed params.
 
+DVC may link a file to its cache instead of copying it. Nothing is written through such a link, not even a date. What is
+dated is a symbolic link itself, as Snakemake does. A hard link has no date of its own, so a copy takes its place first.
+
 adopt:  before each Snakemake run, settle the files that Snakemake did not see made.
 start:  note that a run is under way that dvc.lock does not know of yet.
 record: after each successful run, write the stages that it proved current into dvc.lock.
 fail:   after any other run, drop what was made of files that changed under way.
 
+Snakemake calls no hook if it has nothing to do. If dvc.lock lacks stages then, as after a kill or a deletion, they are
+recorded when the process ends.
+
 A stage of dvc.yaml calls `snakemake --allowed-rules RULES TARGET -- TARGET`. RULES are those that make its outs, TARGET
 is the rule that asks for all of them. --allowed-rules keeps a stage from running what belongs to stages before it.
 """
 
+import atexit
 import contextlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 import time
 from base64 import urlsafe_b64decode
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from tessera.common import files
+
+LOCK = Path("dvc.lock")
 METADATA = Path(".snakemake/metadata")
 LOCKS = Path(".snakemake/locks")
-#: There while a run has finished jobs that dvc.lock does not know of.
+#: Names the stages that a run has begun to make and dvc.lock does not know of.
 UNRECORDED = Path(".snakemake/unrecorded")
 #: Set for the Snakemake that adopt starts.
 ADOPTING = "TESSERA_ADOPTING"
 #: What Snakemake writes into an output that is a directory, to tell its age.
 TIMESTAMP = ".snakemake_timestamp"
+#: What a mode that executes nothing says of stages that a run would settle first.
+NOT_SETTLED = "not compared with dvc.lock yet, which a run does first: it may then run other jobs than are expected now"
 #: Modes of the snakemake command that execute no job: they must change nothing.
 READ_ONLY = (
     *("dryrun", "touch", "lint", "list_rules", "list_target_rules", "print_compilation", "containerize", "report"),
@@ -71,7 +84,8 @@ def _files(paths: Iterable[Path]) -> Iterator[Path]:
 def stages(path: str | Path = "dvc.yaml") -> list[Stage]:
     """Read the stages of dvc.yaml. Raises ValueError where a stage does not call Snakemake as the module says."""
     found = []
-    for name, stage in yaml.safe_load(Path(path).read_text(encoding="utf-8"))["stages"].items():
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast, where PyYAML was built with it
+    for name, stage in yaml.load(Path(path).read_text(encoding="utf-8"), loader)["stages"].items():
         words = stage["cmd"].split()
         if words[:2] != ["snakemake", "--allowed-rules"] or words[-2] != "--":
             raise ValueError(
@@ -91,26 +105,33 @@ def adopt(workflow: Any) -> None:
     """Settle the files that Snakemake did not see made, before it looks at them.
 
     Those of stages that DVC calls current are touched, which writes their provenance. The others are dated to 1970 and
-    their records dropped, so that Snakemake makes them again. In a mode that executes nothing, say only what would be
-    done. Raises RuntimeError with DVC's words where DVC cannot tell.
+    their records dropped, so that Snakemake makes them again. A mode that executes nothing does not wait for DVC to
+    compare all files: it only names the stages to be settled. Raises RuntimeError with DVC's words where DVC cannot
+    tell.
     """
     if not _concerned(workflow) or "DVC_STAGE" in os.environ or any(LOCKS.glob("*")):
         return
-    _redate()
+    modes = _read_only()
+    if not modes:
+        _redate()
+        if _unrecorded():
+            atexit.register(_record_idle, workflow)
     seen = records()
-    unsettled = {stage: files for stage in stages() if (files := unseen(stage.files(), seen))}
+    unsettled = {stage: paths for stage in stages() if (paths := unseen(stage.files(), seen))}
     if not unsettled:
         return
+    linked = [path for paths in unsettled.values() for path in paths if _hard_linked(path)]
+    if modes:
+        if "touch" in modes:
+            _detach(linked)
+        return _say(NOT_SETTLED, unsettled)
     changed = json.loads(_run("dvc", "status", "--json"))
+    _detach(linked)
     clean = [stage for stage in unsettled if stage.name not in changed]
     stale = [stage for stage in unsettled if stage.name in changed]
-    if _read_only():
-        _say("would adopt from dvc.lock", clean)
-        _say("would make again, for neither Snakemake nor dvc.lock knows their files", stale)
-        return
     for stage in stale:
         for path in unsettled[stage]:
-            _forget(path, seen)
+            _forget(path, seen, stage.outs)
     if clean:
         rules = [rule for stage in clean for rule in stage.rules]
         targets = [stage.target for stage in clean]
@@ -121,13 +142,18 @@ def adopt(workflow: Any) -> None:
 
 
 def start(workflow: Any) -> None:
-    """Note that there will be finished jobs that dvc.lock does not know of."""
-    if _concerned(workflow) and not workflow.touch:
-        UNRECORDED.touch()
+    """Note which stages this run will make. Raises RuntimeError if DVC runs one whose dependencies it does not know."""
+    if not _concerned(workflow) or workflow.touch:
+        return
+    rules = {job.rule.name for job in workflow.dag.needrun_jobs()}
+    begun = [stage for stage in stages() if rules.intersection(stage.rules)]
+    if "DVC_STAGE" in os.environ and (lacking := [words for stage in begun if (words := _lacking(workflow, stage))]):
+        raise RuntimeError("\n".join(lacking))
+    _note(_noted() | {stage.name for stage in begun})
 
 
-def record(workflow: Any) -> None:
-    """Commit to dvc.lock every stage that this run proved current.
+def record(workflow: Any, names: Collection[str] | None = None) -> None:
+    """Commit to dvc.lock every stage that this run proved current, or those of them that are named.
 
     A stage is proved if the run looked at all its files, each was made by a job that Snakemake has a record of, and
     nothing that was read changed under way. Files in its outs that no job makes, left by an older and larger grid, are
@@ -152,7 +178,14 @@ def record(workflow: Any) -> None:
     if not workflow.rerun_triggers >= RerunTrigger.all():
         return _say("dvc.lock is not updated: --rerun-triggers left some out")
     jobs = {path: job for job in workflow.dag.jobs for path in job.output}
-    proved = [stage for stage in stages() if _proved(workflow, stage, jobs)]
+    asked = [stage for stage in stages() if names is None or stage.name in names]
+    proved = []
+    for stage in asked:
+        if _proved(workflow, stage, jobs):
+            if words := _lacking(workflow, stage):
+                _say(f"dvc.lock is not updated: {words}")
+            else:
+                proved.append(stage)
     for stage in proved:
         for path in stage.files():
             if not any(str(one) in jobs for one in (path, *path.parents)):
@@ -164,7 +197,33 @@ def record(workflow: Any) -> None:
         except RuntimeError as error:
             return _say(f"dvc.lock is not updated: {error}")
     _say("dvc.lock updated", proved)
-    UNRECORDED.unlink(missing_ok=True)
+    _note(_noted() - {stage.name for stage in proved})
+
+
+def _record_idle(workflow: Any) -> None:
+    """After a run that had nothing to do, commit what dvc.lock lacks."""
+    if workflow.dag is not None and not len(workflow.dag):
+        record(workflow, _unrecorded())
+
+
+def _unrecorded() -> set[str]:
+    """Stages that dvc.lock lacks, or of which it may have an earlier state."""
+    recorded = LOCK.read_text(encoding="utf-8") if LOCK.exists() else ""
+    return _noted() | {stage.name for stage in stages()} - set(re.findall(r"^  (\S+):$", recorded, re.MULTILINE))
+
+
+def _noted() -> set[str]:
+    """Stages that UNRECORDED names; all, if a kill left it empty."""
+    if not UNRECORDED.exists():
+        return set()
+    return set(UNRECORDED.read_text().split()) or {stage.name for stage in stages()}
+
+
+def _note(names: set[str]) -> None:
+    if names:
+        UNRECORDED.write_text("\n".join(sorted(names)))
+    else:
+        UNRECORDED.unlink(missing_ok=True)
 
 
 def fail(workflow: Any) -> None:
@@ -187,10 +246,13 @@ def records() -> dict[Path, Path]:
 def unseen(files: Iterable[Path], seen: dict[Path, Path]) -> set[Path]:
     """Return those files that are not as Snakemake last saw them made.
 
-    Snakemake records when an output was last modified; a directory's time is that of the timestamp within it.
+    Snakemake records when an output was last modified; a directory's time is that of the timestamp within it, a
+    symbolic link's is its own. No job makes a hard link, and it may be older than what it replaced.
     """
 
     def as_seen(path: Path) -> bool:
+        if _hard_linked(path):
+            return False
         output = next((one for one in (path, *path.parents) if one in seen), None)
         if output is None:
             return False
@@ -199,9 +261,9 @@ def unseen(files: Iterable[Path], seen: dict[Path, Path]) -> set[Path]:
         except (ValueError, KeyError):  # cut short by a kill
             return False
         if output == path:
-            return abs(path.stat().st_mtime - made) < 0.001
-        stamp = output / TIMESTAMP
-        return stamp.exists() and abs(stamp.stat().st_mtime - made) < 0.001 and path.stat().st_mtime < made + 0.001
+            return abs(path.lstat().st_mtime - made) < 0.001
+        stamp = output if output.is_symlink() else output / TIMESTAMP
+        return stamp.exists() and abs(stamp.lstat().st_mtime - made) < 0.001 and path.lstat().st_mtime < made + 0.001
 
     return {path for path in files if not as_seen(path)}
 
@@ -224,20 +286,21 @@ def _redate() -> None:
     Snakemake would make what depends on it again for ever, and would remove what it was told to touch.
     """
     now = time.time()
-    late = {path for stage in stages() for path in _files(stage.deps + stage.outs) if path.stat().st_mtime > now + 1}
-    if late and not _read_only():
+    late = {path for stage in stages() for path in _files(stage.deps + stage.outs) if _modified(path) > now + 1}
+    if late:
+        _detach(path for path in late if path.is_symlink() or _hard_linked(path))
         for path in late:
             os.utime(path, (now, now))
         _say(f"dated in the future, now dated to today: {', '.join(sorted(map(str, late)))}")
 
 
-def _read_only() -> bool:
-    """Whether the command line of this process asks for a mode that executes nothing."""
+def _read_only() -> set[str]:
+    """Modes that execute nothing, of those that the command line of this process asks for."""
     from snakemake.cli import parse_args
 
     with contextlib.redirect_stderr(None):  # it tells, a second time, which profile it uses
         _, arguments = parse_args(None)
-    return any(getattr(arguments, mode) not in (None, False) for mode in READ_ONLY)
+    return {mode for mode in READ_ONLY if getattr(arguments, mode) not in (None, False)}
 
 
 def _proved(workflow: Any, stage: Stage, jobs: dict[str, Any]) -> bool:
@@ -260,6 +323,15 @@ def _proved(workflow: Any, stage: Stage, jobs: dict[str, Any]) -> bool:
     return {job.rule.name for job in known} == set(stage.rules) - {stage.target}
 
 
+def _lacking(workflow: Any, stage: Stage) -> str:
+    """What to do about files that the stage reads and dvc.yaml does not name, if there are any."""
+    made = {path for job in workflow.dag.jobs for path in job.output}
+    given = {path for job in workflow.dag.jobs if job.rule.name in stage.rules for path in job.input} - made
+    deps = [dep.absolute() for dep in stage.deps]
+    lacking = sorted(path for path in given if not any(Path(path).absolute().is_relative_to(dep) for dep in deps))
+    return f"dvc.yaml: stages.{stage.name}.deps lacks {', '.join(lacking)}; run tessera dvc" if lacking else ""
+
+
 def _edited(workflow: Any) -> set[str]:
     """Files that were changed after the run began, and that its jobs read.
 
@@ -280,16 +352,32 @@ def _edited(workflow: Any) -> set[str]:
 
 
 def _modified(path: Path) -> float:
-    return path.stat().st_mtime if path.exists() else 0.0
+    """When a file was last modified, or the symbolic link to it."""
+    return max(path.stat().st_mtime, path.lstat().st_mtime) if path.exists() else 0.0
 
 
-def _forget(path: Path, seen: dict[Path, Path]) -> None:
-    """Date a file to 1970 and drop its record, so that Snakemake makes it again."""
+def _hard_linked(path: Path) -> bool:
+    return path.lstat().st_nlink > 1 and not path.is_dir()
+
+
+def _detach(paths: Iterable[Path]) -> None:
+    """Put a copy that can be written in the place of each link."""
+    for path in paths:
+        with files.replacing(path) as hidden:
+            shutil.copyfile(path, hidden)
+
+
+def _forget(path: Path, seen: dict[Path, Path], outs: Collection[Path] = ()) -> None:
+    """Date a file to 1970 and drop its record, so that Snakemake makes it again.
+
+    So are the directories around it that are in outs, for one of them may be the output that Snakemake knows.
+    """
     output = next((one for one in (path, *path.parents) if one in seen), path)
-    stamp = output / TIMESTAMP
-    for one in (path, *([stamp] if stamp.exists() else [])):
-        if one.exists():
-            os.utime(one, (1, 1))
+    around = [one for one in path.parents if any(one.is_relative_to(out) for out in outs)]
+    for one in (path, output, *around):
+        for dated in (one, one / TIMESTAMP):
+            if os.path.lexists(dated):
+                os.utime(dated, (1, 1), follow_symlinks=False)
     if output in seen:
         seen[output].unlink(missing_ok=True)
 

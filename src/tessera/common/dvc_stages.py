@@ -2,10 +2,11 @@
 
 A stage's outs, metrics and plots are written by hand. Its rules follow from its target: those that make the target's
 files, but for the rules of stages before it. Its deps are what these rules read and do not make themselves, source
-files among it; its params are the sections that they are given.
+files among it; its params are the sections that they are given. Of the Snakefile's global DIRECTORIES, which rules read
+whole, the directory is the dep and not each file, so that DVC notices new files as well.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -34,12 +35,13 @@ def facts(snakefile: Path, stages: Sequence[Stage]) -> dict[str, Facts]:
         one = found[stage.name] = Facts()
         with _dag(snakefile, stage.target) as workflow:
             sections = workflow.globals.get("SECTIONS", {})
+            whole = workflow.globals.get("DIRECTORIES", ())
             for job in workflow.dag.jobs:
                 if job.rule.name in taken or not job.output:
                     continue
                 if job.rule.name not in one.rules:
                     one.rules.append(job.rule.name)
-                one.inputs.update(map(str, job.input))
+                one.inputs.update(_around(path, whole) or path for path in map(str, job.input))
                 one.outputs.update(map(str, job.output))
                 one.temporary.update(str(path) for path in job.output if path.flags.get("temp"))
                 one.sections |= sections.get(getattr(job.params, "cfg", None), set())
@@ -47,6 +49,11 @@ def facts(snakefile: Path, stages: Sequence[Stage]) -> dict[str, Facts]:
         one.inputs -= one.outputs
         taken.update(one.rules)
     return found
+
+
+def _around(path: str, directories: Iterable[str]) -> str | None:
+    """The one of some directories that a path is in."""
+    return next((directory for directory in directories if Path(path).is_relative_to(directory)), None)
 
 
 @contextmanager
@@ -70,14 +77,15 @@ def expected(
     """Return cmd, deps and params of each stage. listed is what dvc.yaml has of them now.
 
     An input within an out of another stage is named by that out. What is listed and no rule tells of (a file or section
-    that the Snakefile itself reads) stays, unless it is source code or another stage's out.
+    that the Snakefile itself reads) stays, unless it is source code, a directory or another stage's out.
     """
     outs = [str(out) for stage in stages for out in stage.outs]
     wanted = {}
     for stage in stages:
         one, now = found[stage.name], listed[stage.name]
-        deps = {next((out for out in outs if Path(path).is_relative_to(out)), path) for path in one.inputs}
+        deps = {_around(path, outs) or path for path in one.inputs}
         deps |= {path for path in now.get("deps", []) if not path.startswith("src/") and path not in outs}
+        deps -= {path for path in deps - one.inputs if path not in outs and Path(path).is_dir()}
         sections = one.sections | set(now.get("params", []))
         wanted[stage.name] = {
             "cmd": f"snakemake --allowed-rules {' '.join(one.rules)} -- {stage.target}",

@@ -7,7 +7,6 @@ jobs do not wait for a database.
 
 import fcntl
 import hashlib
-import json
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -28,25 +27,30 @@ if TYPE_CHECKING:
 DATABASE = "mlflow.db"
 #: The folder of all run files.
 RUNS = "reports/metrics"
-#: Tag of a run whose import is not complete; such a run is removed by the next import.
-PENDING = "import.pending"
-KEY = "stage.key"
-#: Tag that tells whether the run's file still says the same: "false" for the runs of earlier parameters or code.
-CURRENT = "current"
+#: A run tagged PENDING is one whose import was cut short: the next import removes it. CURRENT is "false" for the runs
+#: of earlier parameters or code.
+KEY, CURRENT, PENDING, FILE = run_files.IMPORT_TAGS
+#: Most characters of a parameter's value. MLflow cuts off what is longer, and then runs that differ look equal.
+LONGEST_PARAM = 6000
+#: Artifact with the values that are longer, by parameter.
+LONG_PARAMS = "params.json"
 
 
 def sync(root: str | Path = ".") -> int:
     """Make root's mlflow.db agree with its run files, and return how many runs are new.
 
     A run is known by the hash of its file's path and content. Runs of files that are gone or say something else by now
-    are kept and tagged current = false. An import that was killed is mended by the next. Raises ValueError, naming the
-    file, before anything is imported, where one is not a run file.
+    are kept and tagged current = false. An import that was killed is mended by the next. What a person deletes in
+    MLflow stays deleted. Raises ValueError after all other files are imported, with one line for each that is not a run
+    file.
     """
     root = Path(root)
-    records = {path: run_files.read(path) for path in sorted(root.glob(run_files.RUN_FILES))}
+    records, faults = _read(root)
     with _locked(root):
         client = _client(root)
         known = _known_runs(client)
+        deleted = _deleted_experiments(client)
+        new = 0
         keys = {path: _key(path.relative_to(root), path) for path in records}
         origins = _Origins(root)
         for path, record in records.items():
@@ -54,14 +58,31 @@ def sync(root: str | Path = ".") -> int:
             if record.note:
                 tags["mlflow.note.content"] = record.note
             run = known.get(keys[path])
-            if run is None:
-                _create(client, root, path, record, tags)
-            else:
+            if run:
                 _retag(client, run, tags)
+            elif record.experiment not in deleted:
+                _create(client, root, path, record, tags)
+                new += 1
         for key, run in known.items():
             if key not in keys.values():
                 _retag(client, run, {CURRENT: "false"})
-    return len(set(keys.values()) - set(known))
+    for name in sorted(deleted.keys() & {record.experiment for record in records.values()}):
+        restore = f"MLFLOW_TRACKING_URI=sqlite:///{DATABASE} mlflow experiments restore -x {deleted[name]}"
+        print(f"{name} is not imported, for it was deleted in MLflow; to have it back: {restore}", file=sys.stderr)
+    if faults:
+        raise ValueError("\n".join(faults))
+    return new
+
+
+def _read(root: Path) -> tuple[dict[Path, RunRecord], list[str]]:
+    """Run files by path, and what is wrong with the others."""
+    records, faults = {}, []
+    for path in sorted(root.glob(run_files.RUN_FILES)):
+        try:
+            records[path] = run_files.read(path)
+        except (ValueError, OSError) as error:
+            faults.append(str(error))
+    return records, faults
 
 
 @contextmanager
@@ -84,18 +105,29 @@ def _client(root: Path) -> "MlflowClient":
     return MlflowClient(f"sqlite:///{database.resolve()}")
 
 
+def _deleted_experiments(client: "MlflowClient") -> dict[str, str]:
+    """Ids by name."""
+    from mlflow.entities import ViewType
+
+    return {one.name: one.experiment_id for one in client.search_experiments(ViewType.DELETED_ONLY)}
+
+
 def _known_runs(client: "MlflowClient") -> dict[str, "Run"]:
-    """Complete runs by key; incomplete ones are removed."""
+    """Complete runs by key, also those that were deleted in MLflow; incomplete ones are removed."""
+    from mlflow.entities import ViewType
+
     known: dict[str, Run] = {}
-    experiments = [experiment.experiment_id for experiment in client.search_experiments()]
+    experiments = [experiment.experiment_id for experiment in client.search_experiments(ViewType.ALL)]
     token: str | None = None
     while True:
-        page = client.search_runs(experiments, max_results=1000, page_token=token)
+        page = client.search_runs(experiments, run_view_type=ViewType.ALL, max_results=1000, page_token=token)
         for run in page:
+            key = run.data.tags.get(KEY)
             if PENDING in run.data.tags:
-                client.delete_run(run.info.run_id)
-            elif KEY in run.data.tags:
-                known[run.data.tags[KEY]] = run
+                if _is_active(run):
+                    client.delete_run(run.info.run_id)
+            elif key and (key not in known or _is_active(run)):
+                known[key] = run
         token = page.token
         if not token:
             return known
@@ -115,7 +147,11 @@ def _create(client: "MlflowClient", root: Path, path: Path, record: RunRecord, t
     # The sizes that MLflow accepts in one call.
     for some in _chunks(metrics, 1000):
         client.log_batch(run_id, metrics=some)
-    for some in _chunks([Param(*item) for item in sorted(_flat(record.params).items())], 100):
+    params = record.flat_params()
+    if long := {name: value for name, value in params.items() if len(value) > LONGEST_PARAM}:
+        client.log_dict(run_id, long, LONG_PARAMS)
+        params |= {name: _summary(value, LONG_PARAMS) for name, value in long.items()}
+    for some in _chunks([Param(*item) for item in sorted(params.items())], 100):
         client.log_batch(run_id, params=some)
     for figure in record.figures:
         if (root / figure).is_file():
@@ -135,8 +171,13 @@ def _experiment(client: "MlflowClient", name: str) -> str:
     return client.create_experiment(name, place, tags={"mlflow.experimentKind": "custom_model_development"})
 
 
+def _is_active(run: "Run") -> bool:
+    return run.info.lifecycle_stage == "active"
+
+
 def _retag(client: "MlflowClient", run: "Run", tags: Mapping[str, str]) -> None:
-    for name, value in tags.items():
+    """Bring tags up to date, unless a person has deleted the run."""
+    for name, value in tags.items() if _is_active(run) else ():
         if run.data.tags.get(name) != value:
             client.set_tag(run.info.run_id, name, value)
 
@@ -151,15 +192,9 @@ def _chunks(items: list[Any], size: int) -> Iterator[list[Any]]:
         yield some
 
 
-def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
-    """Nested parameters by dotted names, as text."""
-    flat: dict[str, str] = {}
-    for key, value in values.items():
-        if isinstance(value, Mapping):
-            flat |= _flat(value, f"{prefix}{key}.")
-        else:
-            flat[prefix + key] = value if isinstance(value, str) else json.dumps(value)
-    return flat
+def _summary(text: str, place: str) -> str:
+    """What stands for a text that is too long: its hash, and where all of it is."""
+    return f"sha256 {hashlib.sha256(text.encode()).hexdigest()}, {len(text)} characters, in {place}"
 
 
 class _Origins:
@@ -185,6 +220,8 @@ class _Origins:
         self.stages: dict[str, dict[str, str]] = {}
         for stage, entry in recorded.items():
             deps = "\n".join(f"{dep['path']} {dep['md5']}" for dep in entry.get("deps", []))
+            if len(deps) > run_files.LONGEST_TAG:
+                deps = _summary(deps, stages.name)
             for out in entry.get("outs", []):
                 self.stages[out["path"]] = {"dvc.stage": stage, "dvc.deps.md5": deps}
 
@@ -192,7 +229,7 @@ class _Origins:
         """Of one run file: the commit that holds it, the DVC stage that makes it, and what that stage read."""
         own = name.as_posix()
         tags = self.environment | {
-            "run.file": own,
+            FILE: own,
             "dvc.out.md5": hashlib.md5((self.root / name).read_bytes()).hexdigest(),
         }
         clean = own in self.clean and own in self.commits

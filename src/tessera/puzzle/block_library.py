@@ -11,12 +11,13 @@ import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from tessera.puzzle.rows import summed
 from tessera.puzzle.space import PARENT, compose, decompose
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Library = Mapping[str, Mapping[str, Mapping[str, Mapping[str, float]]]]
 #: Columns of a cost table that become a block's stats; the two subblocks' add up.
@@ -117,7 +118,7 @@ def parent_choice(library: Library, parent: str | None = None) -> dict[str, str]
     return choice
 
 
-def make(scores: Sequence[Mapping[str, Any]], costs: pd.DataFrame) -> dict[str, Any]:
+def make(scores: Sequence[Mapping[str, Any]], costs: "pd.DataFrame") -> dict[str, Any]:
     """Return the library of all pairs of subblock variants, from their scores and a target's cost table.
 
     scores: for each layer {"attention": {variant: {metric: value}}, "ffn": {...}}, the parent's own metrics under
@@ -161,7 +162,7 @@ def _composed(parent: Mapping, attention: Mapping, ffn: Mapping) -> dict[str, fl
     return made
 
 
-def measurement_info(costs: pd.DataFrame) -> dict[str, Any]:
+def measurement_info(costs: "pd.DataFrame") -> dict[str, Any]:
     """What the stats hold for: hardware, software, dtype, workload, and the costs outside the blocks."""
     (outside,) = costs[costs.subblock == NON_BLOCK].to_dict("records")
     what = ("source", "hardware", "software", "dtype", "batch", "prefill", "decode", "max_num_tokens")

@@ -16,23 +16,15 @@ and key projections are put in another order. Vectors are written in float32, ma
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
 
 from tessera.common import files
+from tessera.puzzle.gguf_types import FILE_TYPES, TYPES, Dtype
 from tessera.puzzle.model import AttentionSpec, FFNSpec, LanguageModel, ModelSpec, rotary_frequencies
 
-Dtype = Literal["float32", "float16", "bfloat16", "q8_0"]
-#: GGUF's names of the types, and of files that are mostly of them.
-TYPES = {"float32": "F32", "float16": "F16", "bfloat16": "BF16", "q8_0": "Q8_0"}
-FILE_TYPES: dict[Dtype, str] = {
-    "float32": "ALL_F32",
-    "float16": "MOSTLY_F16",
-    "bfloat16": "MOSTLY_BF16",
-    "q8_0": "MOSTLY_Q8_0",
-}
 #: Channels of an FFN of zeros: the least that every block-quantised type can hold.
 ZERO_CHANNELS = 32
 ARCHITECTURE = "deci"

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from tessera.common import files
-from tessera.puzzle import gguf_export, gguf_tokenizer
+from tessera.puzzle import gguf_export, gguf_tokenizer, gguf_types
 from tessera.puzzle.best_batch import Service
 from tessera.puzzle.cli import app, errors
 
@@ -25,7 +25,7 @@ def gguf(
     tokenizer_pre: Annotated[
         str | None, typer.Option(help="or llama.cpp's name of the pre-tokenizer of the directory's own tokenizer.json")
     ] = None,
-    dtype: Annotated[gguf_export.Dtype, typer.Option(help="of the matrices")] = "float16",
+    dtype: Annotated[gguf_types.Dtype, typer.Option(help="of the matrices")] = "float16",
     license_name: Annotated[str | None, typer.Option("--license", help="the parent's licence, as hubs name it")] = None,
 ) -> None:
     """Write a child as a GGUF file for llama.cpp, and check it by reading it back."""

@@ -9,8 +9,10 @@ def main(imported: Path) -> None:
     """Import all run files below the working directory; imported is the list of them."""
     from tessera.report import views
 
-    new = tracking.sync()
-    views.save()
+    try:
+        new = tracking.sync()
+    finally:  # a run file that is refused does not keep the others from being looked at
+        views.save()
     runs = sorted(map(str, Path().glob(run_files.RUN_FILES)))
     files.write_json(imported, runs)
     print(f"{len(runs)} runs, {new} of them new, in {tracking.DATABASE}; make ui shows them")
