@@ -11,7 +11,7 @@ print(optimizer.best())
 print(minimize(lambda p: loss(**p), space, 60, workers=4, timeout=600, journal="study").best)
 """
 
-from tessera.bayesopt.run import Result, minimize
+from tessera.bayesopt.run import ObjectiveError, Result, minimize
 from tessera.bayesopt.settings import Settings
 from tessera.bayesopt.space import Categorical, Fixed, Float, Int, Space
 from tessera.bayesopt.study import Optimizer, Replayed, replay
@@ -22,6 +22,7 @@ __all__ = [
     "Fixed",
     "Float",
     "Int",
+    "ObjectiveError",
     "Optimizer",
     "Replayed",
     "Result",
