@@ -10,9 +10,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tessera.bayesopt import Float, Optimizer, minimize, replay
+from tessera.bayesopt import Float, ObjectiveError, Optimizer, minimize, replay
 from tessera.bayesopt.journal import Journal
-from tessera.bayesopt.run import ObjectiveError
 
 SPACE = {"x": Float(low=-1.0, high=1.0), "y": Float(low=-1.0, high=1.0)}
 
