@@ -196,8 +196,6 @@ def test_stage_missing_from_the_lock_is_recorded_again(tree: Tree, targets: list
     before = lock.read_text()
     lock.write_text(before[: before.index("  train:")])
     assert tree.ran("snakemake", *targets) == []
-    assert (lock.read_text() == before) == (targets != ["data/model"])  # the stage makes more than that
-    assert tree.ran("snakemake") == []
     assert lock.read_text() == before
 
 
