@@ -22,10 +22,12 @@ import numpy as np
 from tessera.tsvm.layout import Layout
 from tessera.tsvm.margin import Potential, worst
 from tessera.tsvm.min_norm import Hull
-from tessera.tsvm.spaces import Space
+from tessera.tsvm.spaces import ROUNDING, Space
 
 #: Of the largest multiplier: smaller ones are no support.
 SUPPORT = 1e-6
+#: |w(a, b, c)| / G below this, of what it is rounded by, is zero: Farkas' proof that the task cannot be done.
+ZERO = 10.0
 STATUSES = ("certified", "feasible", "infeasible", "undecided", "soft")
 
 
@@ -200,8 +202,8 @@ def solve(layout: Layout, space: Space, tol: float = 1e-6, max_rounds: int = 100
         terms = problem.terms(a, atoms)
         ratio = space.norm(coordinates, atoms) / a.sum()
         up = min(up, space.most(ratio, terms / a.sum()))
-        if ratio <= space.most(0.0, terms / a.sum()):
-            # No margin can be told from 0; one that was proved in an earlier round is none to deny.
+        if ratio <= ZERO * space.most(0.0, terms / a.sum()):
+            # No digit of it is sure. A margin that was proved in an earlier round stands all the same.
             if low == 0 and space.vanishes(atoms):
                 status = "infeasible"
             history.append(Round(low, up, np.inf, len(problem.cuts)))
@@ -211,8 +213,9 @@ def solve(layout: Layout, space: Space, tol: float = 1e-6, max_rounds: int = 100
         norm = space.most(space.norm(coordinates, atoms), terms / scale)
         potential = space.potential(coordinates, atoms)
         found = worst(potential, layout, theta, keep=tol / 2)
-        if kept is None or found.least / norm > low:
-            low = max(low, found.least / norm)
+        proved = found.least / norm - ROUNDING * problem.size
+        if kept is None or proved > low:
+            low = max(low, proved)
             kept = (coordinates, atoms, theta, norm, potential)
         if low > up * (1 + tol):  # rounding has the better of both bounds
             low, kept = 0.0, None
