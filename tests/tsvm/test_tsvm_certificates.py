@@ -12,7 +12,8 @@ from scipy.optimize import linprog, nnls
 from tessera.common.psp import DoubleExponential
 from tessera.common.spikes import SpikeBatch
 from tessera.tsvm import TemporalSVM, kernels, layout, soft, solver, spaces
-from tessera.tsvm.solver import Certificate
+from tessera.tsvm.certificate import Certificate
+from tessera.tsvm.cuts import Cuts
 from tessera.tsvm.tasks import poisson_problem
 
 PSP = DoubleExponential(15.0, 3.75)
@@ -77,7 +78,7 @@ def rows_of(name, made, cuts):
         times += [t, held]
         kinds += [np.full(len(t), "h"), np.full(len(held), "hold")]
     where = [np.concatenate(parts) for parts in (patterns, times, kinds)]
-    rows = solver.Cuts()
+    rows = Cuts()
     rows.extend(made, *where)
     value, slope = features(name, *made.traces(*where[:2]))
     at = features(name, *made.traces(made.target_pattern, made.targets))[0]
