@@ -26,10 +26,12 @@ class Problem:
         self._lengths = np.empty(0)
         self.factors = 1 + layout.target_reset
         self.pivot = int(np.argmin(self.factors))  # the target whose row gives theta
-        self.size = float(np.linalg.norm(self.target_rows, axis=1).max())
+        self._target_lengths = np.linalg.norm(self.target_rows, axis=1)
+        self.size = float(self._target_lengths.max())
         others = np.delete(np.arange(n_d), self.pivot)
         self._others = others
         self._per_theta = self.target_rows[self.pivot] / self.factors[self.pivot]
+        self._theta_length = float(np.linalg.norm(self._per_theta))
         self.equal = self.target_rows[others] - np.outer(self.factors[others], self._per_theta)
         u, s, vt = np.linalg.svd(self.equal, full_matrices=False)
         keep = s > 1e-12 * self.size
@@ -40,30 +42,29 @@ class Problem:
         """Append cuts and their features: of each row, its atom times its weight."""
         old = len(self.cuts)
         self.cuts.extend(self.layout, patterns, times, kinds)
-        atoms, features, reduced, lengths = self._rows(self.cuts, old)
-        self.size = max(self.size, float(np.linalg.norm(atoms[kinds != "slope"], axis=1).max(initial=0.0)))
+        features, reduced, lengths = self._rows(self.cuts, old)
+        points = np.where(kinds == "slope", 0.0, lengths / np.abs(self.cuts.weights[old:]))
+        self.size = max(self.size, float(points.max(initial=0.0)))
         self.features = np.vstack([self.features, features])
-        self._lengths = np.append(self._lengths, lengths)
+        self._lengths = np.append(self._lengths, lengths + np.abs(self.cuts.rest[old:]) * self._theta_length)
         self.hull.add(reduced)
 
     def reduced(self, cuts: Cuts) -> np.ndarray:
         """Rows (k, n) of cuts that are not kept, without theta and what the equalities hold fixed."""
-        return self._rows(cuts, 0)[2]
+        return self._rows(cuts, 0)[1]
 
-    def _rows(self, cuts: Cuts, old: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """Of the cuts from `old` on: atoms, features, reduced features (k, n), and what these were rounded from (k,).
+    def _rows(self, cuts: Cuts, old: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Of the cuts from `old` on: features and reduced features (k, n), and the features' lengths (k,).
 
         A reduced feature times w is the row, for theta is w's too and w is orthogonal to the basis.
         """
         atoms = self.space.add(cuts.patterns[old:], cuts.times[old:], cuts.kinds[old:] == "slope", cuts.origins[old:])
         self._widen(atoms.shape[1])
         features = atoms * cuts.weights[old:, None]
-        shift = np.outer(cuts.rest[old:], self._per_theta)
-        reduced = features + shift
+        reduced = features + np.outer(cuts.rest[old:], self._per_theta)
         for _ in range(2):  # once more for the digits that the first pass leaves
             reduced = reduced - (reduced @ self.basis.T) @ self.basis
-        lengths = np.linalg.norm(features, axis=1) + np.linalg.norm(shift, axis=1)
-        return atoms, features, reduced, lengths
+        return features, reduced, np.sqrt(np.einsum("ij,ij->i", features, features))
 
     def theta(self, w: np.ndarray) -> float:
         """The threshold of weights (n,) that meet the equalities."""
@@ -83,7 +84,7 @@ class Problem:
     def terms(self, a: np.ndarray, atoms: np.ndarray) -> float:
         """Summed lengths of the terms of w(a, b), which takes `atoms` of the targets and of the cuts; a short row is
         the difference of long ones."""
-        of_targets = np.abs(atoms[: len(self.factors)]) @ np.linalg.norm(self.target_rows, axis=1)
+        of_targets = np.abs(atoms[: len(self.factors)]) @ self._target_lengths
         return float(a @ np.maximum(self._lengths, self.size) + of_targets)
 
     def _balance(self, a: np.ndarray) -> np.ndarray:
