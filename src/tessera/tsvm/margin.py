@@ -72,7 +72,8 @@ class ExponentialPotential:
         self.reset_term = int(np.argmin(np.abs(rates - 1 / tau_m)))
         equal = np.flatnonzero(np.abs(rates - 1 / tau_c) <= 1e-9 / tau_c)
         self._hold_term = int(equal[0]) if len(equal) else int(np.sum(rates > 1 / tau_c))
-        hold_rates = rates if len(equal) else np.insert(rates, self._hold_term, 1 / tau_c)
+        k = self._hold_term
+        hold_rates = rates if len(equal) else np.concatenate([rates[:k], [1 / tau_c], rates[k:]])
         self._joined = len(equal) > 0
         self._before_rates, self._hold_rates = np.append(-rates, 1 / tau_c), -hold_rates
 
@@ -196,8 +197,7 @@ def _local_minima(scan: Scan, layout: Layout, below: float) -> tuple[np.ndarray,
     times, patterns, kinds, values = [], [], [], []
     for kind, h, s in (("h", scan.h, scan.s), ("hold", scan.hold_h, scan.hold_s)):
         padded = np.concatenate([[np.inf], h, [np.inf]])
-        with np.errstate(invalid="ignore"):
-            lowest = (h < below) & (h <= padded[:-2]) & (h <= padded[2:])
+        lowest = (h < below) & (h <= padded[:-2]) & (h <= padded[2:])
         # Neighbours with the same value are one minimum, at the border between them.
         lowest[1:] &= ~(lowest[:-1] & (h[1:] == h[:-1]))
         at = np.flatnonzero(lowest)

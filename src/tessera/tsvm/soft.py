@@ -14,10 +14,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tessera.tsvm.cuts import first_cuts
 from tessera.tsvm.layout import Layout
 from tessera.tsvm.margin import ExponentialPotential, Potential, SegmentMinima, peak, segment_minima, slope_rows, worst
 from tessera.tsvm.min_norm import Hull
-from tessera.tsvm.solver import Problem, check_rounds, first_cuts
+from tessera.tsvm.problem import Problem
+from tessera.tsvm.solver import check_rounds
 from tessera.tsvm.spaces import ROUNDING, Space
 
 
@@ -256,7 +258,8 @@ def _nearest(positive: np.ndarray, negative: np.ndarray) -> tuple[np.ndarray, np
     It lies along the shortest way between the hulls: the point of least norm in the hull of all differences, of which
     only those are made that come nearest along the way so far.
     """
-    hull, pairs = Hull(), []
+    hull = Hull()
+    pairs: list[tuple[int, int]] = []
     way = positive.mean(axis=0) - negative.mean(axis=0)
     while True:
         pair = int(np.argmin(positive @ way)), int(np.argmax(negative @ way))
