@@ -87,7 +87,7 @@ def marginals(
     if lost:
         warnings.warn(
             f"{', '.join(piece.name for piece in lost)}: lost in the noise of {(1 + MORE) * rounds} rounds, so the "
-            "times are upper bounds, with a spread of 1; to measure them, free the machine of other work, or raise repeats",
+            "times are upper bounds, with a spread of 1; to measure them, free the machine or raise repeats",
             stacklevel=2,
         )
     return found
