@@ -76,7 +76,7 @@ def solve(objective: Table, rows: Sequence[Row], allowed: Allowed, solver: Solve
     chosen = [[row[j] for j in layer] for row, layer in zip(scores, able, strict=True)]
     least = [min(layer) for layer in chosen]
     over = [[s - low for s in layer] for layer, low in zip(chosen, least, strict=True)]
-    width = max(map(max, over)) or 1
+    width = max(map(max, over)) or unit
     problem += pulp.LpAffineExpression(_terms(x, over, groups, width))
     for group, xs in zip(groups, x, strict=True):
         problem += pulp.LpAffineExpression([(v, 1) for v in xs]) == len(group), f"layer_{group[0]}"
