@@ -81,7 +81,7 @@ def score(
     variants: Mapping[int, Variants],
     questions: Sequence[Question],
     track: Callable[[Sequence[tuple[int, int]]], Iterable[tuple[int, int]]] = iter,
-) -> dict[int, dict[str, dict[str, dict[str, float]]]]:
+) -> dict[int, dict[str, dict[str, dict[str, float | None]]]]:
     """Score the variants of some layers.
 
     variants maps a layer to {"attention": {variant: module}, "ffn": {...}}; track wraps the loop over batches and
@@ -103,7 +103,7 @@ def score(
         for (subblock, name), values in sums.items():
             rows = answers.setdefault((layer, subblock, name), np.empty((len(questions), 2)))
             rows[groups[n]] = [questions[i].judge(row) for i, row in zip(groups[n], values, strict=True)]
-    found: dict[int, dict[str, dict[str, dict[str, float]]]] = {}
+    found: dict[int, dict[str, dict[str, dict[str, float | None]]]] = {}
     for (layer, subblock, name), rows in answers.items():
         reference = answers[layer, "attention", PARENT]
         found.setdefault(layer, {"attention": {}, "ffn": {}})[subblock][name] = summary(rows, reference)

@@ -53,7 +53,7 @@ def table(rows: Sequence[Json]) -> pd.DataFrame:
         one |= {"kl_div": best["kl_div"], "kl_div_se": known(best["kl_div_se"])}
         one |= {"test_kl_div": test["kl_div"], "test_kl_div_se": known(test["kl_div_se"])}
         one |= {"difference": against["difference"], "difference_se": known(against["se"])}
-        one["difference_low"] = against["difference"] - 1.96 * known(against["se"])
+        one["difference_low"] = known(against["difference"]) - 1.96 * known(against["se"])
         one |= {"predicted": best["predicted"], "budget_used": best["runtime_ms"] / row["budget_ms"]}
         one["unlike"] = sum(a != b for a, b in zip(best["blocks"], program["blocks"], strict=True))
         one["needed"] = int(reached[0]) + 1 if reached.size else None
