@@ -46,11 +46,11 @@ def difficult(params: dict) -> float | tuple[float, bool]:
 
 
 def test_a_study_survives_its_objective() -> None:
-    result = minimize(difficult, SPACE, 24, seed=0, timeout=0.3, workers=2)
+    result = minimize(difficult, SPACE, 24, seed=0, timeout=2.0, workers=2)
     assert len(result.trials) == 24
     assert all(trial.finished for trial in result.trials)
     errors = " | ".join(str(trial.error) for trial in result.trials)
-    for message in ("RuntimeError: too far", "no answer within 0.3 s", "exit status 3"):
+    for message in ("RuntimeError: too far", "no answer within 2.0 s", "exit status 3"):
         assert message in errors
     assert result.best is not None
     assert result.best.params["y"] < 0.5
