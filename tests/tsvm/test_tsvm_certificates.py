@@ -218,8 +218,8 @@ def test_certificates_of_many_degenerate_tasks_are_right(task, name, hold):
 
 
 @pytest.mark.slow
-@settings(max_examples=100, deadline=None)
-@given(degenerate_tasks(), st.sampled_from([0.1, 1.0, 5.0]))
+@settings(max_examples=25, deadline=None)
+@given(degenerate_tasks(), st.sampled_from([0.3, 1.0, 5.0]))
 def test_gaussian_margins_are_proved_or_left_open(task, sigma):
     spikes, targets = task
     made = layout.build(spikes, targets, PSP, 2.0, 0.0, 0.3)
@@ -269,7 +269,7 @@ def test_soft_optima_are_certified_at_any_scale(task, c, exponent):
     ],
 )
 def test_no_certificate_contradicts_itself(status, low, up):
-    with pytest.raises(AssertionError, match=f"{status} contradicts"):
+    with pytest.raises(AssertionError, match=f"{status} contradicts|hold nothing"):
         Certificate(status, low, up, 1.0, 1.0, 1e-6)
 
 

@@ -9,6 +9,12 @@ import numpy as np
 STATUSES = ("certified", "feasible", "infeasible", "undecided", "soft")
 
 
+def check_bounds(low: float, up: float) -> None:
+    """Raises AssertionError unless 0 <= low <= up < inf."""
+    if not 0 <= low <= up < np.inf:
+        raise AssertionError(f"the bounds [{low}, {up}] hold nothing")
+
+
 @dataclass(frozen=True)
 class Round:
     """One round: the bounds so far, the relative violation v (inf before any lower bound), the number of cuts."""
@@ -38,7 +44,8 @@ class Certificate:
     history: list[Round] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        holds = self.status in STATUSES and np.isfinite(self.ratio) and 0 <= self.low <= self.up < np.inf
+        check_bounds(self.low, self.up)
+        holds = self.status in STATUSES and np.isfinite(self.ratio)
         agrees = {
             "certified": self.low > 0 and self.gap <= self.tol,
             "feasible": self.low > 0,

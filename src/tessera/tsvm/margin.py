@@ -28,7 +28,12 @@ from tessera.tsvm.layout import Layout
 
 
 class Potential(Protocol):
-    """w.phi(x(t)) of one pair of weights and kernel, on every piece of a layout."""
+    """w.phi(x(t)) of one pair of weights and kernel, on every piece of a layout.
+
+    rounding: what w.phi may be wrong by, beyond the rounding of its largest value.
+    """
+
+    rounding: float
 
     def scan(self, theta: float, level: np.ndarray, hold_level: np.ndarray) -> Scan: ...
 
@@ -65,6 +70,8 @@ class Worst:
 
 class ExponentialPotential:
     """w.phi as a sum of exponentials: terms (E, K) of the decay rates (K,) in 1/ms, which fall and hold 1/tau_m."""
+
+    rounding = 0.0
 
     def __init__(self, layout: Layout, terms: np.ndarray, rates: np.ndarray) -> None:
         tau_m, tau_c = layout.kernel.tau_m, layout.tau_c

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tessera.tsvm.certificate import check_bounds
 from tessera.tsvm.cuts import first_cuts
 from tessera.tsvm.layout import Layout
 from tessera.tsvm.margin import ExponentialPotential, Potential, SegmentMinima, peak, segment_minima, slope_rows, worst
@@ -40,6 +41,9 @@ class SoftSolution:
     potential: Potential
     history: list[tuple[float, float, int]]
 
+    def __post_init__(self) -> None:
+        check_bounds(self.low, self.up)
+
 
 def solve_soft(layout: Layout, space: Space, c: float, tol: float = 1e-4, max_rounds: int = 60) -> SoftSolution:
     """Cutting planes until (up - low)/up <= tol or no new cut is found. layout: built with exact=False.
@@ -61,8 +65,9 @@ def solve_soft(layout: Layout, space: Space, c: float, tol: float = 1e-4, max_ro
         slack = total_slack(minima, potential, layout, theta)
         low, up = max(low, float(a.sum()) - 0.5 * norm * norm), 0.5 * norm * norm + c * slack
         if best is None or up < best.up:
+            low = min(low, up)  # above it by rounding alone
             best = SoftSolution(coordinates, atoms, theta, norm, a, b, problem, low, up, slack, potential, history)
-        low = min(low, best.up)  # above it by rounding alone
+        low = min(low, best.up)
         history.append((low, best.up, len(problem.cuts)))
         if best.up - low <= tol * best.up:
             break
@@ -163,6 +168,9 @@ class BinarySolution:
     up: float
     times: np.ndarray
     history: list[float]
+
+    def __post_init__(self) -> None:
+        check_bounds(self.low, self.up)
 
 
 def solve_binary(

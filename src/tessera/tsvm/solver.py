@@ -73,29 +73,30 @@ def solve(layout: Layout, space: Space, tol: float = 1e-6, max_rounds: int = 100
             # No digit of it is sure. A margin that was proved in an earlier round stands all the same.
             if low == 0 and space.vanishes(atoms):
                 status = "infeasible"
-            history.append(Round(low, up, np.inf, len(problem.cuts)))
+            history.append(Round(min(low, up), up, np.inf, len(problem.cuts)))
             break
         scale = ratio * ratio * a.sum()
         coordinates, atoms, theta = problem.weights(coordinates, atoms, scale)
         norm = space.most(space.norm(coordinates, atoms), terms / scale)
         potential = space.potential(coordinates, atoms)
         found = worst(potential, layout, theta, keep=tol / 2)
-        proved = found.least / norm - ROUNDING * problem.size
+        proved = (found.least - potential.rounding) / norm - ROUNDING * problem.size
         if kept is None or proved > low:
             low = max(low, proved)
             kept = (coordinates, atoms, theta, norm, potential)
-        if low > up * (1 + tol):  # rounding has the better of both bounds
-            low, kept = 0.0, None
-            break
-        low = min(low, up)
-        history.append(Round(low, up, 1 - found.least, len(problem.cuts)))
-        if low > 0 and up - low <= tol * up:
+        history.append(Round(min(low, up), up, 1 - found.least, len(problem.cuts)))
+        if low > 0 and abs(up - low) <= tol * up:
             status = "certified"
+            break
+        if low > up:
             break
         fresh = problem.cuts.new(found.patterns, found.times, found.kinds)
         if not fresh.any():
             break
         problem.add(found.patterns[fresh], found.times[fresh], found.kinds[fresh])
+    if low > up * (1 + tol):  # rounding has the better of both: nothing is sure
+        low, kept = 0.0, None
+    low = min(low, up)
     if status == "undecided" and low > 0:
         status = "feasible"
     if status == "infeasible":
