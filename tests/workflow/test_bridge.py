@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from conftest import Tree, isolated
 
-from tessera.common import dvc_bridge
+from tessera.common import dvc_bridge, outputs
 
 SHARDS = [f"shard {i}" for i in range(4)]
 PREPARE = ["noise", *SHARDS]
@@ -331,7 +331,7 @@ def test_stale_files_take_their_directories_along(tmp_path: Path) -> None:
     (model / "deep").mkdir(parents=True)
     weight = model / "deep/weight.json"
     weight.touch()
-    dvc_bridge._forget(weight, {}, [model])
+    outputs.forget(weight, {}, [model])
     assert [path.stat().st_mtime for path in (weight, model / "deep", model)] == [1, 1, 1]
     assert outside.stat().st_mtime > 1
 
