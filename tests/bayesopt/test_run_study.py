@@ -130,13 +130,16 @@ def test_infeasible_points_are_no_failures() -> None:
     assert len(result.trials) == 6
 
 
-def test_bytes_that_are_no_text_in_an_error_are_one_failed_trial(tmp_path: Path) -> None:
+def test_bytes_that_are_no_text_in_an_error_are_one_failed_trial(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     def fails(params: dict) -> float:
         raise OSError(os.fsdecode(b"no such file: \xff\xfe"))
 
     result = minimize(fails, SPACE, 2, journal=tmp_path)
     assert [trial.state for trial in Journal(tmp_path).read()] == ["failed", "failed"]
     assert result.trials[0].error == "OSError: no such file: \\udcff\\udcfe"
+    assert caplog.text.encode()  # the trace in the log can be written to any file
 
 
 #: An objective that starts programs, one in a session of its own, and writes down the ids of all processes.
