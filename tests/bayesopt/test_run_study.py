@@ -46,8 +46,10 @@ def difficult(params: dict) -> float | tuple[float, bool]:
 
 
 def test_a_study_survives_its_objective() -> None:
-    result = minimize(difficult, SPACE, 24, seed=0, timeout=2.0, workers=2)
-    assert len(result.trials) == 24
+    each = [(0.8, 0.0), (0.3, 0.0), (-0.8, 0.0), (0.0, 0.9), (0.0, 0.0)]  # one point of every outcome
+    initial = tuple({"x": x, "y": y} for x, y in each)
+    result = minimize(difficult, SPACE, 10, seed=0, timeout=2.0, workers=2, initial=initial)
+    assert len(result.trials) == 10
     assert all(trial.finished for trial in result.trials)
     errors = " | ".join(str(trial.error) for trial in result.trials)
     for message in ("RuntimeError: too far", "no answer within 2.0 s", "exit status 3"):
