@@ -60,6 +60,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
         with _naming_full_disk(path):
             hidden.touch()
             mode = hidden.stat().st_mode
+            hidden.unlink()
             yield hidden
             hidden.chmod(mode)
             _sync(hidden)
