@@ -33,6 +33,25 @@ def test_solve_writes_the_solution_and_shows_it(path, tmp_path):
     assert "optimal" in result.output and SCORE in result.output
 
 
+def test_names_are_shown_as_they_are_written(tmp_path):
+    names = ["gqa[kv8]+ffn[full]", "gqa[kv4]+ffn[half]", "x[/y]", ":cat:"]
+    lib = {f"[layer] {n}": {name: LIBRARY["layer_0"]["v1"]} for n, name in enumerate(names)}
+    path = tmp_path / "[dim]library.json"
+    path.write_text(json.dumps(lib))
+    for more in ((), ("--homogeneous",), ("--at-most", f"{TIME}=1")):
+        result = call("solve", path, *more)
+        if more:
+            assert result.exit_code == 1 and "[dim]library" in result.output, result.output
+        else:
+            assert result.exit_code == 0 and all(name in result.output for name in (*names, "[layer] 3")), result.output
+    lib = {layer: {name: {"stats": {"[b]": 1.0}, "metrics": {"[/i]": 0.5}} for name in names} for layer in lib}
+    path.write_text(json.dumps(lib))
+    result = call("solve", path, "--objective", "metrics.[/i]", "--at-most", "stats.[b]=9")
+    assert result.exit_code == 0 and all(key in result.output for key in ("metrics.[/i]", "stats.[b]")), result.output
+    result = call("frontier", path, "--objective", "metrics.[/i]", "--budget", "stats.[b]", "--limits", "9")
+    assert result.exit_code == 0 and "metrics.[/i]" in result.output, result.output
+
+
 def test_speedup_solver_and_homogeneous(path, tmp_path):
     out = tmp_path / "out.json"
     assert call("solve", path, "--speedup", 1.3, "--solver", "cbc", "--out", out).exit_code == 0
