@@ -89,11 +89,24 @@ def test_other_types_round_matrices_alone(made, tokenizer, tmp_path, dtype, most
     assert all((kind == "F32") == (len(shape) == 1) for kind, shape in kinds.values())
 
 
-def dataclass_with(spec):
-    """The specification with widths of 64."""
+def test_rows_that_blocks_do_not_fill_are_in_float16(made, tokenizer, tmp_path):
+    spec, path = dataclass_with(made().spec, channels=44), tmp_path / "child.gguf"  # of 64, a share of .69
+    one = blocks.LanguageModel(spec)
+    gguf_export.write(one, path, tokenizer, "q8_0")
+    assert 0 < gguf_export.verify(path, one, tokenizer)["largest_error"] <= 0.01
+    kinds = {tensor.name: tensor.tensor_type.name for tensor in reader(path).tensors}
+    assert kinds["blk.0.ffn_down.weight"] == "F16"
+    assert {kinds[f"blk.0.{name}.weight"] for name in ("ffn_up", "ffn_gate", "attn_q", "attn_output")} == {"Q8_0"}
+    exact = gguf_export.tensors(one)["blk.0.ffn_down.weight"]
+    (down,) = (tensor.data for tensor in reader(path).tensors if tensor.name == "blk.0.ffn_down.weight")
+    np.testing.assert_array_equal(down, exact.to(torch.float16).numpy())
+
+
+def dataclass_with(spec, channels=64):
+    """The specification with widths of 64, and of the FFN as given."""
     import dataclasses
 
-    layers = ((AttentionSpec("gqa", 2), FFNSpec("gated", 64)),)
+    layers = ((AttentionSpec("gqa", 2), FFNSpec("gated", channels)),)
     return dataclasses.replace(spec, hidden_size=64, head_dim=16, layers=layers)
 
 

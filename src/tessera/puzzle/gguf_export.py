@@ -10,7 +10,8 @@ What llama.cpp does with a `deci` file decides how a layer is written (heads H, 
   attention, for llama.cpp wants a KV cache: these are refused.
 
 llama.cpp rotates neighbouring pairs of a head's coordinates where Hugging Face rotates halves, so the rows of the query
-and key projections are put in another order. Vectors are written in float32, matrices in the type asked for.
+and key projections are put in another order. Vectors are written in float32, matrices in the type asked for, or, as
+llama.cpp's own quantiser does, in float16 if their rows are no whole number of the type's blocks.
 """
 
 from collections.abc import Mapping, Sequence
@@ -189,7 +190,7 @@ def write(
     Raises ValueError, naming the layers, where llama.cpp could not compute the child, or where the tokenizer has more
     or fewer tokens than the child; FileNotFoundError and OSError by the file system.
     """
-    from gguf import GGMLQuantizationType, GGUFWriter
+    from gguf import GGUFWriter
 
     vocabulary = len(tokenizer["tokenizer.ggml.tokens"])
     if vocabulary != model.spec.vocab_size:
@@ -202,7 +203,7 @@ def write(
             if key != "general.architecture":  # the writer's own
                 _add(writer, key, value)
         for tensor, value in found.items():
-            kind = GGMLQuantizationType[TYPES[dtype if value.ndim > 1 else "float32"]]
+            kind = _kind(value, dtype)
             writer.add_tensor(tensor, _packed(value, kind), raw_dtype=kind)
         writer.write_header_to_file()
         writer.write_kv_data_to_file()
@@ -224,6 +225,17 @@ def _add(writer: Any, key: str, value: Any) -> None:
         writer.add_array(key, list(value))
 
 
+def _kind(value: torch.Tensor, dtype: Dtype) -> Any:
+    """The GGUF type of a tensor in a file that is mostly of dtype."""
+    from gguf import GGML_QUANT_SIZES, GGMLQuantizationType
+
+    if value.ndim < 2:
+        return GGMLQuantizationType.F32
+    kind = GGMLQuantizationType[TYPES[dtype]]
+    block, _ = GGML_QUANT_SIZES[kind]
+    return GGMLQuantizationType.F16 if value.shape[-1] % block else kind
+
+
 def _packed(value: torch.Tensor, kind: Any) -> np.ndarray:
     """A tensor's values in a GGUF type."""
     from gguf.quants import quantize
@@ -235,8 +247,8 @@ def verify(path: str | Path, model: LanguageModel, tokenizer: Mapping[str, Any])
     """Read a file back and compare every key and tensor with the child; return what was compared.
 
     tensors and parameters are counts, largest_error that of a matrix's value by its type's rounding, relative to the
-    tensor's largest. Raises ValueError, naming it, where a key or tensor is missing, too many, or has another value
-    than the child's rounded to its type.
+    tensor's largest. Raises ValueError, naming it, where a key or tensor is missing, too many, of another type than
+    `write` gives it, or has another value than the child's rounded to its type.
     """
     from gguf import GGMLQuantizationType, GGUFReader
     from gguf.quants import dequantize
@@ -260,6 +272,8 @@ def verify(path: str | Path, model: LanguageModel, tokenizer: Mapping[str, Any])
         exact = wanted_tensors[tensor_name].to(torch.float32).numpy()
         kind = GGMLQuantizationType(tensor.tensor_type)
         value = dequantize(tensor.data, kind)
+        if kind != (expected := _kind(wanted_tensors[tensor_name], dtype)):
+            raise ValueError(f"{path}: {tensor_name} is of type {kind.name}; expected {expected.name}")
         if value.shape != exact.shape or not np.array_equal(
             value, dequantize(_packed(wanted_tensors[tensor_name], kind), kind)
         ):
