@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -77,8 +78,11 @@ def test_snakemake_at_work(tree: Path) -> None:
     assert any((tree / dvc_bridge.LOCKS).glob("*"))
 
 
-def test_orphans_are_waited_for(tree: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    orphan = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(2)  # tessera.stages.x"])
+def test_orphans_are_waited_for(
+    tree: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    orphan = subprocess.Popen([sys.executable, "-c", "input()  # tessera.stages.x"], stdin=subprocess.PIPE)
+    monkeypatch.setattr(runner, "time", SimpleNamespace(sleep=lambda seconds: orphan.communicate(b"\n")))
     assert runner.run() == 0
     assert orphan.poll() == 0
     assert f"waiting for process {orphan.pid}" in capsys.readouterr().err

@@ -35,8 +35,8 @@ def test_one_worker_is_deterministic() -> None:
 def difficult(params: dict) -> float | tuple[float, bool]:
     if params["x"] > 0.6:
         raise RuntimeError("too far")
-    if params["x"] > 0.2:
-        time.sleep(60)
+    if params["x"] > 0.4:
+        time.sleep(600)
     if params["x"] < -0.6:
         os._exit(3)
     if params["y"] > 0.8:
@@ -45,11 +45,11 @@ def difficult(params: dict) -> float | tuple[float, bool]:
 
 
 def test_a_study_survives_its_objective() -> None:
-    result = minimize(difficult, SPACE, 24, seed=0, timeout=0.3, workers=2)
+    result = minimize(difficult, SPACE, 24, seed=0, timeout=3.0, workers=2)
     assert len(result.trials) == 24
     assert all(trial.finished for trial in result.trials)
     errors = " | ".join(str(trial.error) for trial in result.trials)
-    for message in ("RuntimeError: too far", "no answer within 0.3 s", "exit status 3"):
+    for message in ("RuntimeError: too far", "no answer within 3.0 s", "exit status 3"):
         assert message in errors
     assert result.best is not None
     assert result.best.params["y"] < 0.5
@@ -69,10 +69,11 @@ def test_workers_side_by_side_replay(tmp_path: Path) -> None:
 
 
 SCRIPT = """
-import sys, time
+import os, sys, time
 from tessera.bayesopt import Float, minimize
 def f(p):
-    time.sleep(0.2)
+    if len(sys.argv) > 2 and os.path.exists(sys.argv[2]):
+        time.sleep(600)  # until it is killed
     return p["x"] ** 2 + p["y"] ** 2
 space = {"x": Float(low=-1.0, high=1.0), "y": Float(low=-1.0, high=1.0)}
 minimize(f, space, 12, workers=2, journal=sys.argv[1], lease=5.0)
@@ -81,15 +82,17 @@ minimize(f, space, 12, workers=2, journal=sys.argv[1], lease=5.0)
 
 def test_a_killed_study_is_taken_up(tmp_path: Path) -> None:
     """SIGKILL of the whole process group; the trials that were running are evaluated by the next, none is lost."""
-    process = subprocess.Popen([sys.executable, "-c", SCRIPT, str(tmp_path / "study")], start_new_session=True)
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline and not (tmp_path / "study/trial_00005.json").exists():
+    sixth = tmp_path / "study/trial_00005.json"
+    command = [sys.executable, "-c", SCRIPT, str(tmp_path / "study")]
+    process = subprocess.Popen([*command, str(sixth)], start_new_session=True)
+    while not sixth.exists():
+        assert process.poll() is None
         time.sleep(0.02)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     running = [trial for trial in Journal(tmp_path / "study").read() if not trial.finished]
     assert running
-    done = subprocess.run([sys.executable, "-c", SCRIPT, str(tmp_path / "study")], check=False, timeout=60)
+    done = subprocess.run(command, check=False)
     assert done.returncode == 0
     trials = Optimizer({**SPACE}, journal=tmp_path / "study").trials
     assert len(trials) == 12

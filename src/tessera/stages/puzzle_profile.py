@@ -42,7 +42,7 @@ def main(
             date = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
             files.write_csv(out / f"{stem}.csv", table)
             files.write_json(out / f"{stem}.json", profile.about(table, name, device) | settings | {"date": date})
-            print(f"{out / stem}.csv", flush=True)
+            print(f"{out / stem}.csv: spread {table.spread.max():.0%} at most", flush=True)
 
 
 if __name__ == "__main__":

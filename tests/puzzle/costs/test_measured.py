@@ -1,5 +1,7 @@
 """The measured source with a clock that counts arithmetic in place of time, so that what is run can be checked."""
 
+import itertools
+
 import pytest
 import torch
 from shapes import SPACE, tiny
@@ -122,13 +124,20 @@ def test_threads_are_put_back_even_after_an_error():
     assert torch.get_num_threads() == before
 
 
+def test_what_noise_hides_is_an_upper_bound(monkeypatch):
+    """A clock on which twice the copies take no longer, but for noise."""
+    times = itertools.cycle([1.0, 1.2, 1.1])
+    monkeypatch.setattr(measured, "_clock", lambda device: (lambda run, loops: next(times), lambda run: run))
+    found = table(threads=1).set_index(["subblock", "variant"])
+    assert found.provenance["ffn", "no_op"] == "nothing to do"
+    assert "measured, upper bound" in set(found.provenance)
+    hidden = found[found.provenance == "measured, upper bound"]
+    assert (hidden.runtime_ms > 0).all() and (hidden.spread > 0).all()
+
+
 def test_real_clock_gives_a_complete_table():
-    """Runs on the real clock; asserts nothing of the times, and allows the noise that the engine refuses."""
-    try:
-        found = table()
-    except RuntimeError as error:
-        assert "too noisy" in str(error)
-        return
+    """Runs on the real clock; asserts nothing of the times but that there are some, however busy the machine is."""
+    found = table()
     assert len(found) == 4 + 6 + 1
     assert (found.runtime_ms == found.prefill_ms + found.decode_ms).all()
-    assert (found.loc[found.provenance == "measured", "runtime_ms"] > 0).all()
+    assert (found.loc[found.provenance != "nothing to do", "runtime_ms"] > 0).all()

@@ -5,6 +5,7 @@ import json
 import pytest
 import torch
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from tessera.common import files
 from tessera.puzzle.costs import profile
@@ -17,10 +18,29 @@ CONFIG |= {"num_key_value_heads": 2, "intermediate_size": 160}
 WORKLOAD = Workload.model_validate({"batch": 1, "prefill": 16, "decode": 4})
 
 
+class Operations(TorchDispatchMode):
+    """Counts the operations that torch is asked for."""
+
+    def __init__(self):
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.count += 1
+        return func(*args, **(kwargs or {}))
+
+
 @pytest.fixture(autouse=True)
-def small_cache(monkeypatch):
-    """Few copies of tiny blocks, instead of as many as overflow this machine's cache."""
+def counted(monkeypatch):
+    """Few copies of tiny blocks, and a clock that counts operations, a millisecond each, whatever the machine does."""
+
+    def stopwatch(run, loops):
+        with Operations() as operations:
+            run()
+        return 1e-3 * operations.count
+
     monkeypatch.setattr(profile.measured, "_cache_bytes", lambda device: 2**18)
+    monkeypatch.setattr(profile.measured, "_clock", lambda device: (stopwatch, lambda run: run))
 
 
 def test_shapes_and_their_spaces():

@@ -98,6 +98,19 @@ def test_negative_marginal_is_refused_by_name():
         marginals([machine.piece("attention.kv1 decode", 4)], 4, machine.stopwatch)
 
 
+def test_busy_machine_ends_in_a_wide_spread():
+    """Other work takes up to twice the time of a run, and a copy a thousandth of that."""
+    bounds = 0
+    for seed in range(20):
+        rng = random.Random(seed)
+        machine = Machine({"a": 1e-3, "b": 1e-4}, overhead=1.0, disturbance=lambda run, rng=rng: 1 + 2 * rng.random())
+        for name, marginal in marginals([machine.piece(n, 3) for n in "ab"], 2, machine.stopwatch).items():
+            assert marginal.seconds > 0 and not marginal.certain
+            assert not marginal.upper or (marginal.spread >= 1 and marginal.seconds > machine.seconds[name])
+            bounds += marginal.upper
+    assert bounds > 5
+
+
 def test_marginal_that_was_negative_by_chance_is_measured_again():
     # The first rounds are disturbed while N copies run, the later ones are not.
     machine = Machine({"a": 1.0})

@@ -8,6 +8,10 @@ T_N and T_2N are first deciles over the rounds. Other work on the machine only e
 seconds at a time; a median is then of one kind of round for T_N and of the other for T_2N, and their difference of
 neither. With half of the runs at 1.9 times the time, 15 rounds and 3 % of jitter, the marginal's mean and standard
 deviation are 1.01 +- 0.02 of the true one by deciles, 1.5 +- 1.0 by medians, 1.5 +- 0.5 by the median of differences.
+
+On a busy machine the noise of T_N and T_2N may exceed a small marginal, and the difference may come out as no time at
+all. Then the time of a whole run, T_2N / 2N, stands in its place: the piece takes no longer than that, as the overhead
+is in it. Its spread, 1 or more, says that the piece may also take next to nothing.
 """
 
 import random
@@ -40,10 +44,14 @@ class Piece:
 
 @dataclass(frozen=True)
 class Marginal:
-    """Seconds of one copy, and their standard error over the rounds (bootstrap) relative to them."""
+    """Seconds of one copy, and their standard error over the rounds (bootstrap) relative to them.
+
+    upper: whether the seconds are only an upper bound, for noise hides the marginal; spread is then 1 or more.
+    """
 
     seconds: float
     spread: float
+    upper: bool = False
 
     @property
     def certain(self) -> bool:
@@ -58,8 +66,9 @@ def marginals(
 ) -> dict[str, Marginal]:
     """Return the marginal time of every piece, by name.
 
-    What is not positive or has a large spread is measured on, MORE times as many rounds at most; nothing is clamped.
-    Raises RuntimeError, naming the piece, where a marginal is not positive even then.
+    What is not positive or has a large spread is measured on, MORE times as many rounds at most. A marginal that is not
+    positive even then is replaced by an upper bound. Raises RuntimeError, naming the piece, if noise cannot be the
+    reason: if the clock shows no time at all, or 2N copies take less than N by more than either varies.
     """
     loops = {piece.name: _calibrate(piece, stopwatch) for piece in pieces}
     samples: dict[str, list[tuple[float, float]]] = {piece.name: [] for piece in pieces}
@@ -75,11 +84,21 @@ def marginals(
             break
     for piece in pieces:
         if found[piece.name].seconds <= 0:
-            raise RuntimeError(
-                f"{piece.name}: the marginal time of one copy is not positive after {(1 + MORE) * rounds} rounds: "
-                f"the machine is too noisy; free it of other work, or ask for more repeats"
-            )
+            found[piece.name] = _upper_bound(piece, samples[piece.name])
     return found
+
+
+def _upper_bound(piece: Piece, samples: Samples) -> Marginal:
+    once, twice = zip(*samples, strict=True)
+    difference, noise = _difference(samples), max(max(times) - min(times) for times in (once, twice))
+    seconds = _first_decile(twice) / (2 * piece.copies)
+    if seconds <= 0 or difference < -noise:
+        raise RuntimeError(
+            f"{piece.name}: the marginal time of one copy is not positive after {len(samples)} rounds, and not by "
+            f"noise: 2N copies take {_first_decile(twice):.3g} s and N copies {_first_decile(once):.3g} s; check the "
+            f"device's clock, or ask for a longer workload"
+        )
+    return Marginal(seconds, 1 - difference / piece.copies / seconds, upper=True)
 
 
 def summary(samples: Samples, copies: int) -> Marginal:
