@@ -16,12 +16,13 @@ def interval(
 ) -> dict[str, float | None]:
     """value, low and high of a statistic of chosen items (indices of `count`), by the percentile bootstrap.
 
-    Draws in which the statistic is not defined (a constant sample) are left out; low and high are null where all are.
+    Draws in which the statistic is not defined (a constant sample) are left out; low and high are null if all are, and
+    for a single item.
     """
     value = statistic(np.arange(count))
     drawn = np.array([statistic(generator.integers(count, size=count)) for _ in range(draws)])
     drawn = drawn[np.isfinite(drawn)]
-    low, high = np.percentile(drawn, ENDS) if drawn.size else (math.nan, math.nan)
+    low, high = np.percentile(drawn, ENDS) if drawn.size and count > 1 else (math.nan, math.nan)
     return {k: float(v) if np.isfinite(v) else None for k, v in (("value", value), ("low", low), ("high", high))}
 
 
@@ -83,7 +84,7 @@ def bias(
     }
 
 
-def paired(first: Sequence[float], second: Sequence[float], clusters: Sequence[int]) -> dict[str, float]:
+def paired(first: Sequence[float], second: Sequence[float], clusters: Sequence[int]) -> dict[str, float | None]:
     """Mean of first - second, measured on the same windows, and its standard error by cluster (document)."""
     from tessera.puzzle.score import standard_error
 

@@ -110,7 +110,7 @@ def score(
     return found
 
 
-def summary(answers: np.ndarray, parent: np.ndarray) -> dict[str, float]:
+def summary(answers: np.ndarray, parent: np.ndarray) -> dict[str, float | None]:
     """accuracy; error and choice_nll less the parent's; each with its standard error over items (_se).
 
     answers and parent (items, 2) hold whether each item is answered right, in [0, 1], and its choice_nll.
@@ -120,7 +120,7 @@ def summary(answers: np.ndarray, parent: np.ndarray) -> dict[str, float]:
         "error": parent[:, 0] - answers[:, 0],
         "choice_nll": answers[:, 1] - parent[:, 1],
     }
-    found = {}
+    found: dict[str, float | None] = {}
     for metric, one in values.items():
         found[metric] = float(one.mean())
         found[f"{metric}_se"] = standard_error(one, np.arange(len(one)))

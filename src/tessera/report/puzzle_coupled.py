@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from tessera.common import files
+from tessera.common.intervals import known, plus_minus
 from tessera.common.run_files import RunRecord
 from tessera.puzzle.coupled import MARK
 from tessera.puzzle.score import standard_error
@@ -94,7 +95,7 @@ def child_table(found: Results) -> pd.DataFrame:
             one[f"{state}_ratio"] = row[state]["kl_div"] / other[state]["kl_div"]
             one[f"{state}_difference"] = float((mine - theirs).mean())
             documents = np.array(row[state]["by_window"]["document"])
-            one[f"{state}_difference_se"] = standard_error(mine - theirs, documents)
+            one[f"{state}_difference_se"] = known(standard_error(mine - theirs, documents))
         made.append(one | {"blocks": " / ".join(row["blocks"])})
     return pd.DataFrame(made)
 
@@ -159,10 +160,10 @@ def markdown(found: Results) -> str:
         cells = [row["target"], f"{row['speedup']:g}", METHODS[row["method"]]]
         cells += [str(row["coupled_blocks"]), str(row["other_blocks"]), f"{row['promised']:.3f}"]
         for state in STATES:
-            cells.append(f"{row[f'{state}_kl_div']:.3f} ± {row[f'{state}_kl_div_se']:.3f}")
+            cells.append(plus_minus(row[f"{state}_kl_div"], row[f"{state}_kl_div_se"]))
             name = f"{state}_difference"
             itself = row["method"] == "decoupled"
-            cells.append("" if itself else f"{row[name]:+.3f} ± {row[name + '_se']:.3f}")
+            cells.append("" if itself else plus_minus(row[name], row[f"{name}_se"], "+.3f"))
         lines.append(f"| {' | '.join(cells)} |")
     lines += [
         "",

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from tessera.common import files, randomness
+from tessera.common.intervals import known
 from tessera.puzzle import association
 from tessera.puzzle.space import PARENT, decompose
 
@@ -61,7 +62,7 @@ class Results:
 
     def predicted_se(self, row: Json) -> float:
         """Its standard error, the scores' errors taken as independent."""
-        return math.sqrt(math.fsum(score["kl_div_se"] ** 2 for score in self._exchanged(row["blocks"])))
+        return math.sqrt(math.fsum(known(score["kl_div_se"]) ** 2 for score in self._exchanged(row["blocks"])))
 
     def _exchanged(self, blocks: Sequence[str]) -> list[Json]:
         return [
@@ -267,8 +268,8 @@ def _optimum(found: Results) -> Json:
             state: {
                 "ratio": math.exp(np.mean([math.log(r[state]["corrected"] / r[state]["optimum"]) for r in own])),
                 "better": sum(r[state]["difference"] < 0 for r in own),
-                "clearly_better": sum(r[state]["difference"] < -1.96 * r[state]["se"] for r in own),
-                "clearly_worse": sum(r[state]["difference"] > 1.96 * r[state]["se"] for r in own),
+                "clearly_better": sum(r[state]["difference"] < -1.96 * known(r[state]["se"]) for r in own),
+                "clearly_worse": sum(r[state]["difference"] > 1.96 * known(r[state]["se"]) for r in own),
                 "of": len(own),
             }
             for state in STATES
