@@ -20,6 +20,7 @@ from scipy import sparse
 from tessera.common import files
 from tessera.common.psp import DoubleExponential
 from tessera.tsvm import layout, margin, solver, spaces
+from tessera.tsvm.cuts import Cuts
 from tessera.tsvm.tasks import poisson_problem
 
 #: Seed, afferents, targets, ms.
@@ -56,7 +57,7 @@ def ours(spikes, targets, tol=1e-6):
 def dense_rows(spikes, targets, grid):
     """Rows g (w, theta) >= 1 on the grid and at the slopes, and equality rows."""
     made = layout.build(spikes, [targets], PSP, TAU_C, HOLD)
-    cuts = solver.Cuts()
+    cuts = Cuts()
     t = np.arange(grid, spikes.duration, grid)
     t = t[np.min(np.abs(t[:, None] - targets), axis=1) > 1e-3]
     since = t[:, None] - targets

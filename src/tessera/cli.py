@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.markdown import Markdown
 from rich.table import Table
 
 from tessera import params as parameters
 from tessera import run as runner
 from tessera.common import dvc_stages, files, tracking
+from tessera.common.console import console
 from tessera.puzzle.model_cli import app as puzzle
 
 app = typer.Typer(
@@ -67,14 +67,14 @@ def smoke() -> None:
 @app.command()
 def show() -> None:
     """Show the results table, and where everything is."""
-    console = Console()
+    out = console()
     table = Path("reports/tables/puzzle/results.md")
     if table.exists():
-        console.print(Markdown(table.read_text(encoding="utf-8")))
+        out.print(Markdown(table.read_text(encoding="utf-8")))
     for name, place in RESULTS:
         if Path(place).exists():
-            console.print(f"{name:9} {place}", highlight=False)
-    console.print(f"{'runs':9} make ui, then http://127.0.0.1:5000", highlight=False)
+            out.print(f"{name:9} {place}", highlight=False)
+    out.print(f"{'runs':9} make ui, then http://127.0.0.1:5000", highlight=False)
 
 
 @app.command()
@@ -119,7 +119,7 @@ def verify() -> None:
     table = Table("study", "claim", "wanted", "found", "null", "", box=None)
     for one in verdicts:
         table.add_row(one.study, one.name, one.claim.criterion, one.found, one.against, one.status)
-    Console().print(table)
+    console().print(table)
     counts = Counter(verdict.status for verdict in verdicts)
     typer.echo(", ".join(f"{counts[status]} {status}" for status in ("pass", "fail", "missing")))
     if counts["pass"] < len(verdicts):

@@ -18,14 +18,29 @@ PROCESSORS = (
     },
 )
 SCRIPT = """
-import json, sys
+import json, math, sys
 from threadpoolctl import threadpool_info
-from tessera.bayesopt import Optimizer, functions
+from tessera.bayesopt import Categorical, Float, Int, Optimizer, Space, functions
 from tessera.common import files
 from tessera.report import bayesopt_study
 directory, studies, budget = sys.argv[1], json.loads(sys.argv[2]), int(sys.argv[3])
+
+class Mixed:
+    # Every kind of variable, and a part of the space that fails.
+    space = Space({"r": Float(low=1e-5, high=1.0, log=True), "n": Int(low=1, high=9), "x": Float(low=-1.0, high=1.0),
+                   "m": Int(low=1, high=1024, log=True), "c": Categorical(choices=["a", "b", "c"])})
+    def __call__(self, p):
+        total = (math.log10(p["r"]) + 3) ** 2 + (p["n"] - 4) ** 2 / 5 + (math.log2(p["m"]) - 5) ** 2 / 9 + p["x"] ** 2
+        return total + (p["c"] != "b") if p["x"] < 0.5 else math.nan
+
+class Sphere:
+    space = Space({f"x{i}": Float(low=0.0, high=1.0) for i in range(12)})
+    def __call__(self, p):
+        return sum((value - 0.4) ** 2 for value in p.values())
+
+made = {"mixed": Mixed, "sphere12": Sphere}
 for name, options in studies:
-    function = functions.get(name)
+    function = made[name]() if name in made else functions.get(name)
     optimizer = Optimizer(function.space, seed=5, **options)
     pending = []
     for _ in range(budget):
@@ -70,6 +85,9 @@ def test_a_study_is_the_same_on_two_processors(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_studies_of_every_method_are_the_same_on_two_processors(tmp_path: Path) -> None:
     studies = [(name, options) for name in ("branin", "hartmann6", "rosenbrock4") for options in OPTIONS]
-    once, again = run(tmp_path, [*studies, ("branin", {"method": "bop", "inference": "slice"})], 36)
+    studies += [(name, {"method": "bop"}) for name in ("mixed", "sphere12")]
+    inducing = {"fit_limit": 20, "exact_limit": 24, "inducing": 16}
+    studies += [("branin", {"method": "bop", **more}) for more in ({"inference": "slice"}, inducing)]
+    once, again = run(tmp_path, studies, 50)
     assert once.keys() == again.keys()
     assert [name for name, content in once.items() if content != again[name]] == []

@@ -10,9 +10,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tessera.bayesopt import Float, Optimizer, minimize, replay
+from tessera.bayesopt import Float, ObjectiveError, Optimizer, minimize, replay
 from tessera.bayesopt.journal import Journal
-from tessera.bayesopt.run import ObjectiveError
 
 SPACE = {"x": Float(low=-1.0, high=1.0), "y": Float(low=-1.0, high=1.0)}
 
@@ -47,11 +46,13 @@ def difficult(params: dict) -> float | tuple[float, bool]:
 
 
 def test_a_study_survives_its_objective() -> None:
-    result = minimize(difficult, SPACE, 24, seed=0, timeout=0.3, workers=2)
-    assert len(result.trials) == 24
+    each = [(0.8, 0.0), (0.3, 0.0), (-0.8, 0.0), (0.0, 0.9), (0.0, 0.0)]  # one point of every outcome
+    initial = tuple({"x": x, "y": y} for x, y in each)
+    result = minimize(difficult, SPACE, 10, seed=0, timeout=2.0, workers=2, initial=initial)
+    assert len(result.trials) == 10
     assert all(trial.finished for trial in result.trials)
     errors = " | ".join(str(trial.error) for trial in result.trials)
-    for message in ("RuntimeError: too far", "no answer within 0.3 s", "exit status 3"):
+    for message in ("RuntimeError: too far", "no answer within 2.0 s", "exit status 3"):
         assert message in errors
     assert result.best is not None
     assert result.best.params["y"] < 0.5
@@ -131,13 +132,16 @@ def test_infeasible_points_are_no_failures() -> None:
     assert len(result.trials) == 6
 
 
-def test_bytes_that_are_no_text_in_an_error_are_one_failed_trial(tmp_path: Path) -> None:
+def test_bytes_that_are_no_text_in_an_error_are_one_failed_trial(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     def fails(params: dict) -> float:
         raise OSError(os.fsdecode(b"no such file: \xff\xfe"))
 
     result = minimize(fails, SPACE, 2, journal=tmp_path)
     assert [trial.state for trial in Journal(tmp_path).read()] == ["failed", "failed"]
     assert result.trials[0].error == "OSError: no such file: \\udcff\\udcfe"
+    assert caplog.text.encode()  # the trace in the log can be written to any file
 
 
 #: An objective that starts programs, one in a session of its own, and writes down the ids of all processes.

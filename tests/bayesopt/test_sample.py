@@ -95,6 +95,26 @@ def test_searches_end_where_scipy_ends() -> None:
     assert abs(np.mean(differences)) < 0.1  # either may end in another local minimum
 
 
+def test_searches_do_not_amplify_errors_of_rounding() -> None:
+    """Functions whose last digits differ, as between processors, have their minima found in the same places."""
+    rng = np.random.default_rng(9)
+    X = rng.random((31, 12))
+    hyper = Hyper(mean=0.0, amplitude=1.0, noise=1e-3, lengths=np.full(12, 0.27))
+    paths = sample.Paths(Posterior(X, ((X - 0.4) ** 2).sum(axis=1) - 1.5, hyper), 60, rng)
+
+    def other(rows: np.ndarray, which: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        values, slopes = paths(rows, which)
+        noise = np.random.default_rng(len(rows))
+        return (values * (1 + 1e-15 * noise.standard_normal(values.shape)),
+                slopes * (1 + 1e-15 * noise.standard_normal(slopes.shape)))  # fmt: skip
+
+    starts = rng.random((60, 12))
+    once, again = (sample.minimise(batch, starts)[0] for batch in (paths, other))
+    assert np.abs(once - again).max() < 1e-7
+    for i in range(0, 60, 6):
+        np.testing.assert_allclose(sample.polished(paths, once[i], i), sample.polished(other, again[i], i), atol=1e-9)
+
+
 def test_searches_solve_a_narrow_valley() -> None:
     """Rosenbrock's function with its minimum on the boundary: axes must be let go and held again."""
 

@@ -2,6 +2,7 @@
 
 import errno
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from tessera.common import files
 
@@ -99,6 +101,20 @@ def test_json_of_arrays_and_scalars() -> None:
     assert json.loads(files.to_json(value)) == {"a": [0, 1], "b": 0.5, "c": [1.5], "d": 3}
     with pytest.raises(TypeError, match="a set has no JSON form"):
         files.to_json({"a": {1}})
+
+
+@each
+@pytest.mark.parametrize("umask", [0o022, 0o027, 0o077])
+def test_mode_is_that_of_the_umask(tmp_path: Path, name: str, write: Callable, read: Callable, umask: int) -> None:
+    old = os.umask(umask)
+    try:
+        write(tmp_path / name)
+        with files.replacing_directory(tmp_path / "directory") as hidden:
+            save_file({"w": torch.zeros(1)}, hidden / "model.safetensors")
+    finally:
+        os.umask(old)
+    for path in (tmp_path / name, tmp_path / "directory" / "model.safetensors"):
+        assert path.stat().st_mode & 0o777 == 0o666 & ~umask
 
 
 def test_replacing_leaves_the_old_after_an_error(tmp_path: Path) -> None:

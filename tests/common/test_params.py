@@ -24,6 +24,8 @@ class Step(Section):
     tokens: int = Field(gt=0, description="tokens of training text")
     betas: tuple[float, float] = (0.9, 0.95)
     share: float = Field(0.5, gt=0, lt=1)
+    limits: dict[str, Annotated[float, Field(ge=0)] | Annotated[int, Field(ge=0)]] = Field(default_factory=dict)
+    variants: tuple[str, ...] = ()
     method: Literal["mip", "greedy"] = "mip"
     """How the choice is made."""
 
@@ -62,7 +64,8 @@ def test_overlays(tmp_path: Path) -> None:
     [
         (
             "step: {token: 1}",
-            "b.yaml: step.token is no known key; did you mean 'tokens'? valid: betas, method, share, tokens",
+            "b.yaml: step.token is no known key; did you mean 'tokens'? "
+            "valid: betas, limits, method, share, tokens, variants",
         ),
         ("other: 1", "b.yaml: other is no known key; valid: seed, step, targets"),
         ("step: {tokens: '5'}", "b.yaml: step.tokens = '5'; valid: integer; YAML reads 5 as text"),
@@ -71,6 +74,12 @@ def test_overlays(tmp_path: Path) -> None:
         ("step: {tokens: 2.5}", "b.yaml: step.tokens = 2.5; valid: integer"),
         ("step: {tokens: true}", "b.yaml: step.tokens = True; valid: integer"),
         ("step: {share: .nan}", "b.yaml: step.share = nan; valid: finite number"),
+        ("step: {share: .inf}", "b.yaml: step.share = inf; valid: finite number"),
+        ("step: {betas: [0.1, .nan]}", "b.yaml: step.betas.1 = nan; valid: finite number"),
+        ("step: {limits: {ms: .inf}}", "b.yaml: step.limits.ms = inf; valid: finite number"),
+        ("step: {limits: {ms: '-.inf'}}", "b.yaml: step.limits.ms = '-.inf'; valid: number"),
+        ("step: {method: no}", "b.yaml: step.method = False; valid: 'mip' or 'greedy'; YAML reads names such as no"),
+        ("step: {variants: [full, off]}", "b.yaml: step.variants.1 = False; valid: string; YAML reads names such as"),
         ("step: {betas: [0.1]}", "b.yaml: step.betas.1 is missing; valid: a value"),
         ("step: {betas: [0.1, x]}", "b.yaml: step.betas.1 = 'x'; valid: number"),
         ("step: {betas: [0.9, 0.1]}", "b.yaml: step: the first of betas may not be above the second"),
@@ -109,6 +118,10 @@ def test_file_of_the_fault(tmp_path: Path) -> None:
     ("text", "message"),
     [
         ("a: 1\nb: 2\na: 3\n", r"a.yaml: the key 'a' is there twice .*line 3"),
+        ("a:\n  no: 1\n", r"a.yaml: YAML reads the key no as false; write it in quotes, as in \"no\" .*line 2"),
+        ("a: {1: 2}\n", r"a.yaml: YAML reads the key 1 as 1; write it in quotes, as in \"1\""),
+        ("a: {~: 2}\n", r"a.yaml: YAML reads the key ~ as null"),
+        ("a: {2020-01-01: 2}\n", r"a.yaml: YAML reads the key 2020-01-01 as \"2020-01-01\"; write it in quotes"),
         ("a: [1", r"a.yaml: while parsing a flow sequence"),
         ("- 1", r"a.yaml: holds a list; valid is a mapping of sections"),
     ],
@@ -128,3 +141,8 @@ def test_missing_and_empty_files(tmp_path: Path) -> None:
 
 def test_merge_replaces_lists() -> None:
     assert params.merge({"a": {"b": [1, 2], "c": 1}, "d": 1}, {"a": {"b": [3]}}) == {"a": {"b": [3], "c": 1}, "d": 1}
+
+
+def test_keys_that_another_reader_of_yaml_took_for_values() -> None:
+    with pytest.raises(ValueError, match=r"targets\.False: YAML reads this key as false; write it in quotes"):
+        params.check(Whole, {"seed": 0, "step": {"tokens": 1}, "targets": {False: {"kind": "database", "batch": 1}}})

@@ -1,5 +1,6 @@
 """Children as GGUF files: read back, computed from the file alone, and by llama.cpp where it is installed."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -89,10 +90,20 @@ def test_other_types_round_matrices_alone(made, tokenizer, tmp_path, dtype, most
     assert all((kind == "F32") == (len(shape) == 1) for kind, shape in kinds.values())
 
 
+@torch.no_grad()
+def test_rows_that_are_no_whole_blocks_are_in_float16(made, tokenizer, tmp_path):
+    """A tenth of 1,536 channels is 154, and q8_0 has blocks of 32."""
+    spec, path = dataclass_with(made("narrow").spec), tmp_path / "child.gguf"
+    one = blocks.LanguageModel(dataclasses.replace(spec, layers=((AttentionSpec("gqa", 2), FFNSpec("gated", 154)),)))
+    gguf_export.write(one, path, tokenizer, "q8_0")
+    assert 0 < gguf_export.verify(path, one, tokenizer)["largest_error"] <= 0.01
+    kinds = {t.name: t.tensor_type.name for t in reader(path).tensors}
+    assert kinds["blk.0.ffn_down.weight"] == "F16"  # its rows are the channels
+    assert kinds["blk.0.ffn_up.weight"] == kinds["blk.0.attn_q.weight"] == kinds["token_embd.weight"] == "Q8_0"
+
+
 def dataclass_with(spec):
     """The specification with widths of 64."""
-    import dataclasses
-
     layers = ((AttentionSpec("gqa", 2), FFNSpec("gated", 64)),)
     return dataclasses.replace(spec, hidden_size=64, head_dim=16, layers=layers)
 

@@ -33,6 +33,19 @@ def test_solve_writes_the_solution_and_shows_it(path, tmp_path):
     assert "optimal" in result.output and SCORE in result.output
 
 
+def test_names_are_shown_as_they_are_written(tmp_path):
+    """Square brackets and colons are part of a name, not markup or emoji."""
+    names = ["gqa[kv8]+ffn[full]", "gqa[kv4]+ffn[half]", "x[/y]", ":x: [bold]"]
+    cell = {"stats": {"runtime_ms": 1.0}, "metrics": {"kl_div": 0.0}}
+    blocks = {f"layer_{i}": {name: cell, "parent": cell} for i, name in enumerate(names)}
+    for block in blocks.values():
+        block["parent"] = {"stats": {"runtime_ms": 9.0}, "metrics": {"kl_div": 0.0}}
+    (tmp_path / "library.json").write_text(json.dumps(blocks))
+    result = call("solve", tmp_path / "library.json", "--at-most", "stats.runtime_ms=4")
+    assert result.exit_code == 0, result.output
+    assert all(name in result.output for name in names)
+
+
 def test_speedup_solver_and_homogeneous(path, tmp_path):
     out = tmp_path / "out.json"
     assert call("solve", path, "--speedup", 1.3, "--solver", "cbc", "--out", out).exit_code == 0

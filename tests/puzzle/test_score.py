@@ -7,7 +7,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from tessera.puzzle import architecture, blocks, child, score
+from tessera.common import files
+from tessera.common.intervals import known
+from tessera.puzzle import architecture, block_library, blocks, child, score, sensitivity
 from tessera.puzzle.divergence import Agreement
 
 TOKENS = torch.randint(1, 64, (6, 13), generator=torch.Generator().manual_seed(2))
@@ -95,7 +97,19 @@ def test_standard_error_by_hand():
     assert score.standard_error(values, np.array([0, 0, 1, 2])) == pytest.approx(by_hand(values, [0, 0, 1, 2]))
     alone = values.std(ddof=1) / 2  # one window a document: the usual standard error
     assert score.standard_error(values, np.arange(4)) == pytest.approx(alone)
-    assert score.standard_error(values, np.zeros(4)) == 0.0
+    assert score.standard_error(values, np.zeros(4)) is None
+
+
+def test_scores_of_one_document_have_no_standard_error(tmp_path):
+    agreement = Agreement(torch.rand(8), torch.rand(8), torch.rand(8) > 0.5)
+    found = score.summary(list(agreement.split(4)), np.zeros(2))
+    assert [found[f"{metric}_se"] for metric in ("kl_div", "lm_loss", "top1")] == [None] * 3
+    files.write_json(tmp_path / "scores.json", found)
+    assert known(files.read_json(tmp_path / "scores.json")["kl_div_se"]) != 0  # NaN
+    with pytest.raises(ValueError, match="layer 0, ffn 'half': no kl_div_se; scores need standard errors"):
+        sensitivity.drawn([{"ffn": {"half": found}}], "kl_div", np.random.default_rng(0))
+    block = block_library._composed(found, found, found | {"kl_div_se": 0.1})
+    assert block["kl_div_se"] is None and block["kl_div"] == pytest.approx(found["kl_div"])
 
 
 def test_summary_means():

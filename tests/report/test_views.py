@@ -52,7 +52,7 @@ def test_views_show_what_runs_have(view: views.View, repository: Path) -> None:
     assert records, f"no run of {view.experiment}"
     metrics = {name for one in records for name in [*one.metrics, *one.history]}
     curves = {name for one in records for name in one.history}
-    params = {name for one in records for name in tracking._flat(one.params)}
+    params = {name for one in records for name in one.flat_params()}
     tags = {name for one in records for name in one.tags}
     state = unpack(views.pack(view))
     for chart in state["compareRunCharts"]:

@@ -44,6 +44,27 @@ def test_every_figure_is_an_svg_and_the_same_twice(chain, tmp_path):
         assert path.read_bytes() == (tmp_path / path.name).read_bytes()
 
 
+def without_errors(value):
+    """JSON as it is when scores and evaluation are of one document."""
+    if isinstance(value, dict):
+        return {key: None if key.endswith("_se") else without_errors(child) for key, child in value.items()}
+    return [without_errors(child) for child in value] if isinstance(value, list) else value
+
+
+def test_standard_errors_that_are_undefined_are_not_zero(chain, study, tmp_path):
+    chain = dict(chain)
+    for key in ("scores", "evaluation", "frontier"):
+        copies = [tmp_path / key / str(n) / path.parent.name / path.name for n, path in enumerate(chain[key])]
+        for path, copy in zip(chain[key], copies, strict=True):
+            files.write_json(copy, without_errors(files.read_json(path)))
+        chain[key] = copies
+    tables(chain, study, tmp_path / "tables")
+    assert "± n/a" in (tmp_path / "tables/results.md").read_text()
+    for run in (tmp_path / "tables/runs").glob("*/*.json"):
+        assert not any(name.endswith("_se") for name in run_files.read(run).metrics)
+    puzzle_figures.main(**chain, figures=[tmp_path / f"{figure}.svg" for figure in puzzle_figures.FIGURES])
+
+
 def test_names_that_are_none_are_refused(chain, study, tmp_path):
     with pytest.raises(ValueError, match=r"there is no frontiers\.svg; valid are frontier"):
         puzzle_figures.main(**chain, figures=[tmp_path / "frontiers.svg"])

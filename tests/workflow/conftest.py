@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tessera.common import dvc_bridge
+from tessera.common import dvc_bridge, outputs
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
@@ -119,7 +119,7 @@ def digests(directory: Path, pipeline: Path = ROOT / "dvc.yaml") -> dict[str, st
     for out in (out for stage in dvc_bridge.stages(pipeline) for out in stage.outs):
         path = directory / out
         for file in sorted([path] if path.is_file() else path.rglob("*")):
-            if file.is_file() and file.name != dvc_bridge.TIMESTAMP:
+            if file.is_file() and file.name != outputs.TIMESTAMP:
                 found[file.relative_to(directory).as_posix()] = hashlib.sha256(file.read_bytes()).hexdigest()
     return found
 

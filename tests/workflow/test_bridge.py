@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from conftest import Tree, isolated
 
-from tessera.common import dvc_bridge
+from tessera.common import dvc_bridge, outputs
 
 SHARDS = [f"shard {i}" for i in range(4)]
 PREPARE = ["noise", *SHARDS]
@@ -196,8 +196,6 @@ def test_stage_missing_from_the_lock_is_recorded_again(tree: Tree, targets: list
     before = lock.read_text()
     lock.write_text(before[: before.index("  train:")])
     assert tree.ran("snakemake", *targets) == []
-    assert (lock.read_text() == before) == (targets != ["data/model"])  # the stage makes more than that
-    assert tree.ran("snakemake") == []
     assert lock.read_text() == before
 
 
@@ -333,7 +331,7 @@ def test_stale_files_take_their_directories_along(tmp_path: Path) -> None:
     (model / "deep").mkdir(parents=True)
     weight = model / "deep/weight.json"
     weight.touch()
-    dvc_bridge._forget(weight, {}, [model])
+    outputs.forget(weight, {}, [model])
     assert [path.stat().st_mtime for path in (weight, model / "deep", model)] == [1, 1, 1]
     assert outside.stat().st_mtime > 1
 

@@ -187,7 +187,8 @@ def _interval_over(
 ) -> Metrics:
     """Ends of the 95 % interval of a statistic of values that come in tasks, as NAME_low and NAME_high."""
     found = association.clustered(statistic, values, tasks, DRAWS, randomness.generator(0, "balanced", "interval"))
-    return {f"{name}_{end}": math.nan if found[end] is None else found[end] for end in ("low", "high")}
+    ends = ((end, found[end]) for end in ("low", "high"))
+    return {f"{name}_{end}": math.nan if value is None else value for end, value in ends}
 
 
 def attractor_curves(rows: list[dict[str, Any]], p: AttractorParams) -> dict[str, dict[str, Any]]:

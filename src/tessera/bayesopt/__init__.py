@@ -17,7 +17,7 @@ from tessera.bayesopt.settings import Settings
 from tessera.bayesopt.space import Categorical, Fixed, Float, Int, Space
 
 if TYPE_CHECKING:
-    from tessera.bayesopt.run import Result, minimize
+    from tessera.bayesopt.run import ObjectiveError, Result, minimize
     from tessera.bayesopt.study import Optimizer, Replayed, replay
     from tessera.bayesopt.trial import Trial
 
@@ -26,6 +26,7 @@ __all__ = [
     "Fixed",
     "Float",
     "Int",
+    "ObjectiveError",
     "Optimizer",
     "Replayed",
     "Result",

@@ -119,13 +119,18 @@ def fit_map(X: np.ndarray, y: np.ndarray, warm: np.ndarray | None = None) -> np.
     box = bounds(X.shape[1])
 
     def negative(theta: np.ndarray) -> tuple[float, np.ndarray]:
-        value, gradient = log_posterior(theta, X, y)
+        # Rounded, or a difference in the last digit could grow with every step of the search.
+        value, gradient = log_posterior(np.round(theta, 6), X, y)
         return -value, -gradient
 
     found = []
     for theta in [start(X.shape[1])] if warm is None else [np.clip(warm, *box.T), start(X.shape[1])]:
-        result = minimize(negative, theta, jac=True, method="L-BFGS-B", bounds=box, options={"maxiter": 100})
-        found.append((result.fun, result.x))
+        for _ in range(3):  # it may stop with a gradient that is far from 0, where another search goes on
+            result = minimize(negative, theta, jac=True, method="L-BFGS-B", bounds=box, options={"maxiter": 100})
+            theta = result.x
+            if np.abs(np.clip(theta - result.jac, *box.T) - theta).max() < 0.1:
+                break
+        found.append((result.fun, theta))
     theta = min(found, key=lambda one: round(one[0], 6))[1]  # of equals the first, however their last digits differ
     return np.round(_polished(theta, X, y), DECIMALS)
 

@@ -16,7 +16,7 @@ from typing import Any
 from tessera.bayesopt.settings import real
 from tessera.bayesopt.space import Space
 from tessera.bayesopt.study import Optimizer, ToldBeforeError
-from tessera.bayesopt.trial import Trial
+from tessera.bayesopt.trial import Trial, printable
 from tessera.common import processes
 
 #: An objective gets the variables by name, and returns a value, or a value and whether constraints held.
@@ -116,7 +116,7 @@ class _Failures:
         self._row += 1
         if self._first is None:
             self._first = f"trial {trial.id} with {trial.params}: {trial.error}"
-            _log.warning("%s", "\n".join([f"the objective failed, first in {self._first}", trace]).rstrip())
+            _log.warning("%s", printable(f"the objective failed, first in {self._first}\n{trace}".rstrip()))
         if self._row == self._limit:
             raise ObjectiveError(
                 f"{self._row} evaluations in a row failed, the first failure was {self._first}. "

@@ -14,6 +14,8 @@ from scipy.special import gammaln
 
 from tessera.bayesopt.gp import Posterior, kernel_slope, slope
 
+#: Decimals of the rows that a search visits; without, each step may double a difference in the last digit.
+DECIMALS = 8
 #: Values (s,) and gradients (s, D) of the functions with the given indices (s,) at rows (s, D), one row a function.
 Batch = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
 
@@ -164,7 +166,7 @@ def _line_search(
     found = np.zeros(len(x), dtype=bool)
     for _ in range(trials):
         todo = np.flatnonzero(~found)
-        moved = np.clip(x[todo] + size[todo, None] * direction[todo], 0.0, 1.0)
+        moved = np.round(np.clip(x[todo] + size[todo, None] * direction[todo], 0.0, 1.0), DECIMALS)
         new_f, new_g = batch(moved, which[todo])
         enough = new_f <= f[todo] + 1e-4 * np.einsum("sd,sd->s", g[todo], moved - x[todo])
         done = todo[enough]

@@ -64,12 +64,17 @@ class Trial:
         if error is None and (value is None or not math.isfinite(value) or abs(value) > LARGEST):
             error = f"value = {value}; valid is a finite number up to {LARGEST:g}"
         if error is not None:
-            error = error.encode(errors="backslashreplace").decode()  # Python's stand-ins for bytes have no UTF-8
+            error = printable(error)
         outcome: dict[str, Any] = {"owner": None, "until": None, "error": error}
         if error is not None:
             return replace(self, state="failed", value=None, feasible=False, **outcome)
         assert value is not None
         return replace(self, state="done", value=float(value), feasible=bool(feasible), **outcome)
+
+
+def printable(text: str) -> str:
+    """The text in Unicode: Python's stand-ins for bytes that are no text have no UTF-8, so they become `\\udcff`."""
+    return text.encode(errors="backslashreplace").decode()
 
 
 def data_of(space: Space, trials: Sequence[Trial]) -> Data:

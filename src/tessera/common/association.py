@@ -29,6 +29,16 @@ def interval(
     return _named(value, low, high)
 
 
+def of(statistic: Callable[..., float], *columns: np.ndarray) -> Callable[[np.ndarray], float]:
+    """The statistic of the chosen items of columns (n,), as `interval` asks for it."""
+    return lambda chosen: float(statistic(*(column[chosen] for column in columns)))
+
+
+def geometric_mean(logs: np.ndarray) -> float:
+    """Geometric mean of values whose logarithms are given."""
+    return math.exp(float(logs.mean()))
+
+
 def clustered(
     statistic: Callable[[np.ndarray], float],
     rows: ArrayLike,
@@ -84,7 +94,7 @@ def partial(
     z = np.atleast_2d(np.asarray(null, float))
     if z.shape[1] != len(x):
         raise ValueError(f"{len(x)} predictions and {z.shape[1]} values of the null; expected equally many")
-    return interval(lambda c: partial_spearman(x[c], y[c], z[:, c]), len(x), draws, generator)
+    return interval(lambda chosen: partial_spearman(x[chosen], y[chosen], z[:, chosen]), len(x), draws, generator)
 
 
 def ranks(
@@ -100,7 +110,7 @@ def ranks(
 
     return {
         "children": len(x),
-        "spearman": interval(lambda c: spearman(x[c], y[c]), len(x), draws, generator),
+        "spearman": interval(of(spearman, x, y), len(x), draws, generator),
         "kendall": interval(kendall, len(x), draws, generator),
     }
 

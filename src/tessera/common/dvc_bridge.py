@@ -29,7 +29,6 @@ import shutil
 import subprocess
 import sys
 import time
-from base64 import urlsafe_b64decode
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,17 +36,14 @@ from typing import Any
 
 import yaml
 
-from tessera.common import files
+from tessera.common import outputs
 
 LOCK = Path("dvc.lock")
-METADATA = Path(".snakemake/metadata")
 LOCKS = Path(".snakemake/locks")
 #: Names the stages that a run has begun to make and dvc.lock does not know of.
 UNRECORDED = Path(".snakemake/unrecorded")
 #: Set for the Snakemake that adopt starts.
 ADOPTING = "TESSERA_ADOPTING"
-#: What Snakemake writes into an output that is a directory, to tell its age.
-TIMESTAMP = ".snakemake_timestamp"
 #: What a mode that executes nothing says of stages that a run would settle first.
 NOT_SETTLED = "not compared with dvc.lock yet, which a run does first: it may then run other jobs than are expected now"
 #: Modes of the snakemake command that execute no job: they must change nothing.
@@ -116,22 +112,22 @@ def adopt(workflow: Any) -> None:
         _redate()
         if _unrecorded():
             atexit.register(_record_idle, workflow)
-    seen = records()
-    unsettled = {stage: paths for stage in stages() if (paths := unseen(stage.files(), seen))}
+    seen = outputs.records()
+    unsettled = {stage: paths for stage in stages() if (paths := outputs.unseen(stage.files(), seen))}
     if not unsettled:
         return
-    linked = [path for paths in unsettled.values() for path in paths if _hard_linked(path)]
+    linked = [path for paths in unsettled.values() for path in paths if outputs.hard_linked(path)]
     if modes:
         if "touch" in modes:
-            _detach(linked)
+            outputs.detach(linked)
         return _say(NOT_SETTLED, unsettled)
     changed = json.loads(_run("dvc", "status", "--json"))
-    _detach(linked)
+    outputs.detach(linked)
     clean = [stage for stage in unsettled if stage.name not in changed]
     stale = [stage for stage in unsettled if stage.name in changed]
     for stage in stale:
         for path in unsettled[stage]:
-            _forget(path, seen, stage.outs)
+            outputs.forget(path, seen, stage.outs)
     if clean:
         rules = [rule for stage in clean for rule in stage.rules]
         targets = [stage.target for stage in clean]
@@ -232,42 +228,6 @@ def fail(workflow: Any) -> None:
         _edited(workflow)
 
 
-def records() -> dict[Path, Path]:
-    """Map each output that Snakemake saw made to the file that holds its record."""
-    found = {}
-    for path in METADATA.rglob("*"):
-        if path.is_file():
-            # Long names are cut into directories marked by a leading @.
-            key = "".join(part.removeprefix("@") for part in path.relative_to(METADATA).parts)
-            found[Path(urlsafe_b64decode(key).decode())] = path
-    return found
-
-
-def unseen(files: Iterable[Path], seen: dict[Path, Path]) -> set[Path]:
-    """Return those files that are not as Snakemake last saw them made.
-
-    Snakemake records when an output was last modified; a directory's time is that of the timestamp within it, a
-    symbolic link's is its own. No job makes a hard link, and it may be older than what it replaced.
-    """
-
-    def as_seen(path: Path) -> bool:
-        if _hard_linked(path):
-            return False
-        output = next((one for one in (path, *path.parents) if one in seen), None)
-        if output is None:
-            return False
-        try:
-            made = json.loads(seen[output].read_text())["endtime"]
-        except (ValueError, KeyError):  # cut short by a kill
-            return False
-        if output == path:
-            return abs(path.lstat().st_mtime - made) < 0.001
-        stamp = output if output.is_symlink() else output / TIMESTAMP
-        return stamp.exists() and abs(stamp.lstat().st_mtime - made) < 0.001 and path.lstat().st_mtime < made + 0.001
-
-    return {path for path in files if not as_seen(path)}
-
-
 def _concerned(workflow: Any) -> bool:
     """Whether this is a run in the tree of a DVC repository, in the process that the user started."""
     if (
@@ -286,9 +246,9 @@ def _redate() -> None:
     Snakemake would make what depends on it again for ever, and would remove what it was told to touch.
     """
     now = time.time()
-    late = {path for stage in stages() for path in _files(stage.deps + stage.outs) if _modified(path) > now + 1}
+    late = {path for stage in stages() for path in _files(stage.deps + stage.outs) if outputs.modified(path) > now + 1}
     if late:
-        _detach(path for path in late if path.is_symlink() or _hard_linked(path))
+        outputs.detach(path for path in late if path.is_symlink() or outputs.hard_linked(path))
         for path in late:
             os.utime(path, (now, now))
         _say(f"dated in the future, now dated to today: {', '.join(sorted(map(str, late)))}")
@@ -341,45 +301,14 @@ def _edited(workflow: Any) -> set[str]:
     begun = workflow.start_time.timestamp()
     made = {path for job in workflow.dag.jobs for path in job.output}
     given = {path for job in workflow.dag.jobs for path in job.input} - made
-    changed = {path: time for path in given if (time := _modified(Path(path))) > begun}
-    seen = records() if changed else {}
+    changed = {path: time for path in given if (time := outputs.modified(Path(path))) > begun}
+    seen = outputs.records() if changed else {}
     for job in workflow.dag.finished_jobs if changed else ():
         latest = max((changed.get(path, 0.0) for path in job.input), default=0.0)
         for output in map(Path, job.output):
             if output in seen and latest > json.loads(seen[output].read_text())["starttime"]:
-                _forget(output, seen)
+                outputs.forget(output, seen)
     return {str(path) for path in changed}
-
-
-def _modified(path: Path) -> float:
-    """When a file was last modified, or the symbolic link to it."""
-    return max(path.stat().st_mtime, path.lstat().st_mtime) if path.exists() else 0.0
-
-
-def _hard_linked(path: Path) -> bool:
-    return path.lstat().st_nlink > 1 and not path.is_dir()
-
-
-def _detach(paths: Iterable[Path]) -> None:
-    """Put a copy that can be written in the place of each link."""
-    for path in paths:
-        with files.replacing(path) as hidden:
-            shutil.copyfile(path, hidden)
-
-
-def _forget(path: Path, seen: dict[Path, Path], outs: Collection[Path] = ()) -> None:
-    """Date a file to 1970 and drop its record, so that Snakemake makes it again.
-
-    So are the directories around it that are in outs, for one of them may be the output that Snakemake knows.
-    """
-    output = next((one for one in (path, *path.parents) if one in seen), path)
-    around = [one for one in path.parents if any(one.is_relative_to(out) for out in outs)]
-    for one in (path, output, *around):
-        for dated in (one, one / TIMESTAMP):
-            if os.path.lexists(dated):
-                os.utime(dated, (1, 1), follow_symlinks=False)
-    if output in seen:
-        seen[output].unlink(missing_ok=True)
 
 
 def _run(tool: str, *arguments: str, environment: dict[str, str] | None = None) -> str:

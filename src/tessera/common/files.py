@@ -49,14 +49,20 @@ def _naming_full_disk(path: Path) -> Iterator[None]:
 def replacing(path: str | Path) -> Iterator[Path]:
     """Yield a path to write to; at the end it takes the place of `path`, and after an error it is removed.
 
+    The file gets the mode that the umask gives, whatever the writer's own: safetensors makes files for the owner alone.
     Raises OSError, naming the file, where the disk is full.
     """
     path = Path(path)
     hidden = _hidden(path)
     path.parent.mkdir(parents=True, exist_ok=True)
+    hidden.unlink(missing_ok=True)
     try:
         with _naming_full_disk(path):
+            hidden.touch()
+            mode = hidden.stat().st_mode
+            hidden.unlink()
             yield hidden
+            hidden.chmod(mode)
             _sync(hidden)
             hidden.replace(path)
             _sync(path.parent)
@@ -73,10 +79,13 @@ def replacing_directory(path: str | Path) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     shutil.rmtree(hidden, ignore_errors=True)
     hidden.mkdir()
+    mode = hidden.stat().st_mode & 0o666
     try:
         with _naming_full_disk(path):
             yield hidden
             for file in hidden.rglob("*"):
+                if file.is_file():
+                    file.chmod(mode)
                 _sync(file)
             if path.exists():  # a directory cannot be renamed onto one that is not empty
                 shutil.rmtree(path)

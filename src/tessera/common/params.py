@@ -6,8 +6,9 @@ refused with the file, the path of the key, the value, and what would be valid.
 
 import difflib
 import json
+import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -27,14 +28,20 @@ Model = TypeVar("Model", bound=BaseModel)
 
 
 class _UniqueKeys(yaml.SafeLoader):
-    """YAML without repeated keys, of which PyYAML would take the last in silence."""
+    """YAML whose keys are names, none of them repeated: PyYAML would take the last, and `no` for false, in silence."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
         seen: list[Any] = []
         for node_of_key, _ in node.value:
             key = self.construct_object(node_of_key, deep=True)
+            mark = node_of_key.start_mark
+            if not isinstance(key, str):
+                text = getattr(node_of_key, "value", key)
+                problem = (
+                    f'YAML reads the key {text} as {json.dumps(key, default=str)}; write it in quotes, as in "{text}"'
+                )
+                raise yaml.constructor.ConstructorError(None, None, problem, mark)
             if key in seen:
-                mark = node_of_key.start_mark
                 raise yaml.constructor.ConstructorError(None, None, f"the key {key!r} is there twice", mark)
             seen.append(key)
         return super().construct_mapping(node, deep)
@@ -76,7 +83,12 @@ def load(model: type[Model], *paths: str | Path) -> Model:
 
 
 def check(model: type[Model], values: Mapping[str, Any], layers: Sequence[tuple[str, Mapping[str, Any]]] = ()) -> Model:
-    """Return values as a checked model; layers, (file, content) pairs, tell which file a fault is in."""
+    """Return values as a checked model; layers, (file, content) pairs, tell which file a fault is in.
+
+    No number may be infinite or NaN, in any section.
+    """
+    if unusable := list(_unusable(values, ())):
+        raise ValueError("\n".join(f"{_where(layers, path)}{fault}" for path, fault in unusable))
     try:
         # By way of JSON, whose lists may become tuples although types are strict.
         return model.model_validate_json(json.dumps(values, default=str), strict=True)
@@ -85,15 +97,35 @@ def check(model: type[Model], values: Mapping[str, Any], layers: Sequence[tuple[
         raise ValueError("\n".join(faults)) from None
 
 
+def _unusable(value: Any, path: tuple[str | int, ...]) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    """Where values hold numbers that are not finite or keys that are not text, and what is wrong there."""
+    if isinstance(value, Mapping):
+        for key, child in value.items():
+            if not isinstance(key, str):
+                yield (*path, key), f": YAML reads this key as {json.dumps(key, default=str)}; write it in quotes"
+            else:
+                yield from _unusable(child, (*path, key))
+    elif isinstance(value, list | tuple):
+        for n, child in enumerate(value):
+            yield from _unusable(child, (*path, n))
+    elif isinstance(value, float) and not math.isfinite(value):
+        yield path, f" = {value}; valid: finite number"
+
+
+def _where(layers: Sequence[tuple[str, Mapping]], path: Sequence[str | int]) -> str:
+    """The file, the last that has it, and the path of a key."""
+    # If the key is missing, the file that has the nearest section around it.
+    holders = ([file for file, layer in layers if _has(layer, path[:n])] for n in range(len(path), -1, -1))
+    files = next((found for found in holders if found), [])
+    return ": ".join([*files[-1:], ".".join(map(str, path)) or "the whole"])
+
+
 def _fault(model: type[BaseModel], values: Any, layers: Sequence[tuple[str, Mapping]], error: dict[str, Any]) -> str:
     """One line about one fault."""
     path = _path(values, error["loc"])
     if error["type"] == "missing":  # the key is not there, but the section that should hold it may be
         path = [*path, str(error["loc"][-1])]
-    # Where a key is missing, the file that has the nearest section around it.
-    holders = ([file for file, layer in layers if _has(layer, path[:n])] for n in range(len(path), -1, -1))
-    files = next((found for found in holders if found), [])
-    where = ": ".join([*files[-1:], ".".join(map(str, path)) or "the whole"])
+    where = _where(layers, path)
     if error["type"] == "missing":
         return f"{where} is missing; valid: {_wanted(model, error['loc'])}"
     if error["type"] == "extra_forbidden":
@@ -108,6 +140,12 @@ def _fault(model: type[BaseModel], values: Any, layers: Sequence[tuple[str, Mapp
     valid = re.sub("^Input should be (an? (valid )?)?", "", error["msg"]).replace("object", "mapping")
     if isinstance(value, str) and _looks_numeric(value):
         valid += f"; YAML reads {value} as text: write it without quotes and with a point, as in 1.0e-3"
+    elif error["type"] in ("string_type", "literal_error", "enum") and (
+        value is None or isinstance(value, bool | int | float)
+    ):
+        valid += (
+            f"; YAML reads names such as no, on, null and 1 as {json.dumps(value)} and the like: write a name in quotes"
+        )
     return f"{where}{shown}; valid: {valid}"
 
 

@@ -26,17 +26,18 @@ def track(iterable: Iterable[T], description: str, total: int | None = None) -> 
 
 def _bar(iterable: Iterable[T], description: str, total: int | None) -> Iterator[T]:
     from rich import progress
-    from rich.console import Console
+
+    from tessera.common.console import console
 
     columns = (
-        progress.TextColumn("{task.description}"),
+        progress.TextColumn("{task.description}", markup=False),
         progress.BarColumn(),
         progress.MofNCompleteColumn(),
         progress.TimeElapsedColumn(),
         progress.TextColumn("left"),
         progress.TimeRemainingColumn(),
     )
-    with progress.Progress(*columns, console=Console(stderr=True)) as bar:
+    with progress.Progress(*columns, console=console(stderr=True)) as bar:
         yield from bar.track(iterable, total=total, description=description)
 
 

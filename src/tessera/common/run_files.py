@@ -48,7 +48,7 @@ class RunRecord(Section):
     """Curves: (step, value) pairs."""
     figures: list[str] = Field(default_factory=list)
     """Paths of figures, relative to the working directory."""
-    note: str = Field("", max_length=LONGEST_TAG)
+    note: str = Field(default="", max_length=LONGEST_TAG)
     """Description, in Markdown."""
 
     @model_validator(mode="after")

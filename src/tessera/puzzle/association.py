@@ -49,7 +49,7 @@ def ratio(first: Mapping[str, Any], second: Mapping[str, Any], draws: int = 2000
     return clustered(lambda r: float(r[:, 0].mean() / r[:, 1].mean()), rows, first["document"], draws, stream)
 
 
-def paired(first: Sequence[float], second: Sequence[float], clusters: Sequence[int]) -> dict[str, float]:
+def paired(first: Sequence[float], second: Sequence[float], clusters: Sequence[int]) -> dict[str, float | None]:
     """Mean of first - second, measured on the same windows, and its standard error by cluster (document)."""
     from tessera.puzzle.score import standard_error
 

@@ -76,7 +76,8 @@ def homogeneous(
     sign = -1 if bigger_is_better else 1
 
     def summed(choice: Choice) -> Fraction:
-        return sign * sum(Fraction(block_library.number(library, la, v, objective)) for la, v in choice.items())
+        numbers = (Fraction(block_library.number(library, layer, v, objective)) for layer, v in choice.items())
+        return sign * sum(numbers, Fraction(0))
 
     best = min(within, key=summed, default=None)
     return _infeasible() if best is None else _judged(library, best, objective, at_most, at_least)

@@ -151,12 +151,13 @@ def make(scores: Sequence[Mapping[str, Any]], costs: "pd.DataFrame") -> dict[str
     return library
 
 
-def _composed(parent: Mapping, attention: Mapping, ffn: Mapping) -> dict[str, float]:
+def _composed(parent: Mapping, attention: Mapping, ffn: Mapping) -> dict[str, float | None]:
     """The parent's metrics plus the increments of its two subblocks."""
-    made = {}
+    made: dict[str, float | None] = {}
     for metric in sorted(parent.keys() & attention.keys() & ffn.keys()):
         if metric.endswith("_se"):
-            made[metric] = math.hypot(attention[metric], ffn[metric])
+            errors = attention[metric], ffn[metric]
+            made[metric] = None if None in errors else math.hypot(*errors)
         else:
             made[metric] = math.fsum([attention[metric], ffn[metric], -parent[metric]])
     return made

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from tessera.common.intervals import known, plus_minus
 from tessera.puzzle.gguf_export import layouts
 from tessera.puzzle.model import AttentionSpec, FFNSpec, ModelSpec
 
@@ -112,8 +113,8 @@ def _scores(facts: Facts) -> str:
         "|---|--:|--:|--:|--:|",
     ]
     for domain, one in facts.scores.items():
-        kl = f"{one['kl_div']:.3f} ± {one['kl_div_se']:.3f}"
-        top = f"{100 * one['top1']:.1f} ± {100 * one['top1_se']:.1f}"
+        kl = plus_minus(one["kl_div"], one["kl_div_se"])
+        top = plus_minus(100 * one["top1"], 100 * known(one["top1_se"]), ".1f")
         rows.append(f"| {domain} | {kl} | {top} | {one['perplexity']:.1f} | {one['parent_perplexity']:.1f} |")
     return "\n".join(rows)
 

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from tessera.common import files
+from tessera.common.console import console
 from tessera.puzzle import baselines, block_library, budgets, search
 from tessera.puzzle.program import Solver
 from tessera.puzzle.search import Solution
@@ -98,7 +98,7 @@ def frontier(
         for limit, s in zip(at, found, strict=True):
             price = s.shadow_prices.get(f"at_most {budget}")
             table.add_row(*(_text(v) for v in (limit, s.value, s.bound, s.relaxation, price)), s.status)
-        Console().print(table)
+        console().print(table)
         request = {"objective": objective, "budget": budget, "limits": at, "at_most": most, "at_least": least}
         _write(out, request, found)
 
@@ -161,7 +161,7 @@ def _show(solution: Solution, objective: str, most: dict[str, float], least: dic
     for variant in sorted(set(solution.choice.values())):
         which = [layer.removeprefix("layer_") for layer, chosen in solution.choice.items() if chosen == variant]
         choice.add_row(variant.replace("\t", " "), str(len(which)), " ".join(which))
-    Console().print(sums, choice)
+    console().print(sums, choice)
 
 
 def _write(out: Path | None, request: dict[str, Any], found: Sequence[Solution]) -> None:

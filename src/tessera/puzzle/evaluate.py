@@ -47,7 +47,7 @@ def evaluate(
         for domain, members in everything.items():
             chosen = np.flatnonzero(np.isin(domains, members))
             own: dict[str, Any] = dict(summary([collected[name][i] for i in chosen], documents[chosen]))
-            reference = summary([collected["parent"][i] for i in chosen], documents[chosen])
+            reference: dict[str, Any] = dict(summary([collected["parent"][i] for i in chosen], documents[chosen]))
             own["perplexity"] = math.exp(own["lm_loss"])
             own["parent_perplexity"] = math.exp(reference["lm_loss"])
             own["windows"] = len(chosen)

@@ -10,7 +10,9 @@ What llama.cpp does with a `deci` file decides how a layer is written (heads H, 
   attention, for llama.cpp wants a KV cache: these are refused.
 
 llama.cpp rotates neighbouring pairs of a head's coordinates where Hugging Face rotates halves, so the rows of the query
-and key projections are put in another order. Vectors are written in float32, matrices in the type asked for.
+and key projections are put in another order. Vectors are written in float32, matrices in the type asked for, but in
+float16 if that is one of blocks and their rows are not whole blocks: an FFN of 10 % of 1,536 channels has 154, and a
+block of q8_0 holds 32.
 """
 
 from collections.abc import Mapping, Sequence
@@ -181,7 +183,7 @@ def write(
     Raises ValueError, naming the layers, where llama.cpp could not compute the child, or where the tokenizer has more
     or fewer tokens than the child; FileNotFoundError and OSError by the file system.
     """
-    from gguf import GGMLQuantizationType, GGUFWriter
+    from gguf import GGUFWriter
 
     vocabulary = len(tokenizer["tokenizer.ggml.tokens"])
     if vocabulary != model.spec.vocab_size:
@@ -194,7 +196,7 @@ def write(
             if key != "general.architecture":  # the writer's own
                 _add(writer, key, value)
         for tensor, value in found.items():
-            kind = GGMLQuantizationType[TYPES[dtype if value.ndim > 1 else "float32"]]
+            kind = _kind(value, dtype)
             writer.add_tensor(tensor, _packed(value, kind), raw_dtype=kind)
         writer.write_header_to_file()
         writer.write_kv_data_to_file()
@@ -214,6 +216,15 @@ def _add(writer: Any, key: str, value: Any) -> None:
         writer.add_float32(key, value)
     else:
         writer.add_array(key, list(value))
+
+
+def _kind(value: torch.Tensor, dtype: Dtype) -> Any:
+    """The GGUF type that a tensor is written in."""
+    from gguf import GGML_QUANT_SIZES, GGMLQuantizationType
+
+    kind = GGMLQuantizationType[TYPES[dtype if value.ndim > 1 else "float32"]]
+    block, _ = GGML_QUANT_SIZES[kind]
+    return kind if value.shape[-1] % block == 0 else GGMLQuantizationType.F16
 
 
 def _packed(value: torch.Tensor, kind: Any) -> np.ndarray:
@@ -251,6 +262,8 @@ def verify(path: str | Path, model: LanguageModel, tokenizer: Mapping[str, Any])
     for tensor_name, tensor in there.items():
         exact = wanted_tensors[tensor_name].to(torch.float32).numpy()
         kind = GGMLQuantizationType(tensor.tensor_type)
+        if kind != _kind(wanted_tensors[tensor_name], dtype):
+            raise ValueError(f"{path}: {tensor_name} is of type {kind.name} in a file of {dtype}")
         value = dequantize(tensor.data, kind)
         if value.shape != exact.shape or not np.array_equal(
             value, dequantize(_packed(wanted_tensors[tensor_name], kind), kind)

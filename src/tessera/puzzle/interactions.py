@@ -68,9 +68,9 @@ def responses(
     return gram.numpy(), [{metric: np.array(values) for metric, values in one.items()} for one in series]
 
 
-def summarised(windows: Mapping[str, np.ndarray], documents: np.ndarray) -> dict[str, float]:
+def summarised(windows: Mapping[str, np.ndarray], documents: np.ndarray) -> dict[str, float | None]:
     """Means of metrics by window, with standard errors by document (_se)."""
-    found = {}
+    found: dict[str, float | None] = {}
     for metric, values in windows.items():
         found[metric] = float(values.mean())
         found[f"{metric}_se"] = standard_error(values, documents)

@@ -14,7 +14,7 @@ from tessera.puzzle.rows import Allowed, Row, Table, integers, possible
 
 Solver = Literal["highs", "cbc"]
 
-#: Coefficients are scaled to this before the solver sees them: its absolute tolerance of 1e-9 is then far below ours.
+#: Coefficients are scaled to this before the solver sees them: its absolute tolerance of 1e-8 is then far below ours.
 _SCALE = 10_000
 
 
@@ -76,7 +76,7 @@ def solve(objective: Table, rows: Sequence[Row], allowed: Allowed, solver: Solve
     chosen = [[row[j] for j in layer] for row, layer in zip(scores, able, strict=True)]
     least = [min(layer) for layer in chosen]
     over = [[s - low for s in layer] for layer, low in zip(chosen, least, strict=True)]
-    width = max(map(max, over)) or 1
+    width = max(map(max, over)) or unit
     problem += pulp.LpAffineExpression(_terms(x, over, groups, width))
     for group, xs in zip(groups, x, strict=True):
         problem += pulp.LpAffineExpression([(v, 1) for v in xs]) == len(group), f"layer_{group[0]}"
@@ -91,8 +91,13 @@ def solve(objective: Table, rows: Sequence[Row], allowed: Allowed, solver: Solve
     # An integer objective that cannot fall by 1 is at its optimum.
     whole = all(s % unit == 0 for layer in chosen for s in layer)
     gap = 0.9 * _SCALE * (unit / width) if whole else 0.0
-    for presolve in (True, False):  # either solver's presolve errs now and then on numbers of many decades
-        status = problem.solve(_engine(solver, integer, gap, presolve))
+    for presolve in (True, False):  # either solver's presolve errs now and then, and CBC's may crash
+        try:
+            status = problem.solve(_engine(solver, integer, gap, presolve))
+        except pulp.PulpSolverError:
+            if not presolve:
+                raise
+            continue
         if status == pulp.LpStatusOptimal:
             break
     if status == pulp.LpStatusInfeasible:
@@ -120,12 +125,15 @@ def solve(objective: Table, rows: Sequence[Row], allowed: Allowed, solver: Solve
 
 
 def _terms(x: list[list[pulp.LpVariable]], table: list[list[int]], groups: list[list[int]], width: int) -> list[tuple]:
-    """Variables of every group with the coefficients of its layers, scaled by the greatest of the table."""
+    """Variables of every group with the coefficients of its layers, scaled by the greatest of the table.
+
+    What is smaller than the solvers' tolerance is left out: HiGHS ignores it, and CBC errs on it.
+    """
     return [
         (v, c / width * _SCALE)
         for xs, group in zip(x, groups, strict=True)
         for v, c in zip(xs, table[group[0]], strict=True)
-        if c
+        if c * 10**9 * _SCALE > width
     ]
 
 
@@ -135,7 +143,8 @@ def _engine(solver: Solver, integer: bool, gap: float, presolve: bool) -> pulp.L
         names = ("primal_feasibility_tolerance", "dual_feasibility_tolerance", "mip_feasibility_tolerance")
         return pulp.HiGHS(**common, **dict.fromkeys(names, 1e-9), presolve="choose" if presolve else "off")
     if solver == "cbc":
-        options = ["primalTolerance 1e-9", "dualTolerance 1e-9", "integerTolerance 1e-9", f"increment {gap or 1e-9}"]
+        # At a primal tolerance of 1e-9 it now and then finds no selection where there is one, or not the best.
+        options = ["primalTolerance 1e-8", "dualTolerance 1e-9", "integerTolerance 1e-9", f"increment {gap or 1e-9}"]
         return pulp.PULP_CBC_CMD(
             **common, options=options if presolve else [*options, "presolve off", "preprocess off"]
         )

@@ -147,10 +147,10 @@ def sizes(
     utilisation: Annotated[float, typer.Option(min=0, max=1, help="share of the peak that is reached")] = 0.4,
 ) -> None:
     """Tell what parents need: jobs, device-hours, memory and disk of each step of the chain, counted from shapes."""
-    from rich.console import Console
     from rich.table import Table
 
     from tessera import params as parameters
+    from tessera.common.console import console
     from tessera.puzzle import sizes as counted
     from tessera.puzzle.costs import profile
 
@@ -165,4 +165,4 @@ def sizes(
             hours = step.flops / (peak * 1e12 * utilisation) / 3600
             sizes = (f"{size / 2**30:,.1f}" for size in (step.memory, step.disk))
             table.add_row(shape, step.name, str(step.jobs), f"{step.flops / 1e15:,.1f}", f"{hours:,.2f}", *sizes)
-    Console(width=None if Console().is_terminal else 120).print(table)
+    console(width=None if console().is_terminal else 120).print(table)

@@ -23,8 +23,10 @@ from tessera.puzzle.milp import Solver, alike, nearest
 from tessera.puzzle.milp import solve as _solve
 from tessera.puzzle.rows import TOLERANCE, Allowed, Row, Table, integers, summed
 
-#: The program is solved again if scores that no optimum can hold spread this much wider than all others.
+#: The program is solved again without the scores that no optimum can hold and that are this much larger than its own.
 _SPREAD = 1_000
+#: A solver resolves about 1e-11 of the widest score, which may exceed what matters by this.
+_FINE = 4
 _MAX_CUTS = 100
 _MAX_SPLIT = 8
 
@@ -91,17 +93,22 @@ def solve(program: Program, solver: Solver = "highs") -> Optimum | None:
         if (rounded := _rounded(program, allowed, relaxed.x)) is not None:
             gap = program.value(rounded) - relaxation + _tie(program, allowed, rounded)
             left, penalised = _promising(allowed, penalised, gap)
-        answer = _verified(program.objective, program.rows, left, solver)
+        answer = None
+        while again := _verified(program.objective, program.rows, left, solver):
+            answer = selection, bound = again
+            wide = _width(program, left)
+            gap = program.value(selection) - relaxation + _tie(program, allowed, selection)
+            left, penalised = _promising(left, penalised, gap)
+            if wide <= _FINE * _width(program, left):  # else the solver's tolerance was too coarse for what is left
+                break
         if answer is None:
             return None
-        selection, bound = answer
-        allowed, before = _contenders(program, allowed, selection, solver), allowed
-        if _width(program, before) <= _SPREAD * _width(program, allowed):
+        before, allowed = allowed, _comparable(program, allowed, selection, solver)
+        if allowed == before:
             break
-    tie = _tie(program, allowed, selection)
-    left, _ = _promising(left, penalised, program.value(selection) - relaxation + tie)
     if any(len(layer) > 1 for layer in left):
-        equal = Row("objective", program.objective, program.value(selection) + tie, tolerance=0.0)
+        most = program.value(selection) + _tie(program, allowed, selection)
+        equal = Row("objective", program.objective, most, tolerance=0.0)
         canonical = _verified(program.weights, [*program.rows, equal], left, solver)
         selection = canonical[0] if canonical else selection
     value = total(program.objective, selection)
@@ -133,14 +140,14 @@ def _width(program: Program, allowed: Allowed) -> int:
     return max(max(layer) - min(layer) for layer in chosen)
 
 
-def _contenders(program: Program, allowed: Allowed, selection: Sequence[int], solver: Solver) -> Allowed:
-    """The allowed variants less those whose scores rule them out, given the optimum's selection.
+def _comparable(program: Program, allowed: Allowed, selection: Sequence[int], solver: Solver) -> Allowed:
+    """The allowed variants less those that the optimum's selection rules out and whose scores dwarf all others.
 
-    Too high is a score that, with the best of all other layers, exceeds the optimum. A score so low that it dwarfs the
-    optimum, which does without it, may be one that no selection can have: a program of its own decides.
+    A score that exceeds its layer's best by more than the optimum's excess is in no optimum. A score so low that it
+    dwarfs the optimum, which does without it, may be one that no selection can have: a program of its own decides.
     """
     scores, unit = program.scores
-    while _excess(program, allowed, selection) > _SPREAD * abs(program.value(selection)):
+    while _excess(program, allowed, selection) > _FINE * abs(program.value(selection)):
         _, i, j = min((scores[i][j] - scores[i][selection[i]], i, j) for i, layer in enumerate(allowed) for j in layer)
         alone = [[j] if k == i else layer for k, layer in enumerate(allowed)]
         if _verified([[0] * len(layer) for layer in scores], program.rows, alone, solver) is not None:
@@ -149,7 +156,7 @@ def _contenders(program: Program, allowed: Allowed, selection: Sequence[int], so
         allowed = [[v for v in layer if k not in group or v != j] for k, layer in enumerate(allowed)]
     room = math.floor((_excess(program, allowed, selection) + _tie(program, allowed, selection)) * unit)
     best = [min(scores[i][j] for j in layer) for i, layer in enumerate(allowed)]
-    return [[j for j in layer if scores[i][j] - best[i] <= room] for i, layer in enumerate(allowed)]
+    return [[j for j in layer if scores[i][j] - best[i] <= _SPREAD * room] for i, layer in enumerate(allowed)]
 
 
 def _undominated(program: Program) -> Allowed:

@@ -30,7 +30,7 @@ def score(
     tokens: Tensor,
     documents: np.ndarray,
     track: Callable[[Sequence[tuple[int, int]]], Iterable[tuple[int, int]]] = iter,
-) -> dict[int, dict[str, dict[str, dict[str, float]]]]:
+) -> dict[int, dict[str, dict[str, dict[str, float | None]]]]:
     """Score the variants of some layers.
 
     variants maps a layer to {"attention": {variant: module}, "ffn": {...}}; tokens (windows, T + 1) hold each window
@@ -52,7 +52,7 @@ def score(
         agreements = [own, *divergence.compare(head(parent), last, children, targets)]
         for (subblock, name), agreement in zip([("attention", PARENT), *outputs], agreements, strict=True):
             collected.setdefault((layer, subblock, name), []).extend(agreement.split(T))
-    found: dict[int, dict[str, dict[str, dict[str, float]]]] = {}
+    found: dict[int, dict[str, dict[str, dict[str, float | None]]]] = {}
     for (layer, subblock, name), parts in collected.items():
         found.setdefault(layer, {"attention": {}, "ffn": {}})[subblock][name] = summary(parts, documents)
     return found
@@ -109,9 +109,9 @@ def exchanged(
             yield (subblock, name), x
 
 
-def summary(windows: list[Agreement], documents: np.ndarray) -> dict[str, float]:
+def summary(windows: list[Agreement], documents: np.ndarray) -> dict[str, float | None]:
     """Means over tokens of kl_div, lm_loss (nats) and top1 (share), each with its standard error (_se) by document."""
-    found = {}
+    found: dict[str, float | None] = {}
     for metric in ("kl_div", "lm_loss", "top1"):
         means = np.array([getattr(a, metric).double().mean().item() for a in windows])
         found[metric] = float(means.mean())
@@ -119,11 +119,11 @@ def summary(windows: list[Agreement], documents: np.ndarray) -> dict[str, float]
     return found
 
 
-def standard_error(values: np.ndarray, clusters: np.ndarray) -> float:
-    """Standard error of the mean of values (n,) that are alike within clusters (n,); 0 for a single cluster."""
+def standard_error(values: np.ndarray, clusters: np.ndarray) -> float | None:
+    """Standard error of the mean of values (n,) that are alike within clusters (n,); None for a single cluster."""
     _, index = np.unique(clusters, return_inverse=True)
     count = index.max() + 1
     if count < 2:
-        return 0.0
+        return None
     sums = np.bincount(index, values - values.mean())
     return math.sqrt(float((sums**2).sum()) * count / (count - 1)) / len(values)

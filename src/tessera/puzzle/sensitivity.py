@@ -21,7 +21,7 @@ Scores = Sequence[Mapping[str, Any]]
 def drawn(scores: Scores, metric: str, generator: np.random.Generator) -> list[dict[str, Any]]:
     """The layers' scores with one metric redrawn within its standard errors; the parent's own stay as they are.
 
-    Raises ValueError, naming the layer and variant, where the metric has no standard error.
+    Raises ValueError, naming the layer and variant, where the metric has no standard error, as that of one document.
     """
     made = []
     for i, layer in enumerate(scores):
@@ -31,7 +31,7 @@ def drawn(scores: Scores, metric: str, generator: np.random.Generator) -> list[d
                 one[subblock][variant] = dict(metrics)
                 if variant == PARENT:
                     continue
-                if f"{metric}_se" not in metrics:
+                if metrics.get(f"{metric}_se") is None:
                     raise ValueError(f"layer {i}, {subblock} {variant!r}: no {metric}_se; scores need standard errors")
                 one[subblock][variant][metric] += metrics[f"{metric}_se"] * float(generator.standard_normal())
         made.append(one)

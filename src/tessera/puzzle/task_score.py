@@ -81,7 +81,7 @@ def score(
     variants: Mapping[int, Variants],
     questions: Sequence[Question],
     track: Callable[[Sequence[tuple[int, int]]], Iterable[tuple[int, int]]] = iter,
-) -> dict[int, dict[str, dict[str, dict[str, float]]]]:
+) -> dict[int, dict[str, dict[str, dict[str, float | None]]]]:
     """Score the variants of some layers.
 
     variants maps a layer to {"attention": {variant: module}, "ffn": {...}}; track wraps the loop over batches and
@@ -103,14 +103,14 @@ def score(
         for (subblock, name), values in sums.items():
             rows = answers.setdefault((layer, subblock, name), np.empty((len(questions), 2)))
             rows[groups[n]] = [questions[i].judge(row) for i, row in zip(groups[n], values, strict=True)]
-    found: dict[int, dict[str, dict[str, dict[str, float]]]] = {}
+    found: dict[int, dict[str, dict[str, dict[str, float | None]]]] = {}
     for (layer, subblock, name), rows in answers.items():
         reference = answers[layer, "attention", PARENT]
         found.setdefault(layer, {"attention": {}, "ffn": {}})[subblock][name] = summary(rows, reference)
     return found
 
 
-def summary(answers: np.ndarray, parent: np.ndarray) -> dict[str, float]:
+def summary(answers: np.ndarray, parent: np.ndarray) -> dict[str, float | None]:
     """accuracy; error and choice_nll less the parent's; each with its standard error over items (_se).
 
     answers and parent (items, 2) hold whether each item is answered right, in [0, 1], and its choice_nll.
@@ -120,7 +120,7 @@ def summary(answers: np.ndarray, parent: np.ndarray) -> dict[str, float]:
         "error": parent[:, 0] - answers[:, 0],
         "choice_nll": answers[:, 1] - parent[:, 1],
     }
-    found = {}
+    found: dict[str, float | None] = {}
     for metric, one in values.items():
         found[metric] = float(one.mean())
         found[f"{metric}_se"] = standard_error(one, np.arange(len(one)))

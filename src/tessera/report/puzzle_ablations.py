@@ -11,6 +11,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from tessera.common import files, plots
+from tessera.common.intervals import known
 from tessera.common.run_files import RunRecord
 from tessera.puzzle.ablations import mean_and_half
 from tessera.report.puzzle_validity_results import Json
@@ -67,7 +68,7 @@ def case_table(rows: Sequence[Json], against: Mapping[str, str]) -> pd.DataFrame
             for metric in METRICS:
                 mean, half = mean_and_half([row[state][place][metric] for row in own])
                 one |= {f"{name}_{metric}": mean, f"{name}_{metric}_half": half}
-            one[f"{name}_kl_div_se"] = max(row[state][place]["kl_div_se"] for row in own)
+            one[f"{name}_kl_div_se"] = max(known(row[state][place]["kl_div_se"]) for row in own)
             pairs = [[kl[state, place, c, row["replicate"]] for c in (case, against[case])] for row in own]
             mean, half = mean_and_half([math.log(mine / other) for mine, other in pairs])
             one[f"{name}_ratio"] = math.exp(mean)
@@ -118,7 +119,7 @@ def block_figure(rows: Sequence[Json], loss: str, work: Literal["tokens", "flops
             axis.errorbar(
                 own[work],
                 own["mean"],
-                own.half.astype(float).fillna(0.0),
+                own.half.astype(float),
                 marker="o",
                 color=COLOURS[str(initialisation)],
                 label=NAMES[str(initialisation)],
@@ -149,14 +150,14 @@ def case_figure(table: pd.DataFrame) -> Figure:
         left.errorbar(
             table[name],
             rows + 0.12 * (1 - 2 * k),
-            xerr=table[f"{name}_half"].astype(float).fillna(0.0),
+            xerr=table[f"{name}_half"].astype(float),
             ls="none",
             marker="o",
             color=colour,
             label=STATES[state],
         )
     ratio, low, high = (table[f"healed_in_domain_ratio{end}"].astype(float) for end in ("", "_low", "_high"))
-    ends = np.array([(ratio - low).fillna(0.0), (high - ratio).fillna(0.0)])
+    ends = np.array([ratio - low, high - ratio])
     for against, colour in zip(dict.fromkeys(table.against), (plots.BLUE, plots.ORANGE, plots.GREEN), strict=False):
         own = (table.against == against) & (table.case != against)
         right.errorbar(ratio[own], rows[own], xerr=ends[:, own], ls="none", marker="o", color=colour, label=against)

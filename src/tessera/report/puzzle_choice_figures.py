@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from tessera.common import plots
+from tessera.common.intervals import known
 from tessera.puzzle.space import decompose
 from tessera.report.puzzle_results import (
     GROUP_NAMES,
@@ -70,7 +71,7 @@ def frontier(found: Results) -> Figure:
             axis.errorbar(
                 [point["speed"]["blocks_speedup"] for point in measured],
                 [point["measured"]["kl_div"] for point in measured],
-                [point["measured"]["kl_div_se"] for point in measured],
+                [known(point["measured"]["kl_div_se"]) for point in measured],
                 color=plots.BLACK,
                 ls="none",
                 marker="D",
@@ -176,12 +177,12 @@ def _predicted_kl(axis: Axes, found: Results) -> None:
     for target, marker in markers.items():
         for point in found.frontier[target]["points"]:
             if "measured" in point:
-                row = (point["value"], point["measured"]["kl_div"], point["measured"]["kl_div_se"])
+                row = (point["value"], point["measured"]["kl_div"], known(point["measured"]["kl_div_se"]))
                 _point(axis, found, point, row, COLOURS[point["method"]], marker, filled=False)
                 seen += row[:2]
         for method in found.methods:
             child, own = found.children[target]["children"][method], found.states(target, method)["assembled"]
-            row = (child["value"], own["in_domain"]["kl_div"], own["in_domain"]["kl_div_se"])
+            row = (child["value"], own["in_domain"]["kl_div"], known(own["in_domain"]["kl_div_se"]))
             _point(axis, found, child, row, COLOURS[method], marker, filled=True)
             seen += row[:2]
     low, high = 0.8 * min(seen), 1.25 * max(seen)
@@ -277,7 +278,7 @@ def _bars(axis: Axes, found: Results, target: str, bars: list[tuple[str, str, st
                 place + (i - (len(states) - 1) / 2) * width,
                 one["kl_div"],
                 0.95 * width,
-                yerr=CONFIDENT * one["kl_div_se"],
+                yerr=CONFIDENT * known(one["kl_div_se"]),
                 color=_tint(COLOURS[method], SHADES[state]),
                 error_kw={"lw": 0.8},
             )

@@ -1,6 +1,5 @@
 """Results, tables and runs of coupled distillation."""
 
-import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,8 +8,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from tessera.common import files, randomness
-from tessera.common.association import clustered
+from tessera.common import association, files, randomness
+from tessera.common.intervals import known, plus_minus
 from tessera.common.run_files import RunRecord
 from tessera.puzzle.coupled import MARK
 from tessera.puzzle.score import standard_error
@@ -98,7 +97,7 @@ def child_table(found: Results) -> pd.DataFrame:
             one[f"{state}_ratio"] = row[state]["kl_div"] / other[state]["kl_div"]
             one[f"{state}_difference"] = float((mine - theirs).mean())
             documents = np.array(row[state]["by_window"]["document"])
-            one[f"{state}_difference_se"] = standard_error(mine - theirs, documents)
+            one[f"{state}_difference_se"] = known(standard_error(mine - theirs, documents))
         made.append(one | {"blocks": " / ".join(row["blocks"])})
     return pd.DataFrame(made)
 
@@ -116,7 +115,8 @@ def summary(found: Results) -> Json:
         "attentions": {name: _losses(own) for name, own in found.pairs.groupby(kinds.str.partition(",")[0])},
         "children": {
             method: {
-                state: _interval(_geometric, np.log(own[f"{state}_ratio"]), np.arange(len(own))) for state in STATES
+                state: _interval(association.geometric_mean, np.log(own[f"{state}_ratio"]), np.arange(len(own)))
+                for state in STATES
             }
             for method, own in ((method, table[table.method == method]) for method in METHODS)
         },
@@ -128,7 +128,7 @@ def _losses(pairs: pd.DataFrame) -> Json:
         "count": len(pairs),
         **{phase: float(losses.mean()) for phase, losses in as_kept(pairs).items()},
         **{f"kept_{phase}": int((pairs.kept == phase).sum()) for phase in PHASES},
-        "loss_ratio": _interval(_geometric, np.log(pairs.loss / pairs.decoupled), pairs.layer),
+        "loss_ratio": _interval(association.geometric_mean, np.log(pairs.loss / pairs.decoupled), pairs.layer),
         **{f"{key}_kl_div": float(pairs[f"{key}_kl_div"].mean()) for key in ("sum", "decoupled", "coupled")},
         "kl_div_ratio": _interval(_quotient, pairs[["coupled_kl_div", "decoupled_kl_div"]], pairs.layer),
         "searched": int(pairs.searched.sum()),
@@ -136,17 +136,12 @@ def _losses(pairs: pd.DataFrame) -> Json:
 
 
 def _interval(statistic: Callable[[np.ndarray], float], rows: ArrayLike, groups: ArrayLike) -> Json:
-    return clustered(statistic, rows, groups, DRAWS, randomness.generator(0, "puzzle_coupled", "interval"))
-
-
-def _geometric(logs: np.ndarray) -> float:
-    """Geometric mean of values whose logarithms are given."""
-    return math.exp(logs.mean())
+    return association.clustered(statistic, rows, groups, DRAWS, randomness.generator(0, "puzzle_coupled", "interval"))
 
 
 def geometric_mean(values: Sequence[float] | pd.Series) -> float:
     """Geometric mean of positive values."""
-    return _geometric(np.log(np.asarray(values, float)))
+    return association.geometric_mean(np.log(np.asarray(values, float)))
 
 
 def _quotient(rows: np.ndarray) -> float:
@@ -179,10 +174,10 @@ def markdown(found: Results) -> str:
         cells = [row["target"], f"{row['speedup']:g}", METHODS[row["method"]]]
         cells += [str(row["coupled_blocks"]), str(row["other_blocks"]), f"{row['promised']:.3f}"]
         for state in STATES:
-            cells.append(f"{row[f'{state}_kl_div']:.3f} ± {row[f'{state}_kl_div_se']:.3f}")
+            cells.append(plus_minus(row[f"{state}_kl_div"], row[f"{state}_kl_div_se"]))
             name = f"{state}_difference"
             itself = row["method"] == "decoupled"
-            cells.append("" if itself else f"{row[name]:+.3f} ± {row[name + '_se']:.3f}")
+            cells.append("" if itself else plus_minus(row[name], row[f"{name}_se"], "+.3f"))
         lines.append(f"| {' | '.join(cells)} |")
     lines += [
         "",

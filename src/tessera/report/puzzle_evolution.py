@@ -8,6 +8,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from tessera.common import files, plots
+from tessera.common.intervals import known, plus_minus
 from tessera.common.run_files import RunRecord
 from tessera.puzzle.association import paired
 from tessera.report.puzzle_validity_results import Json
@@ -49,10 +50,10 @@ def table(rows: Sequence[Json]) -> pd.DataFrame:
         series, reference = test["by_window"], program["test"]["by_window"]
         against = paired(series["kl_div"], reference["kl_div"], series["document"])
         one: Json = {"search": row["search"], "seed": row["replicate"], "children": len(row["children"])}
-        one |= {"kl_div": best["kl_div"], "kl_div_se": best["kl_div_se"]}
-        one |= {"test_kl_div": test["kl_div"], "test_kl_div_se": test["kl_div_se"]}
-        one |= {"difference": against["difference"], "difference_se": against["se"]}
-        one["difference_low"] = against["difference"] - 1.96 * against["se"]
+        one |= {"kl_div": best["kl_div"], "kl_div_se": known(best["kl_div_se"])}
+        one |= {"test_kl_div": test["kl_div"], "test_kl_div_se": known(test["kl_div_se"])}
+        one |= {"difference": against["difference"], "difference_se": known(against["se"])}
+        one["difference_low"] = known(against["difference"]) - 1.96 * known(against["se"])
         one |= {"predicted": best["predicted"], "budget_used": best["runtime_ms"] / row["budget_ms"]}
         one["unlike"] = sum(a != b for a, b in zip(best["blocks"], program["blocks"], strict=True))
         one["needed"] = int(reached[0]) + 1 if reached.size else None
@@ -93,8 +94,8 @@ def markdown(rows: Sequence[Json]) -> str:
     for one in found.astype(object).to_dict("records"):
         own = one["search"] == PROGRAM
         cells = [NAMES[one["search"]], "" if own else str(one["seed"]), str(one["children"])]
-        cells += [f"{one[key]:.3f} ± {one[f'{key}_se']:.3f}" for key in ("kl_div", "test_kl_div")]
-        cells.append("" if own else f"{one['difference']:+.3f} ± {one['difference_se']:.3f}")
+        cells += [plus_minus(one[key], one[f"{key}_se"]) for key in ("kl_div", "test_kl_div")]
+        cells.append("" if own else plus_minus(one["difference"], one["difference_se"], "+.3f"))
         cells += [f"{one['predicted']:.3f}", str(one["unlike"])]
         cells.append("" if own else "none was" if pd.isna(one["needed"]) else str(one["needed"]))
         lines.append("| " + " | ".join(cells) + " |")

@@ -6,6 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from tessera.common import plots
+from tessera.common.intervals import known
 from tessera.report.puzzle_peers_tables import GROUPS, NAMES, STATES
 from tessera.report.puzzle_validity_results import Json
 
@@ -25,7 +26,7 @@ def peers(rows: Sequence[Json], speed: Json) -> Figure:
             found = row["states"][state][group]
             x = n + (k - 0.5) * width + groups.index(group)
             axis.bar(x, found["kl_div"], width, color=COLOURS[row["peer"]], alpha=SHADES[state])
-            axis.errorbar(x, found["kl_div"], 1.96 * found["kl_div_se"], color=plots.BLACK, lw=0.8, capsize=0)
+            axis.errorbar(x, found["kl_div"], 1.96 * known(found["kl_div_se"]), color=plots.BLACK, lw=0.8, capsize=0)
     middles = [g * (len(rows) + 1) + (len(rows) - 1) / 2 for g in range(len(groups))]
     axis.set_xticks(middles, [GROUPS[group] for group in groups])
     axis.tick_params(axis="x", length=0)

@@ -6,6 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from tessera.common import files
+from tessera.common.intervals import plus_minus
 from tessera.common.run_files import RunRecord
 from tessera.puzzle.association import ratio
 from tessera.report.puzzle_validity_results import Json
@@ -89,7 +90,7 @@ def markdown(rows: Sequence[Json], speed: Json) -> str:
         for state in STATES:
             for group in GROUPS:
                 key = f"{state}_{group}_kl_div"
-                cells.append(f"{row[key]:.3f} ± {row[key + '_se']:.3f}" if row.get(key) == row.get(key) else "-")
+                cells.append(plus_minus(row[key], row[f"{key}_se"]) if row.get(key) == row.get(key) else "-")
         cells.append(f"{100 * row['equal_in_domain_top1']:.1f} %")
         cells.append(f"{row['equal_in_domain_perplexity']:.1f} ({row['equal_in_domain_parent_perplexity']:.1f})")
         lines.append("| " + " | ".join(cells) + " |")
@@ -111,7 +112,11 @@ def runs(rows: Sequence[Json], speed: Json, params: Json, seed: int) -> Iterator
             name=f"puzzle_peers_child/peer={peer}",
             params={"peer": peer, **params, "seed": seed},
             tags={"snakemake.rule": "puzzle_peers_child", "device": "cpu", "seed": str(seed), "peer": peer},
-            metrics={key: float(value) for key, value in numbers[peer].items() if not isinstance(value, dict)},
+            metrics={
+                key: float(value)
+                for key, value in numbers[peer].items()
+                if not isinstance(value, dict) and pd.notna(value)
+            },
             history={
                 f"healing/{name}": list(zip(curve["tokens"], curve[name], strict=True))
                 for name in ("kl_div", "cosine", "lm_loss")

@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from tessera.common import files
+from tessera.common.intervals import known
 from tessera.puzzle.space import PARENT, decompose
 
 Json = dict[str, Any]
@@ -104,7 +105,7 @@ class Results:
         squares = 0.0
         for layer, block in enumerate(blocks):
             for subblock, variant in zip(SUBBLOCKS, decompose(block), strict=True):
-                squares += self.scores[layer][subblock].get(variant, {}).get("kl_div_se", 0.0) ** 2
+                squares += known(self.scores[layer][subblock].get(variant, {}).get("kl_div_se", 0.0)) ** 2
         return math.sqrt(squares)
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 
 import pandas as pd
 
+from tessera.common.intervals import known, plus_minus
 from tessera.puzzle import association
 from tessera.report.puzzle_results import (
     GROUP_NAMES,
@@ -41,9 +42,11 @@ def results(found: Results) -> pd.DataFrame:
                 for group in GROUPS:
                     for metric in ("kl_div", "top1"):
                         row[f"{state}_{group}_{metric}"] = domains[group][metric]
-                        row[f"{state}_{group}_{metric}_se"] = domains[group][f"{metric}_se"]
+                        row[f"{state}_{group}_{metric}_se"] = known(domains[group][f"{metric}_se"])
                     row[f"{state}_{group}_perplexity"] = domains[group]["perplexity"]
-                    row[f"{state}_{group}_perplexity_se"] = domains[group]["perplexity"] * domains[group]["lm_loss_se"]
+                    row[f"{state}_{group}_perplexity_se"] = domains[group]["perplexity"] * known(
+                        domains[group]["lm_loss_se"]
+                    )
             if method == found.kept:
                 row |= _speed(found, target)
             rows.append(row)
@@ -160,7 +163,7 @@ def pm(value: float | None, error: float | None = None, digits: int = 3) -> str:
         return "-"
     if value >= 1000:
         return f"{value:,.0f}"
-    return f"{value:.{digits}f}" + (f" ± {error:.{digits}f}" if error else "")
+    return plus_minus(value, error, f".{digits}f") if error else f"{value:.{digits}f}"
 
 
 def markdown(found: Results) -> str:
@@ -285,10 +288,10 @@ def _better(found: Results, target: str, method: str) -> Iterator[str]:
             a, b = ours[state][group], theirs[state][group]
             if same or b["kl_div"] >= a["kl_div"]:
                 continue
-            gap, error = a["kl_div"] - b["kl_div"], math.hypot(a["kl_div_se"], b["kl_div_se"])
+            gap, error = a["kl_div"] - b["kl_div"], math.hypot(known(a["kl_div_se"]), known(b["kl_div_se"]))
             text = (
                 f"{target}, {STATE_NAMES[state]}, {GROUP_NAMES[group]}: the child of {its} has a lower KL than that of "
-                f"{mine}, {pm(b['kl_div'], b['kl_div_se'])} against {pm(a['kl_div'], a['kl_div_se'])}. "
+                f"{mine}, {pm(b['kl_div'], known(b['kl_div_se']))} against {pm(a['kl_div'], known(a['kl_div_se']))}. "
             )
             if gap < CERTAIN * error:
                 text += f"The difference is less than {CERTAIN:g} standard errors of it."

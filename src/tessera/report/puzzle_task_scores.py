@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 
 from tessera.common import files, plots, randomness
 from tessera.common.association import clustered, partial_spearman, ranks, spearman
+from tessera.common.intervals import known, plus_minus
 from tessera.common.run_files import RunRecord
 from tessera.puzzle.retention import Answers, Bootstrap
 from tessera.puzzle.space import PARENT
@@ -89,7 +90,7 @@ def metrics(found: Results, draws: int, seed: int) -> Json:
             "clear": float((table[score].abs() > 1.96 * table[f"{score}_se"]).mean()),
             "below_parent": float((table[score] < 0).mean()),
             "values": int(table[score].nunique()),
-            "se": float(table[f"{score}_se"].mean()),
+            "se": None if pd.isna(error := table[f"{score}_se"].mean()) else float(error),
         }
     for score in OBJECTIVES:
         agreement[score] = ranks(list(table[KL]), list(table[score]), draws, generator("ranks")) | _beyond_variant(
@@ -171,7 +172,7 @@ def markdown(found: Results, numbers: Json) -> str:
         score = row["score"]
         cells = [NAMES[score], f"{row[f'sum_{score}']:.3f}", "" if score == KL else str(row["unlike"])]
         for state in STATES:
-            cells += [f"{row[f'{state}_{p}_{KL}']:.3f} ± {row[f'{state}_{p}_{KL}_se']:.3f}" for p in places]
+            cells += [plus_minus(row[f"{state}_{p}_{KL}"], row[f"{state}_{p}_{KL}_se"]) for p in places]
         for one in numbers["models"][score].values():
             cells += [_percent(one["accuracy"]), "" if score == KL else _percent(one["difference"], signed=True)]
         lines.append("| " + " | ".join(cells) + " |")
@@ -251,7 +252,7 @@ def _outcome(axis: Axes, found: Results, numbers: Json) -> None:
         kl, accuracy = found.evaluation[score]["equal"]["in_domain"], numbers["models"][score]["all"]["accuracy"]
         ends = [[accuracy["value"] - accuracy["low"]], [accuracy["high"] - accuracy["value"]]]
         axis.errorbar(
-            kl[KL], accuracy["value"], ends, 1.96 * kl[f"{KL}_se"], fmt="o", lw=1.2, color=COLOURS[score],
+            kl[KL], accuracy["value"], ends, 1.96 * known(kl[f"{KL}_se"]), fmt="o", lw=1.2, color=COLOURS[score],
             label=f"by {NAMES[score]}",
         )  # fmt: skip
     axis.set(xlabel="KL in-domain, healed", ylabel="accuracy, reported half, ± 95 %")

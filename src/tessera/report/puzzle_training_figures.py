@@ -7,6 +7,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from tessera.common import plots
+from tessera.common.intervals import known
 from tessera.report.puzzle_choice_figures import COLOURS
 from tessera.report.puzzle_results import METHOD_NAMES, SUBBLOCK_NAMES, SUBBLOCKS, Results
 
@@ -30,7 +31,7 @@ def scores(found: Results) -> Figure:
         for variant, colour in _colours(found, subblock).items():
             rows = [found.scores[layer][subblock][variant] for layer in found.layers]
             kl = [row["kl_div"] for row in rows]
-            axis.errorbar(found.layers, kl, [row["kl_div_se"] for row in rows], color=colour, marker=".", lw=1.2)
+            axis.errorbar(found.layers, kl, [known(row["kl_div_se"]) for row in rows], color=colour, marker=".", lw=1.2)
             ends.append((variant, kl[-1], colour))
         axis.set(xlabel="layer", title=f"{SUBBLOCK_NAMES[subblock]} exchanged in one layer")
         plotted[axis] = ends

@@ -7,6 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from tessera.common import plots
+from tessera.common.intervals import known
 from tessera.puzzle.space import PARENT
 from tessera.report.puzzle_validity_results import (
     GROUP_NAMES,
@@ -57,7 +58,7 @@ def kl(found: Results) -> Figure:
             axis.errorbar(
                 [found.predicted(row) for row in rows],
                 [row[state]["kl_div"] for row in rows],
-                [row[state]["kl_div_se"] for row in rows],
+                [known(row[state]["kl_div_se"]) for row in rows],
                 [found.predicted_se(row) for row in rows],
                 ls="none",
                 marker=MARKERS.get(group, "x"),
@@ -118,7 +119,7 @@ def composed(found: Results) -> Figure:
     axes[0, 0].errorbar(
         [row["sum"] for row in rows],
         [row["composed"] for row in rows],
-        [row["composed_se"] for row in rows],
+        [known(row["composed_se"]) for row in rows],
         ls="none",
         marker="o",
         ms=3.5,
@@ -155,7 +156,7 @@ def optimum(found: Results) -> Figure:
             axis.errorbar(
                 [places.index((row["target"], row["speedup"])) + 0.2 * (k - 1) for row in own],
                 [100 * row[state]["difference"] / row[state]["optimum"] for row in own],
-                [100 * 1.96 * row[state]["se"] / row[state]["optimum"] for row in own],
+                [100 * 1.96 * known(row[state]["se"]) / row[state]["optimum"] for row in own],
                 ls="none",
                 marker="o",
                 color=colour,

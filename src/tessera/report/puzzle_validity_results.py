@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from tessera.common import files, randomness
-from tessera.common.association import interval, partial, ranks, spearman
+from tessera.common.association import geometric_mean, interval, of, partial, ranks, spearman
+from tessera.common.intervals import known
 from tessera.puzzle.association import bias, paired
 from tessera.puzzle.space import PARENT, decompose
 
@@ -62,7 +63,7 @@ class Results:
 
     def predicted_se(self, row: Json) -> float:
         """Its standard error, the scores' errors taken as independent."""
-        return math.sqrt(math.fsum(score["kl_div_se"] ** 2 for score in self._exchanged(row["blocks"])))
+        return math.sqrt(math.fsum(known(score["kl_div_se"]) ** 2 for score in self._exchanged(row["blocks"])))
 
     def _exchanged(self, blocks: Sequence[str]) -> list[Json]:
         return [
@@ -144,7 +145,7 @@ def _ranks(found: Results) -> Json:
         made[name] = {
             "replaced": {
                 state: interval(
-                    lambda c, v=values: spearman(*v[:, c]),
+                    of(spearman, *values),
                     len(rows),
                     found.draws,
                     found.generator("replaced", name, state),
@@ -199,12 +200,17 @@ def _biases(found: Results) -> Json:
                 if predictor != "sum":
                     errors = np.log(np.array([predicted, [sums[row["name"]] for row in known]], float) / true) ** 2
                     made[name][predictor][state]["error_to_sum"] = interval(
-                        lambda c, e=errors: math.sqrt(e[0, c].mean() / e[1, c].mean()),
+                        of(_error_to_sum, *errors),
                         len(known),
                         found.draws,
                         found.generator("error_to_sum", *place),
                     )
     return made
+
+
+def _error_to_sum(squares: np.ndarray, of_sum: np.ndarray) -> float:
+    """Root mean square of errors over that of the sum's, both given as squares."""
+    return math.sqrt(squares.mean() / of_sum.mean())
 
 
 def composed_pairs(found: Results) -> list[Json]:
@@ -301,14 +307,14 @@ def _optimum(found: Results) -> Json:
         made[form] = {
             state: {
                 "ratio": interval(
-                    lambda c, v=logs[state]: math.exp(v[c].mean()),
+                    of(geometric_mean, logs[state]),
                     len(own),
                     found.draws,
                     found.generator("optimum", form, state),
                 ),
                 "better": sum(r[state]["difference"] < 0 for r in own),
-                "clearly_better": sum(r[state]["difference"] < -1.96 * r[state]["se"] for r in own),
-                "clearly_worse": sum(r[state]["difference"] > 1.96 * r[state]["se"] for r in own),
+                "clearly_better": sum(r[state]["difference"] < -1.96 * known(r[state]["se"]) for r in own),
+                "clearly_worse": sum(r[state]["difference"] > 1.96 * known(r[state]["se"]) for r in own),
                 "of": len(own),
             }
             for state in STATES

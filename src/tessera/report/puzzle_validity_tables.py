@@ -168,7 +168,7 @@ def _run(
         name=f"{rule}/{key}={name}",
         params={**what, **params, "seed": seed},
         tags={"snakemake.rule": rule, "device": "cpu", "seed": str(seed), **what},
-        metrics={k: float(v) for k, v in metrics.items() if v is not None},
+        metrics={k: float(v) for k, v in metrics.items() if v is not None and v == v},
         figures=[f"{FIGURES}/{figure}.svg" for figure in figures],
         note=f"`{' '.join(row['blocks'])}`" if row else "",
     )

@@ -107,7 +107,7 @@ def ablation(found: Results) -> Figure:
         (plots.ORANGE, "solved", "solved fraction"),
     ):
         groups = compared.groupby("margin")[name]
-        error = (groups.std() / np.sqrt(groups.size())).fillna(0.0) if name != "solved" else None
+        error = groups.sem() if name != "solved" else None
         margins.errorbar(groups.mean().index, groups.mean(), error, color=colour, marker="o", label=label)
     margins.set(xlabel=r"margin $\kappa$ (thresholds)", ylim=(-0.05, 1.05))
     margins.legend(loc="lower left")

@@ -34,7 +34,7 @@ def noise(found: Results) -> Figure:
             if not len(groups):
                 continue
             for row, name in enumerate(("f1", "perfect")):
-                mean, error = groups[name].mean(), groups[name].sem().fillna(0)
+                mean, error = groups[name].mean(), groups[name].sem()
                 axes[row, column].errorbar(mean.index, mean, error, color=colour, ls=style, marker=".", ms=4)
         for row in (0, 1):
             plots.log_scale(axes[row, column].xaxis)
@@ -97,7 +97,7 @@ def sweep(found: Results) -> Figure:
         groups = one.groupby("tau_c")
         label = f"{hold:g} " + r"$\tau_c$"
         axes[0, 0].plot(groups["low"].mean().index, groups["low"].mean(), color=colour, marker="o", label=label)
-        mean, error = groups["f1"].mean(), groups["f1"].sem().fillna(0)
+        mean, error = groups["f1"].mean(), groups["f1"].sem()
         axes[0, 1].errorbar(mean.index, mean, error, color=colour, marker="o", label=label)
     for axis in axes[0, :2]:
         plots.log_scale(axis.xaxis)

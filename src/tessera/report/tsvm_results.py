@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from tessera.common import files, run_files
-from tessera.common.association import interval, partial_spearman, spearman
+from tessera.common.association import geometric_mean, interval, of, partial_spearman, spearman
 from tessera.common.randomness import generator
 from tessera.common.run_files import RunRecord
 
@@ -84,7 +84,7 @@ class Results:
                 ratio = (table[method] - table["tsvm"]).to_numpy() if "tsvm" in table else np.zeros(len(table))
                 row = {"kind": kind, "method": method, "converged": converged[method], "problems": len(table)}
                 row |= {"critical": np.exp(table[method].mean())}
-                row |= self._interval("ratio", lambda c, ratio=ratio: np.exp(ratio[c].mean()), len(ratio))
+                row |= self._interval("ratio", of(geometric_mean, ratio), len(ratio))
                 rows.append(row)
         return pd.DataFrame(rows)
 
@@ -104,12 +104,10 @@ class Results:
                 logs, groups = np.log(measured / x), [g for _, g in one.groupby("targets") if len(g) > 2]
                 within = float(np.mean([spearman(g["critical"], g[name]) for g in groups])) if groups else np.nan
                 row = {"kind": kind, "prediction": name, "problems": len(one)}
-                row |= self._interval("spearman", lambda c, x=x, y=measured: spearman(x[c], y[c]), len(x))
+                row |= self._interval("spearman", of(spearman, x, measured), len(x))
                 row |= {"null": spearman(-targets, measured), "within": within}
-                row |= self._interval(
-                    "partial", lambda c, x=x, y=measured, t=targets: partial_spearman(x[c], y[c], t[c]), len(x)
-                )
-                row |= self._interval("measured_over_predicted", lambda c, v=logs: np.exp(v[c].mean()), len(x))
+                row |= self._interval("partial", of(partial_spearman, x, measured, targets), len(x))
+                row |= self._interval("measured_over_predicted", of(geometric_mean, logs), len(x))
                 rows.append(row)
         return pd.DataFrame(rows)
 
@@ -139,10 +137,10 @@ class Results:
         table = self.speech
         names = ("timed", "binary", "svm", "tempotron", "logistic", "on_time", "chance")
         columns = {name: table[name].to_numpy(float) for name in names}
-        found = {name: self._drawn(lambda c, v=v: v[c].mean(), len(table)) for name, v in columns.items()}
+        found = {name: self._drawn(of(np.mean, v), len(table)) for name, v in columns.items()}
         other = columns["tempotron"]
         for name, v in (("relative", columns["timed"]), ("chance_relative", columns["chance"])):
-            found[name] = self._drawn(lambda c, v=v: v[c].mean() / other[c].mean(), len(table))
+            found[name] = self._drawn(of(_quotient, v, other), len(table))
         return found
 
     def _generator(self) -> np.random.Generator:
@@ -157,6 +155,11 @@ class Results:
         """The same as columns NAME, NAME_low and NAME_high; nan for what is undefined."""
         ends = zip(("", "_low", "_high"), self._drawn(statistic, count).values(), strict=True)
         return {name + end: np.nan if value is None else value for end, value in ends}
+
+
+def _quotient(first: np.ndarray, second: np.ndarray) -> float:
+    """Mean of one over the mean of the other."""
+    return float(first.mean() / second.mean())
 
 
 def read(

@@ -43,7 +43,7 @@ def main(params: Params, parent: Path, tokens: Path, library: list[Path], gram: 
     found, series = responses(
         model, modules, torch.from_numpy(text.tokens).long(), lambda work: progress.track(work, "interactions")
     )
-    metrics: dict[int, dict[str, dict[str, dict[str, float]]]] = {}
+    metrics: dict[int, dict[str, dict[str, dict[str, float | None]]]] = {}
     for (layer, part, name), one in zip(modules, series, strict=True):
         metrics.setdefault(layer, {"attention": {}, "ffn": {}})[part][name] = summarised(one, text.document)
     files.write_npy(gram, found)

@@ -21,8 +21,10 @@ from scipy.optimize import linprog
 from tessera.common.psp import DoubleExponential
 from tessera.common.spikes import SpikeBatch
 from tessera.tsvm import layout, solver
+from tessera.tsvm.cuts import first_cuts
 from tessera.tsvm.margin import worst
 from tessera.tsvm.neuron import free_run
+from tessera.tsvm.problem import Problem
 from tessera.tsvm.robustness import trials
 from tessera.tsvm.spaces import LinearSpace
 
@@ -85,8 +87,8 @@ def random_corner(
 
 def _box(spikes, targets, psp, tau_c, hold, tol, max_rounds=200):
     made = layout.build(spikes, [targets], psp, tau_c, hold)
-    problem = solver.Problem(made, LinearSpace(made))
-    problem.add(*solver.first_cuts(made))
+    problem = Problem(made, LinearSpace(made))
+    problem.add(*first_cuts(made))
     n = spikes.n_neurons
     equal = np.column_stack([problem.equal, np.zeros(len(problem.equal))])
     for step in range(max_rounds):
@@ -109,12 +111,12 @@ def _programme(cost, above, limits, equal, free: int = 0) -> np.ndarray:
     return found.x
 
 
-def _exact(problem: solver.Problem, w: np.ndarray) -> np.ndarray:
+def _exact(problem: Problem, w: np.ndarray) -> np.ndarray:
     """w on the equalities, which the programme meets to its own tolerance only."""
     return w - (w @ problem.basis.T) @ problem.basis
 
 
-def _add_violated(problem: solver.Problem, w: np.ndarray, margin: float, tol: float) -> bool:
+def _add_violated(problem: Problem, w: np.ndarray, margin: float, tol: float) -> bool:
     """Add the local minima of w's rows that lie below the margin; False where there are none."""
     scaled = w / margin
     found = worst(problem.space.potential(scaled, np.empty(0)), problem.layout, problem.theta(scaled), keep=tol)

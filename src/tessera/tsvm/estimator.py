@@ -13,7 +13,8 @@ import numpy as np
 from tessera.common.psp import DoubleExponential
 from tessera.common.spikes import SpikeBatch
 from tessera.tsvm import exponentials, kernels, layout, margin, neuron, soft, solver, spaces
-from tessera.tsvm.solver import Certificate, Round
+from tessera.tsvm.certificate import Certificate, Round
+from tessera.tsvm.cuts import Cuts
 
 
 class TemporalSVM:
@@ -179,7 +180,7 @@ class TemporalSVM:
         )
         self._take(found, found.problem.cuts)
 
-    def _take(self, found: solver.Solution | soft.SoftSolution, cuts: solver.Cuts) -> None:
+    def _take(self, found: solver.Solution | soft.SoftSolution, cuts: Cuts) -> None:
         linear = isinstance(self._space, spaces.LinearSpace)
         self.coef_ = found.coordinates if linear else None
         self._coordinates = found.coordinates

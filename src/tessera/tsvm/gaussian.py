@@ -37,6 +37,7 @@ class GaussianPotential:
         derivs = np.append(w.derivs, 0.0)
         x, u = (np.vstack([part, np.zeros((1, part.shape[1]))]) for part in (w.x, w.u))
         self._values, self._derivs = values, derivs
+        self.rounding = 1e-15 * float(np.abs(values).sum())  # each of the atoms is of length 1 and may cancel another
         parts = [(x[:, g], u[:, g], slow[:, g], fast[:, g]) for g in groups]
         self._products = np.ascontiguousarray(
             [[a @ px.T, b @ px.T, a @ pu.T, b @ pu.T] for px, pu, a, b in parts]

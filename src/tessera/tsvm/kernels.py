@@ -235,12 +235,19 @@ class Branches:
         return np.sum([self.kernel.mixed(*parts) for parts in self._parts(x, u, y, v)], axis=0)
 
     def steps(self, x, d, y, e):
-        """As for the Gaussian kernel, which alone has it."""
-        return np.sum([self.kernel.steps(*parts) for parts in self._parts(x, d, y, e)], axis=0)
+        """The sum of the branches' products; Gaussian branches only."""
+        kernel = self._gaussian()
+        return np.sum([kernel.steps(*parts) for parts in self._parts(x, d, y, e)], axis=0)
 
     def step_slopes(self, x, d, y, v):
         """Likewise."""
-        return np.sum([self.kernel.step_slopes(*parts) for parts in self._parts(x, d, y, v)], axis=0)
+        kernel = self._gaussian()
+        return np.sum([kernel.step_slopes(*parts) for parts in self._parts(x, d, y, v)], axis=0)
+
+    def _gaussian(self) -> Gaussian:
+        if not isinstance(self.kernel, Gaussian):
+            raise TypeError(f"{self.kernel!r} has explicit features, and no products of steps")
+        return self.kernel
 
     def monomials(self, n: int) -> Monomials:
         """phi of N afferents: those of the branches, one after the other."""

@@ -295,13 +295,13 @@ def _steps(patterns, at, origins, times, neurons, offsets, n, tau_m, tau_s):
     for j in range(len(at)):
         p, gap = patterns[j], at[j] - origins[j]
         first, last, sign = (origins[j], at[j], 1.0) if gap > 0.0 else (at[j], origins[j], -1.0)
+        slow_falls, fast_falls = np.expm1(-abs(gap) / tau_m), np.expm1(-abs(gap) / tau_s)
         for i in range(offsets[p], offsets[p + 1]):
             if times[i] >= last:
                 break
             lag, late = first - times[i], last - times[i]
             if lag > 0.0:
-                slow = np.exp(-lag / tau_m) * np.expm1(-abs(gap) / tau_m)
-                fast = np.exp(-lag / tau_s) * np.expm1(-abs(gap) / tau_s)
+                slow, fast = np.exp(-lag / tau_m) * slow_falls, np.exp(-lag / tau_s) * fast_falls
             else:
                 slow, fast = np.expm1(-late / tau_m), np.expm1(-late / tau_s)
             found[j, neurons[i]] += sign * (slow - fast)

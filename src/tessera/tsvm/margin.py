@@ -28,7 +28,12 @@ from tessera.tsvm.layout import Layout
 
 
 class Potential(Protocol):
-    """w.phi(x(t)) of one pair of weights and kernel, on every piece of a layout."""
+    """w.phi(x(t)) of one pair of weights and kernel, on every piece of a layout.
+
+    rounding: what w.phi may be wrong by, beyond the rounding of its largest value.
+    """
+
+    rounding: float
 
     def scan(self, theta: float, level: np.ndarray, hold_level: np.ndarray) -> Scan: ...
 
@@ -66,13 +71,16 @@ class Worst:
 class ExponentialPotential:
     """w.phi as a sum of exponentials: terms (E, K) of the decay rates (K,) in 1/ms, which fall and hold 1/tau_m."""
 
+    rounding = 0.0
+
     def __init__(self, layout: Layout, terms: np.ndarray, rates: np.ndarray) -> None:
         tau_m, tau_c = layout.kernel.tau_m, layout.tau_c
         self.layout, self.terms, self.rates = layout, np.ascontiguousarray(terms), rates
         self.reset_term = int(np.argmin(np.abs(rates - 1 / tau_m)))
         equal = np.flatnonzero(np.abs(rates - 1 / tau_c) <= 1e-9 / tau_c)
         self._hold_term = int(equal[0]) if len(equal) else int(np.sum(rates > 1 / tau_c))
-        hold_rates = rates if len(equal) else np.insert(rates, self._hold_term, 1 / tau_c)
+        k = self._hold_term
+        hold_rates = rates if len(equal) else np.concatenate([rates[:k], [1 / tau_c], rates[k:]])
         self._joined = len(equal) > 0
         self._before_rates, self._hold_rates = np.append(-rates, 1 / tau_c), -hold_rates
 
@@ -196,8 +204,7 @@ def _local_minima(scan: Scan, layout: Layout, below: float) -> tuple[np.ndarray,
     times, patterns, kinds, values = [], [], [], []
     for kind, h, s in (("h", scan.h, scan.s), ("hold", scan.hold_h, scan.hold_s)):
         padded = np.concatenate([[np.inf], h, [np.inf]])
-        with np.errstate(invalid="ignore"):
-            lowest = (h < below) & (h <= padded[:-2]) & (h <= padded[2:])
+        lowest = (h < below) & (h <= padded[:-2]) & (h <= padded[2:])
         # Neighbours with the same value are one minimum, at the border between them.
         lowest[1:] &= ~(lowest[:-1] & (h[1:] == h[:-1]))
         at = np.flatnonzero(lowest)

@@ -13,9 +13,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from tessera.tsvm import solver
+from tessera.tsvm.cuts import Cuts, first_cuts
 from tessera.tsvm.layout import Layout
 from tessera.tsvm.margin import Worst, worst
+from tessera.tsvm.problem import Problem
 from tessera.tsvm.spaces import LinearSpace
 
 
@@ -26,8 +27,8 @@ def learn(layout: Layout, steps: int) -> tuple[np.ndarray, float, list[tuple[int
     """
     if steps < 1:
         raise ValueError(f"steps is {steps}; valid is at least 1")
-    problem = solver.Problem(layout, LinearSpace(layout))
-    problem.add(*solver.first_cuts(layout))
+    problem = Problem(layout, LinearSpace(layout))
+    problem.add(*first_cuts(layout))
     w = problem.hull.rows[0].copy()
     best, kept = 0.0, (w, 0.0)
     history: list[tuple[int, float]] = []
@@ -44,9 +45,9 @@ def learn(layout: Layout, steps: int) -> tuple[np.ndarray, float, list[tuple[int
     return kept[0], kept[1], history
 
 
-def _worst_row(problem: solver.Problem, found: Worst) -> np.ndarray:
+def _worst_row(problem: Problem, found: Worst) -> np.ndarray:
     """The worst row itself, without what the equalities hold fixed."""
-    made, cuts = problem.layout, solver.Cuts()
+    made, cuts = problem.layout, Cuts()
     slope = int(np.argmin(found.slopes))
     if not len(found.values) or found.slopes[slope] <= found.values[0]:
         where = made.target_pattern[[slope]], made.targets[[slope]], np.array(["slope"])

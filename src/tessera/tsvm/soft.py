@@ -14,10 +14,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tessera.tsvm.certificate import check_bounds
+from tessera.tsvm.cuts import first_cuts
 from tessera.tsvm.layout import Layout
 from tessera.tsvm.margin import ExponentialPotential, Potential, SegmentMinima, peak, segment_minima, slope_rows, worst
 from tessera.tsvm.min_norm import Hull
-from tessera.tsvm.solver import Problem, check_rounds, first_cuts
+from tessera.tsvm.problem import Problem
+from tessera.tsvm.solver import check_rounds
 from tessera.tsvm.spaces import ROUNDING, Space
 
 
@@ -37,6 +40,9 @@ class SoftSolution:
     slack: float
     potential: Potential
     history: list[tuple[float, float, int]]
+
+    def __post_init__(self) -> None:
+        check_bounds(self.low, self.up)
 
 
 def solve_soft(layout: Layout, space: Space, c: float, tol: float = 1e-4, max_rounds: int = 60) -> SoftSolution:
@@ -59,8 +65,9 @@ def solve_soft(layout: Layout, space: Space, c: float, tol: float = 1e-4, max_ro
         slack = total_slack(minima, potential, layout, theta)
         low, up = max(low, float(a.sum()) - 0.5 * norm * norm), 0.5 * norm * norm + c * slack
         if best is None or up < best.up:
+            low = min(low, up)  # above it by rounding alone
             best = SoftSolution(coordinates, atoms, theta, norm, a, b, problem, low, up, slack, potential, history)
-        low = min(low, best.up)  # above it by rounding alone
+        low = min(low, best.up)
         history.append((low, best.up, len(problem.cuts)))
         if best.up - low <= tol * best.up:
             break
@@ -162,6 +169,9 @@ class BinarySolution:
     times: np.ndarray
     history: list[float]
 
+    def __post_init__(self) -> None:
+        check_bounds(self.low, self.up)
+
 
 def solve_binary(
     nulls: Layout,
@@ -256,7 +266,8 @@ def _nearest(positive: np.ndarray, negative: np.ndarray) -> tuple[np.ndarray, np
     It lies along the shortest way between the hulls: the point of least norm in the hull of all differences, of which
     only those are made that come nearest along the way so far.
     """
-    hull, pairs = Hull(), []
+    hull = Hull()
+    pairs: list[tuple[int, int]] = []
     way = positive.mean(axis=0) - negative.mean(axis=0)
     while True:
         pair = int(np.argmin(positive @ way)), int(np.argmax(negative @ way))

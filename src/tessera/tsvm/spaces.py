@@ -30,7 +30,9 @@ from tessera.tsvm.margin import ExponentialPotential, Potential
 DEPENDENT = 1e-14
 
 #: Of the summed lengths of its terms, a sum of vectors is rounded to this.
-ROUNDING = 1e-14
+ROUNDING = 2e-14
+#: Likewise, where only products are known, which round like squares.
+GRAM_ROUNDING = 3e-8
 
 
 class Space(Protocol):
@@ -211,10 +213,13 @@ class GaussianSpace(_Atoms):
         return float(np.sqrt(max(atoms @ self._gram @ atoms, 0.0)))
 
     def most(self, norm: float, terms: float) -> float:
-        return float(np.hypot(norm, np.sqrt(ROUNDING) * terms))  # the Gram matrix holds squares
+        return float(np.hypot(norm, GRAM_ROUNDING * terms))
 
     def vanishes(self, atoms: np.ndarray) -> bool:
-        """Whether the atoms cancel by themselves: what w takes of the same point of a branch adds up to 0."""
+        """Whether the atoms cancel by themselves: what w takes of any point of a branch adds up to 0.
+
+        phi of different points are independent, so w = 0 in no other way.
+        """
         w = self.expansion(atoms)
         most, left = np.abs(w.values).sum(), np.abs(w.derivs).sum()
         branches = branches_of(self.kernel, self.layout.spikes.n_neurons)
@@ -222,7 +227,7 @@ class GaussianSpace(_Atoms):
             points, which = np.unique(w.x[:, group], axis=0, return_inverse=True)
             sums = np.bincount(which.ravel(), w.values)
             left += np.abs(sums[points.any(axis=1)]).sum()  # at rest phi is 0
-        return bool(left <= 1e-12 * most)
+        return bool(left <= 1e-10 * most)
 
     def potential(self, coordinates: np.ndarray, atoms: np.ndarray, layout: Layout | None = None) -> Potential:
         return potential_of(self.kernel, self.expansion(atoms), layout or self.layout, self.norm(coordinates, atoms))

@@ -122,13 +122,21 @@ def test_threads_are_put_back_even_after_an_error():
     assert torch.get_num_threads() == before
 
 
+@pytest.mark.filterwarnings("ignore:.*lost in the noise:UserWarning")
 def test_real_clock_gives_a_complete_table():
-    """Runs on the real clock; asserts nothing of the times, and allows the noise that the engine refuses."""
-    try:
-        found = table()
-    except RuntimeError as error:
-        assert "too noisy" in str(error)
-        return
+    """However busy the machine is: nothing is asserted of the times but that they are there."""
+    found = table()
     assert len(found) == 4 + 6 + 1
     assert (found.runtime_ms == found.prefill_ms + found.decode_ms).all()
-    assert (found.loc[found.provenance == "measured", "runtime_ms"] > 0).all()
+    assert (found.loc[found.provenance != "nothing to do", "runtime_ms"] > 0).all()
+
+
+def test_table_says_which_times_are_bounds(monkeypatch):
+    """A clock that runs backwards with the work, as other work on the machine can make it seem."""
+    ticks = iter(range(10**6, 0, -1))
+    monkeypatch.setattr(measured, "_clock", lambda device: (lambda run, loops: next(ticks), lambda run: run))
+    with pytest.warns(UserWarning, match="ffn.parent prefill, ffn.parent decode"):
+        found = table()
+    timed = found[found.provenance != "nothing to do"]
+    assert set(timed.provenance) == {"measured, upper bound"} and set(timed.spread) == {1.0}
+    assert (timed.runtime_ms > 0).all()

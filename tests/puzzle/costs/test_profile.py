@@ -1,4 +1,4 @@
-"""Profiles of shapes on the machine at hand, tiny ones on a CPU."""
+"""Profiles of shapes on the machine at hand, tiny ones on a CPU. Times are real; no test depends on them."""
 
 import json
 
@@ -14,6 +14,7 @@ from tessera.stages import puzzle_profile
 
 CONFIG = {"model_type": "llama", "hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "vocab_size": 128}
 CONFIG |= {"num_key_value_heads": 2, "intermediate_size": 160}
+pytestmark = pytest.mark.filterwarnings("ignore:.*lost in the noise:UserWarning")
 WORKLOAD = Workload.model_validate({"batch": 1, "prefill": 16, "decode": 4})
 
 

@@ -41,8 +41,7 @@ Run = Callable[[int], object]
 def times(architecture: Architecture, space: Space, target: CostTarget) -> tuple[dict[Key, dict], str, str]:
     """Times, spread and provenance of every row, and the names of hardware and software.
 
-    Raises ValueError where the workload cannot be measured or the hardware is not there, RuntimeError where the machine
-    is too noisy.
+    Raises ValueError where the workload cannot be measured or the hardware is not there.
     """
     device = torch.device(target.hardware)
     if device.type == "cuda" and not torch.cuda.is_available():
@@ -86,7 +85,8 @@ def _row(key: Key, target: CostTarget, found: dict[str, Marginal]) -> dict:
     passes = sum(count for count, _ in operations.prefill_passes(target.workload))
     prefill_ms, decode_ms = 1e3 * passes * prefill.seconds, 1e3 * target.workload.decode * decode.seconds
     spread = (prefill_ms * prefill.spread + decode_ms * decode.spread) / (prefill_ms + decode_ms)
-    return {"prefill_ms": prefill_ms, "decode_ms": decode_ms, "spread": spread, "provenance": "measured"}
+    provenance = "measured, upper bound" if prefill.bound or decode.bound else "measured"
+    return {"prefill_ms": prefill_ms, "decode_ms": decode_ms, "spread": spread, "provenance": provenance}
 
 
 def _name(key: Key, phase: str) -> str:
