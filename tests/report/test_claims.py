@@ -97,7 +97,7 @@ NULL = {"predictor": "the size alone", "score": ["null"], "partial": ["partial"]
     ],
 )
 def test_a_claim_must_say_more_than_its_null(tmp_path: Path, content: dict, null: dict, status: str) -> None:
-    write(tmp_path, **RANK, null={key: value for key, value in (NULL | null).items() if value is not None})
+    write(tmp_path, **RANK, null_model={key: value for key, value in (NULL | null).items() if value is not None})
     files.write_json(tmp_path / "a.json", {"rank": 0.9} | content)
     (verdict,) = claims.verify(tmp_path)
     assert verdict.status == status
@@ -114,7 +114,7 @@ def test_an_interval_meets_a_criterion_with_both_ends(tmp_path: Path, low: float
 
 
 def test_table_shows_the_null_beside_its_claim(tmp_path: Path) -> None:
-    write(tmp_path, **RANK, null=NULL)
+    write(tmp_path, **RANK, null_model=NULL)
     partial = {"value": 0.5, "low": 0.2, "high": 0.7}
     files.write_json(tmp_path / "a.json", {"rank": 0.9, "null": 0.85, "partial": partial})
     row = claims.table(claims.verify(tmp_path)).splitlines()[2]
@@ -126,7 +126,7 @@ def test_every_claim_about_ranks_states_its_null() -> None:
     for study, listed in claims.read(ROOT / claims.CLAIMS).items():
         for name, claim in listed.items():
             if {"spearman", "kendall", "partial"} & set(claim.key):
-                assert claim.null is not None and claim.null.partial, (
+                assert claim.null_model is not None and claim.null_model.partial, (
                     f"{study}.{name}: no null with what is left given it"
                 )
 

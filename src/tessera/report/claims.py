@@ -47,7 +47,7 @@ class Claim(Section):
     tolerance: float | None = Field(default=None, ge=0)
     at_most: float | None = None
     at_least: float | None = None
-    null: Null | None = None
+    null_model: Null | None = None
     note: str = ""
     """What else a reader should know."""
 
@@ -67,9 +67,9 @@ class Claim(Section):
         else:
             bounds = {"at least": self.at_least, "at most": self.at_most}
             words = " and ".join(f"{side} {bound:.10g}" for side, bound in bounds.items() if bound is not None)
-        if self.null is None:
+        if self.null_model is None:
             return words
-        return f"{words}; " + ("given the null above 0" if self.null.partial else "the null not")
+        return f"{words}; " + ("given the null above 0" if self.null_model.partial else "the null not")
 
     def holds(self, value: float) -> bool:
         """Whether the value meets the criterion."""
@@ -114,7 +114,7 @@ class Verdict:
             return "missing"
         if not all(map(self.claim.holds, self.value.ends)):
             return "fail"
-        null = self.claim.null
+        null = self.claim.null_model
         if null and (self.null is None or (null.partial and self.partial is None)):
             return "missing"
         return "pass" if self._beyond_null() else "fail"
@@ -133,10 +133,10 @@ class Verdict:
     @property
     def against(self) -> str:
         """The null in words, with its score and what is left given it; empty if the claim states none."""
-        if self.claim.null is None:
+        if self.claim.null_model is None:
             return ""
-        beyond = "" if self.claim.null.partial is None else f"; given it {self.partial or '-'}"
-        return f"{self.claim.null.predictor}: {self.null or '-'}{beyond}"
+        beyond = "" if self.claim.null_model.partial is None else f"; given it {self.partial or '-'}"
+        return f"{self.claim.null_model.predictor}: {self.null or '-'}{beyond}"
 
 
 def read(path: str | Path) -> dict[str, dict[str, Claim]]:
@@ -167,7 +167,7 @@ def verify(root: str | Path = ".", claims: str | Path | None = None) -> list[Ver
             if claim.file not in contents:
                 path = root / claim.file
                 contents[claim.file] = files.read_json(path) if path.is_file() else None
-            content, null = contents[claim.file], claim.null
+            content, null = contents[claim.file], claim.null_model
             value = _measured(content, claim.key)
             if claim.relative_to is not None and value is not None:
                 other = _measured(content, claim.relative_to)
