@@ -188,3 +188,16 @@ def test_choosable_leaves_out_what_a_limit_rules_out():
     }
     assert search.choosable(lib, {TIME: 1}) == {}
     assert search.choosable(lib) == lib
+
+
+def test_sums_beyond_the_range_of_floats():
+    """A column that limits nothing is left out; one that is asked for is refused by its key, as is no number at all."""
+    lib = library([[1.0, 2.0]] * 2, [[1.0, 2.0]] * 2, [[1.7e308, 1]] * 2)
+    found = solve(lib, SCORE)
+    assert (found.value, found.costs) == (2.0, {TIME: 2.0})
+    assert solve(lib, SCORE, {SIZE: 1e308}).value == 4.0
+    with pytest.raises(ValueError, match=rf"^{SIZE}: the sum over the layers exceeds the largest float"):
+        solve(lib, SCORE, at_least={SIZE: 1e308})
+    lib["layer_1"]["v1"]["metrics"]["kl_div"] = 10**400
+    with pytest.raises(ValueError, match=rf"layer_1, 'v1': {SCORE} = 10+; valid is a finite number"):
+        solve(lib, SCORE)

@@ -9,6 +9,7 @@ library says on which hardware and workload the stats hold.
 import json
 import math
 import re
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -77,7 +78,7 @@ def number(library: Library, layer: str, variant: str, key: str) -> float:
     value = entry[section][name]
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise ValueError(f"{layer}, {variant!r}: {key} = {value!r}; valid is a number")
-    if not math.isfinite(value):
+    if not abs(value) <= sys.float_info.max:  # nor an integer that no float can hold
         raise ValueError(f"{layer}, {variant!r}: {key} = {value}; valid is a finite number")
     if section == "stats" and value < 0:
         raise ValueError(f"{layer}, {variant!r}: {key} = {value}; a cost is not negative")
@@ -86,7 +87,10 @@ def number(library: Library, layer: str, variant: str, key: str) -> float:
 
 def total(library: Library, choice: Mapping[str, str], key: str) -> float:
     """Exact sum over the layers of a choice. Raises ValueError, naming the key, if it is beyond the range of floats."""
-    return summed(key, [number(library, layer, variant, key) for layer, variant in choice.items()])
+    value = summed([number(library, layer, variant, key) for layer, variant in choice.items()])
+    if math.isinf(value):
+        raise ValueError(f"{key}: the sum over the layers exceeds the largest float, 1.8e308")
+    return value
 
 
 def common_keys(library: Library, section: str = "stats") -> list[str]:

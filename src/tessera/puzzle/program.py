@@ -66,8 +66,8 @@ class Optimum:
 
 
 def total(table: Table, selection: Sequence[int]) -> float:
-    """Exact sum of the chosen entries."""
-    return summed("objective", [layer[j] for layer, j in zip(table, selection, strict=True)])
+    """Exact sum of the chosen entries; infinite beyond the range of floats."""
+    return summed([layer[j] for layer, j in zip(table, selection, strict=True)])
 
 
 def solve(program: Program, solver: Solver = "highs") -> Optimum | None:
@@ -77,8 +77,7 @@ def solve(program: Program, solver: Solver = "highs") -> Optimum | None:
     unconstrained best; exactly equal ones if all scores are integers) it is the one of least summed weight, where
     layers that are alike in all numbers have the weights of the first and take their variants in order of position.
     Costs a linear program, an integer program over the variants that the linear one, rounded, leaves in question, and a
-    third over those that might tie; all again if the answer rules out scores that dwarf the others. Raises ValueError
-    if the optimum is beyond the range of floats.
+    third over those that might tie; all again if the answer rules out scores that dwarf the others.
     """
     groups = alike([program.objective, *(row.coefficients for row in program.rows)])
     first = {i: group[0] for group in groups for i in group}

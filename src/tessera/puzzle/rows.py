@@ -5,6 +5,7 @@ nothing overflows, and a number that cannot be chosen has no influence on any ot
 """
 
 import math
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -26,16 +27,12 @@ def integers(table: Table) -> tuple[list[list[int]], int]:
     return [[numerator * (unit // denominator) for numerator, denominator in layer] for layer in ratios], unit
 
 
-def summed(name: str, numbers: Sequence[float]) -> float:
-    """Exact sum: of integers exactly, of floats correctly rounded. Raises ValueError if it is beyond a float."""
-    try:
-        if not all(float(n).is_integer() for n in numbers):
-            return math.fsum(numbers)
-        whole = sum(int(n) for n in numbers)
-        float(whole)
-        return whole
-    except OverflowError:
-        raise ValueError(f"{name}: the sum over the layers exceeds the largest float, 1.8e308") from None
+def summed(numbers: Sequence[float]) -> float:
+    """Exact sum: of integers exactly, of floats correctly rounded; infinite beyond the range of floats."""
+    exact = sum(map(Fraction, numbers), Fraction(0))
+    if abs(exact) > sys.float_info.max:
+        return math.inf if exact > 0 else -math.inf
+    return int(exact) if all(float(n).is_integer() for n in numbers) else float(exact)
 
 
 @dataclass(frozen=True)

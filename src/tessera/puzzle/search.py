@@ -17,7 +17,7 @@ from tessera.common.params import Section
 from tessera.puzzle import block_library, program
 from tessera.puzzle.block_library import Library
 from tessera.puzzle.program import Program, Solver
-from tessera.puzzle.rows import Row, possible
+from tessera.puzzle.rows import Row, possible, summed
 
 Limits = Mapping[str, float]
 Choice = Mapping[str, str]
@@ -97,7 +97,7 @@ def solve(
     choice = problem.choice(best.selection)
     return Solution(
         choice,
-        sign * best.value,
+        block_library.total(library, choice, objective),
         costs(library, choice, [*at_most, *at_least]),
         sign * best.bound,
         "optimal",
@@ -133,9 +133,12 @@ def diverse(
 
 
 def costs(library: Library, choice: Choice, keys: Sequence[str] = ()) -> dict[str, float]:
-    """Sums over a choice of the given keys and of every common stats key."""
-    names = sorted({*keys, *block_library.common_keys(library)})
-    return {key: block_library.total(library, choice, key) for key in names}
+    """Sums over a choice of the given keys and of every common stats key whose sum a float can hold."""
+    found = {key: block_library.total(library, choice, key) for key in keys}
+    for key in set(block_library.common_keys(library)) - found.keys():
+        value = summed([block_library.number(library, layer, variant, key) for layer, variant in choice.items()])
+        found |= {} if math.isinf(value) else {key: value}
+    return dict(sorted(found.items()))
 
 
 def feasible(library: Library, choice: Choice, at_most: Limits = NONE, at_least: Limits = NONE) -> bool:
@@ -211,7 +214,7 @@ class _Problem:
             rest = [*self.limits[:k], *self.limits[k + 1 :], *others]
             best = program.solve(Program(row.coefficients, rest, self.program.weights), solver)
             sign = -1 if row.name.startswith("at_least") else 1
-            nearest[row.name] = None if best is None else sign * best.value
+            nearest[row.name] = None if best is None or math.isinf(best.value) else sign * best.value
         if others:
             nearest["min_difference"] = self._largest_difference(solver)
         return nearest
