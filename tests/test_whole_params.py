@@ -1,10 +1,15 @@
 """params.yaml and its overlays."""
 
+import math
+import re
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tessera import params
+from tessera.common.params import read
 
 ROOT = Path(__file__).parents[1]
 OVERLAYS = sorted((ROOT / "params").glob("*.yaml"))
@@ -21,6 +26,31 @@ def test_every_value_is_in_the_file() -> None:
     assert set(type(values).model_fields) == set(values.model_fields_set)
     assert set(type(values.puzzle).model_fields) == set(values.puzzle.model_fields_set)
     assert set(type(values.data).model_fields) == set(values.data.model_fields_set)
+
+
+def numbers(value: Any, path: tuple = ()) -> Iterator[tuple]:
+    """Paths of all numbers in nested dictionaries and lists."""
+    if isinstance(value, dict | list):
+        for key, child in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from numbers(child, (*path, key))
+    elif isinstance(value, int | float) and not isinstance(value, bool):
+        yield path
+
+
+@pytest.mark.parametrize("bad", [math.inf, -math.inf, math.nan])
+def test_no_number_may_be_infinite(bad: float) -> None:
+    config = read(ROOT / "params.yaml")
+    paths = list(numbers(config))
+    assert len(paths) > 300
+    for *sections, key in paths:
+        place = config
+        for name in sections:
+            place = place[name]
+        before, place[key] = place[key], bad
+        where = ".".join(map(str, [*sections, key]))
+        with pytest.raises(ValueError, match=rf"^{re.escape(where)} = {bad}; valid: finite number$"):
+            params.check(config)
+        place[key] = before
 
 
 def test_section() -> None:

@@ -9,6 +9,7 @@ scores, and one product of matrices over the vocabulary. Derived here; not in th
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -68,9 +69,9 @@ def responses(
     return gram.numpy(), [{metric: np.array(values) for metric, values in one.items()} for one in series]
 
 
-def summarised(windows: Mapping[str, np.ndarray], documents: np.ndarray) -> dict[str, float | None]:
+def summarised(windows: Mapping[str, np.ndarray], documents: np.ndarray) -> dict[str, Any]:
     """Means of metrics by window, with standard errors by document (_se)."""
-    found: dict[str, float | None] = {}
+    found: dict[str, Any] = {}
     for metric, values in windows.items():
         found[metric] = float(values.mean())
         found[f"{metric}_se"] = standard_error(values, documents)

@@ -6,6 +6,7 @@ each variant: exact, and half the work of full forward passes.
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -30,7 +31,7 @@ def score(
     tokens: Tensor,
     documents: np.ndarray,
     track: Callable[[Sequence[tuple[int, int]]], Iterable[tuple[int, int]]] = iter,
-) -> dict[int, dict[str, dict[str, dict[str, float | None]]]]:
+) -> dict[int, dict[str, dict[str, dict[str, Any]]]]:
     """Score the variants of some layers.
 
     variants maps a layer to {"attention": {variant: module}, "ffn": {...}}; tokens (windows, T + 1) hold each window
@@ -52,7 +53,7 @@ def score(
         agreements = [own, *divergence.compare(head(parent), last, children, targets)]
         for (subblock, name), agreement in zip([("attention", PARENT), *outputs], agreements, strict=True):
             collected.setdefault((layer, subblock, name), []).extend(agreement.split(T))
-    found: dict[int, dict[str, dict[str, dict[str, float | None]]]] = {}
+    found: dict[int, dict[str, dict[str, dict[str, Any]]]] = {}
     for (layer, subblock, name), parts in collected.items():
         found.setdefault(layer, {"attention": {}, "ffn": {}})[subblock][name] = summary(parts, documents)
     return found
@@ -109,9 +110,9 @@ def exchanged(
             yield (subblock, name), x
 
 
-def summary(windows: list[Agreement], documents: np.ndarray) -> dict[str, float | None]:
+def summary(windows: list[Agreement], documents: np.ndarray) -> dict[str, Any]:
     """Means over tokens of kl_div, lm_loss (nats) and top1 (share), each with its standard error (_se) by document."""
-    found: dict[str, float | None] = {}
+    found: dict[str, Any] = {}
     for metric in ("kl_div", "lm_loss", "top1"):
         means = np.array([getattr(a, metric).double().mean().item() for a in windows])
         found[metric] = float(means.mean())

@@ -14,6 +14,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -85,9 +86,9 @@ def times(
     return found
 
 
-def summary(times: Times, workload: Workload) -> dict[str, float]:
+def summary(times: Times, workload: Workload) -> dict[str, Any]:
     """Medians over rounds: milliseconds (_ms), half their interquartile range (_ms_spread), and tokens per second."""
-    found = {}
+    found: dict[str, Any] = {}
     for phase in PHASES:
         values = getattr(times, phase)
         found[f"{phase}_ms"], found[f"{phase}_ms_spread"] = middle(values)
@@ -101,9 +102,9 @@ def summary(times: Times, workload: Workload) -> dict[str, float]:
     }
 
 
-def speedups(parent: Times, child: Times) -> dict[str, float]:
+def speedups(parent: Times, child: Times) -> dict[str, Any]:
     """How many times as fast as the parent a child is, by phase: medians of the rounds' ratios, with their _spread."""
-    found = {}
+    found: dict[str, Any] = {}
     for phase in PHASES:
         ratios = [p / c for p, c in zip(getattr(parent, phase), getattr(child, phase), strict=True) if c]
         if ratios:
@@ -111,10 +112,10 @@ def speedups(parent: Times, child: Times) -> dict[str, float]:
     return found
 
 
-def middle(values: list[float]) -> tuple[float, float]:
-    """Median and half the interquartile range; of a single value 0."""
+def middle(values: list[float]) -> tuple[float, float | None]:
+    """Median and half the interquartile range; None for a single value."""
     if len(values) < 2:
-        return values[0], 0.0
+        return values[0], None
     low, median, high = statistics.quantiles(values, n=4, method="inclusive")
     return median, (high - low) / 2
 

@@ -11,6 +11,7 @@ in nats an item. Scores are increments over the parent's, paired item by item: a
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -110,7 +111,7 @@ def score(
     return found
 
 
-def summary(answers: np.ndarray, parent: np.ndarray) -> dict[str, float | None]:
+def summary(answers: np.ndarray, parent: np.ndarray) -> dict[str, Any]:
     """accuracy; error and choice_nll less the parent's; each with its standard error over items (_se).
 
     answers and parent (items, 2) hold whether each item is answered right, in [0, 1], and its choice_nll.
@@ -120,7 +121,7 @@ def summary(answers: np.ndarray, parent: np.ndarray) -> dict[str, float | None]:
         "error": parent[:, 0] - answers[:, 0],
         "choice_nll": answers[:, 1] - parent[:, 1],
     }
-    found: dict[str, float | None] = {}
+    found: dict[str, Any] = {}
     for metric, one in values.items():
         found[metric] = float(one.mean())
         found[f"{metric}_se"] = standard_error(one, np.arange(len(one)))

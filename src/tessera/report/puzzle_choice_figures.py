@@ -230,7 +230,7 @@ def _predicted_speed(axis: Axes, found: Results) -> None:
     for i, (phase, colour) in enumerate(phases):
         rows = [found.speed["models"][name] for name in children]
         measured = [row["speedup"].get(phase, math.nan) for row in rows]
-        spread = [row["speedup"].get(f"{phase}_spread", math.nan) for row in rows]
+        spread = [known(row["speedup"].get(f"{phase}_spread")) for row in rows]
         predicted = np.array([row["predicted_speedup"][phase] for row in rows])
         places = np.arange(len(children)) + (i - 1) * width
         label = {"runtime": "all"}.get(phase, phase)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from tessera.common import files
-from tessera.common.intervals import plus_minus
+from tessera.common.intervals import known, plus_minus
 from tessera.common.run_files import RunRecord
 from tessera.puzzle.association import ratio
 from tessera.report.puzzle_validity_results import Json
@@ -38,7 +38,7 @@ def peers(rows: Sequence[Json], speed: Json) -> pd.DataFrame:
         one |= {"predicted_blocks_speedup": row["predicted_speedup"]}
         for phase in PHASES:
             if phase in timed:
-                one |= {f"cpu_{phase}_speedup": timed[phase], f"cpu_{phase}_spread": timed[f"{phase}_spread"]}
+                one |= {f"cpu_{phase}_speedup": timed[phase], f"cpu_{phase}_spread": known(timed[f"{phase}_spread"])}
         for state in STATES:
             for group in GROUPS:
                 if group in row["states"][state]:
@@ -86,7 +86,7 @@ def markdown(rows: Sequence[Json], speed: Json) -> str:
     ]
     for row in peers(rows, speed).to_dict("records"):
         cells = [NAMES[row["peer"]], f"{row['predicted_blocks_speedup']:.2f}x"]
-        cells.append(f"{row['cpu_runtime_speedup']:.2f}x ± {row['cpu_runtime_spread']:.2f}")
+        cells.append(plus_minus(row["cpu_runtime_speedup"], row["cpu_runtime_spread"], ".2f").replace(" ±", "x ±"))
         for state in STATES:
             for group in GROUPS:
                 key = f"{state}_{group}_kl_div"

@@ -181,14 +181,14 @@ def time(found: Results) -> Figure:
             axis.errorbar(
                 [one["predicted_speedup"][phase] for one in own],
                 [one["speedup"][phase] for one in own],
-                [one["speedup"][f"{phase}_spread"] for one in own],
+                [known(one["speedup"][f"{phase}_spread"]) for one in own],
                 ls="none",
                 marker=MARKERS.get(group, "x"),
                 color=_colour(group),
                 label=GROUP_NAMES.get(group, group),
             )
         every = [one[key][phase] for one in children.values() for key in ("predicted_speedup", "speedup")]
-        least = min(one["speedup"][phase] - one["speedup"][f"{phase}_spread"] for one in children.values())
+        least = min(one["speedup"][phase] - (one["speedup"][f"{phase}_spread"] or 0.0) for one in children.values())
         ends = [0.97 * min([1, least, *every]), 1.05 * max(every)]
         axis.plot(ends, ends, color=plots.BLACK, lw=0.8, ls="--")
         axis.fill_between(ends, [0.85 * e for e in ends], [1.15 * e for e in ends], color=plots.GREY, alpha=0.15, lw=0)
