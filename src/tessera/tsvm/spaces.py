@@ -73,7 +73,20 @@ def space(layout: Layout, kernel: Kernel) -> Space:
     return PolynomialSpace(layout, cast(PolynomialKernel, kernel))
 
 
-class LinearSpace:
+class _Explicit:
+    """A space whose coordinates are the features themselves."""
+
+    def norm(self, coordinates: np.ndarray, atoms: np.ndarray) -> float:
+        return float(np.linalg.norm(coordinates))
+
+    def most(self, norm: float, terms: float) -> float:
+        return norm + ROUNDING * terms
+
+    def vanishes(self, atoms: np.ndarray) -> bool:
+        return True
+
+
+class LinearSpace(_Explicit):
     """phi(x) = x. Atoms are not kept: w is a vector."""
 
     def __init__(self, layout: Layout) -> None:
@@ -84,15 +97,6 @@ class LinearSpace:
         if is_slope.any():
             rows[is_slope] = self.layout.traces(patterns[is_slope], times[is_slope])[1]
         return rows
-
-    def norm(self, coordinates: np.ndarray, atoms: np.ndarray) -> float:
-        return float(np.linalg.norm(coordinates))
-
-    def most(self, norm: float, terms: float) -> float:
-        return norm + ROUNDING * terms
-
-    def vanishes(self, atoms: np.ndarray) -> bool:
-        return True
 
     def potential(self, coordinates: np.ndarray, atoms: np.ndarray, layout: Layout | None = None) -> Potential:
         layout = layout or self.layout
@@ -136,7 +140,7 @@ class _Atoms:
         return Expansion(self._x[used], self._step[used], values[used], derivs[used])
 
 
-class PolynomialSpace(_Atoms):
+class PolynomialSpace(_Explicit, _Atoms):
     """The monomials of a polynomial, branch or interaction kernel."""
 
     def __init__(self, layout: Layout, kernel: PolynomialKernel) -> None:
@@ -149,15 +153,6 @@ class PolynomialSpace(_Atoms):
         if is_slope.any():
             rows[is_slope] = self._features.slopes(x[is_slope], step[is_slope])
         return rows
-
-    def norm(self, coordinates: np.ndarray, atoms: np.ndarray) -> float:
-        return float(np.linalg.norm(coordinates))
-
-    def most(self, norm: float, terms: float) -> float:
-        return norm + ROUNDING * terms
-
-    def vanishes(self, atoms: np.ndarray) -> bool:
-        return True
 
     def potential(self, coordinates: np.ndarray, atoms: np.ndarray, layout: Layout | None = None) -> Potential:
         return _polynomial_potential(self._features, coordinates, layout or self.layout)
