@@ -41,8 +41,8 @@ faults: $(VENV)/installed ## try kills, full disks, damaged files and the like, 
 check: $(VENV)/installed ## formatting, lint, unused code and types
 	ruff check .
 	ruff format --check .
-	snakefmt --check Snakefile workflow
-	python workflow/lint.py
+	snakefmt --check Snakefile src
+	python -m tessera.workflow.lint
 	tessera params check
 	tessera params check params/smoke.yaml
 	vulture
@@ -54,7 +54,7 @@ unused: $(VENV)/installed ## name functions, attributes and fields that seem to 
 format: $(VENV)/installed ## format Python and Snakemake files
 	ruff check --fix .
 	ruff format .
-	snakefmt Snakefile workflow
+	snakefmt Snakefile src
 
 dvc: $(VENV)/installed ## bring dvc.yaml in step with Snakemake's rules
 	tessera dvc

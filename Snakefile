@@ -1,38 +1,40 @@
-# Tessera: data -> studies -> metrics and figures -> report. Every rule is in workflow/rules, every number in params.yaml.
+# Tessera: data -> studies -> metrics and figures -> report. The rules of a study are in its folder, src/tessera/STUDY,
+# every number is in params.yaml.
 #
-#   snakemake              the default study, 2 cores
-#   snakemake puzzle       one study (puzzle, tempotron), or one of its steps: puzzle_library, puzzle_scores, ...
+#   snakemake              the default run, on 2 cores
+#   snakemake puzzle       one study (puzzle, tempotron, balanced, tsvm, bayesopt), or one of its steps: puzzle_library, ...
 #   snakemake smoke        all of it in minutes, in build/smoke
 #   snakemake -n           what would run, and why
 
-from tessera.common import dvc_bridge
+from pathlib import Path
+
+from tessera.workflow import bridge
 
 
 configfile: "params.yaml"
 
 
-report: "workflow/report/workflow.rst"
+report: "src/tessera/workflow/report.rst"
 
 
-include: "workflow/rules/common.smk"
-include: "workflow/rules/data.smk"
-include: "workflow/rules/puzzle.smk"
-include: "workflow/rules/puzzle_extras.smk"
-include: "workflow/rules/tempotron.smk"
-include: "workflow/rules/balanced.smk"
-include: "workflow/rules/bayesopt.smk"
-include: "workflow/rules/tsvm.smk"
-include: "workflow/rules/report.smk"
-include: "workflow/rules/puzzle_validity.smk"
-include: "workflow/rules/puzzle_peers.smk"
-include: "workflow/rules/puzzle_ablations.smk"
-include: "workflow/rules/puzzle_tasks.smk"
-include: "workflow/rules/puzzle_task_scores.smk"
-include: "workflow/rules/puzzle_evolution.smk"
-include: "workflow/rules/puzzle_coupled.smk"
+PACKAGE = Path(workflow.basedir, "src/tessera")
 
 
-dvc_bridge.adopt(workflow)
+include: "src/tessera/workflow/common.smk"
+include: "src/tessera/data/rules.smk"
+
+
+# A study's rules, then those of its side studies, which read what it makes.
+for rules_file in sorted(PACKAGE.glob("*/rules.smk")) + sorted(PACKAGE.glob("*/studies/*/rules.smk")):
+    if rules_file.parent.name not in ("data", "workflow"):
+
+        include: str(rules_file)
+
+
+include: "src/tessera/workflow/rules.smk"
+
+
+bridge.adopt(workflow)
 
 
 rule all:
@@ -62,7 +64,7 @@ rule smoke:
 
 
 onstart:
-    dvc_bridge.start(workflow)
+    bridge.start(workflow)
     # Jobs of this machine need no limit of starts a second. With one, the scheduler of Snakemake 9 sets a timer after
     # each of its rounds, and every job that ends begins a round: after 300 jobs it looks at all that waits 300 times a
     # second, and keeps a core busy.
@@ -71,8 +73,8 @@ onstart:
 
 
 onsuccess:
-    dvc_bridge.record(workflow)
+    bridge.record(workflow)
 
 
 onerror:
-    dvc_bridge.fail(workflow)
+    bridge.fail(workflow)

@@ -8,8 +8,8 @@ import pandas as pd
 
 from tessera.bayesopt import benchmark
 from tessera.bayesopt.params import SuiteParams
+from tessera.bayesopt.report import tables
 from tessera.common import files
-from tessera.report import bayesopt_tables as tables
 
 GOALS: dict[str, Any] = {"function": "hartmann6", "seeds": 20, "median": 0.02, "worst": 0.20, "cpu_s": 0.3}
 KEYS = ["function", "sampler", "seed"]

@@ -19,9 +19,10 @@ from torch import Tensor
 
 from tessera import params
 from tessera.common import files
-from tessera.puzzle import blocks, heal, teacher
 from tessera.puzzle.costs import measured, profile
-from tessera.puzzle.model import LanguageModel
+from tessera.puzzle.heal import teacher, train
+from tessera.puzzle.models import blocks
+from tessera.puzzle.models.model import LanguageModel
 from tessera.puzzle.params import HealParams
 
 OPTIONS: dict[str, dict] = {
@@ -36,7 +37,7 @@ def step(parent: LanguageModel, child: LanguageModel, tokens: Tensor, own: HealP
     """CPU seconds of a forward and a backward pass."""
     teach = (lambda *_: kept) if own.teacher == "cache" else teacher.states
     start = time.process_time()
-    heal.loss(parent, child, tokens, own, teach)[0].backward()
+    train.loss(parent, child, tokens, own, teach)[0].backward()
     child.zero_grad()
     return time.process_time() - start
 
@@ -55,7 +56,7 @@ def activations(
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-        heal.loss(parent, child, tokens, own, lambda *_: kept)
+        train.loss(parent, child, tokens, own, lambda *_: kept)
     return sum(sizes.values())
 
 

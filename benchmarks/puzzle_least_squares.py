@@ -18,11 +18,12 @@ import torch
 from tessera import params as parameters
 from tessera.common import files, randomness
 from tessera.data.tokens import windows
-from tessera.puzzle import architecture, blocks, distill, initialise
-from tessera.puzzle.activations import Activations
-from tessera.puzzle.model import FFNSpec
+from tessera.puzzle.library import distill, initialise
+from tessera.puzzle.library.activations import Activations
+from tessera.puzzle.models import architecture, blocks
+from tessera.puzzle.models.model import FFNSpec
 from tessera.puzzle.params import BATCH
-from tessera.puzzle.score import hidden_states, score
+from tessera.puzzle.scores.replace_one import hidden_states, score
 
 TOKENS = (1024, 2048, 4096, 8192, 16384, 32768)
 RATES = (3e-4, 1e-3, 3e-3)

@@ -25,15 +25,15 @@ import torch
 
 from tessera import params
 from tessera.common import files
-from tessera.puzzle import blocks, sizes
-from tessera.puzzle.activations import store
-from tessera.puzzle.architecture import from_config
 from tessera.puzzle.costs import measured, profile
-from tessera.puzzle.model import Layer
+from tessera.puzzle.library.activations import store
+from tessera.puzzle.models import blocks, sizes
+from tessera.puzzle.models.architecture import from_config
+from tessera.puzzle.models.model import Layer
+from tessera.puzzle.models.space import FFN, Attention, Space
 from tessera.puzzle.params import BATCH, PuzzleParams
-from tessera.puzzle.space import FFN, Attention, Space
-from tessera.puzzle.speed import peak_resident_mib
-from tessera.stages import puzzle_library
+from tessera.puzzle.serve.speed import peak_resident_mib
+from tessera.puzzle.stages import library as puzzle_library
 
 CONFIG = profile.SHAPES["smollm2-135m"] | {"num_hidden_layers": 4}
 TINY = {"hidden_size": 36, "intermediate_size": 48, "num_hidden_layers": 1}

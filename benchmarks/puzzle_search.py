@@ -23,7 +23,8 @@ import numpy as np
 import pulp
 
 from tessera.common import files
-from tessera.puzzle import budgets, search
+from tessera.puzzle import search
+from tessera.puzzle.search import budgets
 
 ATTENTION = {"kv8": 1.0, "kv4": 0.7, "kv2": 0.55, "kv1": 0.47, "linear": 0.08, "no_op": 0.0}
 FFN = {"ffn100": 1, "ffn87": 0.87, "ffn75": 0.75, "ffn50": 0.5, "ffn25": 0.25, "ffn20": 0.2, "ffn10": 0.1}

@@ -31,11 +31,14 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from tessera import params
 from tessera.common import files
-from tessera.puzzle import blocks, distill, divergence, heal
-from tessera.puzzle import score as scores
 from tessera.puzzle.costs import measured, profile
-from tessera.puzzle.model import AttentionSpec, FFNSpec, LanguageModel, build_attention, build_ffn
+from tessera.puzzle.heal import train
+from tessera.puzzle.library import distill
+from tessera.puzzle.models import blocks
+from tessera.puzzle.models.model import AttentionSpec, FFNSpec, LanguageModel, build_attention, build_ffn
 from tessera.puzzle.params import HealParams, OptimiserParams
+from tessera.puzzle.scores import divergence
+from tessera.puzzle.scores import replace_one as scores
 
 WINDOW = 128
 #: Where a layer holds its subblocks.
@@ -239,7 +242,7 @@ def rates(parent: LanguageModel, shape: profile.Architecture, windows: torch.Ten
     )
 
     def healing() -> None:
-        heal.heal(parent, child, windows, params, params.full, torch.Generator().manual_seed(0))
+        train.heal(parent, child, windows, params, params.full, torch.Generator().manual_seed(0))
 
     found = {"product": peak / 1e9}
     for name, step in (("distillation", blockwise), ("healing", healing)):

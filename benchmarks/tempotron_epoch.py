@@ -28,8 +28,8 @@ from pathlib import Path
 import numpy as np
 
 from tessera.common import files
-from tessera.common.psp import DoubleExponential
-from tessera.common.spikes import SpikeBatch
+from tessera.neurons.psp import DoubleExponential
+from tessera.neurons.spikes import SpikeBatch
 from tessera.tempotron import brian, tasks
 from tessera.tempotron.learn import Tempotron
 from tessera.tempotron.neuron import max_potential

@@ -18,7 +18,7 @@ import piqp
 from scipy import sparse
 
 from tessera.common import files
-from tessera.common.psp import DoubleExponential
+from tessera.neurons.psp import DoubleExponential
 from tessera.tsvm import layout, margin, solver, spaces
 from tessera.tsvm.cuts import Cuts
 from tessera.tsvm.tasks import poisson_problem

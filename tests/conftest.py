@@ -39,7 +39,7 @@ def parent(tmp_path_factory):
 @pytest.fixture(scope="session")
 def variants():
     """A space with every kind of variant, for parents whose KV heads may be merged into one."""
-    from tessera.puzzle.space import Space
+    from tessera.puzzle.models.space import Space
 
     return Space.model_validate(
         {
@@ -68,7 +68,7 @@ def library(parent, variants, tmp_path_factory):
             import torch
 
             from tessera.common import files
-            from tessera.puzzle import architecture, blocks, model
+            from tessera.puzzle.models import architecture, blocks, model
 
             a = architecture.read(parent(name))
             spec = blocks.model_spec(a)
@@ -133,9 +133,9 @@ def chain(tmp_path_factory):
 @pytest.fixture(scope="session")
 def found(chain):
     """The same, read."""
-    from tessera.report import puzzle_results
+    from tessera.puzzle.report import results
 
-    return puzzle_results.read(**chain)
+    return results.read(**chain)
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
 from tessera.common import files
 from tessera.data.params import TokensParams
-from tessera.stages import puzzle_tasks_answers
+from tessera.puzzle.studies.tasks.stages import answers as puzzle_tasks_answers
 
 TOKENS = TokensParams(ngram=13, separator="<|endoftext|>")
 

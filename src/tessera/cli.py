@@ -11,10 +11,11 @@ from rich.markdown import Markdown
 from rich.table import Table
 
 from tessera import params as parameters
-from tessera import run as runner
-from tessera.common import dvc_stages, files, tracking
+from tessera.common import files
 from tessera.common.console import console
 from tessera.puzzle.model_cli import app as puzzle
+from tessera.workflow import dvc_stages, tracking
+from tessera.workflow import run as runner
 
 app = typer.Typer(
     help="Data-versioned, reproducible experiments.", no_args_is_help=True, pretty_exceptions_enable=False
@@ -80,7 +81,7 @@ def show() -> None:
 @app.command()
 def track() -> None:
     """Fill MLflow's database from the run files in reports/metrics, and save the views in which to compare them."""
-    from tessera.report import views
+    from tessera.workflow import views
 
     with _errors():
         try:
@@ -101,7 +102,7 @@ def dvc() -> None:
 @app.command()
 def readme() -> None:
     """Fill the results and the compute of README.md and docs/ from the files of the last run."""
-    from tessera.report import readme as document
+    from tessera.workflow import readme as document
 
     with _errors():
         changed = document.update()
@@ -111,7 +112,7 @@ def readme() -> None:
 @app.command()
 def verify() -> None:
     """Check every claim of reports/claims.yaml against the results, and write reports/tables/claims.md."""
-    from tessera.report import claims
+    from tessera.workflow import claims
 
     with _errors():
         verdicts = claims.verify()

@@ -13,7 +13,7 @@ from tessera.common.params import Section
 from tessera.data.params import DataParams
 from tessera.puzzle.extras_params import ExtrasParams
 from tessera.puzzle.params import PuzzleParams
-from tessera.puzzle.studies import PuzzleStudiesParams
+from tessera.puzzle.studies.params import PuzzleStudiesParams
 from tessera.tempotron.params import TempotronParams
 from tessera.tsvm.params import TsvmParams
 

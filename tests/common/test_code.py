@@ -65,9 +65,9 @@ def test_own_stages_agree_with_what_python_imports() -> None:
     import sys
 
     script = (
-        "import sys, tessera.stages.tracking, tessera.report.views;"  # the second, within main
+        "import sys, tessera.workflow.stages.tracking, tessera.workflow.views;"  # the second, within main
         "print(*sorted(m.__file__ for n, m in sys.modules.items() if n.startswith('tessera')), sep='\\n')"
     )
     done = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
     imported = {Path(line) for line in done.stdout.split()}
-    assert imported == set(code.closure("tessera.stages.tracking", SOURCE))
+    assert imported == set(code.closure("tessera.workflow.stages.tracking", SOURCE))

@@ -12,8 +12,9 @@ from tokenizers.pre_tokenizers import Whitespace
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from tessera.common import files
-from tessera.puzzle import blocks, child
-from tessera.puzzle.model import AttentionSpec, FFNSpec
+from tessera.puzzle import child
+from tessera.puzzle.models import blocks
+from tessera.puzzle.models.model import AttentionSpec, FFNSpec
 
 TOKENS = torch.randint(1, 64, (2, 24), generator=torch.Generator().manual_seed(1))
 CHOICES = {

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from tessera.common.psp import DoubleExponential
-from tessera.common.spikes import SpikeBatch
+from tessera.neurons.psp import DoubleExponential
+from tessera.neurons.spikes import SpikeBatch
 from tessera.tempotron import brian, tasks
 from tessera.tempotron.neuron import max_potential, voltage
 

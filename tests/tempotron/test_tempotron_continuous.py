@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from scipy.linalg import toeplitz
 from scipy.optimize import nnls
 
-from tessera.common.psp import DoubleExponential
+from tessera.neurons.psp import DoubleExponential
 from tessera.tempotron import continuous, theory
 from tessera.tempotron.maximum import process_paths
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from tessera.common.psp import DoubleExponential
+from tessera.neurons.psp import DoubleExponential
 from tessera.tempotron.findable import Crossing, Task, attempt, half_crossing
 from tessera.tempotron.learn import Tempotron
 

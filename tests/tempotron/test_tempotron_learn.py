@@ -3,8 +3,8 @@ import pytest
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
-from tessera.common.psp import DoubleExponential
-from tessera.common.spikes import SpikeBatch
+from tessera.neurons.psp import DoubleExponential
+from tessera.neurons.spikes import SpikeBatch
 from tessera.tempotron import bins, tasks
 from tessera.tempotron.learn import Tempotron, scaled_rate
 from tessera.tempotron.neuron import max_potential, psp

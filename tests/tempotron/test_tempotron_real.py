@@ -3,8 +3,8 @@ import gzip
 import numpy as np
 import pytest
 
-from tessera.common.psp import DoubleExponential
 from tessera.data import speech
+from tessera.neurons.psp import DoubleExponential
 from tessera.tempotron import real
 from tessera.tempotron.neuron import voltage
 

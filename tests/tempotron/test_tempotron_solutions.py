@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy.special import ndtr
 
-from tessera.common.psp import DoubleExponential
+from tessera.neurons.psp import DoubleExponential
 from tessera.tempotron import bins, solutions, tasks
 from tessera.tempotron.learn import Tempotron
 from tessera.tempotron.neuron import max_potential

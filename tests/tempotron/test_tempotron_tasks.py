@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from tessera.common.psp import DoubleExponential
+from tessera.neurons.psp import DoubleExponential
 from tessera.tempotron import tasks
 
 

@@ -3,7 +3,7 @@ import pytest
 from scipy import integrate
 from scipy.special import log_ndtr, ndtr
 
-from tessera.common.psp import DoubleExponential
+from tessera.neurons.psp import DoubleExponential
 from tessera.tempotron import maximum, tasks, theory
 from tessera.tempotron.neuron import max_potential
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tessera.common.psp import DoubleExponential
+from tessera.neurons.psp import DoubleExponential
 from tessera.tsvm import TemporalSVM, baselines, layout, online, robustness
 from tessera.tsvm.margin import worst
 from tessera.tsvm.neuron import match, simulate

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from tessera.common.psp import DoubleExponential
-from tessera.common.spikes import SpikeBatch
+from tessera.neurons.psp import DoubleExponential
+from tessera.neurons.spikes import SpikeBatch
 from tessera.tsvm import binary_start, layout, soft
 
 PSP = DoubleExponential()

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from scipy.linalg import null_space
 from scipy.optimize import linprog, nnls
 
-from tessera.common.psp import DoubleExponential
-from tessera.common.spikes import SpikeBatch
+from tessera.neurons.psp import DoubleExponential
+from tessera.neurons.spikes import SpikeBatch
 from tessera.tsvm import TemporalSVM, kernels, layout, soft, solver, spaces
 from tessera.tsvm.certificate import Certificate
 from tessera.tsvm.cuts import Cuts

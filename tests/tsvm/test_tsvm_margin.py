@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tessera.common.psp import DoubleExponential
+from tessera.neurons.psp import DoubleExponential
 from tessera.tsvm import exponentials, kernels, layout, margin, spaces
 from tessera.tsvm.kernels import Expansion
 from tessera.tsvm.tasks import poisson_problem

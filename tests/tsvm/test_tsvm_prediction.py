@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from tessera.common.psp import DoubleExponential
-from tessera.common.spikes import SpikeBatch
+from tessera.neurons.psp import DoubleExponential
+from tessera.neurons.spikes import SpikeBatch
 from tessera.tsvm import TemporalSVM, brian, comparison, kernel_noise, prediction, robustness, speech
 from tessera.tsvm.neuron import simulate
 from tessera.tsvm.params import NeuronParams

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tessera.common.psp import DoubleExponential
+from tessera.neurons.psp import DoubleExponential
 from tessera.tsvm import TemporalSVM, robustness
 from tessera.tsvm.tasks import poisson_problem
 

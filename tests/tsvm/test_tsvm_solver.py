@@ -5,8 +5,8 @@ import itertools
 import numpy as np
 import pytest
 
-from tessera.common.psp import DoubleExponential
-from tessera.common.spikes import SpikeBatch
+from tessera.neurons.psp import DoubleExponential
+from tessera.neurons.spikes import SpikeBatch
 from tessera.tsvm import kernels, layout, solver, spaces
 from tessera.tsvm.tasks import poisson_problem, xor, xor_branches
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tessera.common import dvc_bridge, outputs
+from tessera.workflow import bridge, outputs
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
@@ -116,7 +116,7 @@ def faults() -> Iterator[Faults]:
 def digests(directory: Path, pipeline: Path = ROOT / "dvc.yaml") -> dict[str, str]:
     """Hash of every file in the outs of DVC's stages."""
     found = {}
-    for out in (out for stage in dvc_bridge.stages(pipeline) for out in stage.outs):
+    for out in (out for stage in bridge.stages(pipeline) for out in stage.outs):
         path = directory / out
         for file in sorted([path] if path.is_file() else path.rglob("*")):
             if file.is_file() and file.name != outputs.TIMESTAMP:
@@ -126,7 +126,7 @@ def digests(directory: Path, pipeline: Path = ROOT / "dvc.yaml") -> dict[str, st
 
 def smoke(directory: Path, overlay: Path, *arguments: str, **environment: str) -> subprocess.Popen:
     """`tessera run` at the smoke scale under an overlay, in a process group of its own."""
-    call = "import sys; from tessera.run import run; sys.exit(run(sys.argv[2:], sys.argv[1]))"
+    call = "import sys; from tessera.workflow.run import run; sys.exit(run(sys.argv[2:], sys.argv[1]))"
     settings = [str(path) for path in (ROOT / "params.yaml", ROOT / "params/smoke.yaml", overlay)]
     return subprocess.Popen(
         [sys.executable, "-c", call, str(directory), "--configfile", *settings, *arguments],

@@ -16,9 +16,9 @@ import yaml
 from conftest import ROOT
 from snakemake.scheduling.job_scheduler import JobScheduler
 
-from tessera.common import dvc_bridge, dvc_stages
 from tessera.common import stage as command_line
-from tessera.common.dvc_stages import Facts
+from tessera.workflow import bridge, dvc_stages
+from tessera.workflow.dvc_stages import Facts
 
 TARGETS = [
     "all",
@@ -75,7 +75,7 @@ def rules() -> Iterator[list]:
 def facts() -> Iterator[dict[str, Facts]]:
     here = Path.cwd()
     os.chdir(ROOT)
-    yield dvc_stages.facts(ROOT / "Snakefile", dvc_bridge.stages())
+    yield dvc_stages.facts(ROOT / "Snakefile", bridge.stages())
     os.chdir(here)
 
 
@@ -156,13 +156,13 @@ def test_the_scheduler_has_the_limit_that_the_snakefile_takes_away() -> None:
 
 def test_dvc_stages_are_in_step_with_the_rules(facts: dict[str, Facts]) -> None:
     content = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
-    for name, wanted in dvc_stages.expected(dvc_bridge.stages(ROOT / "dvc.yaml"), facts, content).items():
+    for name, wanted in dvc_stages.expected(bridge.stages(ROOT / "dvc.yaml"), facts, content).items():
         for key, value in wanted.items():
             assert content[name].get(key, []) == value, f"{name}.{key} is out of step: run make dvc"
 
 
 def test_dvc_stages_cover_what_the_rules_make(facts: dict[str, Facts]) -> None:
-    for stage in dvc_bridge.stages(ROOT / "dvc.yaml"):
+    for stage in bridge.stages(ROOT / "dvc.yaml"):
         one = facts[stage.name]
         for path in sorted(one.outputs - one.temporary):
             assert any(Path(path).is_relative_to(out) for out in stage.outs), f"{stage.name}: {path} is in no out"

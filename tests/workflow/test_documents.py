@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from tessera import params
 from tessera.cli import app
-from tessera.report import claims
+from tessera.workflow import claims
 
 DOCUMENTS = [ROOT / "README.md", ROOT / "data/README.md", *sorted((ROOT / "docs").glob("*.md"))]
 #: Names in capitals stand for the reader's own.

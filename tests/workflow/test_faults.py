@@ -22,8 +22,9 @@ import small_data
 import torch
 from conftest import ROOT, UNTIMED, Faults, Tree, digests, isolated, smoke
 
-from tessera.common import files, tracking
+from tessera.common import files
 from tessera.data import parent
+from tessera.workflow import tracking
 
 #: A study of the smoke scale whose jobs come in a chain, as those of few others do.
 CHAIN = ("--", "reports/tables/bayesopt_branin/trials.csv", "tempotron_theory")
@@ -72,7 +73,7 @@ def is_job(process: psutil.Process) -> bool:
 
 def tiny(tree: Tree) -> subprocess.Popen:
     """`tessera run` in the tiny pipeline."""
-    call = "import sys; from tessera.run import run; sys.exit(run())"
+    call = "import sys; from tessera.workflow.run import run; sys.exit(run())"
     environment = isolated(tree.path.parent) | {"TINY_RUNS": str(tree.log)}
     return subprocess.Popen(
         [sys.executable, "-c", call],

@@ -11,7 +11,9 @@ from tiny_models import SHAPE
 
 from tessera import params
 from tessera.common.params import Section
-from tessera.stages import puzzle_activations, puzzle_library, puzzle_scores
+from tessera.puzzle.stages import activations
+from tessera.puzzle.stages import library as puzzle_library
+from tessera.puzzle.stages import scores as puzzle_scores
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +68,7 @@ def test_the_space_at_its_smallest_size(paper: params.Params, eight_heads: Path,
     def of(stage: Any) -> Section:
         return stage.Params(**{name: values[name] for name in stage.Params.model_fields})
 
-    puzzle_activations.main(of(puzzle_activations), 0, eight_heads, tokens, tmp_path / "activations")
+    activations.main(of(activations), 0, eight_heads, tokens, tmp_path / "activations")
     puzzle_library.main(of(puzzle_library), 0, eight_heads, [tmp_path / "activations"], tmp_path / "library")
     found = tmp_path / "scores.json"
     puzzle_scores.main(of(puzzle_scores), 0, eight_heads, tokens, [tmp_path / "library"], found)

@@ -11,7 +11,7 @@ import pytest
 from conftest import ROOT, isolated
 
 from tessera.common import files
-from tessera.report import claims, environment, front
+from tessera.workflow import claims, environment, front
 
 #: Headings of the first page, and the figure under each.
 STUDIES = {

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from tessera.common.psp import DoubleExponential
+from tessera.neurons.psp import DoubleExponential
 
 
 @dataclass(frozen=True)

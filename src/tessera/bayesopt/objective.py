@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tessera.bayesopt.params import ObjectiveParams
-from tessera.common import files, processes
+from tessera.common import code, files, processes
 from tessera.common import params as layers
 
 #: Last lines of a failed stage's output that are kept.
@@ -47,7 +47,7 @@ def run(objective: ObjectiveParams, given: Mapping[str, Any], scratch: Path) -> 
 
 def _run(objective: ObjectiveParams, given: Mapping[str, Any], scratch: Path) -> tuple[float | None, str | None]:
     metrics = scratch / "metrics.json"
-    command = [sys.executable, "-m", f"tessera.stages.{objective.stage}", "--params", files.to_json(given, indent=None)]
+    command = [sys.executable, "-m", code.stage(objective.stage), "--params", files.to_json(given, indent=None)]
     for name, argument in objective.arguments.items():
         texts = [str(one).replace("{scratch}", str(scratch)) for one in _list(argument)]
         command += [f"--{name.replace('_', '-')}", *texts]

@@ -1,33 +1,86 @@
-"""Which source files a module runs: itself and what it imports of its own package, found without importing anything.
+"""The package's own code, read without importing it: the modules of stages, their arguments, and what they run.
 
-Rules take these files as inputs, so that the content of the code, and not its date, decides what runs again.
+Rules take the files that a stage runs as inputs, so that the content of the code, and not its date, decides what runs
+again.
 """
 
 import ast
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
+
+PACKAGE = Path(__file__).parents[1]
+ROOT = PACKAGE.parent
+#: Folders that group others and give their stages no name of their own.
+UNNAMED = ("studies", "workflow")
 
 
-def closure(module: str, root: str | Path) -> list[Path]:
+@cache
+def stages() -> dict[str, str]:
+    """Return the module of each stage by its name, which is also that of its rule.
+
+    The stage of tessera/tempotron/stages/findable.py is tempotron_findable, that of
+    tessera/puzzle/studies/peers/stages/child.py puzzle_peers_child, that of tessera/workflow/stages/claims.py claims.
+    """
+    modules = {}
+    for path in sorted(PACKAGE.rglob("stages/*.py")):
+        if path.stem != "__init__":
+            parts = path.relative_to(PACKAGE).with_suffix("").parts
+            names = [part for part in parts[:-2] if part not in UNNAMED]
+            modules["_".join([*names, path.stem])] = ".".join(["tessera", *parts])
+    return modules
+
+
+def stage(name: str) -> str:
+    """Return the module of a stage. Raises ModuleNotFoundError if there is no such stage."""
+    if name not in stages():
+        raise ModuleNotFoundError(f"no stage {name}; expected one of {', '.join(stages())}")
+    return stages()[name]
+
+
+class Argument(NamedTuple):
+    """An argument of a stage's main."""
+
+    required: bool
+    several: bool
+    """Whether it is a list."""
+
+
+@cache
+def arguments(module: str) -> dict[str, Argument]:
+    """Return the arguments of a module's function main, by name. Raises ValueError if it has none."""
+    path = _file(module, ROOT)
+    for node in ast.parse(path.read_bytes(), path).body if path else ():
+        if isinstance(node, ast.FunctionDef) and node.name == "main":
+            positional = node.args.args
+            required = len(positional) - len(node.args.defaults)
+            return {
+                argument.arg: Argument(n < required, "list[" in ast.unparse(argument.annotation or argument))
+                for n, argument in enumerate(positional)
+            }
+    raise ValueError(f"{module} has no function main")
+
+
+def closure(module: str, root: str | Path = ROOT) -> list[Path]:
     """Return the files under root that `module` runs, sorted: its own, those it imports, and those that they import.
 
     module is a dotted name and root the directory that holds its top package. Imports within functions count, those
-    under `if TYPE_CHECKING:` do not, and neither do other packages. Raises ModuleNotFoundError where there is no such
+    under `if TYPE_CHECKING:` do not, and neither do other packages. Raises ModuleNotFoundError if there is no such
     module.
     """
     root = Path(root)
     path = _file(module, root)
     if path is None:
         raise ModuleNotFoundError(f"no module {module} under {root}")
-    found: set[Path] = set()
+    files: set[Path] = set()
     waiting = [(module, path)]
     while waiting:
         name, path = waiting.pop()
-        if path not in found:
-            found.add(path)
+        if path not in files:
+            files.add(path)
             waiting += _imports(name, path, root)
-    return sorted(found)
+    return sorted(files)
 
 
 def _file(module: str, root: Path) -> Path | None:

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     import pandas as pd
     import torch
 
+#: What JSON calls an object.
+Json = dict[str, Any]
+
 
 def _hidden(path: Path) -> Path:
     return path.with_name(f".{path.name}.tmp")

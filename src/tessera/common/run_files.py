@@ -1,13 +1,13 @@
 """Run files: what a stage writes for each run that MLflow is to show, reports/metrics/STUDY/RULE/NAME.json.
 
-Stages know nothing of MLflow: `tessera.common.tracking` imports these files.
+Stages know nothing of MLflow: `tessera.workflow.tracking` imports these files.
 """
 
 import json
 import posixpath
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Self
 
@@ -16,8 +16,8 @@ from pydantic import Field, model_validator
 from tessera.common import files, params
 from tessera.common.params import Section
 
-#: Where run files lie: study, rule, name.
-RUN_FILES = "reports/metrics/*/*/*.json"
+#: Where run files are, one per study.
+RUN_FILES = "reports/runs/*.jsonl"
 #: What MLflow takes in a name of a metric, parameter or tag.
 NAME = re.compile(r"[\w\-. :/]{1,250}", re.ASCII)
 NAMES = "at most 250 letters, digits, spaces and _-.:/, with no empty part, . or .. between slashes"
@@ -37,11 +37,15 @@ class RunRecord(Section):
     experiment: str
     """Stage family whose runs are compared with one another, such as puzzle/library."""
     name: str = Field(min_length=1, max_length=250)
-    """rule/key=value/..., such as puzzle_library/layer=3."""
+    """Short, and different for each run of the experiment, such as `cpu 1.3x mip`."""
+    job: str = Field(pattern=r"^[a-z]\w*(/[^/\s]+)*$")
+    """The job that computed it, named as its log is: rule and wildcards, such as tempotron_findable/k3_n500."""
+    inputs: list[str] = Field(default_factory=list)
+    """Data sets that the job read: paths that dvc.lock knows, such as data/tokens."""
     params: dict[str, Any] = Field(default_factory=dict)
     """Sections of params.yaml; nested keys are joined by dots."""
     tags: dict[str, Annotated[str, Field(max_length=LONGEST_TAG)]] = Field(default_factory=dict)
-    """What else to group by: snakemake.rule, snakemake.wildcards, device, seed."""
+    """What else to group by, such as seed, device or method. The rule comes from `job`."""
     metrics: dict[str, float] = Field(default_factory=dict)
     """Final values."""
     history: dict[str, list[tuple[Step, float]]] = Field(default_factory=dict)
@@ -75,19 +79,43 @@ class RunRecord(Section):
         """Nested parameters by dotted names, as text."""
         return dict(_flat(self.params))
 
-    def write(self, path: str | Path) -> None:
-        """Write the run file. Raises ValueError, naming it, the key and the value, if MLflow would not take it."""
-        content = self.model_dump(mode="json")
-        params.check(RunRecord, content, [(str(path), content)])
-        files.write_json(path, content)
+
+def write(path: str | Path, records: Iterable[RunRecord]) -> None:
+    """Write runs, one per line, sorted by experiment and name.
+
+    Raises ValueError, naming the file, the run, key and value, if MLflow would not accept one, or if two runs of an
+    experiment have the same name.
+    """
+    ordered = sorted(records, key=lambda record: (record.experiment, record.name))
+    _distinct(path, ordered)
+    lines = []
+    for record in ordered:
+        content = record.model_dump(mode="json")
+        params.check(RunRecord, content, [(f"{path}: {record.experiment}: {record.name}", content)])
+        lines.append(files.to_json(content, indent=None).strip("\n") + "\n")
+    files.write_text(path, "".join(lines))
 
 
-def read(path: str | Path) -> RunRecord:
-    """Read a run file. Raises ValueError, naming file, key and value, where it is not one."""
-    content = files.read_json(path)
-    if not isinstance(content, dict):
-        raise ValueError(f"{path}: holds a {type(content).__name__}; valid is the mapping of a run file")
-    return params.check(RunRecord, content, [(str(path), content)])
+def read(path: str | Path) -> list[RunRecord]:
+    """Read the runs of a file. Raises ValueError, naming file, line, key and value, if one is not a run."""
+    records = []
+    for number, line in enumerate(Path(path).read_text(encoding="utf-8").splitlines(), 1):
+        place = f"{path}, line {number}"
+        try:
+            content = json.loads(line)
+        except ValueError as error:
+            raise ValueError(f"{place}: not JSON: {error}") from None
+        if not isinstance(content, dict):
+            raise ValueError(f"{place}: holds a {type(content).__name__}; expected the object of a run")
+        records.append(params.check(RunRecord, content, [(place, content)]))
+    _distinct(path, records)
+    return records
+
+
+def _distinct(path: str | Path, records: Iterable[RunRecord]) -> None:
+    counts = Counter((record.experiment, record.name) for record in records)
+    if twice := [f"{experiment}: {name}" for (experiment, name), count in counts.items() if count > 1]:
+        raise ValueError(f"{path}: two runs are called {twice[0]}; a name must be unique within its experiment")
 
 
 def _is_name(name: str) -> bool:

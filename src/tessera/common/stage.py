@@ -18,7 +18,7 @@ A stage is one module under tessera.stages and one rule of the workflow: read fi
 
 is called by its rule as
 
-    python -m tessera.stages.puzzle_scores --params '{"scores": {...}, "seed": 0}' --layer 3
+    python -m tessera.puzzle.stages.scores --params '{"scores": {...}, "seed": 0}' --layer 3
         --library data/puzzle/library/layer_3.safetensors --tokens a.npy b.npy --scores data/puzzle/scores/layer_3.json
 
 Every argument is given by name. `params` is JSON, checked against the annotated model; the others are Path, str, int or

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tessera.common.spikes import SpikeBatch
+from tessera.neurons.spikes import SpikeBatch
 
 
 def parse_ts(text: str, name: str = "series") -> tuple[list[np.ndarray], np.ndarray]:

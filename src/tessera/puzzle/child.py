@@ -11,13 +11,13 @@ import torch
 from torch import nn
 
 from tessera.common import files
-from tessera.puzzle import architecture as architectures
-from tessera.puzzle import blocks
-from tessera.puzzle.architecture import CHILD, Architecture
-from tessera.puzzle.blocks import Choice, load
-from tessera.puzzle.model import AttentionSpec, FFNSpec, LanguageModel, ModelSpec, build_attention, build_ffn
-from tessera.puzzle.space import PARENT, Space, decompose
-from tessera.puzzle.specs import block_config
+from tessera.puzzle.models import architecture as architectures
+from tessera.puzzle.models import blocks
+from tessera.puzzle.models.architecture import CHILD, Architecture
+from tessera.puzzle.models.blocks import Choice, load
+from tessera.puzzle.models.model import AttentionSpec, FFNSpec, LanguageModel, ModelSpec, build_attention, build_ffn
+from tessera.puzzle.models.space import PARENT, Space, decompose
+from tessera.puzzle.models.specs import block_config
 
 __all__ = ["assemble", "chosen", "load", "save", "subblock", "subblocks", "variants_of"]
 

@@ -10,9 +10,9 @@ from rich.table import Table
 
 from tessera.common import files
 from tessera.common.console import console
-from tessera.puzzle import baselines, block_library, budgets, search
-from tessera.puzzle.program import Solver
-from tessera.puzzle.search import Solution
+from tessera.puzzle import search
+from tessera.puzzle.search import Solution, baselines, block_library, budgets
+from tessera.puzzle.search.program import Solver
 
 app = typer.Typer(help="Choose one block variant for each layer, under hard budgets.", no_args_is_help=True)
 Library = Annotated[Path, typer.Argument(help="block library, JSON of {layer: {variant: {stats, metrics}}}")]

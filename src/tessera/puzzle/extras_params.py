@@ -6,7 +6,7 @@ from pydantic import Field
 
 from tessera.common.params import Section
 from tessera.puzzle.costs.params import Workload
-from tessera.puzzle.gguf_types import Dtype
+from tessera.puzzle.serve.gguf_types import Dtype
 
 
 class ExportParams(Section):

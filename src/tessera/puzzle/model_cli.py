@@ -6,9 +6,9 @@ from typing import Annotated, Any
 import typer
 
 from tessera.common import files
-from tessera.puzzle import gguf_export, gguf_tokenizer, gguf_types
-from tessera.puzzle.best_batch import Service
 from tessera.puzzle.cli import app, errors
+from tessera.puzzle.search.best_batch import Service
+from tessera.puzzle.serve import gguf_export, gguf_tokenizer, gguf_types
 
 Scores = Annotated[list[Path], typer.Option(help="scores of the layers, as puzzle_scores writes them; may be repeated")]
 Config = Annotated[Path, typer.Option(help="the parent's config.json")]
@@ -29,7 +29,7 @@ def gguf(
     license_name: Annotated[str | None, typer.Option("--license", help="the parent's licence, as hubs name it")] = None,
 ) -> None:
     """Write a child as a GGUF file for llama.cpp, and check it by reading it back."""
-    from tessera.puzzle import blocks
+    from tessera.puzzle.models import blocks
 
     with errors():
         if (parent_gguf is None) == (tokenizer_pre is None):
@@ -71,7 +71,8 @@ def serve(
     out: Annotated[Path | None, typer.Option(help="JSON file for the result")] = None,
 ) -> None:
     """Find the best child and batch size for a service, its budgets being of the whole model."""
-    from tessera.puzzle import architecture, best_batch
+    from tessera.puzzle.models import architecture
+    from tessera.puzzle.search import best_batch
 
     with errors():
         shape, wanted = architecture.from_config(files.read_json(config), config), _space(space)
@@ -110,7 +111,7 @@ def _batches(text: str) -> list[int]:
 def _space(path: Path) -> Any:
     """The space of a params.yaml, or of a file that holds nothing else."""
     from tessera.common import params
-    from tessera.puzzle.space import Space
+    from tessera.puzzle.models.space import Space
 
     content = params.read(path)
     content = content["puzzle"]["space"] if "puzzle" in content else content
@@ -128,7 +129,7 @@ def _table(shape: Any, space: Any, shared: dict[str, str], batch: int, prefill: 
 @app.command()
 def parent(directory: Annotated[Path, typer.Argument(help="Hugging Face directory")]) -> None:
     """Show whether a model can be a parent: its shape and possible variants, or what is missing for it."""
-    from tessera.puzzle import parents
+    from tessera.puzzle.models import parents
 
     with errors():
         for name, value in parents.summary(parents.read(directory)).items():
@@ -151,8 +152,8 @@ def sizes(
 
     from tessera import params as parameters
     from tessera.common.console import console
-    from tessera.puzzle import sizes as counted
     from tessera.puzzle.costs import profile
+    from tessera.puzzle.models import sizes as counted
 
     with errors():
         if not peak * utilisation:

@@ -5,8 +5,8 @@ from typing import Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from tessera.puzzle.costs.params import CostsParams
+from tessera.puzzle.models.space import Space
 from tessera.puzzle.search import SearchParams
-from tessera.puzzle.space import Space
 
 #: Windows that pass through a block at once where the library takes no gradient.
 BATCH = 8

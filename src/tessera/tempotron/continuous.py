@@ -23,7 +23,7 @@ import numpy as np
 from numba import njit
 from scipy import optimize
 
-from tessera.common.psp import DoubleExponential
+from tessera.neurons.psp import DoubleExponential
 from tessera.tempotron.maximum import process_paths
 from tessera.tempotron.theory import LOG_X, median_threshold
 

@@ -9,8 +9,8 @@ from numba import njit
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import NotFittedError
 
-from tessera.common.psp import DoubleExponential
-from tessera.common.spikes import SpikeBatch
+from tessera.neurons.psp import DoubleExponential
+from tessera.neurons.spikes import SpikeBatch
 from tessera.tempotron.descent import Epoch, check_finite, check_options, descend
 from tessera.tempotron.neuron import batch_max, kernel_at, max_potential, pattern_max, prepare
 

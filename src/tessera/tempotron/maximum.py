@@ -14,7 +14,7 @@ import numpy as np
 from scipy.signal import lfilter
 from scipy.special import exprel, ndtr
 
-from tessera.common.psp import DoubleExponential
+from tessera.neurons.psp import DoubleExponential
 
 #: The laws: distribution functions of h (any shape) at K > 0.
 LAWS = ("rice", "gumbel", "gumbel_iid", "iid")

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tessera.common.psp import DoubleExponential
-from tessera.common.spikes import SpikeBatch
+from tessera.neurons.psp import DoubleExponential
+from tessera.neurons.spikes import SpikeBatch
 
 
 def latency_code(grey: np.ndarray, duration: float) -> SpikeBatch:

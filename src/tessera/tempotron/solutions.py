@@ -13,8 +13,8 @@ from numba import njit
 from scipy.sparse.csgraph import connected_components
 from scipy.special import log_ndtr, roots_legendre
 
-from tessera.common.psp import DoubleExponential
-from tessera.common.spikes import SpikeBatch
+from tessera.neurons.psp import DoubleExponential
+from tessera.neurons.spikes import SpikeBatch
 from tessera.tempotron.learn import check_labels
 from tessera.tempotron.neuron import batch_solves, prepare
 from tessera.tempotron.theory import median_threshold

@@ -6,8 +6,8 @@ from typing import Literal
 
 import numpy as np
 
-from tessera.common.psp import DoubleExponential
-from tessera.common.spikes import SpikeBatch
+from tessera.neurons.psp import DoubleExponential
+from tessera.neurons.spikes import SpikeBatch
 
 Ensemble = Literal["poisson", "single", "synchrony"]
 

@@ -18,8 +18,8 @@ import numpy as np
 from numba import njit
 from scipy.optimize import linprog
 
-from tessera.common.psp import DoubleExponential
-from tessera.common.spikes import SpikeBatch
+from tessera.neurons.psp import DoubleExponential
+from tessera.neurons.spikes import SpikeBatch
 from tessera.tsvm import layout, solver
 from tessera.tsvm.cuts import first_cuts
 from tessera.tsvm.margin import worst

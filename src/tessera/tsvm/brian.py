@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from tessera.common.psp import DoubleExponential
-from tessera.common.spikes import SpikeBatch
+from tessera.neurons.psp import DoubleExponential
+from tessera.neurons.spikes import SpikeBatch
 
 
 def on_grid(spikes: SpikeBatch, dt: float) -> SpikeBatch:

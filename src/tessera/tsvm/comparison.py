@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tessera.common.psp import DoubleExponential
 from tessera.common.randomness import generator
-from tessera.common.spikes import SpikeBatch
+from tessera.neurons.psp import DoubleExponential
+from tessera.neurons.spikes import SpikeBatch
 from tessera.tsvm import TemporalSVM, baselines, robustness
 from tessera.tsvm.baselines import Fit
 from tessera.tsvm.params import NeuronParams, NoiseParams

@@ -10,8 +10,8 @@ from typing import Literal
 
 import numpy as np
 
-from tessera.common.psp import DoubleExponential
-from tessera.common.spikes import SpikeBatch
+from tessera.neurons.psp import DoubleExponential
+from tessera.neurons.spikes import SpikeBatch
 from tessera.tsvm import exponentials, kernels, layout, margin, neuron, soft, solver, spaces
 from tessera.tsvm.certificate import Certificate, Round
 from tessera.tsvm.cuts import Cuts

@@ -9,8 +9,8 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from tessera.common.psp import DoubleExponential
-from tessera.common.spikes import SpikeBatch
+from tessera.neurons.psp import DoubleExponential
+from tessera.neurons.spikes import SpikeBatch
 from tessera.tsvm import TemporalSVM
 from tessera.tsvm.kernels import Branches, Gaussian, Interaction, Kernel, Linear, Polynomial, centred_gram
 from tessera.tsvm.robustness import kick_size

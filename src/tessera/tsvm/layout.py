@@ -14,8 +14,8 @@ from functools import cached_property
 import numpy as np
 from numba import njit
 
-from tessera.common.psp import DoubleExponential
-from tessera.common.spikes import SpikeBatch
+from tessera.neurons.psp import DoubleExponential
+from tessera.neurons.spikes import SpikeBatch
 
 #: ms before and after a target that the rows h and h+ leave to the slope row, whose limit they are (0/0 at the target).
 GUARD = 1e-6

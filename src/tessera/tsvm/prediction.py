@@ -16,8 +16,8 @@ import numpy as np
 from scipy.optimize import brentq
 from scipy.special import ndtr
 
-from tessera.common.psp import DoubleExponential
-from tessera.common.spikes import SpikeBatch
+from tessera.neurons.psp import DoubleExponential
+from tessera.neurons.spikes import SpikeBatch
 from tessera.tsvm import layout
 from tessera.tsvm.margin import worst
 from tessera.tsvm.robustness import voltage_noise

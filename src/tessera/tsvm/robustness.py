@@ -14,8 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 from numba import njit
 
-from tessera.common.psp import DoubleExponential
-from tessera.common.spikes import SpikeBatch
+from tessera.neurons.psp import DoubleExponential
+from tessera.neurons.spikes import SpikeBatch
 from tessera.tsvm.neuron import MAX_SPIKES, free_run, match_sorted
 
 KINDS = ("jitter", "synaptic", "membrane")

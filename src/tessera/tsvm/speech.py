@@ -13,8 +13,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from tessera.common.psp import DoubleExponential
-from tessera.common.spikes import SpikeBatch
+from tessera.neurons.psp import DoubleExponential
+from tessera.neurons.spikes import SpikeBatch
 from tessera.tsvm import TemporalSVM, layout, soft
 from tessera.tsvm.margin import peak
 from tessera.tsvm.params import NeuronParams

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tessera.common.spikes import SpikeBatch
+from tessera.neurons.spikes import SpikeBatch
 
 
 def poisson_problem(

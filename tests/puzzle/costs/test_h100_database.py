@@ -3,11 +3,12 @@
 import pytest
 from shapes import LLAMA_70B, SMOLLM2, SPACE, tiny
 
-from tessera.puzzle import architecture, costs
+from tessera.puzzle import costs
 from tessera.puzzle.costs.h100_database import H100Database
 from tessera.puzzle.costs.operations import CoreAttention, Elementwise, Gemm, Pass, decode_passes
 from tessera.puzzle.costs.params import CostTarget, Workload
-from tessera.puzzle.space import Space
+from tessera.puzzle.models import architecture
+from tessera.puzzle.models.space import Space
 
 WORKLOAD = Workload(batch=256, prefill=512, decode=512)
 _made: dict = {}

@@ -5,9 +5,10 @@ import torch
 from shapes import SPACE, tiny
 from torch.utils.flop_counter import FlopCounterMode
 
-from tessera.puzzle import architecture, costs
+from tessera.puzzle import costs
 from tessera.puzzle.costs import measured
 from tessera.puzzle.costs.params import CostTarget, Workload
+from tessera.puzzle.models import architecture
 
 SHAPE = architecture.from_config(tiny())
 WORKLOAD = Workload(batch=4, prefill=6, decode=3, max_num_tokens=12)

@@ -5,10 +5,10 @@ import torch
 from shapes import SMOLLM2, SPACE, tiny
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from tessera.puzzle import architecture
 from tessera.puzzle.costs import memory
 from tessera.puzzle.costs.params import Workload
-from tessera.puzzle.space import FFN, Attention
+from tessera.puzzle.models import architecture
+from tessera.puzzle.models.space import FFN, Attention
 
 PARENT = Attention(kind="gqa"), FFN(kind="gated")
 
@@ -43,8 +43,8 @@ def test_parameters_equal_those_of_transformers(config):
 
 @pytest.mark.parametrize("config", [tiny(), tiny("qwen3"), tiny(attention_bias=True)], ids=["llama", "qwen3", "biased"])
 def test_parameters_of_variants_equal_those_of_the_childs_modules(config):
-    from tessera.puzzle.blocks import attention_spec, ffn_spec, model_spec
-    from tessera.puzzle.model import AttentionSpec, FFNSpec, Layer
+    from tessera.puzzle.models.blocks import attention_spec, ffn_spec, model_spec
+    from tessera.puzzle.models.model import AttentionSpec, FFNSpec, Layer
 
     shape = architecture.from_config(config)
     for variant in SPACE.attentions().values():

@@ -6,7 +6,7 @@ from shapes import LLAMA_70B, SMOLLM2, SPACE
 from tessera.puzzle.costs import memory, operations
 from tessera.puzzle.costs.operations import CoreAttention, Gemm, Pass, decode_passes, prefill_passes
 from tessera.puzzle.costs.params import Workload
-from tessera.puzzle.space import FFN, Attention
+from tessera.puzzle.models.space import FFN, Attention
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from tessera.common import files
 from tessera.puzzle.costs import profile
 from tessera.puzzle.costs.params import Workload
 from tessera.puzzle.costs.tables import child_cost
-from tessera.stages import puzzle_profile
+from tessera.puzzle.stages import profile as puzzle_profile
 
 CONFIG = {"model_type": "llama", "hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "vocab_size": 128}
 CONFIG |= {"num_key_value_heads": 2, "intermediate_size": 160}

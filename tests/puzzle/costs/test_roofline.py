@@ -7,7 +7,7 @@ from tessera.puzzle import costs
 from tessera.puzzle.costs.operations import Gemm, Pass
 from tessera.puzzle.costs.params import CostTarget, Workload
 from tessera.puzzle.costs.roofline import Roofline
-from tessera.puzzle.space import Space
+from tessera.puzzle.models.space import Space
 
 WORKLOAD = Workload(batch=64, prefill=128, decode=16)
 

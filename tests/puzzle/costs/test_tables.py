@@ -8,7 +8,7 @@ from tessera.common import params
 from tessera.puzzle import costs
 from tessera.puzzle.costs.params import CostsParams, CostTarget, Workload
 from tessera.puzzle.costs.tables import ADDITIVE, shares
-from tessera.puzzle.space import Space
+from tessera.puzzle.models.space import Space
 
 WORKLOAD = Workload(batch=8, prefill=64, decode=4)
 

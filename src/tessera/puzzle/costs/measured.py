@@ -20,13 +20,22 @@ from typing import Any
 import torch
 
 from tessera.common.progress import track
-from tessera.puzzle.architecture import Architecture
-from tessera.puzzle.blocks import attention_spec, ffn_spec, model_spec
 from tessera.puzzle.costs import memory, operations
 from tessera.puzzle.costs.params import CostTarget
 from tessera.puzzle.costs.timing import Marginal, Piece, Stopwatch, marginals
-from tessera.puzzle.model import Attention, AttentionSpec, FFNSpec, KVCache, LanguageModel, Layer, ModelSpec, Rotary
-from tessera.puzzle.space import Space
+from tessera.puzzle.models.architecture import Architecture
+from tessera.puzzle.models.blocks import attention_spec, ffn_spec, model_spec
+from tessera.puzzle.models.model import (
+    Attention,
+    AttentionSpec,
+    FFNSpec,
+    KVCache,
+    LanguageModel,
+    Layer,
+    ModelSpec,
+    Rotary,
+)
+from tessera.puzzle.models.space import Space
 
 REPEATS = 15
 #: N copies hold this many times the cache, so that reading them in turn finds none of them in it.

@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 
-from tessera.puzzle.architecture import Architecture
 from tessera.puzzle.costs.operations import BYTES, UNQUANTISED_BYTES
 from tessera.puzzle.costs.params import Workload
-from tessera.puzzle.space import FFN, Attention
+from tessera.puzzle.models.architecture import Architecture
+from tessera.puzzle.models.space import FFN, Attention
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,9 @@ head GEMM is over the last token of each prompt alone, as servers compute it. A 
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from tessera.puzzle.architecture import Architecture
 from tessera.puzzle.costs.params import Workload
-from tessera.puzzle.space import FFN, Attention
+from tessera.puzzle.models.architecture import Architecture
+from tessera.puzzle.models.space import FFN, Attention
 
 BYTES = {"float32": 4, "float16": 2, "bfloat16": 2, "fp8": 1}
 #: fp8 is for the layers' GEMM weights and inputs and the KV cache; all else stays in two bytes.

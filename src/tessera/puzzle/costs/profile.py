@@ -16,14 +16,14 @@ from torch import Tensor, nn
 
 from tessera.common import files
 from tessera.common.progress import track
-from tessera.puzzle.architecture import Architecture, from_config
-from tessera.puzzle.blocks import model_spec
 from tessera.puzzle.costs import measured, operations
 from tessera.puzzle.costs.params import CostTarget
 from tessera.puzzle.costs.tables import NON_BLOCK, of_target
 from tessera.puzzle.costs.timing import Piece, marginals
-from tessera.puzzle.model import Layer
-from tessera.puzzle.space import FFN, Attention, Space
+from tessera.puzzle.models.architecture import Architecture, from_config
+from tessera.puzzle.models.blocks import model_spec
+from tessera.puzzle.models.model import Layer
+from tessera.puzzle.models.space import FFN, Attention, Space
 
 _LLAMA = {"model_type": "llama", "rope_theta": 500000.0, "vocab_size": 128256, "num_key_value_heads": 8}
 #: Shapes by name, as their published configurations have them.

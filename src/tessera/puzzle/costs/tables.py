@@ -6,11 +6,11 @@ from typing import Any, Protocol
 
 import pandas as pd
 
-from tessera.puzzle.architecture import Architecture
 from tessera.puzzle.costs import memory, operations
 from tessera.puzzle.costs.operations import MIB, Operation, Pass
 from tessera.puzzle.costs.params import CostTarget, Workload
-from tessera.puzzle.space import Space, decompose
+from tessera.puzzle.models.architecture import Architecture
+from tessera.puzzle.models.space import Space, decompose
 
 NON_BLOCK = "non_block"
 #: Columns that add up over the layers of a child.

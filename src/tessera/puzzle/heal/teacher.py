@@ -1,0 +1,78 @@
+"""What the parent teaches in healing: its hidden states, computed at every step, or once and kept on disk.
+
+The loss needs the states after every layer (its cosine) and the last, from which norm and head give the logits
+exactly. So a token is L D numbers, or D where there is no cosine, in place of the V of its logits. Shapes: B windows, T
+tokens, D hidden size, L layers, V vocabulary.
+"""
+
+import hashlib
+import os
+import socket
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from tessera.common import files
+from tessera.puzzle.heal.parallel import Group
+from tessera.puzzle.models.model import LanguageModel
+
+#: A parent and tokens (B, T) to its hidden states (B, T, D) after every layer, or after the last alone.
+Teacher = Callable[[LanguageModel, Tensor], list[Tensor]]
+
+
+def digest(tensors: Mapping[str, Tensor]) -> str:
+    """SHA-256 of named tensors, as hexadecimal digits."""
+    found = hashlib.sha256()
+    for name in sorted(tensors):
+        found.update(name.encode())
+        found.update(tensors[name].detach().cpu().contiguous().numpy().data)
+    return found.hexdigest()
+
+
+@torch.no_grad()
+def states(parent: LanguageModel, tokens: Tensor) -> list[Tensor]:
+    """Hidden states (B, T, D) after every layer."""
+    h, rotary, found = parent.model.embed_tokens(tokens), parent.model.positions(tokens), []
+    for layer in parent.model.layers:
+        h = layer(h, rotary)
+        found.append(h)
+    return found
+
+
+@torch.no_grad()
+def last_state(parent: LanguageModel, tokens: Tensor) -> list[Tensor]:
+    """Hidden states (B, T, D) after the last layer, alone in a list."""
+    return [parent.model(tokens)]
+
+
+class Cache:
+    """A teacher that remembers, on disk, what it computed for a step's windows.
+
+    One file a batch of windows, in a directory a parent, both named by content: whoever heals a child of the same
+    parent on the same batches, now or later, finds them. Only the batch at hand is in memory. Nothing is deleted here.
+    """
+
+    def __init__(self, directory: Path, parent: LanguageModel, teacher: Teacher, setting: str, group: Group) -> None:
+        """setting tells what else decides the states: their device and data type."""
+        about = (
+            f"{teacher.__name__} {setting} {parent.spec} torch {torch.__version__} {torch.get_num_threads()} threads"
+        )
+        own = hashlib.sha256(f"{digest(parent.state_dict())} {about}".encode())
+        self.directory, self.teacher, self.group = directory / own.hexdigest()[:32], teacher, group
+
+    def __call__(self, parent: LanguageModel, tokens: Tensor) -> list[Tensor]:
+        path = self.directory / f"{digest({'tokens': tokens})[:32]}.safetensors"
+        there = path.is_file()
+        # A split parent computes in all processes together, or in none.
+        if self.group.all(there, tokens.device):
+            kept = files.load_tensors(path, device=str(tokens.device))
+            return [kept[str(i)] for i in range(len(kept))]
+        found = self.teacher(parent, tokens)
+        if not there:
+            # Under a name of this process: another may be computing the same at this moment.
+            own = path.with_name(f"{path.stem}-{socket.gethostname()}-{os.getpid()}{path.suffix}")
+            files.save_tensors(own, {str(i): state for i, state in enumerate(found)})
+            own.replace(path)
+        return found

@@ -1,0 +1,204 @@
+"""Global knowledge distillation (GKD): the assembled child learns from the whole parent.
+
+    L = cosine * sum over layers of (1 - cos(h_child, h_parent)) + kl * KL(parent || child) + lm * next-token loss
+
+with means over tokens; the paper's choice is cosine = kl = 1, lm = 0.
+"""
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint as recomputed
+
+from tessera.common import files
+from tessera.puzzle.heal import parallel, teacher
+from tessera.puzzle.heal.parallel import Group
+from tessera.puzzle.heal.teacher import Teacher
+from tessera.puzzle.library import distill
+from tessera.puzzle.models.model import LanguageModel
+from tessera.puzzle.params import HealParams, OptimiserParams
+from tessera.puzzle.scores import divergence
+
+
+@dataclass
+class Curve:
+    """Training losses by tokens seen; cosine is the mean over layers."""
+
+    tokens: list[int] = field(default_factory=list)
+    kl_div: list[float] = field(default_factory=list)
+    cosine: list[float] = field(default_factory=list)
+    lm_loss: list[float] = field(default_factory=list)
+
+
+def trainable(parent: LanguageModel, child: LanguageModel, params: HealParams) -> dict[str, torch.nn.Parameter]:
+    """The child's parameters that healing trains, by name.
+
+    `replaced`: those of subblocks that are not the parent's. `blocks`: those of all layers and the final norm. `all`:
+    the embedding and head as well.
+    """
+    if params.train == "replaced":
+        prefixes = []
+        for i, (own, other) in enumerate(zip(child.spec.layers, parent.spec.layers, strict=True)):
+            slots = zip(("self_attn", "mlp"), own, other, strict=True)
+            prefixes += [f"model.layers.{i}.{slot}." for slot, mine, theirs in slots if mine != theirs]
+        return {name: p for name, p in child.named_parameters() if name.startswith(tuple(prefixes))}
+    fixed = ("model.embed_tokens.", "lm_head.") if params.train == "blocks" else ()
+    return {name: p for name, p in child.named_parameters() if not name.startswith(fixed)}
+
+
+def loss(
+    parent: LanguageModel, child: LanguageModel, tokens: Tensor, params: HealParams, teach: Teacher = teacher.states
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """The loss of tokens (B, T + 1); and KL, mean cosine distance and next-token loss, without gradient.
+
+    teach gives the parent's hidden states; those after the last layer alone will do where there is no cosine.
+    """
+    x, targets = tokens[:, :-1], tokens[:, 1:].reshape(-1)
+    dtype = getattr(torch, params.dtype)
+    with nullcontext() if dtype == torch.float32 else torch.autocast(x.device.type, dtype):
+        with torch.no_grad():
+            taught = teach(parent, x)
+            parent_last = parent.model.norm(taught[-1]).flatten(0, 1)
+        h, rotary = child.model.embed_tokens(x), child.model.positions(x)
+        distance = h.new_zeros(())
+        for i, layer in enumerate(child.model.layers):
+            if params.gradient_checkpointing:
+                h = recomputed(layer, h, rotary, use_reentrant=False, preserve_rng_state=False)
+            else:
+                h = layer(h, rotary)
+            if params.cosine:
+                distance = distance + (1 - F.cosine_similarity(h, taught[i], dim=-1)).mean()
+        last = child.model.norm(h).flatten(0, 1)
+    total, kl, lm = divergence.distillation_loss(
+        last, child.lm_head, parent_last, parent.lm_head, targets, params.kl, params.lm, dtype
+    )
+    return total + params.cosine * distance, kl, distance.detach() / len(child.model.layers), lm
+
+
+class Pair(nn.Module):
+    """Parent and child as the one module that may be split over processes: its forward pass is the loss."""
+
+    def __init__(self, parent: LanguageModel, child: LanguageModel, params: HealParams, teach: Teacher) -> None:
+        super().__init__()
+        self.parent, self.child, self.params, self.teach = parent, child, params, teach
+
+    def forward(self, tokens: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        return loss(self.parent, self.child, tokens, self.params, self.teach)
+
+
+class Checkpoint:
+    """What a killed healing goes on from, to bit-equal losses: weights, Adam's moments, the step and the curve.
+
+    The file holds whole tensors, whatever number of processes wrote it, and any number may go on from it.
+    """
+
+    def __init__(self, path: Path, identity: dict[str, Any]) -> None:
+        """identity tells one healing from another: a checkpoint of another is not resumed."""
+        self.path, self.given = path, files.to_json(identity, indent=None)
+        self.identity = self.given
+
+    def identify(self, tensors: Mapping[str, Tensor]) -> None:
+        """Make the bytes of what healing begins with part of the identity: of other weights or text it is another."""
+        self.identity = f"{self.given} from {teacher.digest(tensors)}"
+
+    def save(
+        self, step: int, weights: Mapping[str, Tensor], adam: torch.optim.AdamW, curve: Curve, group: Group
+    ) -> None:
+        """Write the state after `step` steps. All processes must call it; process 0 writes."""
+        tensors: dict[str, Tensor] = {f"weight/{name}": w for name, w in weights.items()}
+        for name, w in weights.items():
+            tensors |= {f"adam/{name}/{key}": value for key, value in adam.state[w].items()}
+        metadata = {"step": str(step), "identity": self.identity, "curve": files.to_json(asdict(curve), indent=None)}
+        gathered = group.gather(tensors)
+        if group.rank == 0:
+            files.save_tensors(self.path, gathered, metadata)
+
+    def load(self, weights: Mapping[str, Tensor], adam: torch.optim.AdamW) -> tuple[int, Curve]:
+        """Restore weights and optimiser in place; return the steps done and the curve, (0, empty) if there is none."""
+        if not self.path.is_file():
+            return 0, Curve()
+        metadata = files.tensor_metadata(self.path)
+        if metadata.get("identity") != self.identity:
+            return 0, Curve()
+        tensors = files.load_tensors(self.path)
+        with torch.no_grad():
+            for name, w in weights.items():
+                w.copy_(parallel.part(tensors[f"weight/{name}"], w))
+                prefix = f"adam/{name}/"
+                own = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+                adam.state[w] = {key: parallel.part(value, w) for key, value in own.items()}
+        return int(metadata["step"]), Curve(**json.loads(metadata["curve"]))
+
+    def remove(self) -> None:
+        """Delete the checkpoint of a finished healing."""
+        self.path.unlink(missing_ok=True)
+
+
+def heal(
+    parent: LanguageModel,
+    child: LanguageModel,
+    tokens: Tensor,
+    params: HealParams,
+    schedule: OptimiserParams,
+    generator: torch.Generator,
+    checkpoint: Checkpoint | None = None,
+    track: Callable[[Iterable[int]], Iterable[int]] = iter,
+    teacher_cache: Path | None = None,
+    group: Group = Group(),  # noqa: B008
+) -> Curve:
+    """Train child, in place, to imitate parent on tokens (windows, T + 1).
+
+    Windows come in an order drawn once by generator, each once an epoch, so that a resumed run sees what an
+    unbroken one would; track wraps the loop over steps, to show progress. teacher_cache is the directory of
+    params.teacher = cache. The processes of a group all call this with the same arguments, get the same child, and each
+    computes its share of every step; params.processes is for whoever starts them. Returns the losses of every step,
+    none where there is nothing to train.
+
+    Raises ValueError where the device is not there, a step's windows cannot be shared equally, the cache has no
+    directory, or the loss is not finite.
+    """
+    names = trainable(parent, child, params)
+    if not names:
+        return Curve()  # a child that is the parent, or whose replaced subblocks are all no-ops
+    where = parallel.device(params.device)
+    steps = [group.share(batch) for batch in distill.batches(len(tokens), schedule, tokens.shape[1] - 1, generator)]
+    teach = _teacher(parent, params, teacher_cache, group)
+    if checkpoint:
+        checkpoint.identify(child.state_dict() | {"tokens": tokens})
+    pair = Pair(parallel.replica(parent), parallel.replica(child), params, teach)
+    for name, p in pair.child.named_parameters():
+        p.requires_grad_(name in names)
+    group.place(pair, [*pair.parent.model.layers, *pair.child.model.layers], where)
+    weights = {name: p for name, p in pair.child.named_parameters() if name in names}
+    adam = distill.optimiser(list(weights.values()), schedule)
+    done, curve = checkpoint.load(weights, adam) if checkpoint else (0, Curve())
+    for i in track(range(done, len(steps))):
+        value, kl, cosine, lm = pair(tokens[steps[i]].to(where))
+        distill.step(value, list(weights.values()), adam, distill.learning_rate(i, len(steps), schedule), schedule)
+        curve.tokens.append((i + 1) * schedule.batch_windows * (tokens.shape[1] - 1))
+        numbers = group.mean(torch.stack((kl, cosine, lm))).tolist()
+        for series, number in zip((curve.kl_div, curve.cosine, curve.lm_loss), numbers, strict=True):
+            series.append(number)
+        if checkpoint and (i + 1) % params.checkpoint_steps == 0 and i + 1 < len(steps):
+            checkpoint.save(i + 1, weights, adam, curve, group)
+    with torch.no_grad():
+        for name, w in weights.items():
+            names[name].copy_(parallel.whole(w))
+    return curve
+
+
+def _teacher(parent: LanguageModel, params: HealParams, directory: Path | None, group: Group) -> Teacher:
+    """The teacher that params ask for."""
+    teach = teacher.states if params.cosine else teacher.last_state
+    if params.teacher == "recompute":
+        return teach
+    if directory is None:
+        raise ValueError("heal.teacher = cache, but there is no directory for it here; valid is recompute")
+    return teacher.Cache(directory, parent, teach, f"{params.device} {params.dtype}", group)

@@ -1,0 +1,98 @@
+"""The search space: which variants a parent's attention and FFN subblocks may be exchanged for.
+
+The space is data: a named list of variants in params.yaml, valid for any Llama-architecture parent.
+"""
+
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from tessera.puzzle.models.architecture import Architecture
+
+PARENT = "parent"
+
+
+class Attention(BaseModel):
+    """An attention variant: grouped-query attention with fewer KV heads, a linear map, or nothing."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    kind: Literal["gqa", "linear", "no_op"]
+    kv_heads: int | None = Field(default=None, ge=1, description="KV heads of a gqa variant; null keeps the parent's")
+
+    @model_validator(mode="after")
+    def _only_gqa_has_heads(self) -> Self:
+        if self.kind != "gqa" and self.kv_heads is not None:
+            raise ValueError(f"kv_heads is for kind gqa, not {self.kind}")
+        return self
+
+
+class FFN(BaseModel):
+    """An FFN variant: a gated FFN of a fraction of the parent's width, a linear map, or nothing."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    kind: Literal["gated", "linear", "no_op"]
+    width: float = Field(default=1.0, gt=0, le=1, description="share of the parent's channels that a gated FFN keeps")
+
+    @model_validator(mode="after")
+    def _only_gated_has_width(self) -> Self:
+        if self.kind != "gated" and self.width != 1.0:
+            raise ValueError(f"width is for kind gated, not {self.kind}")
+        return self
+
+    def intermediate_size(self, architecture: Architecture) -> int:
+        """Channels kept, at least 1."""
+        return max(1, round(self.width * architecture.intermediate_size))
+
+
+class Space(BaseModel):
+    """Named variants of each subblock. `parent`, the subblock as it is, is always among them."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    attention: dict[str, Attention]
+    ffn: dict[str, FFN]
+
+    @field_validator("attention", "ffn", mode="before")
+    @classmethod
+    def _without_null(cls, variants: Any) -> Any:
+        """Leave out variants that are null: an overlay takes a variant away so."""
+        return {n: v for n, v in variants.items() if v is not None} if isinstance(variants, dict) else variants
+
+    @model_validator(mode="after")
+    def _with_parent(self) -> Self:
+        for field, variants in (("attention", self.attention), ("ffn", self.ffn)):
+            for name in variants:
+                if name == PARENT or not name or any(c in name for c in "+/ ,="):
+                    raise ValueError(f"{field}.{name}: a name may not be {PARENT!r} nor hold any of '+/ ,='")
+        return self
+
+    def attentions(self) -> dict[str, Attention]:
+        """All attention variants by name, the parent first."""
+        return {PARENT: Attention(kind="gqa")} | self.attention
+
+    def ffns(self) -> dict[str, FFN]:
+        """All FFN variants by name, the parent first."""
+        return {PARENT: FFN(kind="gated")} | self.ffn
+
+    def check(self, architecture: Architecture) -> None:
+        """Raise ValueError, naming the variant, where the parent's shape has no such variant."""
+        for name, variant in self.attention.items():
+            kv = variant.kv_heads
+            if kv is not None and (kv > architecture.num_kv_heads or architecture.num_kv_heads % kv):
+                valid = [n for n in range(1, architecture.num_kv_heads + 1) if architecture.num_kv_heads % n == 0]
+                raise ValueError(f"attention.{name}: kv_heads is {kv}; valid for this parent are {valid}")
+
+
+def compose(attention: str, ffn: str) -> str:
+    """Name of the block variant made of an attention and an FFN variant, as block libraries key it."""
+    return f"{attention}+{ffn}"
+
+
+def decompose(block: str) -> tuple[str, str]:
+    """Inverse of compose. Raises ValueError where the name is not of two parts."""
+    attention, plus, ffn = block.partition("+")
+    if not (attention and plus and ffn):
+        raise ValueError(f"block variant {block!r} is not of the form ATTENTION+FFN")
+    return attention, ffn

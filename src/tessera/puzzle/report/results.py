@@ -1,0 +1,133 @@
+"""The files of the Puzzle chain, read once, under one roof for tables, figures and runs."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from tessera.common import files
+from tessera.common.files import Json
+from tessera.common.intervals import known
+from tessera.puzzle.models.space import PARENT, decompose
+
+SUBBLOCKS = ("attention", "ffn")
+SUBBLOCK_NAMES = {"attention": "attention", "ffn": "FFN"}
+METHOD_NAMES = {
+    "mip": "MIP",
+    "greedy": "greedy",
+    "max_params": "max-params",
+    "homogeneous": "homogeneous",
+    "no_op_only": "no-op only",
+    "random": "random",
+}
+#: States of a child: as assembled, healed as all methods are, healed in full.
+STATES = ("assembled", "equal", "full")
+STATE_NAMES = {"assembled": "assembled", "equal": "healed equally", "full": "healed in full"}
+#: Relative error of a predicted speed-up that is aimed for.
+SPEED_GOAL = 0.15
+GROUPS = ("in_domain", "out_of_domain")
+GROUP_NAMES = {"in_domain": "in-domain", "out_of_domain": "out-of-domain"}
+
+
+@dataclass(frozen=True)
+class Results:
+    """Everything that the chain wrote. Keys are layers, targets and methods by name."""
+
+    library: dict[int, Json]
+    scores: dict[int, Json]
+    costs: dict[str, pd.DataFrame]
+    frontier: dict[str, Json]
+    children: dict[str, Json]
+    curves: dict[tuple[str, str], Json]
+    evaluation: dict[tuple[str, str], Json]
+    speed: Json
+
+    @property
+    def targets(self) -> list[str]:
+        return list(self.costs)
+
+    @property
+    def methods(self) -> list[str]:
+        """Methods of the children, the kept one first."""
+        found = {method for _, method in self.evaluation}
+        ordered = [method for method in METHOD_NAMES if method in found]
+        return sorted(ordered, key=lambda method: method != self.kept)
+
+    @property
+    def kept(self) -> str:
+        """The method whose children are healed in full."""
+        return self.speed["method"]
+
+    @property
+    def models(self) -> list[str]:
+        """Models that were served, the parent first, then the children by target."""
+        return sorted(self.speed["models"], key=["parent", *self.targets].index)
+
+    @property
+    def layers(self) -> list[int]:
+        return sorted(self.scores)
+
+    def states(self, target: str, method: str) -> dict[str, Json]:
+        """Domain -> metrics of a child in each of its states."""
+        found = self.evaluation[target, method]["states"]
+        return {state: found[state] for state in STATES if state in found}
+
+    def domains(self) -> list[str]:
+        """Single domains of text, without their groups."""
+        first = next(iter(self.evaluation.values()))["states"]["assembled"]
+        return [domain for domain in first if domain not in GROUPS]
+
+    def hardware(self, target: str) -> str:
+        """Hardware, software, data type and workload of a target, as text."""
+        row = self.costs[target].iloc[0]
+        source = {"h100-database": "kernel database", "measured": "measured", "roofline": "roofline"}[row["source"]]
+        software = "" if row["software"] in ("", "none") else f", {row['software']}"
+        return (
+            f"{row['hardware']}{software}, {row['dtype']}, batch {row['batch']}, "
+            f"{row['prefill']} + {row['decode']} tokens ({source})"
+        )
+
+    def cost(self, target: str) -> pd.DataFrame:
+        """A target's cost table by subblock and variant."""
+        return self.costs[target].set_index(["subblock", "variant"])
+
+    def variants(self, subblock: str) -> list[str]:
+        """Variants of a subblock, the parent first, then by their number of parameters, most first."""
+        table = self.cost(self.targets[0]).loc[subblock].parameters
+        order = table.sort_values(ascending=False, kind="stable").index
+        return [PARENT, *(variant for variant in order if variant != PARENT)]
+
+    def predicted_se(self, blocks: Sequence[str]) -> float:
+        """Standard error of a choice's summed KL, the layers' errors taken as independent."""
+        squares = 0.0
+        for layer, block in enumerate(blocks):
+            for subblock, variant in zip(SUBBLOCKS, decompose(block), strict=True):
+                squares += known(self.scores[layer][subblock].get(variant, {}).get("kl_div_se", 0.0)) ** 2
+        return math.sqrt(squares)
+
+
+def read(
+    library: Sequence[Path],
+    scores: Sequence[Path],
+    costs: Sequence[Path],
+    frontier: Sequence[Path],
+    children: Sequence[Path],
+    curves: Sequence[Path],
+    evaluation: Sequence[Path],
+    speed: Path,
+) -> Results:
+    """Read the chain's files; a cost table's name is its target's, a curve's its method's in its target's folder."""
+    records = [path for directory in library for path in directory.glob("layer_*.json")]
+    evaluated = [files.read_json(path) for path in evaluation]
+    return Results(
+        library={int(path.stem.removeprefix("layer_")): files.read_json(path) for path in records},
+        scores={int(layer): one for path in scores for layer, one in files.read_json(path).items()},
+        costs={path.stem: files.read_parquet(path) for path in costs},
+        frontier={one["target"]: one for one in map(files.read_json, frontier)},
+        children={one["target"]: one for one in map(files.read_json, children)},
+        curves={(path.parent.name, path.stem): files.read_json(path) for path in curves},
+        evaluation={(one["target"], one["method"]): one for one in evaluated},
+        speed=files.read_json(speed),
+    )

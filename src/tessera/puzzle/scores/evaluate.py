@@ -1,0 +1,58 @@
+"""A child against its parent on held-out text: KL, top-1 agreement and perplexity, by domain, with intervals."""
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from tessera.puzzle.models.model import LanguageModel
+from tessera.puzzle.scores import divergence
+from tessera.puzzle.scores.replace_one import BATCH_TOKENS, head, summary
+
+
+@torch.no_grad()
+def evaluate(
+    parent: LanguageModel,
+    children: Mapping[str, LanguageModel],
+    tokens: Tensor,
+    domains: np.ndarray,
+    documents: np.ndarray,
+    groups: Mapping[str, list[str]],
+    track: Callable[[Sequence[Tensor]], Iterable[Tensor]] = iter,
+) -> dict[str, dict[str, dict[str, Any]]]:
+    """Metrics of each child, by domain and by group of domains.
+
+    tokens (windows, T + 1) with the domain and the document of each window; groups names lists of domains whose windows
+    are pooled. Returns child -> domain or group -> kl_div, lm_loss, top1, each with its standard error by document
+    (_se), perplexity, and the parent's own perplexity as parent_perplexity. Groups also hold by_window: the KL of each
+    window and its document, by which children are compared.
+    """
+    collected: dict[str, list[divergence.Agreement]] = {name: [] for name in ("parent", *children)}
+    T = tokens.shape[1] - 1
+    for batch in track(tokens.split(max(1, BATCH_TOKENS // T))):
+        x, targets = batch[:, :-1], batch[:, 1:].flatten()
+        last = parent.model(x).flatten(0, 1)
+        outputs = {"parent": (head(parent), last)}
+        outputs |= {name: (head(model), model.model(x).flatten(0, 1)) for name, model in children.items()}
+        agreements = divergence.compare(head(parent), last, list(outputs.values()), targets)
+        for name, agreement in zip(outputs, agreements, strict=True):
+            collected[name] += agreement.split(T)
+    found: dict[str, dict[str, dict[str, Any]]] = {}
+    everything = {domain: [domain] for domain in dict.fromkeys(map(str, domains))} | dict(groups)
+    for name in children:
+        found[name] = {}
+        for domain, members in everything.items():
+            chosen = np.flatnonzero(np.isin(domains, members))
+            own: dict[str, Any] = dict(summary([collected[name][i] for i in chosen], documents[chosen]))
+            reference: dict[str, Any] = dict(summary([collected["parent"][i] for i in chosen], documents[chosen]))
+            own["perplexity"] = math.exp(own["lm_loss"])
+            own["parent_perplexity"] = math.exp(reference["lm_loss"])
+            own["windows"] = len(chosen)
+            if domain in groups:
+                kl = [collected[name][i].kl_div.double().mean().item() for i in chosen]
+                own["by_window"] = {"kl_div": kl, "document": documents[chosen].tolist()}
+            found[name][domain] = own
+    return found

@@ -1,0 +1,93 @@
+"""Children measured against predictions: true KL on fixed text, and scores of two subblocks exchanged at once."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from tessera.puzzle.models.model import LanguageModel
+from tessera.puzzle.scores import divergence
+from tessera.puzzle.scores.divergence import Agreement
+from tessera.puzzle.scores.replace_one import BATCH_TOKENS, head, hidden_states, summary
+
+#: The modules of one layer that are exchanged together: attention and FFN, None for a no-op.
+Pair = tuple[nn.Module | None, nn.Module | None]
+
+
+class Reference:
+    """A parent's last hidden states on some text, computed once, against which any number of children are measured."""
+
+    @torch.no_grad()
+    def __init__(self, parent: LanguageModel, tokens: Tensor, documents: np.ndarray) -> None:
+        """tokens (windows, T + 1) hold windows and the token after each; documents (windows,) number their text."""
+        self.parent, self.documents, self.window = parent, documents, tokens.shape[1] - 1
+        self.batches = tokens.split(max(1, BATCH_TOKENS // self.window))
+        self.last = [parent.model(batch[:, :-1]).flatten(0, 1) for batch in self.batches]
+
+    @torch.no_grad()
+    def measure(self, child: LanguageModel) -> dict[str, Any]:
+        """Means over tokens of kl_div, lm_loss and top1 with standard errors by document.
+
+        by_window has their means of each window, and the document that each is from.
+        """
+        found: list[Agreement] = []
+        for batch, last in zip(self.batches, self.last, strict=True):
+            hidden = child.model(batch[:, :-1]).flatten(0, 1)
+            (one,) = divergence.compare(head(self.parent), last, [(head(child), hidden)], batch[:, 1:].flatten())
+            found += one.split(self.window)
+        return _described(found, self.documents)
+
+
+def _described(found: list[Agreement], documents: np.ndarray) -> dict[str, Any]:
+    series = {m: [getattr(a, m).double().mean().item() for a in found] for m in ("kl_div", "lm_loss", "top1")}
+    return summary(found, documents) | {"by_window": series | {"document": documents.tolist()}}
+
+
+def with_exchange(
+    parent: LanguageModel, layer: int, pair: Pair, before: Tensor, rotary: tuple[Tensor, Tensor]
+) -> Tensor:
+    """Last hidden states of the parent with one layer's subblocks exchanged, from the hidden states before it."""
+    own = parent.model.layers[layer]
+    assert own.input_layernorm and own.post_attention_layernorm  # a parent's layer has both subblocks
+    attention, ffn = pair
+    x = before if attention is None else before + attention(own.input_layernorm(before), rotary)
+    x = x if ffn is None else x + ffn(own.post_attention_layernorm(x))
+    for later in parent.model.layers[layer + 1 :]:
+        x = later(x, rotary)
+    return x
+
+
+@torch.no_grad()
+def composed(
+    parent: LanguageModel,
+    pairs: Mapping[int, Mapping[str, Pair]],
+    tokens: Tensor,
+    documents: np.ndarray,
+    track: Callable[[Sequence[int]], Iterable[int]] = iter,
+) -> dict[int, dict[str, dict[str, Any]]]:
+    """Scores of whole blocks: the parent with both subblocks of one layer exchanged, as score.score has it for one.
+
+    pairs maps a layer to its blocks by name. Returns layer -> block -> metrics with standard errors by document.
+    """
+    T = tokens.shape[1] - 1
+    collected: dict[tuple[int, str], list[Agreement]] = {}
+    states = []
+    for batch in tokens.split(max(1, BATCH_TOKENS // T)):
+        states.append((batch, hidden_states(parent, batch[:, :-1])[0], parent.model.positions(batch[:, :-1])))
+    for layer in track(list(pairs)):
+        for batch, before, rotary in states:
+            ends = [
+                (head(parent), with_exchange(parent, layer, pair, before[layer], rotary).flatten(0, 1))
+                for pair in pairs[layer].values()
+            ]
+            last = before[-1].flatten(0, 1)
+            for name, one in zip(
+                pairs[layer], divergence.compare(head(parent), last, ends, batch[:, 1:].flatten()), strict=True
+            ):
+                collected.setdefault((layer, name), []).extend(one.split(T))
+    found: dict[int, dict[str, dict[str, Any]]] = {layer: {} for layer in pairs}
+    for (layer, name), parts in collected.items():
+        found[layer][name] = summary(parts, documents)
+    return found

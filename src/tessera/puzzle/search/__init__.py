@@ -1,0 +1,29 @@
+"""Choose one block variant for each layer, under hard budgets, so that the summed scores are best."""
+
+from tessera.puzzle.search.solver import (
+    Choice,
+    Limits,
+    Method,
+    SearchParams,
+    Solution,
+    choosable,
+    costs,
+    diverse,
+    feasible,
+    frontier,
+    solve,
+)
+
+__all__ = [
+    "Choice",
+    "Limits",
+    "Method",
+    "SearchParams",
+    "Solution",
+    "choosable",
+    "costs",
+    "diverse",
+    "feasible",
+    "frontier",
+    "solve",
+]

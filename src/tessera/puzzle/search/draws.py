@@ -1,0 +1,92 @@
+"""Children over a wide range of budgets, to hold predictions against: the search's, baselines', and random ones.
+
+A child is a row {"name", "group", "target", "method", "speedup", "blocks"}: target and speedup are null for children
+that were not chosen within a budget.
+"""
+
+from collections.abc import Mapping
+from typing import Any, get_args
+
+import numpy as np
+
+from tessera.puzzle.search import baselines, block_library, budgets, solver
+from tessera.puzzle.search.block_library import Library
+from tessera.puzzle.search.solver import Method
+from tessera.puzzle.studies.validity.params import BaselineParams, DiverseParams, RandomParams
+
+Row = dict[str, Any]
+
+
+def row(group: str, method: str, blocks: list[str], target: str | None = None, speedup: float | None = None) -> Row:
+    """One child; its name says where it is from."""
+    where = [target, None if speedup is None else f"{speedup:g}x"]
+    name = "-".join(part for part in (method, *where) if part)
+    return {"name": name, "group": group, "target": target, "method": method, "speedup": speedup, "blocks": blocks}
+
+
+def _within(library: Library, speedup: float) -> dict[str, float]:
+    return {budgets.RUNTIME: budgets.runtime_for_speedup(library, speedup)}
+
+
+def optima(libraries: Mapping[str, Library], objective: str, speedups: tuple[float, ...]) -> list[Row]:
+    """The search's own children: the proven optimum of every target at every speed-up."""
+    rows = []
+    for target, library in libraries.items():
+        for speedup in speedups:
+            best = solver.solve(library, objective, _within(library, speedup))
+            if best.choice:
+                rows.append(row("mip", "mip", list(best.choice.values()), target, speedup))
+    return rows
+
+
+def diverse(libraries: Mapping[str, Library], objective: str, params: DiverseParams) -> list[Row]:
+    """Next-best children at some speed-ups, each of which differs from all before, the optimum among them."""
+    rows = []
+    for target, library in libraries.items():
+        for speedup in params.speedups:
+            limits = _within(library, speedup)
+            found = solver.diverse(library, objective, params.count + 1, params.min_difference, at_most=limits)
+            for n, one in enumerate(found[1:], 1):
+                rows.append(row("diverse", f"diverse{n}", list(one.choice.values()), target, speedup))
+    return rows
+
+
+def others(library: Library, objective: str, params: BaselineParams, generator: np.random.Generator) -> list[Row]:
+    """Children of the baselines. Ways that end outside a budget have none there; equal children are given once."""
+    unknown = set(params.methods) - set(get_args(Method))
+    if unknown:
+        raise ValueError(f"baselines.methods has {', '.join(sorted(unknown))}; valid are {', '.join(get_args(Method))}")
+    rows: list[Row] = []
+    for method in params.methods:
+        for speedup in params.speedups:
+            limits = _within(library, speedup)
+            found = baselines.choose(method, library, objective, limits, {}, generator=generator)
+            blocks = list(found.choice.values())
+            if blocks and blocks not in [one["blocks"] for one in rows]:
+                rows.append(row("baselines", method, blocks, params.target, speedup))
+    return rows
+
+
+def random(
+    library: Library, objective: str, group: str, params: RandomParams, generator: np.random.Generator
+) -> list[Row]:
+    """Children with a given number of layers exchanged, layers and blocks drawn evenly.
+
+    Blocks are drawn from the share of a layer's blocks that have the least scores, the parent's own left out. Raises
+    ValueError where more layers are asked for than there are.
+    """
+    layers = block_library.layers(library)
+    kept = block_library.parent_choice(library)
+    rows: list[Row] = []
+    for n in params.replaced:
+        if not 0 < n <= len(layers):
+            raise ValueError(f"random.{group}.replaced has {n}; valid are 1 to {len(layers)}, the layers of the parent")
+        choice = dict(kept)
+        for i in sorted(generator.choice(len(layers), n, replace=False)):
+            layer = layers[i]
+            own = [variant for variant in sorted(library[layer]) if variant != kept[layer]]
+            own.sort(key=lambda variant: block_library.number(library, layer, variant, objective))
+            choice[layer] = own[int(generator.integers(max(1, round(params.share * len(own)))))]
+        earlier = params.replaced[: len(rows)].count(n)
+        rows.append(row(group, f"{group}{n}" + (f"-{earlier + 1}" if earlier else ""), list(choice.values())))
+    return rows

@@ -1,0 +1,179 @@
+"""The model card of a child: what it is, what it costs and scores, what it learned from, and what can load it."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tessera.common.intervals import known, plus_minus
+from tessera.puzzle.models.model import AttentionSpec, FFNSpec, ModelSpec
+from tessera.puzzle.serve.gguf_export import layouts
+
+PAPER = "https://arxiv.org/abs/2411.19146"
+SOURCE_WORDS = {
+    "measured": "measured on",
+    "h100-database": "summed from NVIDIA's kernel timings on",
+    "roofline": "bounded by the datasheet of",
+}
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a card is made of.
+
+    search is the child's row of a target's children.json, info the measurement_info beside it. scores are evaluations
+    by domain, as puzzle_evaluate writes them. sources holds (text, package, licence) rows. gguf says what file there
+    is, or why there is none.
+    """
+
+    name: str
+    parent: str
+    license: str
+    dtype: str
+    spec: ModelSpec
+    parent_layer: tuple[AttentionSpec, FFNSpec]
+    parameters: int
+    target: str
+    search: Mapping[str, Any]
+    info: Mapping[str, Any]
+    scores: Mapping[str, Mapping[str, float]]
+    sources: Sequence[tuple[str, str, str]]
+    training_tokens: int
+    gguf: str
+
+
+def card(facts: Facts) -> str:
+    """The card as Markdown with the front matter that model hubs read."""
+    parts = [_front(facts), _what(facts), _layers(facts), _costs(facts), _scores(facts), _data(facts), _loaders(facts)]
+    return "\n\n".join(parts) + "\n"
+
+
+def _front(facts: Facts) -> str:
+    lines = ["---", f"license: {facts.license}", f"base_model: {facts.parent}", "library_name: transformers"]
+    lines += ["pipeline_tag: text-generation", "tags: [puzzle, nas, distillation, nemotron-nas]", "---"]
+    return "\n".join(lines)
+
+
+def _what(facts: Facts) -> str:
+    return (
+        f"# {facts.name}\n\n"
+        f"A child of {facts.parent}, found by a search over blocks for one hardware and workload and healed by\n"
+        f"distillation from the parent ([Puzzle]({PAPER})). {facts.parameters:,} parameters in {facts.dtype}, "
+        f"{len(facts.spec.layers)} layers."
+    )
+
+
+def _layers(facts: Facts) -> str:
+    counts = Counter(_layer(facts, *layer) for layer in facts.spec.layers)
+    rows = ["## Layers", "", "| attention | FFN | layers |", "|---|---|--:|"]
+    rows += [
+        f"| {attention} | {ffn} | {n} |" for (attention, ffn), n in sorted(counts.items(), key=lambda c: (-c[1], c[0]))
+    ]
+    return "\n".join(rows)
+
+
+def _layer(facts: Facts, attention: AttentionSpec, ffn: FFNSpec) -> tuple[str, str]:
+    whole_attention, whole_ffn = facts.parent_layer
+    names = {"linear": "linear map", "no_op": "none"}
+    first = names.get(attention.kind, f"{facts.spec.num_heads} query and {attention.num_kv_heads} KV heads")
+    second = names.get(ffn.kind, f"{ffn.intermediate_size} channels")
+    return (
+        f"{first} (as the parent)" if attention == whole_attention else first,
+        f"{second} (as the parent)" if ffn == whole_ffn else second,
+    )
+
+
+def _costs(facts: Facts) -> str:
+    info, speed, costs = facts.info, facts.search["speed"], facts.search["costs"]
+    where = f"{SOURCE_WORDS[info['source']]} {info['hardware']} ({info['software']}, {info['dtype']})"
+    rows = [
+        f"## Costs ({facts.target})",
+        "",
+        f"Predicted, {where}: batch {info['batch']}, {info['prefill']} tokens read and {info['decode']} written.",
+        "",
+        "| | value |",
+        "|---|--:|",
+        f"| speed-up over the parent, blocks | {speed['blocks_speedup']:.3f} |",
+        f"| speed-up over the parent, whole model | {speed['model_speedup']:.3f} |",
+        f"| all tokens a second | {speed['model_all_tokens_per_s']:.4g} |",
+        f"| output tokens a second | {speed['model_output_tokens_per_s']:.4g} |",
+        f"| KV cache of the workload, MiB | {costs['stats.kv_cache_mib']:.4g} |",
+    ]
+    return "\n".join(rows)
+
+
+def _scores(facts: Facts) -> str:
+    rows = [
+        "## Scores",
+        "",
+        "Against the parent on test text, by domain; standard errors by document. Before healing, the search",
+        f"predicted a KL of {facts.search['value']:.3f} nats a token.",
+        "",
+        "| domain | KL to the parent, nats a token | same first token, % | perplexity | parent's perplexity |",
+        "|---|--:|--:|--:|--:|",
+    ]
+    for domain, one in facts.scores.items():
+        kl = plus_minus(one["kl_div"], one["kl_div_se"])
+        top = plus_minus(100 * one["top1"], 100 * known(one["top1_se"]), ".1f")
+        rows.append(f"| {domain} | {kl} | {top} | {one['perplexity']:.1f} | {one['parent_perplexity']:.1f} |")
+    return "\n".join(rows)
+
+
+def _data(facts: Facts) -> str:
+    rows = [
+        "## Data and licence",
+        "",
+        f"Healed on {facts.training_tokens:,} tokens, drawn from the training split of:",
+        "",
+        "| text | package | licence |",
+        "|---|---|---|",
+    ]
+    rows += [f"| {text} | {package} | {license} |" for text, package, license in facts.sources]
+    return "\n".join(
+        [*rows, "", f"The weights are a derivative of the parent's and under its licence, {facts.license}."]
+    )
+
+
+def _loaders(facts: Facts) -> str:
+    vllm = vllm_obstacles(facts.spec)
+    return "\n".join(
+        [
+            "## What can load it",
+            "",
+            "* transformers, with this directory's own code:",
+            "  `AutoModelForCausalLM.from_pretrained(directory, trust_remote_code=True)`.",
+            f"* llama.cpp: {facts.gguf}",
+            "* vLLM knows this family of models (nemotron_nas). "
+            + (f"Not this child: {'; '.join(vllm)}." if vllm else "By its source it can load this child; not tried.")
+            + "\n* transformers alone, and servers that know Llama but not nemotron-nas, cannot: its layers differ.",
+        ]
+    )
+
+
+def vllm_obstacles(spec: ModelSpec) -> list[str]:
+    """What in a child vLLM's nemotron_nas module, as its source is, cannot compute or would leave out in silence."""
+    found = []
+    linear = [i for i, (a, f) in enumerate(spec.layers) if "linear" in (a.kind, f.kind)]
+    if linear:
+        found.append(f"it has no linear maps, as in layers {', '.join(map(str, linear))}")
+    if spec.layers[0][0].kind == "no_op":
+        found.append("its first layer must have attention")
+    if spec.qk_norm:
+        found.append("it has no norm of queries and keys")
+    if spec.attention_bias != spec.output_bias:
+        found.append(
+            "it would drop the biases of queries, keys and values, which this child has without one of outputs"
+        )
+    return found
+
+
+def gguf_words(spec: ModelSpec, file: str) -> str:
+    """What a card says of a GGUF file of this child."""
+    padded = {i: one.padding for i, one in enumerate(layouts(spec)) if one.padding}
+    words = f"`{file}`, architecture `deci`; values and metadata were checked by reading it back."
+    if padded:
+        words += (
+            f" llama.cpp cannot leave out everything that this child does: zeros that add nothing stand in layers "
+            f"{', '.join(f'{i} ({chr(32).join(p)})' for i, p in padded.items())}."
+        )
+    return words

@@ -1,0 +1,30 @@
+"""Text that a model writes after a prompt, greedily or drawn."""
+
+import torch
+from torch import Tensor
+
+from tessera.puzzle.models.model import LanguageModel
+
+
+@torch.no_grad()
+def generate(model: LanguageModel, prompts: Tensor, count: int, temperature: float = 0.0, seed: int = 0) -> Tensor:
+    """Return the `count` tokens (B, count) that follow prompts (B, P), of equal length.
+
+    At temperature 0 each is the likeliest, else drawn from softmax(logits / temperature) by inversion: a model gets the
+    same uniform number as another for the same place, so that alike models write alike texts.
+    """
+    B, P = prompts.shape
+    generator = torch.Generator().manual_seed(seed)
+    caches, written, given = model.new_caches(B, P + count), [], prompts
+    for step in range(count):
+        start = P + step - 1 if step else 0
+        last = model.model(given, caches, start)[:, -1:]
+        logits = model.lm_head(model.model.norm(last))[:, 0].double()
+        if temperature:
+            summed = (logits / temperature).softmax(-1).cumsum(-1)
+            uniform = torch.rand(B, 1, generator=generator, dtype=torch.float64)
+            given = torch.searchsorted(summed, uniform * summed[:, -1:], right=True).clamp_max(logits.shape[-1] - 1)
+        else:
+            given = logits.argmax(-1, keepdim=True)
+        written.append(given)
+    return torch.cat(written, 1)

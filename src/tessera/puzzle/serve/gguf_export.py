@@ -1,0 +1,294 @@
+"""Children as GGUF files, llama.cpp's single-file format, under its architecture `deci` whose layers may differ.
+
+What llama.cpp does with a `deci` file decides how a layer is written (heads H, KV heads K, channels F of each layer):
+
+* attention of K heads: H, K > 0. A linear map in attention's place: H > 0, K = 0, its matrix as the output projection.
+* no attention: H = K = 0. But the head size is read off the first layer, so there a linear map of zeros is written.
+* an FFN of F channels. No FFN: F = 0, only where the layer has no attention either and is not the last: llama.cpp skips
+  such a layer as a whole, attention included. Elsewhere ZERO_CHANNELS channels of zeros are written, which add nothing.
+* a linear map in the FFN's place has no form, nor have normalised queries and keys (Qwen 3), nor a child without any
+  attention, for llama.cpp wants a KV cache: these are refused.
+
+llama.cpp rotates neighbouring pairs of a head's coordinates where Hugging Face rotates halves, so the rows of the query
+and key projections are put in another order. Vectors are written in float32, matrices in the type asked for, but in
+float16 if that is one of blocks and their rows are not whole blocks: an FFN of 10 % of 1,536 channels has 154, and a
+block of q8_0 holds 32.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from tessera.common import files
+from tessera.puzzle.models.model import AttentionSpec, FFNSpec, LanguageModel, ModelSpec, rotary_frequencies
+from tessera.puzzle.serve.gguf_types import FILE_TYPES, TYPES, Dtype
+
+#: Channels of an FFN of zeros: the least that every block-quantised type can hold.
+ZERO_CHANNELS = 32
+ARCHITECTURE = "deci"
+ROPE_FACTORS = "rope_freqs.weight"
+Tensors = dict[str, torch.Tensor]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A layer as llama.cpp counts it; `padding` names what of zeros stands where the child has nothing."""
+
+    heads: int
+    kv_heads: int
+    channels: int
+    padding: tuple[str, ...] = ()
+
+
+def layouts(spec: ModelSpec) -> list[Layout]:
+    """Every layer's layout. Raises ValueError, naming the layers, where llama.cpp has no form for one."""
+    if spec.qk_norm:
+        raise ValueError("llama.cpp's deci knows no norm of queries and keys (as Qwen 3 has): no GGUF file can be made")
+    linear = [i for i, (_, ffn) in enumerate(spec.layers) if ffn.kind == "linear"]
+    if linear:
+        raise ValueError(
+            f"llama.cpp has no linear map in an FFN's place, as {_name(linear)} of this child; search without the "
+            f"variant, or serve the Hugging Face checkpoint"
+        )
+    if all(attention.kind != "gqa" for attention, _ in spec.layers):
+        raise ValueError("no layer of this child has attention, and llama.cpp does not start without a KV cache")
+    return [_layout(spec, i, *layer) for i, layer in enumerate(spec.layers)]
+
+
+def _layout(spec: ModelSpec, index: int, attention: AttentionSpec, ffn: FFNSpec) -> Layout:
+    padding = []
+    heads, kv_heads = (0, 0) if attention.kind == "no_op" else (spec.num_heads, attention.num_kv_heads)
+    if not heads and index == 0:
+        heads = spec.num_heads
+        padding.append("attention")
+    channels = ffn.intermediate_size if ffn.kind == "gated" else 0
+    if not channels and (heads or index == len(spec.layers) - 1):
+        channels = ZERO_CHANNELS
+        padding.append("ffn")
+    return Layout(heads, kv_heads, channels, tuple(padding))
+
+
+def _name(layers: Sequence[int]) -> str:
+    return f"layer{'s' if len(layers) > 1 else ''} {', '.join(map(str, layers))}"
+
+
+def tensors(model: LanguageModel) -> Tensors:
+    """A child's parameters by GGUF's names, in llama.cpp's order of rows, zeros included. Raises as layouts."""
+    spec, found = model.spec, {}
+    found["token_embd.weight"] = model.model.embed_tokens.weight
+    found["output_norm.weight"] = model.model.norm.weight
+    if not spec.tied_embeddings:
+        found["output.weight"] = model.lm_head.weight
+    if (factors := rope_factors(spec)) is not None:
+        found[ROPE_FACTORS] = factors
+    for i, (layout, layer) in enumerate(zip(layouts(spec), model.model.layers, strict=True)):
+        own = dict(layer.named_parameters())
+        own = _attention(spec, layout, own) | _ffn(spec, layout, own)
+        found |= {f"blk.{i}.{name}": value for name, value in own.items()}
+    return {name: value.detach() for name, value in found.items()}
+
+
+def _attention(spec: ModelSpec, layout: Layout, own: Mapping[str, torch.Tensor]) -> Tensors:
+    if not layout.heads:
+        return {}
+    D = spec.hidden_size
+    if "attention" in layout.padding:
+        return {"attn_norm.weight": torch.ones(D), "attn_output.weight": torch.zeros(D, D)}
+    made = {"attn_norm.weight": own["input_layernorm.weight"]}
+    if not layout.kv_heads:
+        return made | {"attn_output.weight": own["self_attn.linear_attn.weight"]}
+    heads = {"q": layout.heads, "k": layout.kv_heads}
+    for theirs, ours in (("q", "q_proj"), ("k", "k_proj"), ("v", "v_proj"), ("output", "o_proj")):
+        for kind in ("weight", "bias"):
+            if (value := own.get(f"self_attn.{ours}.{kind}")) is not None:
+                made[f"attn_{theirs}.{kind}"] = permute(value, heads[theirs]) if theirs in heads else value
+    return made
+
+
+def _ffn(spec: ModelSpec, layout: Layout, own: Mapping[str, torch.Tensor]) -> Tensors:
+    D, F = spec.hidden_size, layout.channels
+    if not F:
+        return {}
+    if "ffn" in layout.padding:
+        shapes = {"gate": (F, D), "up": (F, D), "down": (D, F)}
+        return {"ffn_norm.weight": torch.ones(D)} | {f"ffn_{n}.weight": torch.zeros(s) for n, s in shapes.items()}
+    made = {"ffn_norm.weight": own["post_attention_layernorm.weight"]}
+    for name in ("gate", "up", "down"):
+        made |= {
+            f"ffn_{name}.{k}": own[f"mlp.{name}_proj.{k}"] for k in ("weight", "bias") if f"mlp.{name}_proj.{k}" in own
+        }
+    return made
+
+
+def permute(rows: torch.Tensor, heads: int) -> torch.Tensor:
+    """Rows (heads * E, ...) of a projection with row i + E/2 of each head put behind its row i."""
+    half = rows.shape[0] // heads // 2
+    return rows.reshape(heads, 2, half, *rows.shape[1:]).swapaxes(1, 2).reshape(rows.shape)
+
+
+def rope_factors(spec: ModelSpec) -> torch.Tensor | None:
+    """What llama.cpp divides each rotary frequency by, (E/2), where scaling is of type llama3; else None."""
+    rope = spec.rope_parameters
+    if rope.get("rope_type") != "llama3":
+        return None
+    plain = rotary_frequencies({"rope_theta": rope["rope_theta"]}, spec.head_dim)
+    return (plain / rotary_frequencies(rope, spec.head_dim)).to(torch.float32)
+
+
+def metadata(spec: ModelSpec, dtype: Dtype, name: str, license_name: str | None = None) -> dict[str, Any]:
+    """The file's keys but the tokenizer's; layers' counts are arrays. Raises as layouts."""
+    from gguf import GGML_QUANT_VERSION, LlamaFileType
+
+    found = layouts(spec)
+    general = {
+        "architecture": ARCHITECTURE,
+        "type": "model",
+        "name": name,
+        "quantization_version": GGML_QUANT_VERSION,
+        "file_type": int(LlamaFileType[FILE_TYPES[dtype]]),
+    } | ({"license": license_name} if license_name else {})
+    own = {
+        "block_count": len(found),
+        "context_length": spec.max_position_embeddings,
+        "embedding_length": spec.hidden_size,
+        "vocab_size": spec.vocab_size,
+        "feed_forward_length": [one.channels for one in found],
+        "attention.head_count": [one.heads for one in found],
+        "attention.head_count_kv": [one.kv_heads for one in found],
+        "attention.key_length": spec.head_dim,
+        "attention.value_length": spec.head_dim,
+        "attention.layer_norm_rms_epsilon": spec.norm_eps,
+        "rope.dimension_count": spec.head_dim,
+        "rope.freq_base": float(spec.rope_parameters["rope_theta"]),
+    }
+    if spec.rope_parameters.get("rope_type") == "linear":
+        own |= {"rope.scaling.type": "linear", "rope.scaling.factor": float(spec.rope_parameters["factor"])}
+    return {f"general.{k}": v for k, v in general.items()} | {f"{ARCHITECTURE}.{k}": v for k, v in own.items()}
+
+
+def write(
+    model: LanguageModel,
+    path: str | Path,
+    tokenizer: Mapping[str, Any],
+    dtype: Dtype = "float32",
+    name: str = "child",
+    license_name: str | None = None,
+) -> None:
+    """Write a child as a GGUF file, the same bytes every time.
+
+    Raises ValueError, naming the layers, where llama.cpp could not compute the child, or where the tokenizer has more
+    or fewer tokens than the child; FileNotFoundError and OSError by the file system.
+    """
+    from gguf import GGUFWriter
+
+    vocabulary = len(tokenizer["tokenizer.ggml.tokens"])
+    if vocabulary != model.spec.vocab_size:
+        raise ValueError(f"the tokenizer has {vocabulary} tokens, the child {model.spec.vocab_size}")
+    found = tensors(model)
+    with files.replacing(path) as hidden:
+        writer = GGUFWriter(hidden, ARCHITECTURE)
+        keys = metadata(model.spec, dtype, name, license_name) | dict(tokenizer)
+        for key, value in keys.items():
+            if key != "general.architecture":  # the writer's own
+                _add(writer, key, value)
+        for tensor, value in found.items():
+            kind = _kind(value, dtype)
+            writer.add_tensor(tensor, _packed(value, kind), raw_dtype=kind)
+        writer.write_header_to_file()
+        writer.write_kv_data_to_file()
+        writer.write_tensors_to_file()
+        writer.close()
+
+
+def _add(writer: Any, key: str, value: Any) -> None:
+    """Add a key with the type that llama.cpp reads it as: counts unsigned, other numbers float32, lists as arrays."""
+    if isinstance(value, bool):
+        writer.add_bool(key, value)
+    elif isinstance(value, str):
+        writer.add_string(key, value)
+    elif isinstance(value, int):
+        writer.add_uint32(key, value)
+    elif isinstance(value, float):
+        writer.add_float32(key, value)
+    else:
+        writer.add_array(key, list(value))
+
+
+def _kind(value: torch.Tensor, dtype: Dtype) -> Any:
+    """The GGUF type that a tensor is written in."""
+    from gguf import GGML_QUANT_SIZES, GGMLQuantizationType
+
+    kind = GGMLQuantizationType[TYPES[dtype if value.ndim > 1 else "float32"]]
+    block, _ = GGML_QUANT_SIZES[kind]
+    return kind if value.shape[-1] % block == 0 else GGMLQuantizationType.F16
+
+
+def _packed(value: torch.Tensor, kind: Any) -> np.ndarray:
+    """A tensor's values in a GGUF type."""
+    from gguf.quants import quantize
+
+    return quantize(np.ascontiguousarray(value.to(torch.float32).numpy()), kind)
+
+
+def verify(path: str | Path, model: LanguageModel, tokenizer: Mapping[str, Any]) -> dict[str, Any]:
+    """Read a file back and compare every key and tensor with the child; return what was compared.
+
+    tensors and parameters are counts, largest_error that of a matrix's value by its type's rounding, relative to the
+    tensor's largest. Raises ValueError, naming it, where a key or tensor is missing, too many, or has another value
+    than the child's rounded to its type.
+    """
+    from gguf import GGMLQuantizationType, GGUFReader
+    from gguf.quants import dequantize
+
+    reader = GGUFReader(path)
+    dtype = next(d for d, kind in FILE_TYPES.items() if _file_type(reader) == kind)
+    for key, wanted in (metadata(model.spec, dtype, "") | dict(tokenizer)).items():
+        if key in ("general.name", "general.license"):
+            continue
+        field = reader.get_field(key)
+        found = field.contents() if field else None
+        if not _equal(found, wanted):
+            raise ValueError(f"{path}: {key} is {_short(found)}, the child's is {_short(wanted)}")
+    wanted_tensors, error, parameters = tensors(model), 0.0, 0
+    there = {tensor.name: tensor for tensor in reader.tensors}
+    if there.keys() != wanted_tensors.keys():
+        raise ValueError(
+            f"{path}: tensors that are not in both: {', '.join(sorted(there.keys() ^ wanted_tensors.keys()))}"
+        )
+    for tensor_name, tensor in there.items():
+        exact = wanted_tensors[tensor_name].to(torch.float32).numpy()
+        kind = GGMLQuantizationType(tensor.tensor_type)
+        if kind != _kind(wanted_tensors[tensor_name], dtype):
+            raise ValueError(f"{path}: {tensor_name} is of type {kind.name} in a file of {dtype}")
+        value = dequantize(tensor.data, kind)
+        if value.shape != exact.shape or not np.array_equal(
+            value, dequantize(_packed(wanted_tensors[tensor_name], kind), kind)
+        ):
+            raise ValueError(f"{path}: {tensor_name} has not the child's values")
+        largest = float(np.abs(exact).max())
+        error = max(error, float(np.abs(value - exact).max()) / largest if largest else 0.0)
+        parameters += exact.size
+    padded = {str(i): list(one.padding) for i, one in enumerate(layouts(model.spec)) if one.padding}
+    return {"dtype": dtype, "tensors": len(there), "parameters": parameters, "largest_error": error, "padding": padded}
+
+
+def _file_type(reader: Any) -> str:
+    from gguf import LlamaFileType
+
+    field = reader.get_field("general.file_type")
+    return LlamaFileType(field.contents()).name if field else "none"
+
+
+def _equal(found: Any, wanted: Any) -> bool:
+    if isinstance(wanted, float):
+        return found is not None and np.float32(found) == np.float32(wanted)
+    return bool(found == wanted)
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) < 200 else f"{text[:200]}..."

@@ -1,0 +1,48 @@
+"""Measure the KL of the frontier's children, before healing, to set beside the summed scores that predicted it."""
+
+from pathlib import Path
+
+from tessera.common import files, progress, randomness, stage
+from tessera.common.params import Section
+from tessera.puzzle.models.space import Space
+from tessera.puzzle.params import ScoresParams
+
+
+class Params(Section):
+    """The space, the text of the scores, and the seed of the whole study."""
+
+    space: Space
+    scores: ScoresParams
+    seed: int
+
+
+def main(
+    params: Params, method: str, parent: Path, tokens: Path, frontier: Path, library: list[Path], metrics: Path
+) -> None:
+    """Write the frontier with `measured` on the points of `method`: KL, next-token loss and agreement on test text.
+
+    The windows are as many and as long as those of the scores, from documents that the scores have not seen.
+    """
+    import numpy as np
+    import torch
+
+    from tessera.data.tokens import windows
+    from tessera.puzzle import child as assembly
+    from tessera.puzzle.models import blocks
+    from tessera.puzzle.scores.evaluate import evaluate
+
+    teacher = blocks.load(parent).requires_grad_(False)
+    seed = randomness.seed(params.seed, "puzzle", "frontier")
+    text = windows(tokens, "test", params.scores.window + 1, params.scores.windows, seed)
+    rows = files.read_json(frontier)
+    every = torch.from_numpy(text.tokens).long()
+    points = [point for point in rows["points"] if point["method"] == method and point["blocks"]]
+    for point in progress.track(points, f"frontier {frontier.parent.name}"):
+        model = assembly.assemble(teacher, parent, params.space, library, point["blocks"])
+        found = evaluate(teacher, {"child": model}, every, np.full(len(text), "test"), text.document, {})
+        point["measured"] = found["child"]["test"]
+    files.write_json(metrics, rows)
+
+
+if __name__ == "__main__":
+    stage.run(main)

@@ -1,0 +1,133 @@
+"""Trials of blockwise distillation: one variant from one initialisation over numbers of tokens, its work counted."""
+
+import copy
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from tessera.puzzle.library import distill
+from tessera.puzzle.library.build import LayerLibrary
+from tessera.puzzle.models.model import GatedFFN
+from tessera.puzzle.models.space import Space
+from tessera.puzzle.params import BATCH
+from tessera.puzzle.studies.ablations.params import Initialisation
+
+aten = torch.ops.aten
+
+
+def _cholesky(shape: Sequence[int], *_: Any, **__: Any) -> int:
+    return shape[-1] ** 3 // 3
+
+
+def _cholesky_solve(right: Sequence[int], factor: Sequence[int], *_: Any, **__: Any) -> int:
+    return 2 * factor[-1] ** 2 * right[-1]
+
+
+def _cholesky_inverse(shape: Sequence[int], *_: Any, **__: Any) -> int:
+    return 2 * shape[-1] ** 3 // 3
+
+
+def _solve(left: Sequence[int], right: Sequence[int], *_: Any, **__: Any) -> int:
+    return 2 * left[-1] ** 3 // 3 + 2 * left[-1] ** 2 * right[-1]
+
+
+#: FLOPs of what torch's counter, which knows products of matrices, leaves out: leading terms, by shapes.
+FACTORISATIONS = {
+    aten.linalg_cholesky_ex: _cholesky,
+    aten.cholesky_solve: _cholesky_solve,
+    aten.cholesky_inverse: _cholesky_inverse,
+    aten._linalg_solve_ex: _solve,
+}
+
+
+def counter() -> FlopCounterMode:
+    """A context that counts the floating-point operations of products, factorisations and solutions within."""
+    return FlopCounterMode(display=False, custom_mapping=FACTORISATIONS)
+
+
+class Trials(LayerLibrary):
+    """A layer's variants, each distilled anew over every number of tokens from the same initialisation.
+
+    A variant's record is {"parameters", "trials": [{"tokens", "flops", "initial", "distilled"}]}: held-out losses
+    before and after, and the work to make the variant by itself, which is the selection of channels and least squares
+    over the training text, and the steps of gradient. The parent's own activations, which all need, and held-out losses
+    are not counted.
+
+    Random matrices are Gaussian with the variance that keeps a vector's mean square, 1 / inputs; biases are 0, gains 1.
+    """
+
+    def run(self, initialisation: Initialisation, tokens: Sequence[int]) -> Iterator[tuple[str, dict]]:
+        """Yield subblock.variant and its record for every variant that has parameters."""
+        whole, self.initialisation, self.tokens = self.space, initialisation, tokens
+        singles = [Space(attention={name: one}, ffn={}) for name, one in whole.attention.items()]
+        singles += [Space(attention={}, ffn={name: one}) for name, one in whole.ffn.items()]
+        for self.space in singles:
+            with counter() as self.counter:
+                records = self.build()[1]
+            yield from ((name, record) for name, record in records.items() if record["parameters"])
+        self.space = whole
+
+    def _made(
+        self,
+        name: str,
+        module: nn.Module | None,
+        forward: Callable[[Tensor], Tensor],
+        place: str,
+        least_squares: Callable[[], None],
+    ) -> tuple[str, nn.Module | None, dict]:
+        if module is None:
+            return name, None, {"parameters": 0}
+
+        def losses() -> dict:
+            return asdict(distill.evaluate(forward, getattr(self.valid, place), self.valid.after, BATCH))
+
+        if self.initialisation == "random":
+            self._randomise(name, module)
+            begun = 0
+        elif self.initialisation == "paper" and isinstance(module, GatedFFN):
+            begun = self._contribution()
+        else:
+            if self.initialisation == "least_squares":
+                least_squares()
+            begun = self.counter.get_total_flops()
+        start, initial, trials = copy.deepcopy(module.state_dict()), losses(), []
+        for tokens in self.tokens:
+            module.load_state_dict(start)
+            before = self.counter.get_total_flops()
+            if tokens:
+                distill.train(
+                    module,
+                    forward,
+                    getattr(self.train, place),
+                    self.train.after,
+                    self.params.distillation.model_copy(update={"tokens": tokens}),
+                    self.params.loss,
+                    self.generator(name),
+                )
+            flops = begun + self.counter.get_total_flops() - before
+            trials.append({"tokens": tokens, "flops": flops, "initial": initial, "distilled": losses()})
+        return name, module, {"parameters": sum(p.numel() for p in module.parameters()), "trials": trials}
+
+    def _randomise(self, name: str, module: nn.Module) -> None:
+        generator = self.generator(f"random {name}")
+        with torch.no_grad():
+            for key, p in module.named_parameters():
+                if p.ndim > 1:
+                    p.normal_(0, 1 / math.sqrt(p.shape[1]), generator=generator)
+                else:
+                    p.fill_(0.0 if key.endswith("bias") else 1.0)
+
+    def _contribution(self) -> int:
+        """FLOPs of the paper's choice of channels: one pass of gate and up projections.
+
+        What was counted is more, because the library takes it from moments that least squares needs.
+        """
+        parent = self.layer.mlp
+        assert isinstance(parent, GatedFFN)
+        windows, T, _ = self.train.before.shape
+        return 2 * windows * T * (parent.gate_proj.weight.numel() + parent.up_proj.weight.numel())

@@ -1,0 +1,89 @@
+"""How good the cost model is where kernels were timed, by two tests that set nothing in it.
+
+* Interpolation. What head layouts that were timed would get from their neighbours, were they not.
+* Roofline. The database's time of each variant in multiples of the datasheet's bound.
+"""
+
+import itertools
+from collections.abc import Iterator, Sequence
+
+import pandas as pd
+
+from tessera.puzzle.costs.h100_database import LARGEST_DECODE_BATCH, TIMED_KV_HEADS, H100Database
+from tessera.puzzle.costs.operations import CoreAttention, Pass
+from tessera.puzzle.costs.params import CostTarget, Workload
+from tessera.puzzle.costs.tables import of_target
+from tessera.puzzle.models.architecture import Architecture
+from tessera.puzzle.models.space import FFN, Attention, Space
+
+#: Layouts, batches and contexts at which what is interpolated is compared with what was timed.
+QUERY_HEADS = (8, 16, 32, 64)
+DECODE = tuple(Pass(batch, 1, past, decode=True) for batch in (16, 64, 256) for past in (512, 1024, 2048))
+PREFILL = (Pass(64, 128), Pass(16, 512), Pass(4, 2048), Pass(1, 8192))
+
+
+def interpolation(pricer: H100Database, head_dims: Sequence[int] = (64, 128)) -> pd.DataFrame:
+    """Relative errors of interpolating timed layouts from others; one row a layout and pass."""
+    rows = []
+    for heads, kv_heads, head_dim in itertools.product(QUERY_HEADS, TIMED_KV_HEADS[1:], head_dims):
+        layout = CoreAttention(heads, kv_heads, head_dim)
+        if kv_heads >= heads:
+            continue
+        for step, found in _left_out(pricer, layout):
+            timed = pricer.price(layout, step)[0]
+            row = {
+                "heads": heads,
+                "kv_heads": kv_heads,
+                "head_dim": head_dim,
+                "phase": "decode" if step.decode else "prefill",
+            }
+            row |= {"sequences": step.sequences, "context": step.past + step.tokens}
+            rows.append(row | {"timed_ms": timed, "interpolated_ms": found, "error": found / timed - 1})
+    return pd.DataFrame(rows).assign(software=pricer.software, dtype=pricer.kv_cache.name)
+
+
+def _left_out(pricer: H100Database, layout: CoreAttention) -> Iterator[tuple[Pass, float]]:
+    for step in DECODE:
+        if step.sequences * layout.kv_heads <= LARGEST_DECODE_BATCH:
+            yield step, pricer.fold(layout, step)
+    for step in PREFILL:
+        try:
+            yield step, pricer.between(layout, step)
+        except ValueError:  # no timed layout above it, of the same kernel
+            return
+
+
+def interpolation_summary(errors: pd.DataFrame) -> pd.DataFrame:
+    """Median and largest absolute error by software, dtype, phase and head size."""
+    by = errors.assign(error=errors.error.abs()).groupby(["software", "dtype", "phase", "head_dim"]).error
+    return by.agg(points="size", median="median", largest="max").reset_index()
+
+
+def paper_space() -> Space:
+    """The paper's variants for Llama-3.1-70B."""
+    attention = {f"kv{n}": Attention(kind="gqa", kv_heads=n) for n in (4, 2, 1)}
+    ffn = {f"ffn{int(100 * width)}": FFN(kind="gated", width=width) for width in (0.875, 0.75, 0.5, 0.25, 0.2, 0.1)}
+    return Space(attention=attention | {"linear": Attention(kind="linear")}, ffn=ffn | {"linear": FFN(kind="linear")})
+
+
+def against_roofline(architecture: Architecture, software: str, dtype: str, workload: Workload) -> pd.DataFrame:
+    """Every variant's time by the database in multiples of the datasheet's bound, prefill and decode apart."""
+    shared = {"hardware": "h100-sxm", "dtype": dtype, "workload": workload}
+    database, bound = (
+        of_target(architecture, paper_space(), CostTarget.model_validate(settings | shared))
+        for settings in ({"source": "h100-database", "software": software}, {"source": "roofline"})
+    )
+    keys = ["subblock", "variant"]
+    both = database.merge(bound, on=keys, suffixes=("", "_bound"))
+    ratios = {f"{phase}_ratio": both[f"{phase}_ms"] / both[f"{phase}_ms_bound"] for phase in ("prefill", "decode")}
+    columns = [
+        *keys,
+        "software",
+        "dtype",
+        "prefill_ms",
+        "decode_ms",
+        "prefill_ms_bound",
+        "decode_ms_bound",
+        "provenance",
+    ]
+    return both[columns].assign(**ratios)

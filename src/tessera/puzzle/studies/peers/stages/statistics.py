@@ -1,0 +1,41 @@
+"""Collect, in one pass over the calibration text, what the peers know of the parent."""
+
+from pathlib import Path
+
+from tessera.common import files, progress, randomness, stage
+from tessera.common.params import Section
+from tessera.puzzle.params import CalibrationParams
+
+
+class Params(Section):
+    """The calibration text, and the seed of the whole."""
+
+    calibration: CalibrationParams
+    seed: int
+
+
+def main(params: Params, parent: Path, tokens: Path, statistics: Path) -> None:
+    """Write block influence, and mean, variance and magnitude of every FFN channel."""
+    from dataclasses import asdict
+
+    import torch
+
+    from tessera.data.tokens import windows
+    from tessera.puzzle.models import blocks
+    from tessera.puzzle.studies.peers import pruning
+
+    window = params.calibration.window
+    count = max(1, params.calibration.tokens // window)
+    # The text that healing, and the block library, learn from as well.
+    text = windows(tokens, "train", window + 1, count, randomness.seed(params.seed, "puzzle", "heal"))
+    model = blocks.load(parent).requires_grad_(False)
+    found = pruning.statistics(
+        model,
+        torch.from_numpy(text.tokens[:, :-1]).long(),
+        lambda work: progress.track(work, "statistics for peers"),
+    )
+    files.save_tensors(statistics, asdict(found))
+
+
+if __name__ == "__main__":
+    stage.run(main)

@@ -1,0 +1,128 @@
+"""Replace-one-block scores by task accuracy: the parent with one subblock exchanged, on items with several choices.
+
+As in score.py only the layers behind the exchange are run, and as in tasks.py each prompt once, with logits at the
+tokens that choices follow alone. Accuracy moves in steps of one item, so the likelihood of the right choice stands
+beside it:
+
+    choice_nll = -log(p_right / sum over choices of p),    p = exp(log-probability of a choice's tokens)
+
+in nats an item. Scores are increments over the parent's, paired item by item: as for KL, the parent's are 0.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from tessera.common import files
+from tessera.puzzle.models.model import LanguageModel
+from tessera.puzzle.models.space import PARENT
+from tessera.puzzle.scores import choices
+from tessera.puzzle.scores.choices import Tokens
+from tessera.puzzle.scores.replace_one import Variants, exchanged, hidden_states, standard_error
+from tessera.puzzle.scores.retention import Selection, correct
+from tessera.puzzle.studies.tasks.params import TaskSet
+
+#: Scores that the search may sum; of both less is better.
+OBJECTIVES = ("error", "choice_nll")
+
+
+@dataclass(frozen=True)
+class Question:
+    """An item, and how it is told whether its answer is right."""
+
+    tokens: Tokens
+    sizes: tuple[int, ...]
+    """Bytes of each choice's text."""
+    answer: int
+    metric: str
+    """Of `retention.METRICS`."""
+
+    def judge(self, sums: Tensor) -> tuple[float, float]:
+        """Whether the right choice is the likeliest, and its choice_nll; sums holds the choices' log-probabilities."""
+        own = sums[: len(self.sizes)]
+        right = correct(own.tolist(), self.sizes, self.answer, self.metric)
+        return right, float(own.logsumexp(0) - own[self.answer])
+
+
+def about(questions: Sequence[Question]) -> str:
+    """All that a question is, as text: what tells scores that are kept apart."""
+    rows = [[q.tokens.prompt, q.tokens.choices, q.sizes, q.answer, q.metric] for q in questions]
+    return files.to_json(rows, indent=None)
+
+
+def chosen(items: pd.DataFrame, selection: Mapping[str, Selection], counts: Mapping[TaskSet, int]) -> pd.DataFrame:
+    """The first items of the half that chooses, so many of each set, with the set's `metric`.
+
+    items are indexed by set and index. Sets in which the parent is near chance are left out. Raises ValueError where a
+    set has not so many, or none is left.
+    """
+    parts = []
+    for name, count in counts.items():
+        own = items[(items.index.get_level_values("set") == name) & (items.index.get_level_values("index") % 2 == 0)]
+        if len(own) < count:
+            raise ValueError(
+                f"task_scores.items.{name} = {count}: the half that chooses has {len(own)}; valid is no more, or a "
+                f"larger tasks.groups"
+            )
+        if selection[name].kept:
+            parts.append(own.iloc[:count].assign(metric=selection[name].metric))
+    if not parts:
+        raise ValueError(f"task_scores.items: the parent is near chance in all of {', '.join(counts)}")
+    return pd.concat(parts)
+
+
+@torch.no_grad()
+def score(
+    parent: LanguageModel,
+    variants: Mapping[int, Variants],
+    questions: Sequence[Question],
+    track: Callable[[Sequence[tuple[int, int]]], Iterable[tuple[int, int]]] = iter,
+) -> dict[int, dict[str, dict[str, dict[str, float | None]]]]:
+    """Score the variants of some layers.
+
+    variants maps a layer to {"attention": {variant: module}, "ffn": {...}}; track wraps the loop over batches and
+    layers, to show progress. Returns layer -> subblock -> variant -> metrics (see `summary`), the parent's own under
+    attention's "parent".
+    """
+    choices.check([question.tokens for question in questions])
+    answers: dict[tuple[int, str, str], np.ndarray] = {}
+    groups = choices.batches([len(question.tokens) for question in questions])
+    for n, layer in track([(n, layer) for n in range(len(groups)) for layer in variants]):
+        if layer == next(iter(variants)):
+            batch = choices.arrange([questions[i].tokens for i in groups[n]])
+            rotary = parent.model.rotary(batch.positions, parent.model.embed_tokens.weight.dtype)
+            before, middle = hidden_states(parent, batch.tokens, rotary, batch.mask)
+            own = batch.sums(parent, before[-1])
+        sums = {("attention", PARENT): own}
+        for place, last in exchanged(parent, layer, variants[layer], before, middle, rotary, batch.mask):
+            sums[place] = batch.sums(parent, last)
+        for (subblock, name), values in sums.items():
+            rows = answers.setdefault((layer, subblock, name), np.empty((len(questions), 2)))
+            rows[groups[n]] = [questions[i].judge(row) for i, row in zip(groups[n], values, strict=True)]
+    found: dict[int, dict[str, dict[str, dict[str, float | None]]]] = {}
+    for (layer, subblock, name), rows in answers.items():
+        reference = answers[layer, "attention", PARENT]
+        found.setdefault(layer, {"attention": {}, "ffn": {}})[subblock][name] = summary(rows, reference)
+    return found
+
+
+def summary(answers: np.ndarray, parent: np.ndarray) -> dict[str, Any]:
+    """accuracy; error and choice_nll less the parent's; each with its standard error over items (_se).
+
+    answers and parent (items, 2) hold whether each item is answered right, in [0, 1], and its choice_nll.
+    """
+    values = {
+        "accuracy": answers[:, 0],
+        "error": parent[:, 0] - answers[:, 0],
+        "choice_nll": answers[:, 1] - parent[:, 1],
+    }
+    found: dict[str, Any] = {}
+    for metric, one in values.items():
+        found[metric] = float(one.mean())
+        found[f"{metric}_se"] = standard_error(one, np.arange(len(one)))
+    return found

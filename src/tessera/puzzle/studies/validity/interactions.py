@@ -1,0 +1,78 @@
+"""How the effects of exchanged subblocks meet in the logits: their inner products in the parent's own metric.
+
+For a token, with the parent's distribution p and an exchange's change of the log-probabilities d = log q - log p,
+
+    <d_i, d_j> = Cov_p(d_i, d_j) = sum_v p_v d_i,v d_j,v - (sum_v p_v d_i,v)(sum_v p_v d_j,v)
+
+summed over tokens: the metric in which KL(p || q) = 1/2 <d, d> to second order. It takes the same suffix passes as the
+scores, and one product of matrices over the vocabulary. Derived here; not in the paper.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from tessera.puzzle.models.model import LanguageModel
+from tessera.puzzle.scores import divergence
+from tessera.puzzle.scores.reference import with_exchange
+from tessera.puzzle.scores.replace_one import head, hidden_states, standard_error
+
+#: Log-probabilities held at once, in numbers: 256 MiB of float32.
+HELD = 2**26
+
+Label = tuple[int, str, str]
+
+
+@torch.no_grad()
+def responses(
+    parent: LanguageModel,
+    modules: Mapping[Label, nn.Module | None],
+    tokens: Tensor,
+    track: Callable[[Sequence[Tensor]], Iterable[Tensor]] = iter,
+) -> tuple[np.ndarray, list[dict[str, np.ndarray]]]:
+    """Inner products (n, n) of the effects of n exchanges, a mean over tokens; and each one's metrics by window.
+
+    modules are keyed (layer, subblock, variant); tokens (windows, T + 1). Metrics are kl_div, lm_loss, top1 and cosine,
+    the distance 1 - cos of last hidden states, (windows,) each.
+    """
+    n = len(modules)
+    gram = torch.zeros(n, n, dtype=torch.float64)
+    series: list[dict[str, list[float]]] = [{m: [] for m in ("kl_div", "lm_loss", "top1", "cosine")} for _ in modules]
+    for window in track(list(tokens.split(1))):
+        x, targets = window[:, :-1], window[:, 1:].flatten()
+        before, rotary = hidden_states(parent, x)[0], parent.model.positions(x)
+        last, ends = before[-1][0], torch.empty(n, x.shape[1], parent.spec.hidden_size)
+        for k, ((i, part, _), module) in enumerate(modules.items()):
+            own = parent.model.layers[i]
+            pair = (module, own.mlp) if part == "attention" else (own.self_attn, module)
+            ends[k] = with_exchange(parent, i, pair, before[i], rotary)[0]
+        for one, end in zip(series, ends, strict=True):
+            one["cosine"].append(float((1 - F.cosine_similarity(end, last, dim=-1)).mean()))
+        for one, agreement in zip(
+            series, divergence.compare(head(parent), last, [(head(parent), end) for end in ends], targets), strict=True
+        ):
+            for metric in ("kl_div", "lm_loss", "top1"):
+                one[metric].append(getattr(agreement, metric).double().mean().item())
+        step = max(1, HELD // (n * parent.spec.vocab_size))
+        for start in range(0, len(targets), step):
+            log_p = head(parent)(last[start : start + step]).log_softmax(-1)
+            p = log_p.exp()
+            d = head(parent)(ends[:, start : start + step]).log_softmax(-1).sub_(log_p)  # (n, tokens, V)
+            d -= (d * p).sum(-1, keepdim=True)
+            d = d.mul_(p.sqrt()).flatten(1)
+            gram += (d @ d.T).double()
+    gram /= tokens.shape[0] * (tokens.shape[1] - 1)
+    return gram.numpy(), [{metric: np.array(values) for metric, values in one.items()} for one in series]
+
+
+def summarised(windows: Mapping[str, np.ndarray], documents: np.ndarray) -> dict[str, Any]:
+    """Means of metrics by window, with standard errors by document (_se)."""
+    found: dict[str, Any] = {}
+    for metric, values in windows.items():
+        found[metric] = float(values.mean())
+        found[f"{metric}_se"] = standard_error(values, documents)
+    return found

@@ -1,0 +1,60 @@
+"""Score pairs of subblocks of one layer exchanged at once, to set beside the sum of their two scores."""
+
+from pathlib import Path
+
+from tessera.common import files, progress, randomness, stage
+from tessera.common.params import Section
+from tessera.puzzle.models.space import PARENT, Space, decompose
+from tessera.puzzle.params import ScoresParams
+from tessera.puzzle.studies.validity.params import ValidityParams
+
+#: The search's own groups of children, in the order in which their pairs are taken.
+GROUPS = ("mip", "diverse")
+
+
+class Params(Section):
+    """The study, the space, the scores' text, and the seed of the whole."""
+
+    validity: ValidityParams
+    space: Space
+    scores: ScoresParams
+    seed: int
+
+
+def main(params: Params, parent: Path, tokens: Path, library: list[Path], children: Path, metrics: Path) -> None:
+    """Write layer -> block -> metrics of the first pairs that the search's children have, up to validity.composed."""
+    import torch
+
+    from tessera.data.tokens import windows
+    from tessera.puzzle.child import subblocks
+    from tessera.puzzle.models import architecture as architectures
+    from tessera.puzzle.models import blocks
+    from tessera.puzzle.scores.reference import Pair, composed
+
+    rows = files.read_json(children)
+    wanted = dict.fromkeys(
+        (layer, block)
+        for group in GROUPS
+        for row in rows[group]
+        for layer, block in enumerate(row["blocks"])
+        if PARENT not in decompose(block)
+    )
+    architecture = architectures.read(parent)
+    model = blocks.load(parent).requires_grad_(False)
+    pairs: dict[int, dict[str, Pair]] = {}
+    for layer, block in sorted(list(wanted)[: params.validity.composed]):
+        pairs.setdefault(layer, {})[block] = subblocks(model, architecture, params.space, library, layer, block)
+    seed = randomness.seed(params.seed, "puzzle", "scores")
+    text = windows(tokens, "valid", params.scores.window + 1, params.scores.windows, seed)
+    found = composed(
+        model,
+        pairs,
+        torch.from_numpy(text.tokens).long(),
+        text.document,
+        lambda layers: progress.track(layers, "composed scores"),
+    )
+    files.write_json(metrics, found)
+
+
+if __name__ == "__main__":
+    stage.run(main)

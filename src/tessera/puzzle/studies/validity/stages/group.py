@@ -1,0 +1,69 @@
+"""Run the children of one group: KL to the parent as assembled, and after a fixed short healing."""
+
+from pathlib import Path
+
+from tessera.common import files, progress, randomness, stage
+from tessera.common.params import Section
+from tessera.puzzle.models.space import Space
+from tessera.puzzle.params import CalibrationParams, HealParams, ScoresParams
+from tessera.puzzle.studies.validity.params import ValidityParams
+
+
+class Params(Section):
+    """The study, the space, the scores' text, healing and its text, and the seed of the whole."""
+
+    validity: ValidityParams
+    space: Space
+    scores: ScoresParams
+    calibration: CalibrationParams
+    heal: HealParams
+    seed: int
+
+
+def main(
+    params: Params,
+    group: str,
+    parent: Path,
+    tokens: Path,
+    library: list[Path],
+    children: Path,
+    metrics: Path,
+    teacher_cache: Path | None = None,
+) -> None:
+    """Write the group's rows with KL as `scored` (on the scores' text), `assembled` and `healed` (on test text).
+
+    teacher_cache is where the parent's hidden states are kept under heal.teacher = cache.
+    """
+    import torch
+
+    from tessera.data.tokens import windows
+    from tessera.puzzle import child as assembly
+    from tessera.puzzle.heal.train import heal
+    from tessera.puzzle.models import blocks
+    from tessera.puzzle.scores.reference import Reference
+
+    rows = files.read_json(children)
+    if group not in rows:
+        raise ValueError(f"{children}: no group {group!r}; there are {', '.join(rows)}")
+    teacher = blocks.load(parent).requires_grad_(False)
+    length, settings = params.scores.window + 1, params.validity
+    # The very windows of the scores, and of the frontier's measurement.
+    scored = windows(tokens, "valid", length, params.scores.windows, randomness.seed(params.seed, "puzzle", "scores"))
+    test = windows(tokens, "test", length, settings.windows, randomness.seed(params.seed, "puzzle", "frontier"))
+    seen = Reference(teacher, torch.from_numpy(scored.tokens).long(), scored.document)
+    unseen = Reference(teacher, torch.from_numpy(test.tokens).long(), test.document)
+    window = params.calibration.window
+    count = max(1, params.calibration.tokens // window)
+    text = windows(tokens, "train", window + 1, count, randomness.seed(params.seed, "puzzle", "heal"))
+    train = torch.from_numpy(text.tokens).long()
+    for row in progress.track(rows[group], f"validity, {group}"):
+        model = assembly.assemble(teacher, parent, params.space, library, row["blocks"])
+        row["scored"], row["assembled"] = seen.measure(model), unseen.measure(model)
+        order = randomness.torch_generator(params.seed, "puzzle", "heal", "order")
+        curve = heal(teacher, model, train, params.heal, settings.healing, order, teacher_cache=teacher_cache)
+        row["healed"], row["healing_tokens"] = unseen.measure(model), curve.tokens[-1] if curve.tokens else 0
+    files.write_json(metrics, rows[group])
+
+
+if __name__ == "__main__":
+    stage.run(main)

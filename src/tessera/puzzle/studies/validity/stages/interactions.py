@@ -1,0 +1,54 @@
+"""Measure how the effects of exchanged subblocks meet in the logits, and their scores by every metric."""
+
+from pathlib import Path
+
+from tessera.common import files, progress, randomness, stage
+from tessera.common.params import Section
+from tessera.puzzle.models.space import Space
+from tessera.puzzle.params import ScoresParams
+from tessera.puzzle.studies.validity.params import ValidityParams
+
+
+class Params(Section):
+    """The study, the space, the scores' text, and the seed of the whole."""
+
+    validity: ValidityParams
+    space: Space
+    scores: ScoresParams
+    seed: int
+
+
+def main(params: Params, parent: Path, tokens: Path, library: list[Path], gram: Path, scores: Path) -> None:
+    """Write the inner products of all exchanges' effects (n, n), and layer -> subblock -> variant -> metrics.
+
+    The order of the products is that of quadratic.labels(scores).
+    """
+    import torch
+
+    from tessera.data.tokens import windows
+    from tessera.puzzle.child import variants_of
+    from tessera.puzzle.models import blocks
+    from tessera.puzzle.studies.validity.interactions import Label, responses, summarised
+
+    model = blocks.load(parent).requires_grad_(False)
+    modules: dict[Label, torch.nn.Module | None] = {
+        (layer, part, name): module
+        for layer, parts in variants_of(model, parent, params.space, library, range(len(model.spec.layers))).items()
+        for part, named in parts.items()
+        for name, module in sorted(named.items())
+    }
+    count = min(params.validity.correction.windows, params.scores.windows)
+    seed = randomness.seed(params.seed, "puzzle", "scores")
+    text = windows(tokens, "valid", params.scores.window + 1, count, seed)
+    found, series = responses(
+        model, modules, torch.from_numpy(text.tokens).long(), lambda work: progress.track(work, "interactions")
+    )
+    metrics: dict[int, dict[str, dict[str, dict[str, float | None]]]] = {}
+    for (layer, part, name), one in zip(modules, series, strict=True):
+        metrics.setdefault(layer, {"attention": {}, "ffn": {}})[part][name] = summarised(one, text.document)
+    files.write_npy(gram, found)
+    files.write_json(scores, metrics)
+
+
+if __name__ == "__main__":
+    stage.run(main)

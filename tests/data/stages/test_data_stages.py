@@ -1,0 +1,135 @@
+"""The data stages on small inputs, from package to windows."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import small_data
+
+from tessera.common import files, params, stage
+from tessera.data import tokens
+from tessera.data.params import TokensParams
+from tessera.data.stages import fetch
+from tessera.data.stages import parent as data_parent
+from tessera.data.stages import text as data_text
+from tessera.data.stages import tokens as data_tokens
+
+WORDS = [f"word{i}" for i in range(14)]
+
+
+@pytest.fixture
+def parent(tmp_path):
+    """A parent made from a package by the stage."""
+    small_data.write_gguf(tmp_path / "small.gguf", small_data.llama())
+    wheel = tmp_path / "small-1.0-py3-none-any.whl"
+    small_data.wheel(wheel, {"small/a.gguf": (tmp_path / "small.gguf").read_bytes()})
+    made = data_parent.Params(parent="package:small", member="small/a.gguf")
+    data_parent.main(made, [wheel], tmp_path / "parent/config.json")
+    return tmp_path / "parent"
+
+
+@pytest.fixture
+def texts(tmp_path):
+    """The documents of two sources; the second paragraph of owt is in every lead."""
+    leads = {f"title {i}": {"extract": f"{' '.join(WORDS)} and number {i}"} for i in range(200)}
+    lines = [" ".join(reversed(WORDS)), " ".join(WORDS[:13])]
+    contents = {
+        "a.json": json.dumps(leads).encode(),
+        "b.jsonl": "\n".join(json.dumps({"0": x}) for x in lines).encode(),
+    }
+    small_data.wheel(tmp_path / "text.whl", contents)
+    text = small_data.text_params(test_percent=10, valid_percent=10)
+    for source, member in (("wiki_leads", "a.json"), ("owt", "b.jsonl")):
+        made = data_text.Params(text=text, member=member)
+        data_text.main(made, source, tmp_path / "text.whl", tmp_path / f"text/{source}.parquet")
+    return tmp_path / "text"
+
+
+def make_tokens(parent, texts, directory):
+    data_tokens.main(
+        TokensParams(ngram=13, separator="<|endoftext|>"),
+        [texts / "wiki_leads.parquet"],
+        [texts / "owt.parquet"],
+        parent / "tokenizer.json",
+        parent / "generation_config.json",
+        [directory / f"{split}.npy" for split in tokens.SPLITS],
+        directory / "documents.parquet",
+        directory / "data.json",
+        directory / "data.md",
+    )
+
+
+def test_streams_hold_the_texts(parent, texts, tmp_path):
+    make_tokens(parent, texts, tmp_path / "tokens")
+    made, separator = tokens.tokenizer(parent / "tokenizer.json", parent / "generation_config.json", "<|endoftext|>")
+    expected = files.read_parquet(texts / "wiki_leads.parquet")
+    for split in ("train", "valid", "test"):
+        stream, documents = tokens.load(tmp_path / "tokens", split)
+        own = expected[expected["split"] == split]
+        assert 0 < len(own) < len(expected) and documents["title"].tolist() == own["title"].tolist()
+        for (_, row), text in zip(documents.iterrows(), own["text"], strict=True):
+            end = row["offset"] + row["length"]
+            assert made.decode(stream[row["offset"] : end].tolist()) == text
+            assert stream[end] == separator
+        assert len(stream) == documents["length"].sum() + len(documents)
+
+
+def test_documents_that_share_text_with_training_are_dropped_and_counted(parent, texts, tmp_path):
+    make_tokens(parent, texts, tmp_path / "tokens")
+    _, documents = tokens.load(tmp_path / "tokens", "ood")
+    assert documents["title"].tolist() == ["b:0"]
+    counts = files.read_json(tmp_path / "tokens/data.json")
+    assert counts["ood"]["owt"]["sharing"] == 1 and counts["ood"]["owt"]["documents"] == 1
+    assert counts["test"]["wiki_leads"]["sharing"] == counts["test"]["wiki_leads"]["documents"]
+    found = tokens.windows(tmp_path / "tokens", "train", 8, 20)
+    assert found.tokens.shape == (20, 8) and set(found.source) == {"wiki_leads"}
+
+
+def test_the_same_bytes_twice(parent, texts, tmp_path):
+    for name in ("a", "b"):
+        make_tokens(parent, texts, tmp_path / name)
+    names = sorted(path.name for path in (tmp_path / "a").iterdir())
+    assert len(names) == 7
+    assert all((tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes() for name in names)
+
+
+def test_a_directory_is_a_parent_too(parent, tmp_path):
+    made = data_parent.Params(parent=f"directory:{parent}")
+    data_parent.main(made, [], tmp_path / "again/config.json")
+    first, again = (files.load_tensors(path / "model.safetensors") for path in (parent, tmp_path / "again"))
+    assert all(np.array_equal(first[name], again[name]) for name in first | again)
+
+
+def test_a_parent_of_another_architecture_is_refused_before_its_weights_are_read(parent, tmp_path):
+    files.write_json(parent / "config.json", files.read_json(parent / "config.json") | {"model_type": "gemma3"})
+    (parent / "model.safetensors").unlink()
+    with pytest.raises(ValueError, match="model_type is 'gemma3'"):
+        data_parent.main(data_parent.Params(parent=f"directory:{parent}"), [], tmp_path / "again/config.json")
+    assert not (tmp_path / "again").exists()
+
+
+def test_a_source_without_documents_is_refused(tmp_path):
+    small_data.wheel(tmp_path / "text.whl", {"a.json": b'{"A": {"extract": "short"}}'})
+    made = data_text.Params(text=small_data.text_params(min_characters=100), member="a.json")
+    with pytest.raises(ValueError, match=r"text\.whl: wiki_leads has no document that fits data\.text"):
+        data_text.main(made, "wiki_leads", tmp_path / "text.whl", tmp_path / "out.parquet")
+    assert not (tmp_path / "out.parquet").exists()
+
+
+def test_the_command_line_of_a_rule(tmp_path, capsys):
+    package = small_data.wheel(tmp_path / "kept/small-1.0-py3-none-any.whl", {"a": b"1"})
+    wheel = tmp_path / "raw" / package.file
+    arguments = ["--wheel", str(wheel), "--reuse", str(tmp_path / "kept")]
+    stage.run(fetch.main, ["--params", package.model_dump_json(), *arguments])
+    assert wheel.read_bytes() == (tmp_path / "kept" / package.file).read_bytes()
+    with pytest.raises(SystemExit):
+        stage.run(fetch.main, ["--params", package.model_dump_json().replace('"sha256"', '"sha1"'), *arguments])
+    assert "sha1 is no known key; did you mean 'sha256'" in capsys.readouterr().err
+
+
+def test_smoke_and_default_text_differ_only_in_size():
+    root = Path(__file__).parents[2]
+    whole, smoke = (params.read(root / name)["data"] for name in ("params.yaml", "params/smoke.yaml"))
+    assert set(smoke["text"]["sources"]) == set(whole["text"]["sources"])
+    assert set(smoke["text"]["out_of_domain"]) == set(whole["text"]["out_of_domain"])

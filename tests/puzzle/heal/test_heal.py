@@ -1,0 +1,329 @@
+"""Global distillation: its loss, resumption to the same bits, what is trained, and what is held in memory."""
+
+import itertools
+
+import pytest
+import torch
+import torch.nn.functional as F
+from healing_worker import KilledError, dies_before
+
+from tessera.common import files
+from tessera.common.params import check
+from tessera.puzzle import child
+from tessera.puzzle.heal import train as heal
+from tessera.puzzle.library import distill
+from tessera.puzzle.models import blocks
+from tessera.puzzle.params import HealParams
+
+SCHEDULE = {"tokens": 12 * 2 * 12, "batch_windows": 2, "learning_rate": 3e-3, "weight_decay": 0.01, "warmup": 0.1}
+PARAMS = {
+    "cosine": 1.0,
+    "kl": 1.0,
+    "lm": 0.0,
+    "train": "blocks",
+    "equal": SCHEDULE,
+    "full": SCHEDULE,
+    "checkpoint_steps": 4,
+}
+TOKENS = torch.randint(1, 64, (7, 13), generator=torch.Generator().manual_seed(4))
+CHOICE = ["kv1+parent", "no_op+ffn50", "linear+linear"]
+
+
+@pytest.fixture
+def pair(parent, library, variants):
+    """A parent and a new child of it."""
+
+    def make(name="llama"):
+        teacher = blocks.load(parent(name)).requires_grad_(False)
+        return teacher, child.assemble(teacher, parent(name), variants, library(name), CHOICE)
+
+    return make
+
+
+def run(pair, checkpoint=None, track=iter, tokens=TOKENS, **changes):
+    """Heal a child; return it and its curve."""
+    teacher, student = pair
+    params = HealParams.model_validate(PARAMS | changes)
+    generator = torch.Generator().manual_seed(0)
+    return student, heal.heal(teacher, student, tokens, params, params.equal, generator, checkpoint, track)
+
+
+def same(one, other):
+    a, b = one.state_dict(), other.state_dict()
+    return all(torch.equal(a[name], b[name]) for name in a)
+
+
+#: Weights of cosine, KL and next-token loss: each alone, every pair, and all.
+GRID = [weights for weights in itertools.product((0.0, 0.7), (0.0, 1.0), (0.0, 0.3)) if any(weights)]
+
+
+@pytest.mark.parametrize("weights", GRID)
+def test_loss_is_its_equation(pair, weights):
+    teacher, student = pair()
+    cosine, kl, lm = weights
+    params = HealParams.model_validate(PARAMS | {"cosine": cosine, "kl": kl, "lm": lm})
+    total, mean_kl, mean_cosine, mean_lm = heal.loss(teacher, student, TOKENS, params)
+    x, targets = TOKENS[:, :-1], TOKENS[:, 1:]
+    distances, h, g, rotary = (
+        [],
+        teacher.model.embed_tokens(x),
+        student.model.embed_tokens(x),
+        teacher.model.positions(x),
+    )
+    for ours, theirs in zip(student.model.layers, teacher.model.layers, strict=True):
+        h, g = theirs(h, rotary), ours(g, rotary)
+        distances.append((1 - F.cosine_similarity(g, h, dim=-1)).mean())
+    log_p, log_q = teacher(x).log_softmax(-1), student(x).log_softmax(-1)
+    expected_kl = (log_p.exp() * (log_p - log_q)).sum(-1).mean()
+    expected_lm = F.nll_loss(log_q.flatten(0, 1), targets.flatten())
+    torch.testing.assert_close(mean_kl, expected_kl, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(mean_lm, expected_lm, rtol=1e-4, atol=1e-5)
+    if cosine:
+        torch.testing.assert_close(mean_cosine, sum(distances) / 3, rtol=1e-4, atol=1e-5)
+    expected = cosine * sum(distances) + kl * expected_kl + lm * expected_lm
+    torch.testing.assert_close(total, expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("weights", GRID)
+def test_every_sum_of_losses_heals(pair, weights):
+    cosine, kl, lm = weights
+    _, curve = run(pair(), cosine=cosine, kl=kl, lm=lm)
+    start, end = (
+        sum(kl * a + 3 * cosine * b + lm * c for a, b, c in zip(*series, strict=True))
+        for series in (
+            (curve.kl_div[:4], curve.cosine[:4], curve.lm_loss[:4]),
+            (curve.kl_div[-4:], curve.cosine[-4:], curve.lm_loss[-4:]),
+        )
+    )
+    assert end < 0.97 * start
+
+
+def test_no_loss_at_all_is_refused():
+    with pytest.raises(ValueError, match=r"mine: .*cosine, kl and lm are all 0, so nothing is learnt: valid is any of"):
+        check(HealParams, PARAMS | {"cosine": 0.0, "kl": 0.0, "lm": 0.0}, [("mine", {})])
+
+
+@pytest.mark.parametrize("name", ["llama", "llama_ungrouped"])
+@pytest.mark.parametrize("train", ["replaced", "blocks", "all"])
+def test_gradient_is_that_of_the_plain_loss(pair, name, train):
+    teacher, student = pair(name)
+    params = HealParams.model_validate(PARAMS | {"train": train, "lm": 0.3})
+    weights = heal.trainable(teacher, student, params)
+    for p in weights.values():
+        p.requires_grad_(True)
+    found = torch.autograd.grad(heal.loss(teacher, student, TOKENS, params)[0], list(weights.values()))
+    x, targets = TOKENS[:, :-1], TOKENS[:, 1:].flatten()
+    h, g, rotary = teacher.model.embed_tokens(x), student.model.embed_tokens(x), teacher.model.positions(x)
+    total = torch.zeros(())
+    for ours, theirs in zip(student.model.layers, teacher.model.layers, strict=True):
+        h, g = theirs(h, rotary), ours(g, rotary)
+        total = total + (1 - F.cosine_similarity(g, h, dim=-1)).mean()
+    log_q = student.lm_head(student.model.norm(g)).flatten(0, 1).log_softmax(-1)
+    log_p = teacher(x).flatten(0, 1).log_softmax(-1)
+    total = total + (log_p.exp() * (log_p - log_q)).sum(-1).mean() + 0.3 * F.nll_loss(log_q, targets)
+    expected = torch.autograd.grad(total, list(weights.values()))
+    for key, a, b in zip(weights, found, expected, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-5, msg=lambda m, key=key: f"{key}: {m}")
+    assert ("model.embed_tokens.weight" in weights) == (train == "all")
+    assert ("lm_head.weight" in weights) == (train == "all" and name == "llama_ungrouped")
+    assert ("model.norm.weight" in weights) == (train != "replaced")
+
+
+@pytest.mark.parametrize("train", ["replaced", "blocks", "all"])
+def test_healing_lowers_the_losses(pair, train):
+    teacher, start = pair()
+    student, curve = run(pair(), train=train)
+    assert curve.tokens == list(range(24, 289, 24)) and len(curve.kl_div) == 12
+    assert sum(curve.kl_div[-3:]) < 0.9 * sum(curve.kl_div[:3])
+    assert sum(curve.cosine[-3:]) < sum(curve.cosine[:3])
+    before = start.state_dict()
+    moved = {name for name, value in student.state_dict().items() if not torch.equal(value, before[name])}
+    assert ("model.embed_tokens.weight" in moved) == (train == "all")
+    assert ("model.layers.0.mlp.up_proj.weight" in moved) == (train != "replaced")
+    replaced = ("layers.0.self_attn.", "layers.1.mlp.", "layers.2.self_attn.", "layers.2.mlp.")
+    assert moved >= {n for n in before if n.startswith(tuple(f"model.{r}" for r in replaced))}
+    assert student.lm_head.weight is student.model.embed_tokens.weight
+    assert same(teacher, pair()[0])
+    assert not any(p.requires_grad for p in student.parameters())
+
+
+@pytest.mark.parametrize("killed_at", [1, 5, 8, 11])
+@pytest.mark.parametrize("train", ["replaced", "blocks", "all"])
+def test_killed_and_resumed_is_unbroken_bit_for_bit(pair, tmp_path, killed_at, train):
+    expected, curve = run(pair(), train=train)
+    saved = heal.Checkpoint(tmp_path / "checkpoint.safetensors", {"a": 1})
+    with pytest.raises(KilledError):
+        run(pair(), saved, dies_before(killed_at), train=train)
+    steps = []
+    found, again = run(pair(), saved, lambda todo: steps.extend(todo) or todo, train=train)
+    assert steps == list(range(killed_at // 4 * 4, 12))
+    assert again == curve
+    assert same(found, expected)
+    saved.remove()
+    saved.remove()
+    assert not list(tmp_path.iterdir())
+
+
+def test_checkpoint_of_another_healing_is_not_resumed(pair, tmp_path):
+    path = tmp_path / "checkpoint.safetensors"
+
+    def begun(identity, make=pair, tokens=TOKENS):
+        steps = []
+        run(make(), heal.Checkpoint(path, identity), lambda todo: steps.extend(todo) or todo, tokens)
+        return steps[0]
+
+    def other_weights():
+        teacher, student = pair()
+        student.model.norm.weight.data *= 1.01
+        return teacher, student
+
+    def leave():
+        with pytest.raises(KilledError):
+            run(pair(), heal.Checkpoint(path, {"seed": 0}), dies_before(6))
+
+    for identity, make, tokens, first in (
+        ({"seed": 1}, pair, TOKENS, 0),
+        ({"seed": 0}, other_weights, TOKENS, 0),
+        ({"seed": 0}, pair, TOKENS.flip(1), 0),
+        ({"seed": 0}, pair, TOKENS, 4),
+    ):
+        path.unlink(missing_ok=True)
+        leave()
+        assert begun(identity, make, tokens) == first
+
+
+def test_damaged_checkpoint_is_named(pair, tmp_path):
+    path = tmp_path / "checkpoint.safetensors"
+    path.write_bytes(b"half")
+    with pytest.raises(ValueError, match=r"checkpoint\.safetensors: truncated"):
+        run(pair(), heal.Checkpoint(path, {}))
+
+
+def test_child_that_is_the_parent_heals_nothing_of_what_was_replaced(parent, library, variants):
+    teacher = blocks.load(parent()).requires_grad_(False)
+    student = child.assemble(teacher, parent(), variants, library(), ["parent+parent"] * 3)
+    params = HealParams.model_validate(PARAMS | {"train": "replaced"})
+    assert heal.trainable(teacher, student, params) == {}
+    student, curve = run((teacher, student), train="replaced")
+    assert curve == heal.Curve() and same(student, teacher)
+
+
+def test_no_tokens_heal_nothing(pair):
+    student, curve = run(pair(), equal=SCHEDULE | {"tokens": 0})
+    assert curve == heal.Curve() and same(student, pair()[1])
+
+
+def test_checkpoint_is_a_safe_file(pair, tmp_path):
+    path = tmp_path / "checkpoint.safetensors"
+    with pytest.raises(KilledError):
+        run(pair(), heal.Checkpoint(path, {"method": "mip"}), dies_before(5))
+    assert files.tensor_metadata(path)["step"] == "4"
+    names = set(files.load_tensors(path))
+    assert "weight/model.layers.1.mlp.up_proj.weight" in names
+    assert {"adam/model.norm.weight/exp_avg", "adam/model.norm.weight/step"} <= names
+
+
+def held(teacher, student, params):
+    """The loss, and bytes of what its graph holds beside weights."""
+    sizes = {}
+    own = {p.untyped_storage().data_ptr() for model in (teacher, student) for p in model.parameters()}
+
+    def pack(tensor):
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in own:
+            sizes[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        value = heal.loss(teacher, student, TOKENS, params)[0]
+    return value, sum(sizes.values())
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_gradient_checkpointing_holds_less_and_changes_no_bit(pair, dtype):
+    found = {}
+    for on in (False, True):
+        teacher, student = pair()
+        params = HealParams.model_validate(PARAMS | {"gradient_checkpointing": on, "cosine": 0.0, "dtype": dtype})
+        weights = [p.requires_grad_(True) for p in student.model.layers.parameters()]
+        value, size = held(teacher, student, params)
+        found[on] = value, torch.autograd.grad(value, weights), size
+    assert torch.equal(found[True][0], found[False][0])
+    assert all(torch.equal(a, b) for a, b in zip(found[True][1], found[False][1], strict=True))
+    states = TOKENS[:, :-1].numel() * 32 * 4  # hidden states of one layer
+    # The inputs of three layers, and the last states, their norm and gradient.
+    assert found[True][2] <= 7 * states < found[False][2] / 2
+
+
+def test_gradient_checkpointing_heals_to_the_same_bits(pair):
+    plain, recomputed = run(pair()), run(pair(), gradient_checkpointing=True)
+    assert plain[1] == recomputed[1] and same(plain[0], recomputed[0])
+
+
+@pytest.mark.parametrize("train", ["blocks", "all"])
+def test_bfloat16_products_are_near_to_float32(pair, train):
+    teacher, student = pair("llama_ungrouped")
+    gradients = {}
+    for dtype in ("float32", "bfloat16"):
+        params = HealParams.model_validate(PARAMS | {"dtype": dtype, "train": train, "lm": 0.3})
+        weights = heal.trainable(teacher, student, params)
+        for p in weights.values():
+            p.requires_grad_(True)
+        found = heal.loss(teacher, student, TOKENS, params)
+        gradients[dtype] = torch.cat([g.flatten() for g in torch.autograd.grad(found[0], list(weights.values()))])
+        assert {one.dtype for one in (*found, gradients[dtype])} == {torch.float32}
+        gradients[dtype, "losses"] = torch.stack(found).detach()
+    assert not torch.equal(gradients["bfloat16"], gradients["float32"])
+    torch.testing.assert_close(gradients["bfloat16", "losses"], gradients["float32", "losses"], rtol=2e-2, atol=2e-2)
+    assert F.cosine_similarity(gradients["bfloat16"], gradients["float32"], dim=0) > 0.99
+
+
+def test_bfloat16_heals_weights_of_float32(pair, tmp_path):
+    path = tmp_path / "checkpoint.safetensors"
+    with pytest.raises(KilledError):
+        run(pair(), heal.Checkpoint(path, {}), dies_before(5), dtype="bfloat16")
+    assert {tensor.dtype for tensor in files.load_tensors(path).values()} == {torch.float32}
+    expected, curve = run(pair(), dtype="bfloat16")
+    student, again = run(pair(), heal.Checkpoint(path, {}), dtype="bfloat16")
+    assert again == curve and same(student, expected)
+    assert sum(curve.kl_div[-3:]) < 0.9 * sum(curve.kl_div[:3])
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_parent_is_no_distance_from_itself(pair, dtype):
+    teacher = pair()[0]
+    params = HealParams.model_validate(PARAMS | {"dtype": dtype})
+    _, kl, cosine, _ = heal.loss(teacher, teacher, TOKENS, params)
+    assert abs(float(kl)) < 1e-6 and abs(float(cosine)) < 1e-6
+
+
+def test_gpu_that_is_not_there_is_refused(pair, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(ValueError, match=r"heal\.device = cuda: torch finds no GPU here; valid is cpu"):
+        run(pair(), device="cuda")
+
+
+def test_loss_is_made_on_the_device_of_its_tokens(pair):
+    """No tensor of the loss comes from elsewhere: torch refuses to mix meta with others."""
+    teacher, student = (model.to("meta") for model in pair())
+    params = HealParams.model_validate(PARAMS | {"lm": 0.3})
+    for value in heal.loss(teacher, student, TOKENS.to("meta"), params):
+        assert value.device.type == "meta"
+
+
+def test_diverging_loss_is_named(pair):
+    with pytest.raises(ValueError, match=r"the loss became nan: lower learning_rate"):
+        run(pair(), equal=SCHEDULE | {"learning_rate": 1e30, "clip": 1e30})
+
+
+def test_learning_rate_of_a_resumed_run_goes_on(pair, tmp_path, monkeypatch):
+    """The schedule is of the step, not of the process."""
+    seen = []
+    step = distill.step
+    monkeypatch.setattr(distill, "step", lambda *given: seen.append(given[3]) or step(*given))
+    path = tmp_path / "checkpoint.safetensors"
+    with pytest.raises(KilledError):
+        run(pair(), heal.Checkpoint(path, {}), dies_before(5))
+    run(pair(), heal.Checkpoint(path, {}))
+    params = HealParams.model_validate(PARAMS)
+    assert seen == [distill.learning_rate(i, 12, params.equal) for i in (*range(5), *range(4, 12))]

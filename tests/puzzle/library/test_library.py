@@ -1,0 +1,204 @@
+"""The block library of one layer."""
+
+import weakref
+
+import pytest
+import torch
+from small_library_params import PARAMS
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from tessera.puzzle.library import activations
+from tessera.puzzle.library.activations import StoredStates, store
+from tessera.puzzle.library.build import LayerLibrary
+from tessera.puzzle.models import architecture, blocks, sizes
+from tessera.puzzle.models.space import Space
+from tessera.puzzle.params import BATCH, LibraryParams
+from tessera.puzzle.scores.replace_one import hidden_states
+
+
+@pytest.fixture
+def build(parent, variants, tmp_path_factory):
+    """Build the library of one layer with parameters that differ from PARAMS."""
+
+    def call(name="llama", space=variants, layer=1, seed=0, **changes):
+        model = blocks.load(parent(name)).requires_grad_(False)
+        text = torch.randint(1, 64, (28, 16), generator=torch.Generator().manual_seed(0))
+        states = hidden_states(model, text)[0][layer]
+        return LayerLibrary(
+            model.model.layers[layer],
+            architecture.read(parent(name)),
+            space,
+            LibraryParams.model_validate(PARAMS | changes),
+            states[:24],
+            states[24:],
+            lambda name: torch.Generator().manual_seed(seed + len(name)),
+            tmp_path_factory.mktemp("scratch"),
+        ).build()
+
+    return call
+
+
+def test_every_variant_has_tensors_and_losses(build, variants):
+    tensors, records = build()
+    names = [f"attention.{n}" for n in variants.attention] + [f"ffn.{n}" for n in variants.ffn]
+    assert sorted(records) == sorted(names)
+    assert {key.partition("/")[0] for key in tensors} == {n for n in names if not n.endswith("no_op")}
+    for name, record in records.items():
+        count = sum(t.numel() for key, t in tensors.items() if key.startswith(f"{name}/"))
+        assert record["parameters"] == count
+        assert record["paper"]["per_token"] > 0
+        assert ("least_squares" in record) == (count > 0)
+    assert tensors["ffn.ffn50/down_proj.weight"].shape == (32, 24)
+    assert tensors["attention.kv1/k_proj.weight"].shape == (8, 32)
+
+
+def test_losses_fall_from_rule_to_least_squares_to_distillation(build):
+    _, records = build()
+    for name in ("ffn.ffn50", "ffn.ffn25", "ffn.linear"):
+        assert records[name]["least_squares"]["per_token"] < records[name]["paper"]["per_token"]
+    assert records["ffn.ffn50"]["kept"] == "distilled"
+    assert records["ffn.ffn50"]["distilled"]["per_token"] < records["ffn.ffn50"]["least_squares"]["per_token"]
+    assert records["ffn.ffn50"]["training"]["tokens"] == list(range(64, 641, 64))
+
+
+def test_linear_ffn_of_least_squares_is_not_distilled(build):
+    _, records = build()
+    assert "distilled" not in records["ffn.linear"]
+    _, records = build(initialisation="paper")
+    assert "distilled" in records["ffn.linear"] and "least_squares" not in records["ffn.linear"]
+
+
+def test_distillation_that_does_harm_is_taken_back(build):
+    harm = {"tokens": 640, "batch_windows": 4, "learning_rate": 3.0}
+    tensors, records = build(distillation=harm)
+    untrained, _ = build(distillation=harm | {"tokens": 0})
+    assert records["ffn.ffn50"]["kept"] == "initial"
+    taken_back = [n for n, r in records.items() if r.get("kept") == "initial"]
+    for key, value in tensors.items():
+        if key.partition("/")[0] in taken_back:
+            assert torch.equal(value, untrained[key])
+
+
+def test_same_seed_same_tensors(build):
+    (first, losses), (second, again), (other, _) = build(), build(), build(seed=9)
+    assert losses == again
+    assert all(torch.equal(first[key], second[key]) for key in first)
+    assert not torch.equal(first["ffn.ffn50/up_proj.weight"], other["ffn.ffn50/up_proj.weight"])
+
+
+@pytest.mark.parametrize("selection", ["contribution", "reconstruction"])
+@pytest.mark.parametrize("loss", ["per_token", "scalar"])
+@pytest.mark.parametrize("name", ["llama_biases", "qwen3"])
+def test_every_setting(build, name, selection, loss):
+    tensors, records = build(name, selection=selection, loss=loss, distillation=PARAMS["distillation"] | {"tokens": 64})
+    assert all(torch.isfinite(t).all() for t in tensors.values())
+    assert records["ffn.linear"]["least_squares"][loss] < records["ffn.linear"]["paper"][loss]
+
+
+@pytest.mark.parametrize(
+    "space",
+    [
+        {"attention": {}, "ffn": {}},
+        {"attention": {"no_op": {"kind": "no_op"}}, "ffn": {}},
+        {"attention": {}, "ffn": {"linear": {"kind": "linear"}, "no_op": {"kind": "no_op"}}},
+        {"attention": {}, "ffn": {"whole": {"kind": "gated"}}},
+    ],
+)
+def test_spaces_without_some_kind(build, space):
+    _, records = build(space=Space.model_validate(space), distillation=PARAMS["distillation"] | {"tokens": 0})
+    assert sorted(records) == sorted(f"{s}.{n}" for s in space for n in space[s])
+    if "ffn.whole" in records:
+        assert records["ffn.whole"]["paper"]["per_token"] < 1e-10
+        assert records["ffn.whole"]["least_squares"]["per_token"] < 1e-6
+
+
+class _Memory(TorchDispatchMode):
+    """Follows what operations make: bytes of the largest storage, and of all that lived at once."""
+
+    def __init__(self):
+        super().__init__()
+        self.largest = self.alive = self.peak = 0
+        self.seen = weakref.WeakSet()
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        made = func(*args, **(kwargs or {}))
+        for one in tree_leaves(made):
+            if isinstance(one, torch.Tensor) and one.untyped_storage() not in self.seen:
+                storage = one.untyped_storage()
+                self.seen.add(storage)
+                self.alive += storage.nbytes()
+                weakref.finalize(storage, self._free, storage.nbytes())
+                self.largest, self.peak = max(self.largest, storage.nbytes()), max(self.peak, self.alive)
+        return made
+
+    def _free(self, size):
+        self.alive -= size
+
+
+@pytest.fixture
+def streamed(parent, variants, tmp_path_factory):
+    """Build a layer's library, from files or from memory; with the memory that it took and the windows that it read."""
+
+    def call(windows, in_files=True, **changes):
+        model, scratch = blocks.load(parent()).requires_grad_(False), tmp_path_factory.mktemp("scratch")
+        text = torch.randint(1, 64, (windows, 16), generator=torch.Generator().manual_seed(0))
+        states, read = hidden_states(model, text)[0][1], []
+
+        class Recorded(StoredStates):
+            def __getitem__(self, chosen):
+                found = super().__getitem__(chosen)
+                read.append(len(found))
+                return found
+
+        def place(name, part):
+            return Recorded(store(scratch / f"{name}.npy", part.shape, [part]).paths) if in_files else part
+
+        train, valid = place("train", states[4:]), place("valid", states[:4])
+        with pytest.MonkeyPatch.context() as patch, _Memory() as memory:
+            if in_files:
+                patch.setattr(activations, "StoredStates", Recorded)
+            else:
+                patch.setattr(activations, "store", lambda path, shape, parts: torch.cat(list(parts)))
+            tensors, records = LayerLibrary(
+                model.model.layers[1],
+                architecture.read(parent()),
+                variants,
+                LibraryParams.model_validate(PARAMS | changes),
+                train,
+                valid,
+                lambda name: torch.Generator().manual_seed(len(name)),
+                scratch,
+            ).build()
+        return tensors, records, memory, read
+
+    return call
+
+
+def test_memory_does_not_grow_with_the_text(streamed):
+    *_, few, few_read = streamed(4 + 2 * BATCH)
+    *_, many, many_read = streamed(4 + 12 * BATCH)
+    assert max(few_read) == max(many_read) == BATCH
+    assert sum(many_read) > 2 * sum(few_read)
+    assert few.largest == many.largest and few.peak == many.peak
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"initialisation": "paper", "selection": "contribution"},
+        {"distillation": {"tokens": 512, "batch_windows": 16, "learning_rate": 1e-3}},
+    ],
+)
+def test_memory_is_within_the_bound(streamed, parent, variants, changes):
+    params, shape = LibraryParams.model_validate(PARAMS | changes), architecture.read(parent())
+    *_, memory, _ = streamed(4 + 3 * BATCH, **changes)
+    bound = sum(sizes.library_memory(shape, variants, params, 16).values())
+    assert bound / 3 < memory.peak < bound
+
+
+def test_states_in_files_give_the_numbers_of_states_in_memory(streamed):
+    (tensors, records, *_), (expected, losses, *_) = streamed(28), streamed(28, in_files=False)
+    assert records == losses
+    assert tensors.keys() == expected.keys() and all(torch.equal(tensors[key], expected[key]) for key in expected)

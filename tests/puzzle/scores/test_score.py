@@ -1,0 +1,126 @@
+"""Replace-one-block scores against full forward passes of assembled models."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from tessera.common import files
+from tessera.common.intervals import known
+from tessera.puzzle import child
+from tessera.puzzle.models import architecture, blocks
+from tessera.puzzle.scores import replace_one
+from tessera.puzzle.scores.divergence import Agreement
+from tessera.puzzle.search import block_library
+from tessera.puzzle.studies.sensitivity import resample
+
+TOKENS = torch.randint(1, 64, (6, 13), generator=torch.Generator().manual_seed(2))
+DOCUMENTS = np.array([4, 4, 9, 2, 9, 9])
+
+
+def plain(parent, model):
+    """KL, next-token loss and agreement of each window, by the definition."""
+    log_p, log_q = (m(TOKENS[:, :-1]).double().log_softmax(-1) for m in (parent, model))
+    kl = (log_p.exp() * (log_p - log_q)).sum(-1).mean(1)
+    lm = F.nll_loss(log_q.transpose(1, 2), TOKENS[:, 1:], reduction="none").mean(1)
+    return {"kl_div": kl, "lm_loss": lm, "top1": (log_p.argmax(-1) == log_q.argmax(-1)).double().mean(1)}
+
+
+def by_hand(values, documents):
+    """Standard error of the mean by clusters: sqrt(G/(G-1) sum_g (sum of g's deviations)^2) / n."""
+    mean, sums = sum(values) / len(values), {}
+    for value, document in zip(values, documents, strict=True):
+        sums[document] = sums.get(document, 0.0) + value - mean
+    G = len(sums)
+    return math.sqrt(G / (G - 1) * sum(s * s for s in sums.values())) / len(values)
+
+
+@pytest.fixture
+def modules(parent, library, variants):
+    """A parent, and the variants of its layers 0 and 2."""
+
+    def make(name):
+        a, model = architecture.read(parent(name)), blocks.load(parent(name)).requires_grad_(False)
+        specs = {
+            "attention": {n: blocks.attention_spec(a, v) for n, v in variants.attention.items()},
+            "ffn": {n: blocks.ffn_spec(a, v) for n, v in variants.ffn.items()},
+        }
+        return model, {
+            layer: {
+                s: {
+                    n: child.subblock(model.spec, spec, f"{s}.{n}", child.layer_file(library(name), layer))
+                    for n, spec in named.items()
+                }
+                for s, named in specs.items()
+            }
+            for layer in (0, 2)
+        }
+
+    return make
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("name", ["llama", "qwen3"])
+@pytest.mark.parametrize("batch_tokens", [1, 30, 10**6])
+def test_suffix_scores_are_full_forward_passes(monkeypatch, modules, parent, library, variants, name, batch_tokens):
+    monkeypatch.setattr(replace_one, "BATCH_TOKENS", batch_tokens)
+    model, exchanged = modules(name)
+    seen = []
+    found = replace_one.score(model, exchanged, TOKENS, DOCUMENTS, lambda work: seen.append(len(work)) or work)
+    assert seen == [2 * math.ceil(6 / max(1, batch_tokens // 12))]
+    assert sorted(found) == [0, 2]
+    for layer, subblocks in found.items():
+        assert list(subblocks["attention"]) == ["parent", *variants.attention]
+        assert list(subblocks["ffn"]) == list(variants.ffn)
+        for subblock, scores in subblocks.items():
+            for variant, metrics in scores.items():
+                choice = ["parent+parent"] * 3
+                choice[layer] = f"{variant}+parent" if subblock == "attention" else f"parent+{variant}"
+                whole = child.assemble(model, parent(name), variants, library(name), choice)
+                for metric, values in plain(model, whole).items():
+                    assert metrics[metric] == pytest.approx(float(values.mean()), abs=1e-5)
+                    assert metrics[f"{metric}_se"] == pytest.approx(by_hand(values.tolist(), DOCUMENTS), abs=1e-5)
+        assert subblocks["attention"]["parent"]["kl_div"] == pytest.approx(0, abs=1e-6)
+        assert subblocks["attention"]["parent"]["top1"] == 1.0
+
+
+def test_hidden_states_are_the_models(parent):
+    model = blocks.load(parent())
+    before, middle = replace_one.hidden_states(model, TOKENS)
+    assert len(before) == 4 and len(middle) == 3
+    assert torch.equal(before[-1], model.model(TOKENS))
+    rotary = model.model.positions(TOKENS)
+    for layer, x, m, y in zip(model.model.layers, before, middle, before[1:], strict=False):
+        assert torch.equal(layer.attend(x, rotary), m) and torch.equal(layer.feed(m), y)
+
+
+def test_standard_error_by_hand():
+    values = np.array([1.0, 3.0, 2.0, 6.0])
+    assert replace_one.standard_error(values, np.array([0, 0, 1, 2])) == pytest.approx(by_hand(values, [0, 0, 1, 2]))
+    alone = values.std(ddof=1) / 2  # one window a document: the usual standard error
+    assert replace_one.standard_error(values, np.arange(4)) == pytest.approx(alone)
+    assert replace_one.standard_error(values, np.zeros(4)) is None
+
+
+def test_scores_of_one_document_have_no_standard_error(tmp_path):
+    agreement = Agreement(torch.rand(8), torch.rand(8), torch.rand(8) > 0.5)
+    found = replace_one.summary(list(agreement.split(4)), np.zeros(2))
+    assert [found[f"{metric}_se"] for metric in ("kl_div", "lm_loss", "top1")] == [None] * 3
+    files.write_json(tmp_path / "scores.json", found)
+    assert known(files.read_json(tmp_path / "scores.json")["kl_div_se"]) != 0  # NaN
+    with pytest.raises(ValueError, match="layer 0, ffn 'half': no kl_div_se; scores need standard errors"):
+        resample.drawn([{"ffn": {"half": found}}], "kl_div", np.random.default_rng(0))
+    block = block_library._composed(found, found, found | {"kl_div_se": 0.1})
+    assert block["kl_div_se"] is None and block["kl_div"] == pytest.approx(found["kl_div"])
+
+
+def test_summary_means():
+    windows = [
+        Agreement(torch.tensor([0.1, 0.3]), torch.tensor([1.0, 2.0]), torch.tensor([True, False])),
+        Agreement(torch.tensor([0.0, 0.0]), torch.tensor([3.0, 4.0]), torch.tensor([True, True])),
+    ]
+    found = replace_one.summary(windows, np.array([0, 1]))
+    assert (found["kl_div"], found["lm_loss"], found["top1"]) == pytest.approx((0.1, 2.5, 0.75))
+    assert found["kl_div_se"] == pytest.approx(0.1) and found["top1_se"] == pytest.approx(0.25)

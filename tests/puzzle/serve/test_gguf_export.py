@@ -1,0 +1,234 @@
+"""Children as GGUF files: read back, computed from the file alone, and by llama.cpp where it is installed."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from tiny_models import PARENTS
+from tokenizers import Tokenizer, models, pre_tokenizers
+from tokenizers.decoders import ByteLevel
+
+from tessera.puzzle import child
+from tessera.puzzle.models import blocks
+from tessera.puzzle.models.model import AttentionSpec, FFNSpec
+from tessera.puzzle.serve import gguf_export, gguf_tokenizer
+
+TOKENS = torch.randint(1, 64, (1, 24), generator=torch.Generator().manual_seed(1))
+CHOICES = {
+    "parent": ["parent+parent", "parent+parent", "parent+parent"],
+    "narrow": ["kv1+ffn50", "parent+ffn25", "kv1+parent"],
+    "linear attention": ["linear+ffn50", "parent+parent", "linear+ffn25"],
+    "no attention first": ["no_op+ffn50", "parent+parent", "no_op+ffn25"],
+    "no FFN behind attention": ["kv1+no_op", "linear+no_op", "parent+no_op"],
+    "empty layers": ["no_op+no_op", "parent+ffn50", "no_op+no_op"],
+    "empty in the middle": ["parent+parent", "no_op+no_op", "parent+ffn50"],
+}
+#: Parents whose blocks llama.cpp's deci can compute.
+PARENT_NAMES = [name for name in PARENTS if name != "qwen3"]
+
+
+@pytest.fixture(scope="module")
+def tokenizer(tmp_path_factory):
+    """Keys of a tokenizer of 64 tokens."""
+    directory = tmp_path_factory.mktemp("tokenizer")
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    vocabulary = {"<bos>": 0, "<eos>": 1} | {letter: i + 2 for i, letter in enumerate(alphabet[:56])}
+    vocabulary |= {alphabet[0] + alphabet[1]: 58, alphabet[2] + alphabet[3]: 59}
+    made = Tokenizer(models.BPE(vocabulary, [(alphabet[0], alphabet[1]), (alphabet[2], alphabet[3])]))
+    made.pre_tokenizer, made.decoder = pre_tokenizers.ByteLevel(add_prefix_space=False), ByteLevel()
+    made.add_special_tokens(["<bos>", "<eos>"])
+    made.save(str(directory / "tokenizer.json"))
+    settings = {"bos_token": "<bos>", "eos_token": {"content": "<eos>"}, "chat_template": "{{ messages }}"}
+    (directory / "tokenizer_config.json").write_text(json.dumps(settings))
+    return gguf_tokenizer.of_directory(directory, "gpt-2", 64)
+
+
+@pytest.fixture
+def made(parent, library, variants):
+    def assemble(choice="parent", name="llama"):
+        return child.assemble(blocks.load(parent(name)), parent(name), variants, library(name), CHOICES[choice])
+
+    return assemble
+
+
+def test_tokenizer_is_read_from_its_directory(tokenizer):
+    assert len(tokenizer["tokenizer.ggml.tokens"]) == 64
+    assert tokenizer["tokenizer.ggml.token_type"] == [3, 3] + 58 * [1] + 4 * [5]
+    assert tokenizer["tokenizer.ggml.tokens"][60] == "[PAD60]"
+    assert (tokenizer["tokenizer.ggml.bos_token_id"], tokenizer["tokenizer.ggml.eos_token_id"]) == (0, 1)
+    assert len(tokenizer["tokenizer.ggml.merges"]) == 2 and "tokenizer.chat_template" in tokenizer
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("choice", CHOICES)
+def test_file_computes_what_the_child_does(made, tokenizer, tmp_path, choice):
+    one, path = made(choice), tmp_path / "child.gguf"
+    gguf_export.write(one, path, tokenizer)
+    checked = gguf_export.verify(path, one, tokenizer)
+    assert checked["largest_error"] == 0 and checked["dtype"] == "float32"
+    torch.testing.assert_close(as_llama_cpp(path, TOKENS[0]), one(TOKENS)[0], rtol=1e-4, atol=1e-4)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("name", PARENT_NAMES)
+def test_every_parent_that_llama_cpp_knows(made, tokenizer, tmp_path, name):
+    one, path = made("parent", name), tmp_path / "child.gguf"
+    gguf_export.write(one, path, tokenizer)
+    gguf_export.verify(path, one, tokenizer)
+    torch.testing.assert_close(as_llama_cpp(path, TOKENS[0]), one(TOKENS)[0], rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("dtype, most", [("float16", 2**-11), ("bfloat16", 2**-8), ("q8_0", 0.01)])
+def test_other_types_round_matrices_alone(made, tokenizer, tmp_path, dtype, most):
+    one, path = made("narrow"), tmp_path / "child.gguf"
+    if dtype == "q8_0":  # of blocks of 32 values: the tiny child's widths are no multiples of it
+        one = blocks.LanguageModel(dataclass_with(one.spec))
+    gguf_export.write(one, path, tokenizer, dtype)
+    assert 0 < gguf_export.verify(path, one, tokenizer)["largest_error"] <= most
+    kinds = {t.name: (t.tensor_type.name, t.shape) for t in reader(path).tensors}
+    assert all((kind == "F32") == (len(shape) == 1) for kind, shape in kinds.values())
+
+
+@torch.no_grad()
+def test_rows_that_are_no_whole_blocks_are_in_float16(made, tokenizer, tmp_path):
+    """A tenth of 1,536 channels is 154, and q8_0 has blocks of 32."""
+    spec, path = dataclass_with(made("narrow").spec), tmp_path / "child.gguf"
+    one = blocks.LanguageModel(dataclasses.replace(spec, layers=((AttentionSpec("gqa", 2), FFNSpec("gated", 154)),)))
+    gguf_export.write(one, path, tokenizer, "q8_0")
+    assert 0 < gguf_export.verify(path, one, tokenizer)["largest_error"] <= 0.01
+    kinds = {t.name: t.tensor_type.name for t in reader(path).tensors}
+    assert kinds["blk.0.ffn_down.weight"] == "F16"  # its rows are the channels
+    assert kinds["blk.0.ffn_up.weight"] == kinds["blk.0.attn_q.weight"] == kinds["token_embd.weight"] == "Q8_0"
+
+
+def dataclass_with(spec):
+    """The specification with widths of 64."""
+    layers = ((AttentionSpec("gqa", 2), FFNSpec("gated", 64)),)
+    return dataclasses.replace(spec, hidden_size=64, head_dim=16, layers=layers)
+
+
+def test_same_bytes_and_tokenizer_carried_over(made, tokenizer, tmp_path):
+    for name in ("first", "second"):
+        gguf_export.write(made("narrow"), tmp_path / name, tokenizer, "bfloat16", license_name="apache-2.0")
+    assert (tmp_path / "first").read_bytes() == (tmp_path / "second").read_bytes()
+    assert gguf_tokenizer.of_gguf(tmp_path / "first") == tokenizer
+    assert reader(tmp_path / "first").get_field("general.license").contents() == "apache-2.0"
+
+
+def test_counts_of_layers_are_arrays(made, tokenizer, tmp_path):
+    gguf_export.write(made("no attention first"), tmp_path / "file", tokenizer)
+    file = reader(tmp_path / "file")
+    arrays = {k: file.get_field(f"deci.{k}").contents() for k in ("attention.head_count", "attention.head_count_kv")}
+    assert arrays == {"attention.head_count": [4, 4, 0], "attention.head_count_kv": [0, 2, 0]}
+    assert file.get_field("deci.feed_forward_length").contents() == [24, 48, 12]
+    assert gguf_export.verify(tmp_path / "file", made("no attention first"), tokenizer)["padding"] == {
+        "0": ["attention"]
+    }
+
+
+def test_what_llama_cpp_cannot_compute_is_refused(parent, library, variants, made, tokenizer, tmp_path):
+    linear = ["parent+linear", "parent+parent", "kv1+linear"]
+    one = child.assemble(blocks.load(parent()), parent(), variants, library(), linear)
+    with pytest.raises(ValueError, match="layers 0, 2"):
+        gguf_export.write(one, tmp_path / "file", tokenizer)
+    with pytest.raises(ValueError, match="Qwen 3"):
+        gguf_export.write(made("parent", "qwen3"), tmp_path / "file", tokenizer)
+    one = child.assemble(blocks.load(parent()), parent(), variants, library(), ["no_op+parent", *2 * ["linear+parent"]])
+    with pytest.raises(ValueError, match="no layer of this child has attention"):
+        gguf_export.write(one, tmp_path / "file", tokenizer)
+    assert not list(tmp_path.iterdir())
+
+
+def test_verification_finds_another_value_key_and_tensor(made, tokenizer, tmp_path):
+    one, path = made("narrow"), tmp_path / "file"
+    gguf_export.write(one, path, tokenizer)
+    with pytest.raises(ValueError, match=r"tokenizer\.ggml\.pre is 'gpt-2', the child's is 'qwen2'"):
+        gguf_export.verify(path, one, tokenizer | {"tokenizer.ggml.pre": "qwen2"})
+    with pytest.raises(ValueError, match=r"deci\.feed_forward_length is \[24, 12, 48\]"):
+        gguf_export.verify(path, made("parent"), tokenizer)
+    one.model.layers[1].mlp.up_proj.weight.data[3, 5] += 1e-3
+    with pytest.raises(ValueError, match=r"blk\.1\.ffn_up\.weight has not the child's values"):
+        gguf_export.verify(path, one, tokenizer)
+
+
+def test_wrong_tokenizers_are_refused(made, tokenizer, tmp_path):
+    short = tokenizer | {"tokenizer.ggml.tokens": tokenizer["tokenizer.ggml.tokens"][:-1]}
+    with pytest.raises(ValueError, match="the tokenizer has 63 tokens, the child 64"):
+        gguf_export.write(made(), tmp_path / "file", short)
+    (tmp_path / "tokenizer.json").write_text(json.dumps({"model": {"type": "Unigram"}}))
+    with pytest.raises(ValueError, match="byte-level BPE"):
+        gguf_tokenizer.of_directory(tmp_path, "gpt-2", 64)
+    (tmp_path / "none.gguf").write_bytes(b"GGUX")
+    with pytest.raises(ValueError, match="not a GGUF file"):
+        gguf_tokenizer.of_gguf(tmp_path / "none.gguf")
+
+
+@pytest.mark.slow
+@torch.no_grad()
+@pytest.mark.parametrize("choice", CHOICES)
+def test_llama_cpp_gives_the_childs_probabilities(made, tokenizer, tmp_path, choice):
+    """Against llama.cpp itself, by its binding xllamacpp: no dependency, so skipped where it is not installed."""
+    xllamacpp = pytest.importorskip("xllamacpp")
+    one, path = made(choice), tmp_path / "child.gguf"
+    gguf_export.write(one, path, tokenizer)
+    wanted = one(TOKENS)[0, -1].log_softmax(-1)
+    settings = xllamacpp.CommonParams()
+    settings.model.path, settings.n_ctx, settings.n_parallel, settings.warmup = str(path), 64, 1, False
+    request = {"prompt": TOKENS[0].tolist(), "max_tokens": 1, "temperature": 0.0, "logprobs": 32}
+    answer = xllamacpp.Server(settings).handle_completions(request)
+    found = answer["choices"][0]["logprobs"]["content"][0]["top_logprobs"]
+    assert found[0]["id"] == int(wanted.argmax()) and len(found) == 32
+    assert max(abs(wanted[t["id"]].item() - t["logprob"]) for t in found) < 0.03  # its KV cache is float16
+
+
+def reader(path):
+    from gguf import GGUFReader
+
+    return GGUFReader(path)
+
+
+def as_llama_cpp(path, tokens):
+    """Logits (T, V) of tokens (T) from a deci file alone, by llama.cpp's arithmetic: neighbouring pairs are rotated."""
+    file = reader(path)
+    w = {t.name: torch.from_numpy(np.array(t.data)) for t in file.tensors}
+    get = {k.removeprefix("deci."): f.contents() for k, f in file.fields.items() if k.startswith("deci.")}
+    E, eps, T = get["attention.key_length"], get["attention.layer_norm_rms_epsilon"], len(tokens)
+    frequencies = get["rope.freq_base"] ** (-torch.arange(0, E, 2) / E) / w.get("rope_freqs.weight", torch.tensor(1.0))
+    angles = torch.arange(T)[:, None] * frequencies / get.get("rope.scaling.factor", 1.0)
+
+    def norm(x, name):
+        return F.rms_norm(x, x.shape[-1:], w[name], eps)
+
+    def linear(x, name):
+        return F.linear(x, w[f"{name}.weight"], w.get(f"{name}.bias"))
+
+    def rotated(x, heads):
+        a, b = x.view(T, heads, E // 2, 2).unbind(-1)
+        cos, sin = angles.cos()[:, None], angles.sin()[:, None]
+        return torch.stack((a * cos - b * sin, a * sin + b * cos), -1).view(T, heads, E)
+
+    x = w["token_embd.weight"][tokens]
+    for i in range(get["block_count"]):
+        heads, kv, channels = (
+            get[k][i] for k in ("attention.head_count", "attention.head_count_kv", "feed_forward_length")
+        )
+        block, y = f"blk.{i}", x
+        if heads:
+            h = norm(x, f"{block}.attn_norm.weight")
+            if kv:
+                q, k = rotated(linear(h, f"{block}.attn_q"), heads), rotated(linear(h, f"{block}.attn_k"), kv)
+                v = linear(h, f"{block}.attn_v").view(T, kv, E)
+                k, v = (z.repeat_interleave(heads // kv, 1) for z in (k, v))
+                scores = torch.einsum("qhe,khe->hqk", q, k) / E**0.5
+                weights = scores.masked_fill(~torch.ones(T, T).tril().bool(), -torch.inf).softmax(-1)
+                h = torch.einsum("hqk,khe->qhe", weights, v).reshape(T, heads * E)
+            y = linear(h, f"{block}.attn_output")
+        if not channels:
+            continue  # as llama.cpp does: without its attention
+        x = y + x if heads else y
+        h = norm(x, f"{block}.ffn_norm.weight")
+        x = x + linear(F.silu(linear(h, f"{block}.ffn_gate")) * linear(h, f"{block}.ffn_up"), f"{block}.ffn_down")
+    return F.linear(norm(x, "output_norm.weight"), w.get("output.weight", w["token_embd.weight"]))

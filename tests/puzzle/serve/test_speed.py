@@ -1,0 +1,93 @@
+"""Whole models in time and memory: what is served, how rounds are summed up, what a fresh process reports."""
+
+import json
+
+import pytest
+import torch
+
+from tessera.common import files
+from tessera.puzzle.costs.params import CostTarget, Workload
+from tessera.puzzle.models import blocks
+from tessera.puzzle.models.architecture import from_config
+from tessera.puzzle.models.model import LanguageModel
+from tessera.puzzle.serve import speed
+
+CONFIG = {
+    "model_type": "llama",
+    "hidden_size": 32,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "intermediate_size": 64,
+    "vocab_size": 50,
+    "tie_word_embeddings": True,
+}
+WORKLOAD = Workload(batch=2, prefill=5, decode=4)
+TARGET = CostTarget(source="measured", hardware="cpu", dtype="float32", workload=WORKLOAD, threads=1)
+
+
+@pytest.fixture
+def directory(tmp_path):
+    torch.manual_seed(0)
+    model = LanguageModel(blocks.model_spec(from_config(CONFIG)))
+    state = {k: v for k, v in model.state_dict().items() if k != "lm_head.weight"}
+    files.save_tensors(tmp_path / "model.safetensors", state)
+    (tmp_path / "config.json").write_text(json.dumps(CONFIG))
+    return tmp_path
+
+
+@torch.inference_mode()
+def test_serve_decodes_what_full_forward_passes_would(directory):
+    model, seen = blocks.load(directory), []
+    hook = model.model.embed_tokens.register_forward_hook(lambda _, inputs, __: seen.append(inputs[0].clone()))
+    assert list(speed.serve(model, WORKLOAD)) == ["prefill"] + ["decode"] * 4
+    hook.remove()
+    assert [tokens.shape for tokens in seen] == [(2, 5)] + [(2, 1)] * 4
+    text = torch.cat(seen, 1)
+    for i in range(4):
+        assert torch.equal(model(text[:, : 5 + i])[:, -1].argmax(-1), text[:, 5 + i])
+
+
+def test_every_model_serves_every_round(directory):
+    models = {name: blocks.load(directory) for name in ("parent", "child")}
+    found = speed.times(models, TARGET, repeats=3)
+    assert set(found) == {"parent", "child"}
+    for times in found.values():
+        assert len(times.prefill) == len(times.decode) == len(times.runtime) == 3
+        assert all(ms > 0 for ms in times.prefill + times.decode)
+
+
+def test_a_drift_of_the_machine_leaves_the_speedup_alone():
+    drift = [1.0, 1.9, 1.2, 1.7, 1.0]
+    parent = speed.Times([40 * d for d in drift], [200 * d for d in drift])
+    child = speed.Times([20 * d for d in drift], [160 * d for d in drift])
+    found = speed.speedups(parent, child)
+    assert found["prefill"] == pytest.approx(2) and found["decode"] == pytest.approx(1.25)
+    assert found["runtime"] == pytest.approx(240 / 180) and found["runtime_spread"] == pytest.approx(0)
+
+
+def test_summary_counts_the_tokens_of_the_batch():
+    found = speed.summary(speed.Times([100.0, 50.0, 60.0], [500.0, 400.0, 450.0]), WORKLOAD)
+    assert found["prefill_ms"] == 60 and found["prefill_tokens_per_s"] == pytest.approx(10 / 0.06)
+    assert found["decode_ms"] == 450 and found["decode_tokens_per_s"] == pytest.approx(8 / 0.45)
+    assert found["decode_ms_spread"] == pytest.approx(25)
+    assert found["runtime_tokens_per_s"] == pytest.approx(18 / 0.51)
+
+
+def test_no_decode_steps_mean_no_decode_speed():
+    prefill_only = Workload(batch=1, prefill=5, decode=0)
+    times = speed.Times([2.0, 2.0], [0.0, 0.0])
+    assert "decode_tokens_per_s" not in speed.summary(times, prefill_only)
+    assert "decode" not in speed.speedups(times, times)
+
+
+def test_peak_memory_is_of_a_process_that_holds_the_model(directory):
+    found = speed.peak_memory(directory, TARGET)
+    assert 0 <= found["model_mib"] < found["process_mib"]
+    assert found["process_mib"] > 20  # an interpreter with torch
+
+
+def test_a_bad_checkpoint_is_named_by_the_fresh_process_too(directory):
+    (directory / "model.safetensors").write_bytes(b"not a model")
+    with pytest.raises(ValueError, match=r"model\.safetensors"):
+        speed.peak_memory(directory, TARGET)

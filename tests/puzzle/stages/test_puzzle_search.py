@@ -1,0 +1,96 @@
+"""The stage from scores and costs to frontier and children."""
+
+import json
+
+import pandas as pd
+import pytest
+
+from tessera.puzzle import costs
+from tessera.puzzle.models.architecture import from_config
+from tessera.puzzle.models.space import FFN, Attention, Space
+from tessera.puzzle.stages import search as puzzle_search
+
+ARCHITECTURE = from_config(
+    {"model_type": "llama", "hidden_size": 64, "num_hidden_layers": 12, "num_attention_heads": 4, "vocab_size": 512}
+    | {"num_key_value_heads": 2, "intermediate_size": 192, "tie_word_embeddings": True}
+)
+SPACE = Space(
+    attention={"kv1": Attention(kind="gqa", kv_heads=1), "no_op": Attention(kind="no_op")},
+    ffn={"ffn50": FFN(kind="gated", width=0.5), "no_op": FFN(kind="no_op")},
+)
+METHODS = ["mip", "greedy", "max_params", "homogeneous", "no_op_only", "random"]
+
+
+def scores(layer):
+    """Scores that differ by layer, worse the more is dropped."""
+
+    def metrics(loss):
+        kl = loss * (1 + (7 * layer) % 12) / 100
+        return {"kl_div": kl, "kl_div_se": kl / 10, "lm_loss": 3.0 + kl, "top1": 1 - kl}
+
+    attention = {"parent": 0.0, "kv1": 1.0, "no_op": 3.0 + layer % 3}
+    ffn = {"parent": 0.0, "ffn50": 2.0, "no_op": 9.0 - layer % 2}
+    return {s: {v: metrics(x) for v, x in values.items()} for s, values in (("attention", attention), ("ffn", ffn))}
+
+
+@pytest.fixture
+def run(tmp_path):
+    table = costs.table(
+        ARCHITECTURE,
+        SPACE,
+        {"batch": 8, "prefill": 64, "decode": 64},
+        "roofline",
+        hardware="h100-sxm",
+        dtype="bfloat16",
+    )
+    table.to_parquet(tmp_path / "costs.parquet", index=False)
+    paths = [tmp_path / f"layers_{first}.json" for first in (5, 0, 10)]  # in any order
+    for path, layers in zip(paths, (range(5, 10), range(5), range(10, 12)), strict=True):
+        path.write_text(json.dumps({str(layer): scores(layer) for layer in layers}))
+
+    def call(name, **search):
+        out = tmp_path / name
+        settings = {"speedups": [1.1, 1.5, 2.0], "child_speedup": 1.3, "methods": METHODS} | search
+        params = puzzle_search.Params.model_validate_json(json.dumps({"search": settings, "seed": 3}))
+        names = ("library", "measurement_info", "frontier", "children")
+        files = {n: out / f"{n}.json" for n in names} | {"frontier_table": out / "frontier.csv"}
+        puzzle_search.main(params, "here", paths, tmp_path / "costs.parquet", **files)
+        return out
+
+    return call
+
+
+def test_files_hold_every_method_within_budget_and_repeat_byte_by_byte(run):
+    first, second = run("first"), run("second")
+    for file in sorted(first.iterdir()):
+        assert file.read_bytes() == (second / file.name).read_bytes(), file.name
+    frontier = json.loads((first / "frontier.json").read_text())
+    assert [(p["method"], p["speedup"]) for p in frontier["points"]] == [
+        (m, s) for s in (1.1, 1.5, 2.0) for m in METHODS
+    ]
+    for point in frontier["points"]:
+        assert point["costs"]["stats.runtime_ms"] <= point["runtime_budget_ms"] * (1 + 1e-9)
+        assert point["speed"]["blocks_speedup"] >= point["speedup"] * (1 - 1e-9)
+        best = next(p for p in frontier["points"] if p["method"] == "mip" and p["speedup"] == point["speedup"])
+        assert best["status"] == "optimal" and best["value"] <= point["value"] + 1e-9
+    table = pd.read_csv(first / "frontier.csv")
+    assert len(table) == 18 and {"value", "runtime_ms", "model_speedup", "shadow_price"} <= set(table.columns)
+
+
+def test_children_list_their_blocks_in_the_order_of_the_layers(run):
+    out = run("out")
+    library = json.loads((out / "library.json").read_text())
+    children = json.loads((out / "children.json").read_text())
+    assert list(children["children"]) == sorted(METHODS) and children["speedup"] == 1.3
+    for child in children["children"].values():
+        assert child["blocks"] == [child["choice"][f"layer_{i}"] for i in range(12)]
+        summed = sum(library[f"layer_{i}"][b]["metrics"]["kl_div"] for i, b in enumerate(child["blocks"]))
+        assert child["value"] == pytest.approx(summed)
+
+
+def test_further_budgets_hold_as_well(run):
+    out = run("out", at_most={"stats.parameters": "60%"}, methods=["mip"])
+    library = json.loads((out / "library.json").read_text())
+    parent = 12 * library["layer_0"]["parent+parent"]["stats"]["parameters"]
+    child = json.loads((out / "children.json").read_text())["children"]["mip"]
+    assert child["costs"]["stats.parameters"] <= 0.6 * parent

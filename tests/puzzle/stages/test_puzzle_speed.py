@@ -1,0 +1,88 @@
+"""The stage that measures whole models."""
+
+import json
+
+import pytest
+import torch
+
+from tessera.common import files
+from tessera.puzzle import child, costs
+from tessera.puzzle.models import architecture as architectures
+from tessera.puzzle.models import blocks
+from tessera.puzzle.models.model import LanguageModel
+from tessera.puzzle.models.space import Space
+from tessera.puzzle.stages import speed
+
+CONFIG = {
+    "model_type": "llama",
+    "hidden_size": 64,
+    "num_hidden_layers": 4,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "intermediate_size": 256,
+    "vocab_size": 128,
+    "tie_word_embeddings": True,
+}
+SPACE = Space.model_validate({"attention": {"no_op": {"kind": "no_op"}}, "ffn": {"no_op": {"kind": "no_op"}}})
+WORKLOAD = {"batch": 1, "prefill": 8, "decode": 4}
+TARGETS = {
+    "h100": {"source": "roofline", "hardware": "h100-sxm", "dtype": "bfloat16", "workload": WORKLOAD},
+    "cpu": {"source": "measured", "hardware": "cpu", "dtype": "float32", "workload": WORKLOAD, "threads": 1},
+}
+CHOICES = {"h100": ["no_op+parent"] * 4, "cpu": ["parent+no_op", "parent+parent"] * 2}
+
+
+@pytest.fixture
+def inputs(tmp_path):
+    """A parent, a child a target, their choices, and the costs of the roofline for both targets."""
+    parent = tmp_path / "parent"
+    parent.mkdir()
+    (parent / "config.json").write_text(json.dumps(CONFIG))
+    torch.manual_seed(0)
+    shape = architectures.read(parent)
+    model = LanguageModel(blocks.model_spec(shape))
+    state = {k: v for k, v in model.state_dict().items() if k != "lm_head.weight"}
+    files.save_tensors(parent / "model.safetensors", state)
+    table = costs.table(shape, SPACE, WORKLOAD, "roofline", hardware="h100-sxm", dtype="bfloat16")
+    made = {"parent": parent, "children": [], "costs": [], "choices": [], "metrics": tmp_path / "speed.json"}
+    library = tmp_path / "library"  # of no-ops alone, which have no weights
+    for layer in range(4):
+        files.save_tensors(library / f"layer_{layer}.safetensors", {})
+    for target, choice in reversed(CHOICES.items()):  # the order of the files says nothing
+        made["children"].append(tmp_path / "children" / target)
+        child.save(child.assemble(model, parent, SPACE, [library], choice), parent, made["children"][-1])
+        made["costs"].append(tmp_path / f"{target}.parquet")
+        # Only the served target's table is right: every time of the other's is 1 ms.
+        own = table if target == "cpu" else table.assign(prefill_ms=1.0, decode_ms=1.0, runtime_ms=1.0)
+        files.write_parquet(made["costs"][-1], own)
+        made["choices"].append(tmp_path / "search" / target / "children.json")
+        files.write_json(made["choices"][-1], {"children": {"mip": {"blocks": choice, "status": "optimal"}}})
+    return made
+
+
+def params(targets):
+    return speed.Params.model_validate_json(json.dumps({"costs": {"targets": targets}, "speed": {"repeats": 2}}))
+
+
+def test_parent_and_children_stand_beside_their_prediction(inputs):
+    speed.main(params(TARGETS), "mip", **inputs)
+    found = files.read_json(inputs["metrics"])
+    assert found["target"] == "cpu" and found["workload"]["decode"] == 4
+    assert found["hardware"].endswith("1 threads") and found["software"].startswith("torch")
+    assert set(found["models"]) == {"parent", "h100", "cpu"}
+    table = files.read_parquet(inputs["costs"][0]).set_index(["subblock", "variant"]).runtime_ms
+    parent = 4 * (table["attention", "parent"] + table["ffn", "parent"]) + table["non_block", "-"]
+    for name, row in found["models"].items():
+        dropped = {"parent": 0, "h100": 4 * table["attention", "parent"], "cpu": 2 * table["ffn", "parent"]}[name]
+        assert row["predicted"]["runtime_ms"] == pytest.approx(parent - dropped)
+        assert row["predicted_speedup"]["runtime"] == pytest.approx(parent / (parent - dropped))
+        ratio = row["predicted_speedup"]["decode"] / row["speedup"]["decode"]
+        assert row["speedup_error"]["decode"] == pytest.approx(ratio - 1)
+        assert len(row["rounds"]["decode"]) == 2 and row["memory"]["process_mib"] > 0
+    assert found["models"]["parent"]["speedup"]["runtime"] == 1
+    assert found["models"]["cpu"]["parameters"] < found["models"]["parent"]["parameters"]
+
+
+def test_without_a_cpu_target_there_is_nothing_to_serve(inputs):
+    with pytest.raises(ValueError, match=r"puzzle\.costs\.targets has none of source measured"):
+        speed.main(params({"h100": TARGETS["h100"]}), "mip", **inputs)

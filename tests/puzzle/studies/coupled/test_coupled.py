@@ -1,0 +1,213 @@
+"""Pairs of variants trained together."""
+
+import copy
+
+import pytest
+import torch
+from small_library_params import PARAMS
+
+from tessera.puzzle import child
+from tessera.puzzle.library import distill, initialise
+from tessera.puzzle.library.build import LayerLibrary
+from tessera.puzzle.models import architecture as architectures
+from tessera.puzzle.models import blocks
+from tessera.puzzle.models.space import Space
+from tessera.puzzle.params import LibraryParams
+from tessera.puzzle.scores.replace_one import hidden_states
+from tessera.puzzle.studies.coupled import pairs
+from tessera.puzzle.studies.coupled.pairs import MARK, Coupling
+
+LAYER = 1
+TEXT = torch.randint(1, 64, (28, 16), generator=torch.Generator().manual_seed(0))
+OPTIMISER = {"tokens": 640, "batch_windows": 4, "learning_rate": 2e-3}
+PAIRS = ["no_op+parent", "no_op+ffn50", "no_op+linear", "linear+parent", "linear+ffn25", "kv1+linear", "linear+no_op"]
+
+
+def generator(name):
+    return torch.Generator().manual_seed(len(name))
+
+
+@pytest.fixture(scope="module")
+def setting(parent, variants, tmp_path_factory):
+    """A parent, its architecture, and the directory of a decoupled library of LAYER."""
+    from tessera.common import files
+
+    model, shape = blocks.load(parent()).requires_grad_(False), architectures.read(parent())
+    directory = tmp_path_factory.mktemp("library")
+    made = builder(model, shape, variants, tmp_path_factory.mktemp("scratch"), LayerLibrary)
+    files.save_tensors(directory / f"layer_{LAYER}.safetensors", made.build()[0])
+    return model, shape, directory
+
+
+def builder(model, shape, space, scratch, kind=Coupling, **changes):
+    states = hidden_states(model, TEXT)[0][LAYER]
+    params = LibraryParams.model_validate(PARAMS | changes)
+    return kind(model.model.layers[LAYER], shape, space, params, states[:24], states[24:], generator, scratch)
+
+
+@pytest.fixture
+def couple(setting, variants, tmp_path_factory):
+    """Couple one pair with changes of the library's parameters: the coupling, its modules and the record."""
+
+    def call(pair, ridges=(1e-6, 1e-2), **changes):
+        model, shape, directory = setting
+        made = builder(model, shape, variants, tmp_path_factory.mktemp("scratch"), **changes)
+        modules = child.subblocks(model, shape, variants, [directory], LAYER, pair)
+        return made, modules, made.couple(pair, modules, ridges)
+
+    return call
+
+
+def loss_of(made, modules, where, how="per_token"):
+    """Loss of a pair on training or held-out text, by its definition."""
+    (attention, ffn), own = modules, made.layer
+    x, wanted = where.before, where.after[:]
+    h = x if attention is None else x + attention(own.input_layernorm(x), made.rotary)
+    o = h if ffn is None else h + ffn(own.post_attention_layernorm(h))
+    error, norm = (wanted - o).square().sum(-1), wanted.square().sum(-1)
+    return float((error / norm).mean() if how == "per_token" else error.sum() / norm.sum())
+
+
+@pytest.mark.parametrize("pair", PAIRS)
+def test_losses_are_of_the_whole_block_and_never_rise(couple, setting, variants, pair):
+    model, shape, directory = setting
+    made, modules, record = couple(pair)
+    before = child.subblocks(model, shape, variants, [directory], LAYER, pair)
+    assert record["decoupled"]["per_token"] == pytest.approx(loss_of(made, before, made.valid), rel=1e-5)
+    kept = record[record["kept"]]["per_token"]
+    assert kept == pytest.approx(loss_of(made, modules, made.valid), rel=1e-5)
+    assert kept <= record["decoupled"]["per_token"]
+    assert record["parameters"] == sum(
+        p.numel() for module in modules if module is not None for p in module.parameters()
+    )
+    assert record["training"]["tokens"] == list(range(64, 641, 64))
+
+
+@pytest.mark.parametrize("how", ["per_token", "scalar"])
+@pytest.mark.parametrize("pair", PAIRS)
+def test_the_refit_is_the_best_last_map_for_the_child_s_own_state(couple, pair, how):
+    """The normal equations: the gradient of the training loss by the last map vanishes."""
+    made, modules, _ = couple(pair, loss=how, distillation=OPTIMISER | {"tokens": 0})
+    linear, moments = made.last(*modules)
+    initialise.fit(linear, moments, 1e-6, linear.weight)  # also where it was taken back
+    weight = linear.weight.requires_grad_(True)
+
+    def gradient():
+        x, own = made.train.before, made.layer
+        h = x if modules[0] is None else x + modules[0](own.input_layernorm(x), made.rotary)
+        o = h if modules[1] is None else h + modules[1](own.post_attention_layernorm(h))
+        error, norm = distill.errors(made.train.after[:], o)
+        value = (error / norm).mean() if how == "per_token" else error.sum() / norm.sum()
+        return torch.autograd.grad(value, weight)[0].norm()
+
+    at = gradient()
+    with torch.no_grad():
+        weight += 0.01 * weight.norm() / weight.numel() ** 0.5 * torch.randn(weight.shape, generator=generator("step"))
+    assert at < 1e-2 * gradient()
+
+
+def test_retraining_the_ffn_for_dropped_attention_lowers_the_loss(couple):
+    _, (attention, ffn), record = couple("no_op+parent")
+    assert attention is None
+    assert record["refitted"]["per_token"] < 0.9 * record["decoupled"]["per_token"]
+    assert record["trained"]["per_token"] < record["refitted"]["per_token"] and record["kept"] == "trained"
+    assert ffn.down_proj.weight.requires_grad is False
+
+
+def test_the_parent_is_left_as_it_is(couple, setting, parent):
+    for pair in PAIRS[:4]:
+        couple(pair)
+    wanted = blocks.load(parent()).state_dict()
+    assert all(torch.equal(value, wanted[name]) for name, value in setting[0].state_dict().items())
+
+
+def test_what_does_harm_is_taken_back(couple, setting, variants):
+    model, shape, directory = setting
+    harm = OPTIMISER | {"learning_rate": 3.0}
+    made, modules, record = couple("linear+ffn25", distillation=harm)
+    assert record["trained"]["per_token"] > record[record["kept"]]["per_token"] and record["kept"] != "trained"
+    assert loss_of(made, modules, made.valid) == pytest.approx(record[record["kept"]]["per_token"], rel=1e-5)
+    # So strong a ridge that the refit changes nothing at all.
+    _, modules, record = couple("linear+ffn25", ridges=[1e12], distillation=harm)
+    assert record["kept"] == "decoupled"
+    before = child.subblocks(model, shape, variants, [directory], LAYER, "linear+ffn25")
+    for mine, theirs in zip(modules, before, strict=True):
+        assert all(torch.equal(mine.state_dict()[key], value) for key, value in theirs.state_dict().items())
+
+
+def test_the_best_ridge_is_kept(couple):
+    """Whatever their order; a ridge that is far too strong leaves the decoupled weights."""
+    untrained = OPTIMISER | {"tokens": 0}
+    alone = {r: couple("no_op+ffn50", ridges=[r], distillation=untrained)[2]["refitted"] for r in (1e-6, 1e-2, 1e9)}
+    least = min(alone, key=lambda ridge: alone[ridge]["per_token"])
+    for ridges in ([1e-6, 1e-2, 1e9], [1e9, 1e-2, 1e-6]):
+        made, modules, record = couple("no_op+ffn50", ridges=ridges, distillation=untrained)
+        assert record["ridge"] == least and record["refitted"] == alone[least] and record["kept"] == "refitted"
+        assert loss_of(made, modules, made.valid) == pytest.approx(alone[least]["per_token"], rel=1e-5)
+
+
+def test_two_no_ops_have_nothing_to_train(couple):
+    with pytest.raises(ValueError, match="a pair of two no-ops has nothing to train"):
+        couple("no_op+no_op")
+
+
+def test_no_tokens_train_nothing(couple):
+    _, _, record = couple("no_op+parent", distillation=OPTIMISER | {"tokens": 0})
+    assert "trained" not in record and record["kept"] == "refitted"
+
+
+def test_same_seed_same_record(couple):
+    assert couple("linear+ffn50")[2] == couple("linear+ffn50")[2]
+
+
+@pytest.mark.parametrize("name", ["llama_biases", "qwen3"])
+def test_other_parents(parent, variants, name, tmp_path):
+    model, shape = blocks.load(parent(name)).requires_grad_(False), architectures.read(parent(name))
+    own = model.model.layers[LAYER]
+    made = builder(model, shape, variants, tmp_path)
+    modules = (None, copy.deepcopy(own.mlp))
+    record = made.couple("no_op+parent", modules, [1e-6])
+    assert record[record["kept"]]["per_token"] < record["decoupled"]["per_token"]
+    record = made.couple("parent+no_op", (copy.deepcopy(own.self_attn), None), [1e-6])
+    assert record[record["kept"]]["per_token"] < record["decoupled"]["per_token"]
+
+
+@pytest.mark.parametrize(
+    ("pair", "can"),
+    [
+        ("parent+parent", False),
+        ("parent+ffn50", False),
+        ("no_op+no_op", False),
+        ("no_op+parent", True),
+        ("linear+no_op", True),
+        ("kv1+ffn50", True),
+    ],
+)
+def test_what_can_be_coupled(variants, pair, can):
+    assert pairs.can_be_coupled(pair, variants) is can
+
+
+def test_a_child_of_coupled_blocks(setting, variants, parent, library, tmp_path):
+    from tessera.common import files
+
+    model, shape, directory = setting
+    pair, made = "no_op+parent", builder(model, shape, variants, tmp_path)
+    modules = child.subblocks(model, shape, variants, [directory], LAYER, pair)
+    made.couple(pair, modules, [1e-6])
+    files.save_tensors(tmp_path / f"layer_{LAYER}.safetensors", pairs.tensors(pair, modules))
+    choice = ["kv1+ffn50", pair + MARK, "parent+parent"]
+    found = pairs.assemble(model, parent(), variants, library(), [tmp_path], choice)
+    plain = child.assemble(model, parent(), variants, library(), [pairs.plain(block) for block in choice])
+    assert found.model.layers[LAYER].self_attn is None
+    assert torch.equal(found.model.layers[LAYER].mlp.up_proj.weight, modules[1].up_proj.weight)
+    assert not torch.equal(found.model.layers[LAYER].mlp.up_proj.weight, model.model.layers[LAYER].mlp.up_proj.weight)
+    for layer in (0, 2):
+        mine, theirs = found.model.layers[layer].state_dict(), plain.model.layers[layer].state_dict()
+        assert all(torch.equal(mine[key], theirs[key]) for key in theirs)
+    child.save(found, parent(), tmp_path / "child")
+    torch.testing.assert_close(child.load(tmp_path / "child")(TEXT[:2]), found(TEXT[:2]))
+    other = Space.model_validate({"attention": {}, "ffn": {}})
+    with pytest.raises(ValueError, match=r"layer 1: attention variant 'no_op' is not one of parent"):
+        pairs.subblocks(model, shape, other, [tmp_path], LAYER, pair)
+    with pytest.raises(ValueError, match=r"linear\+ffn50/attention does not fit"):
+        pairs.subblocks(model, shape, variants, [tmp_path], LAYER, "linear+ffn50")

@@ -1,0 +1,165 @@
+"""The stages of the study of task items, on a tiny parent with a tokenizer of single characters."""
+
+import json
+import shutil
+
+import pytest
+from small_data import wheel
+from small_tasks import TOKENS, agree, with_tokenizer
+
+from tessera.common import files, run_files
+from tessera.common.params import check
+from tessera.data.items import SETS
+from tessera.puzzle.studies.tasks.stages import answers as puzzle_tasks_answers
+from tessera.puzzle.studies.tasks.stages import items as puzzle_tasks_items
+from tessera.puzzle.studies.tasks.stages import latency, samples
+from tessera.puzzle.studies.tasks.stages import report as puzzle_tasks_report
+
+GROUPS = {
+    "syntax": {"agreement_simple": 40, "agreement_nounpp": 40, "hyperbaton": 40},
+    "knowledge": {"mmlu_cloze": 30, "general_knowledge": 60},
+}
+WORKLOAD = {"batch": 1, "prefill": 6, "decode": 3}
+TARGET = {"source": "measured", "hardware": "cpu", "dtype": "float32", "workload": WORKLOAD, "threads": 1, "repeats": 3}
+PARAMS = {
+    "seed": 3,
+    "tokens": {"ngram": 13, "separator": "<|endoftext|>"},
+    "costs": {"targets": {"here": TARGET}},
+    "tasks": {
+        "groups": GROUPS,
+        "characters": 120,
+        "margin": 0.0,
+        "methods": ["mip", "greedy"],
+        "bootstrap": 200,
+        "samples": {"sources": ["wiki_leads", "speeches"], "prompt": 5, "tokens": 6, "temperature": 0.7},
+        "repeats": 2,
+    },
+}
+MODELS = ["parent", "h100-mip", "h100-greedy", "h100-full", "cpu-mip", "cpu-greedy", "cpu-full"]
+
+
+def params(stage, **changes):
+    """PARAMS as the parameters of one stage."""
+    values = PARAMS | changes
+    return check(stage.Params, {name: values[name] for name in stage.Params.model_fields})
+
+
+@pytest.fixture(scope="module")
+def out(parent, tokens, repository, chain, tmp_path_factory):
+    """Everything that the study makes. The MIP's children are the parent, the others another random model."""
+    out = tmp_path_factory.mktemp("tasks")
+    place, other = with_tokenizer(parent(), out / "parent"), parent("llama_ungrouped")
+    question = "Is it {}?\nA. w\nB. x\nC. y\nD. z\nAnswer:"
+    questions = [{"question": question.format(i), "answer": "ABCD"[i % 4]} for i in range(30)]
+    wheel(out / "evals.whl", {SETS["mmlu_cloze"].member: "\n".join(map(json.dumps, questions)).encode()})
+    items = out / "items.parquet"
+    bigbench = repository / "data/tasks/bigbench.zip"
+    puzzle_tasks_items.main(params(puzzle_tasks_items), bigbench, out / "evals.whl", items)
+    agree(items, place, out / "asked.parquet")
+    for name in MODELS:
+        half, model = ("all", place) if name == "parent" else ("odd", other if name.endswith("greedy") else place)
+        answers = out / f"answers/{name}.parquet"
+        puzzle_tasks_answers.main(TOKENS, model, place, items, half, answers)
+    children = [out / "h100", out / "cpu"]
+    for path, source in zip(children, (place, other), strict=True):
+        shutil.copytree(source, path)
+    samples.main(params(samples), place, children, tokens, out / "samples.json")
+    latency.main(params(latency), place, children, out / "latency.json")
+    report(out, chain)
+    return out
+
+
+def report(out, chain):
+    puzzle_tasks_report.main(
+        params(puzzle_tasks_report),
+        out / "items.parquet",
+        [out / f"answers/{name}.parquet" for name in MODELS],
+        chain["evaluation"],
+        out / "samples.json",
+        out / "latency.json",
+        chain["speed"],
+        out / "results.md",
+        out / "tasks.csv",
+        out / "samples.md",
+        out / "tasks.json",
+        out / "runs",
+        out / "retention.svg",
+    )
+
+
+def test_items_are_of_every_set_and_within_bounds(out):
+    table = files.read_parquet(out / "items.parquet")
+    counts = table.groupby("set").size()
+    assert all(0 < counts[name] <= count for sets in GROUPS.values() for name, count in sets.items())
+    assert (table["prompt"].str.len() + table["choices"].map(lambda c: sum(map(len, c))) <= 120).all()
+    assert (table.groupby("set")["index"].max() == counts - 1).all()
+
+
+def test_children_are_asked_every_second_item(out):
+    assert set(files.read_parquet(out / "answers/cpu-mip.parquet")["index"] % 2) == {1}
+    parent, child = (files.read_parquet(out / f"answers/{name}.parquet") for name in ("parent", "cpu-mip"))
+    both = parent.merge(child, on=["set", "index", "choice"])
+    assert len(both) == len(child) and both["log_probability_x"].to_numpy() == pytest.approx(both["log_probability_y"])
+
+
+def test_the_parent_itself_retains_all_and_another_model_does_not(out):
+    numbers = files.read_json(out / "tasks.json")
+    assert any(one["kept"] for one in numbers["selection"].values())
+    for name in ("h100-mip", "h100-full", "cpu-mip", "cpu-full"):
+        assert numbers["models"][name]["overall"] == {"value": 1.0, "low": 1.0, "high": 1.0}
+    greedy = numbers["models"]["cpu-greedy"]["overall"]["value"]
+    assert greedy != 1.0
+    assert numbers["differences"]["cpu"]["greedy"]["value"] == pytest.approx(1 - greedy)
+    ratios = numbers["perplexity"]
+    assert ratios["cpu-full"]["in_domain"] < ratios["cpu-mip"]["in_domain"]
+
+
+def test_texts_of_all_models_stand_side_by_side(out):
+    rows = files.read_json(out / "samples.json")
+    assert [row["source"] for row in rows] == ["wiki_leads", "speeches"]
+    for row in rows:
+        assert row["greedy"]["parent"] == row["greedy"]["h100"] and row["drawn"]["parent"] == row["drawn"]["h100"]
+        assert row["greedy"]["parent"] != row["greedy"]["cpu"]
+    text = (out / "samples.md").read_text()
+    assert text.count("| parent |") == 2 and text.count("| cpu child |") == 2
+
+
+def test_report_and_runs(out, chain):
+    results = (out / "results.md").read_text()
+    for words in ("| cpu MIP, healed in full | 100 [100, 100] |", "**Latency**", "**Perplexity** by domain"):
+        assert words in results
+    table = files.read_csv(out / "tasks.csv")
+    assert len(table) == len(MODELS) * sum(map(len, GROUPS.values()))
+    runs = {path.stem: run_files.read(path) for path in (out / "runs").rglob("*.json")}
+    assert set(runs) == {f"model={name}" for name in MODELS}
+    assert runs["model=cpu-mip"].metrics["retention"] == 1.0 and "retention" not in runs["model=parent"].metrics
+    before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    report(out, chain)
+    assert {path: path.read_bytes() for path in before} == before
+
+
+def test_a_model_that_was_not_asked_everything_is_named(out, chain, tmp_path):
+    copy = shutil.copytree(out, tmp_path / "copy")
+    path = copy / "answers/cpu-greedy.parquet"
+    files.write_parquet(path, files.read_parquet(path).query("set != 'hyperbaton'"))
+    with pytest.raises(ValueError, match="cpu-greedy: has no answer to item 1 of hyperbaton"):
+        report(copy, chain)
+
+
+def test_texts_need_a_document_that_is_long_enough(out, tokens, tmp_path):
+    tasks = PARAMS["tasks"] | {"samples": PARAMS["tasks"]["samples"] | {"tokens": 500}}
+    with pytest.raises(ValueError, match="test split of wiki_leads has no document of 505 tokens"):
+        samples.main(params(samples, tasks=tasks), out / "parent", [], tokens, tmp_path / "samples.json")
+
+
+@pytest.mark.parametrize(
+    ("groups", "message"),
+    [
+        ({"a": {"timedial": 8}, "b": {"timedial": 8}}, "timedial in more than one group"),
+        ({"a": {"timedial": 3}}, "timedial: valid are 4 items or more"),
+        ({"a": {"timedail": 8}}, "timedail"),
+    ],
+)
+def test_wrong_sets_are_refused(groups, message):
+    with pytest.raises(ValueError, match=message):
+        params(puzzle_tasks_items, tasks=PARAMS["tasks"] | {"groups": groups})

@@ -1,0 +1,79 @@
+"""What dvc.yaml must say, on the tiny pipeline."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tessera.workflow import bridge, dvc_stages
+
+TINY = Path(__file__).parents[1] / "workflow" / "tiny"
+
+
+@pytest.fixture
+def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    shutil.copytree(TINY, tmp_path / "tree")
+    monkeypatch.chdir(tmp_path / "tree")
+    return tmp_path / "tree"
+
+
+def test_facts(tree: Path) -> None:
+    stages = bridge.stages()
+    found = dvc_stages.facts(tree / "Snakefile", stages)
+    shards = {f"data/shards/{i}.csv" for i in range(4)}
+    assert found["prepare"].rules == ["noise", "shard", "prepare"]
+    assert found["prepare"].inputs == {"data/raw.txt", "src/noise.py", "src/shard.py"}
+    assert found["prepare"].temporary == {"data/noise.csv"}
+    assert found["prepare"].sections == {"noise", "prepare"}
+    assert found["train"].rules == ["fit", "train"]
+    assert found["train"].inputs == {*shards, "src/fit.py"}
+    assert found["train"].outputs == {"data/model", "reports/metrics.json"}
+
+
+def test_refresh(tree: Path) -> None:
+    path = tree / "dvc.yaml"
+    as_written = path.read_text()
+    assert dvc_stages.refresh(path, tree / "Snakefile") == []
+    path.write_text(
+        as_written.replace("      - src/noise.py\n", "").replace(
+            "      - data/raw.txt\n", "      - data/raw.txt  # made by hand\n"
+        )
+        + "    plots:\n      - reports/curve.csv  # kept\n"
+    )
+    assert dvc_stages.refresh(path, tree / "Snakefile") == ["prepare"]
+    assert "- src/noise.py\n" in path.read_text()
+    assert "# kept" in path.read_text()
+    assert dvc_stages.refresh(path, tree / "Snakefile") == []
+
+
+def test_directory_that_a_rule_reads_whole(tree: Path) -> None:
+    snakefile, path = tree / "Snakefile", tree / "dvc.yaml"
+    before, rules = path.read_text(), snakefile.read_text()
+    (tree / "parent").mkdir()
+    for name in ("a", "b"):
+        (tree / "parent" / name).touch()
+    source = "        source=['parent/a', 'parent/b'],\n"
+    snakefile.write_text(
+        f"DIRECTORIES = ['parent']\n{rules}".replace(
+            '        raw="data/raw.txt",\n', f'{source}        raw="data/raw.txt",\n'
+        )
+    )
+    assert dvc_stages.refresh(path, snakefile) == ["prepare"]
+    assert path.read_text() == before.replace("      - data/raw.txt\n", "      - data/raw.txt\n      - parent\n")
+    snakefile.write_text(rules)
+    assert dvc_stages.refresh(path, snakefile) == ["prepare"]
+    assert path.read_text() == before
+
+
+def test_what_is_listed_stays_but_for_code_and_outs(tree: Path) -> None:
+    stages = bridge.stages()
+    found = dvc_stages.facts(tree / "Snakefile", stages)
+    listed: dict[str, dict[str, list[str]]] = {
+        "prepare": {"deps": ["data/packages.yaml", "src/old.py"], "params": ["seed", "noise.scale"]},
+        "train": {"deps": ["data/shards"]},
+    }
+    wanted = dvc_stages.expected(stages, found, listed)
+    assert wanted["prepare"]["deps"] == ["data/packages.yaml", "data/raw.txt", "src/noise.py", "src/shard.py"]
+    assert wanted["prepare"]["params"] == ["noise", "prepare", "seed"]
+    assert wanted["train"]["deps"] == ["data/shards", "src/fit.py"]
+    assert wanted["train"]["params"] == ["train"]
