@@ -10,9 +10,60 @@ its crossing, up to one step late. Kicks of membrane noise come at grid times as
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 
+from tessera.common.randomness import generator
 from tessera.neurons.psp import DoubleExponential
 from tessera.neurons.spikes import SpikeBatch
+from tessera.tsvm import TemporalSVM, reference, robustness
+from tessera.tsvm.neuron import match
+from tessera.tsvm.params import BrianParams, NeuronParams, ReferenceProblem
+
+#: ms around the crossing within which a spike of the noisy neuron in Brian2 is the same as ours, in addition to its
+#: step.
+SAME = 0.05
+
+
+def check(
+    params: BrianParams, neuron: NeuronParams, problem: ReferenceProblem, seed: int
+) -> tuple[pd.DataFrame, dict[str, float]]:
+    """Train on a reference problem, and run the weights in Brian2, with every time step and under membrane noise.
+
+    Returns the delays of Brian2's spikes after the targets, one row per step and spike, and numbers: spikes missed and
+    extra, delays in time steps (0 to 1 is exact, -1 if there are none), and the share of equal spikes under the same
+    noise.
+    """
+    psp = DoubleExponential(neuron.tau_m, neuron.tau_s)
+    drawn, targets = reference.draw(problem)
+    # Inputs are on the coarsest grid before training; finer steps divide it.
+    spikes = on_grid(drawn, max(params.steps))
+    w = TemporalSVM(**neuron.model_dump()).fit(spikes, targets).unit_weights()
+    rows, numbers = [], {"targets": float(len(targets))}
+    for dt in params.steps:
+        (actual,) = free_run(w, 1.0, spikes, psp, dt)
+        # Matched within ±0.1 ms and a step.
+        hits = match(actual, targets, dt + 0.1)
+        rows += [{"step": dt, "delay": delay} for delay in hits.shifts]
+        numbers |= {
+            f"missed_{dt:g}": float(len(targets) - hits.hits),
+            f"extra_{dt:g}": float(len(actual) - hits.hits),
+            f"delay_low_{dt:g}": float(hits.shifts.min(initial=np.inf) / dt) if hits.hits else -1.0,
+            f"delay_high_{dt:g}": float(hits.shifts.max(initial=-np.inf) / dt) if hits.hits else -1.0,
+        }
+    noise = robustness.draws("membrane", spikes, params.draws, generator(seed, "tsvm", "brian"))
+    kicks = params.membrane * robustness.kick_size(psp) * noise
+    dt = min(params.steps)
+    theirs = free_run(w, 1.0, spikes, psp, dt, kicks, robustness.NOISE_STEP)
+    ours = robustness.spikes_under(w, 1.0, spikes, psp, "membrane", params.membrane, noise)
+    counts = np.array([(match(a, b, dt + SAME).hits, len(a), len(b)) for a, b in zip(theirs, ours, strict=True)])
+    numbers |= {
+        "noise_spikes": float(counts[:, 2].sum()),
+        "noise_spikes_brian": float(counts[:, 1].sum()),
+        "noise_same": float(counts[:, 0].sum() / max(counts[:, 1:].max(axis=1).sum(), 1)),
+        "noise_f1": float(np.mean([match(times, targets).f1 for times in ours])),
+        "noise_f1_brian": float(np.mean([match(times, targets).f1 for times in theirs])),
+    }
+    return pd.DataFrame(rows, columns=["step", "delay"]), numbers
 
 
 def on_grid(spikes: SpikeBatch, dt: float) -> SpikeBatch:
@@ -26,9 +77,9 @@ def free_run(
     w: np.ndarray, theta: float, spikes: SpikeBatch, psp: DoubleExponential, dt: float,
     kicks: np.ndarray | None = None, step: float = 0.5,
 ) -> list[np.ndarray]:  # fmt: skip
-    """Output spikes (ms) on pattern 0: of one neuron, or of one a row of kicks (draws, kicks) `step` ms apart.
+    """Output spikes (ms) on pattern 0: of one neuron, or of one per row of kicks (draws, kicks), `step` ms apart.
 
-    Raises ValueError where an input, or the step of the kicks, is off the grid of dt ms.
+    Raises ValueError if an input, or the step of the kicks, is off the grid of dt ms.
     """
     times, neurons = spikes.pattern(0)
     off = np.abs(times / dt - np.rint(times / dt)) > 1e-6
@@ -65,7 +116,7 @@ def _simulate(brian2, weights, theta, times, duration, psp, dt, kicks, step) -> 
         clock=clock,
         namespace=namespace,
     )
-    # A source for every spike: a source fires at most once a step.
+    # A source for every spike: a source fires at most once per step.
     source = brian2.SpikeGeneratorGroup(len(times), np.arange(len(times)), times * ms, clock=clock)
     synapses = brian2.Synapses(source, group, "w : 1", on_pre="gm += w; gs += w", clock=clock)
     synapses.connect()

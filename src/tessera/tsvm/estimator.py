@@ -15,6 +15,7 @@ from tessera.neurons.spikes import SpikeBatch
 from tessera.tsvm import exponentials, kernels, layout, margin, neuron, soft, solver, spaces
 from tessera.tsvm.certificate import Certificate, Round
 from tessera.tsvm.cuts import Cuts
+from tessera.tsvm.targets import check_targets
 
 
 class TemporalSVM:
@@ -66,7 +67,7 @@ class TemporalSVM:
         """
         psp = self._check()
         lists = [np.asarray(targets, dtype=float)] if _one_list(trains, targets) else list(targets)
-        checked = layout.check_targets(trains, lists, self.min_interval)
+        checked = check_targets(trains, lists, self.min_interval)
         hold = self.tau_c if self.hold is None else self.hold
         hard = self.C is None
         made = layout.build(

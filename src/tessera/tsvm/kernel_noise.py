@@ -1,4 +1,4 @@
-"""The exclusive-or over kernels, and how much noise each kernel's neuron bears.
+"""The exclusive-or over kernels, and how much noise each kernel's neuron tolerates.
 
 Margins of different kernels are in different norms, so noise is what compares them. Noisy kernel neurons run on a
 grid of `dt` ms, the same for every kernel: a spike is the first grid time at which V reaches theta, and takes theta.
@@ -6,21 +6,27 @@ grid of `dt` ms, the same for every kernel: a spike is the first grid time at wh
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+import pandas as pd
 from numba import njit
 
+from tessera.common import progress
+from tessera.common.randomness import generator
 from tessera.neurons.psp import DoubleExponential
 from tessera.neurons.spikes import SpikeBatch
 from tessera.tsvm import TemporalSVM
 from tessera.tsvm.kernels import Branches, Gaussian, Interaction, Kernel, Linear, Polynomial, centred_gram
+from tessera.tsvm.params import KernelsParams, NeuronParams
 from tessera.tsvm.robustness import kick_size
-from tessera.tsvm.tasks import xor_branches
+from tessera.tsvm.tasks import jittered, xor, xor_branches
 
 
 def xor_kernels(n: int) -> dict[str, Kernel]:
     """The kernels compared, by name; features 0 and 1 are A1 and A2, 2 and 3 are B1 and B2, n afferents each.
 
-    matched: branches that join the pairs to fire on; crossed: those to stay silent on; separate: a branch a feature.
+    matched: branches that join the pairs to fire on; crossed: those to stay silent on; separate: one branch per feature.
     interaction: pairs of synapses on one branch, weaker with their distance, exp(-|i - j|/n).
     """
     distance = np.abs(np.subtract.outer(np.arange(4 * n), np.arange(4 * n)))
@@ -38,27 +44,73 @@ def xor_kernels(n: int) -> dict[str, Kernel]:
     }
 
 
+def compare(params: KernelsParams, neuron: NeuronParams, seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Margins of the exclusive-or, one row per kernel, and the share of noisy patterns on which its neuron is right, one
+    row per kernel with a margin, kind of noise and level."""
+    psp = DoubleExponential(neuron.tau_m, neuron.tau_s)
+    spikes, targets = xor(params.afferents, params.volley, params.target, params.duration)
+    fires = np.array([len(times) > 0 for times in targets])
+    t = np.arange(0.0, params.duration, params.dt)
+    # The same draws for every kernel.
+    membrane = membrane_noise(psp, t, params.draws * len(fires), generator(seed, "tsvm", "xor", "membrane"))
+    moved = [
+        [jittered(spikes, sd, generator(seed, "tsvm", "xor", "jitter", draw)) for draw in range(params.draws)]
+        for sd in params.jitter
+    ]
+    labels = np.tile(fires, params.draws)
+    margins, scores = [], []
+    for name, kernel in progress.track(xor_kernels(params.afferents).items(), "kernels"):
+        model = TemporalSVM(kernel, **neuron.model_dump(), hold=0.0, scale=params.scale, after_last=False)
+        model.fit(spikes, targets)
+        certificate = model.certificate_
+        row = {"kernel": name, "status": model.status_, "low": certificate.low, "up": certificate.up}
+        row |= {"ratio": certificate.ratio, "size": certificate.size, "cuts": model.history_[-1].cuts}
+        margins.append(row)
+        if model.status_ not in ("certified", "feasible"):
+            continue
+        quiet = np.tile(potentials(model, spikes, t), (params.draws, 1))
+        noisy = [("membrane", level, quiet + level * membrane) for level in params.membrane]
+        noisy += [
+            ("jitter", level, np.vstack([potentials(model, copy, t) for copy in copies]))
+            for level, copies in zip(params.jitter, moved, strict=True)
+        ]
+        for kind, level, v in noisy:
+            right = correct(v, t, params.target, labels, neuron.tau_m)
+            scores.append({"kernel": name, "kind": kind, "level": level} | _shares(right, labels))
+    return pd.DataFrame(margins), pd.DataFrame(scores)
+
+
+def _shares(right: np.ndarray, fires: np.ndarray) -> dict[str, Any]:
+    """Share of patterns (M,) that are right: of all, of those to fire on and of the others."""
+    return {
+        "right": float(right.mean()),
+        "right_firing": float(right[fires].mean()),
+        "right_silent": float(right[~fires].mean()),
+        "patterns": len(right),
+    }
+
+
 def potentials(model: TemporalSVM, spikes: SpikeBatch, t: np.ndarray) -> np.ndarray:
     """w.phi(x(t)) over theta (P, len(t)) of every pattern, without resets."""
     expansion = model.expansion()
-    found = np.empty((len(spikes), len(t)))
+    v = np.empty((len(spikes), len(t)))
     for p in range(len(spikes)):
         times, neurons = spikes.pattern(p)
         x = np.zeros((len(t), spikes.n_neurons))
         np.add.at(x.T, neurons, (model.scale * model.psp_(t[:, None] - times[None, :])).T)
         if expansion is None:
-            found[p] = x @ model.unit_weights() * model.threshold_
+            v[p] = x @ model.unit_weights() * model.threshold_
             continue
         still, atoms = np.zeros_like(x), expansion
         plain, slopes = np.zeros(len(atoms.x), dtype=bool), np.ones(len(atoms.x), dtype=bool)
         rows = np.zeros(len(x), dtype=bool)
         kernel = model.kernel_
-        found[p] = centred_gram(kernel, x, still, rows, atoms.x, atoms.u, plain) @ atoms.values
+        v[p] = centred_gram(kernel, x, still, rows, atoms.x, atoms.u, plain) @ atoms.values
         moving = np.flatnonzero(atoms.derivs)
         if len(moving):
             part = centred_gram(kernel, x, still, rows, atoms.x[moving], atoms.u[moving], slopes[moving])
-            found[p] += part @ atoms.derivs[moving]
-    return found / model.threshold_
+            v[p] += part @ atoms.derivs[moving]
+    return v / model.threshold_
 
 
 def membrane_noise(psp: DoubleExponential, t: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:

@@ -16,6 +16,7 @@ from numba import njit
 
 from tessera.neurons.psp import DoubleExponential
 from tessera.neurons.spikes import SpikeBatch
+from tessera.tsvm import traces
 
 #: ms before and after a target that the rows h and h+ leave to the slope row, whose limit they are (0/0 at the target).
 GUARD = 1e-6
@@ -74,29 +75,29 @@ class Layout:
         """x and its left derivative, each (M, N), in M patterns at M times in ms."""
         s, kernel = self.spikes, self.kernel
         where = np.ascontiguousarray(patterns, dtype=np.int64), np.ascontiguousarray(times, dtype=float)
-        both = _traces(*where, s.times, s.neurons, s.offsets, s.n_neurons, kernel.tau_m, kernel.tau_s)
+        both = traces.traces(*where, s.times, s.neurons, s.offsets, s.n_neurons, kernel.tau_m, kernel.tau_s)
         return both[0] * (kernel.v0 * self.scale), both[1] * (kernel.v0 * self.scale)
 
     def steps(self, patterns: np.ndarray, times: np.ndarray, origins: np.ndarray) -> np.ndarray:
         """x(times) - x(origins) (M, N), to the digits of the difference itself; x(0) = 0."""
         s, kernel = self.spikes, self.kernel
         at, origin = np.ascontiguousarray(times, dtype=float), np.ascontiguousarray(origins, dtype=float)
-        found = _steps(np.ascontiguousarray(patterns, dtype=np.int64), at, origin, s.times, s.neurons, s.offsets,
-                       s.n_neurons, kernel.tau_m, kernel.tau_s)  # fmt: skip
-        return found * (kernel.v0 * self.scale)
+        x = traces.steps(np.ascontiguousarray(patterns, dtype=np.int64), at, origin, s.times, s.neurons, s.offsets,
+                         s.n_neurons, kernel.tau_m, kernel.tau_s)  # fmt: skip
+        return x * (kernel.v0 * self.scale)
 
     def potential_terms(self, weights: np.ndarray) -> np.ndarray:
         """(E, 2) coefficients of w.x within each piece, of exp(-s/tau_s) and exp(-s/tau_m)."""
         kernel = self.kernel
-        terms = _weighted(weights, self.length, self.first, self.spike_start, self.spike_neuron,
-                          kernel.tau_m, kernel.tau_s)  # fmt: skip
+        terms = traces.weighted_terms(weights, self.length, self.first, self.spike_start, self.spike_neuron,
+                                      kernel.tau_m, kernel.tau_s)  # fmt: skip
         return terms * (kernel.v0 * self.scale)
 
     def all_traces(self) -> tuple[np.ndarray, np.ndarray]:
         """D and S, each (E, N), at the start of each piece: x = V0 scale (D exp(-s/tau_m) - S exp(-s/tau_s))."""
         kernel = self.kernel
-        return _all(self.length, self.first, self.spike_start, self.spike_neuron, self.spikes.n_neurons,
-                    kernel.tau_m, kernel.tau_s)  # fmt: skip
+        return traces.slow_and_fast(self.length, self.first, self.spike_start, self.spike_neuron,
+                                    self.spikes.n_neurons, kernel.tau_m, kernel.tau_s)  # fmt: skip
 
     @cached_property
     def pieces(self) -> np.ndarray:
@@ -133,47 +134,6 @@ class Layout:
         """The last target (M,) before each time, or at it where at_target (M,)."""
         at, own = np.ascontiguousarray(times, dtype=float), np.ascontiguousarray(pattern, dtype=np.int64)
         return _last(own, at, at_target, self.targets, self.target_starts)
-
-
-def check_targets(
-    spikes: SpikeBatch, targets: Sequence[np.ndarray], min_interval: float, any_needed: bool = True
-) -> list[np.ndarray]:
-    """The desired spike times as sorted arrays, one a pattern.
-
-    Raises ValueError, naming pattern and value, where there is not one array a pattern, or a time is not finite,
-    outside
-    (0, T], not after the pattern's first input, doubled, unsorted, or within min_interval ms of the one before; and
-    where no pattern has a target: every w then has the margin of w = 0.
-    """
-    if len(targets) != len(spikes):
-        raise ValueError(f"{len(targets)} lists of targets for {len(spikes)} patterns; valid is one a pattern")
-    checked = []
-    for p, given in enumerate(targets):
-        t = np.asarray(given, dtype=float)
-        if t.ndim != 1:
-            raise ValueError(f"pattern {p}: targets have shape {t.shape}; valid is (n,), times in ms")
-        onset = spikes.pattern(p)[0][0]
-        for i, one in enumerate(t):
-            if not np.isfinite(one):
-                raise ValueError(f"pattern {p}: target {one} ms is not finite")
-            if not 0 < one <= spikes.duration:
-                raise ValueError(f"pattern {p}: target {one} ms is outside (0, {spikes.duration}] ms")
-            if one <= onset:
-                raise ValueError(
-                    f"pattern {p}: target {one} ms is not after the first input, at {onset} ms; V is 0 there"
-                )
-            if i and one == t[i - 1]:
-                raise ValueError(f"pattern {p}: target {one} ms is given twice")
-            if i and one < t[i - 1]:
-                raise ValueError(f"pattern {p}: target {one} ms follows a later one; sort the targets")
-            if i and one - t[i - 1] < min_interval:
-                raise ValueError(
-                    f"pattern {p}: targets {t[i - 1]} and {one} ms are closer than min_interval = {min_interval} ms"
-                )
-        checked.append(t)
-    if any_needed and not any(len(t) for t in checked):
-        raise ValueError("no pattern has a target; valid is at least one desired spike, or w = 0 would do")
-    return checked
 
 
 def build(
@@ -272,71 +232,6 @@ def _pattern(spikes, p, own, end, tau_m, tau_c, hold, dead_zone, margin_time, ex
         "segment": before,
         "hold_target": np.maximum(before - 1, 0),
     }
-
-
-@njit(cache=True, error_model="numpy")
-def _traces(patterns, at, times, neurons, offsets, n, tau_m, tau_s):
-    found = np.zeros((2, len(at), n))
-    for j in range(len(at)):
-        p = patterns[j]
-        for i in range(offsets[p], offsets[p + 1]):
-            lag = at[j] - times[i]
-            if lag <= 0.0:
-                break
-            slow, fast = np.exp(-lag / tau_m), np.exp(-lag / tau_s)
-            found[0, j, neurons[i]] += slow - fast
-            found[1, j, neurons[i]] += fast / tau_s - slow / tau_m
-    return found
-
-
-@njit(cache=True, error_model="numpy")
-def _steps(patterns, at, origins, times, neurons, offsets, n, tau_m, tau_s):
-    found = np.zeros((len(at), n))
-    for j in range(len(at)):
-        p, gap = patterns[j], at[j] - origins[j]
-        first, last, sign = (origins[j], at[j], 1.0) if gap > 0.0 else (at[j], origins[j], -1.0)
-        slow_falls, fast_falls = np.expm1(-abs(gap) / tau_m), np.expm1(-abs(gap) / tau_s)
-        for i in range(offsets[p], offsets[p + 1]):
-            if times[i] >= last:
-                break
-            lag, late = first - times[i], last - times[i]
-            if lag > 0.0:
-                slow, fast = np.exp(-lag / tau_m) * slow_falls, np.exp(-lag / tau_s) * fast_falls
-            else:
-                slow, fast = np.expm1(-late / tau_m), np.expm1(-late / tau_s)
-            found[j, neurons[i]] += sign * (slow - fast)
-    return found
-
-
-@njit(cache=True, error_model="numpy")
-def _weighted(w, length, first, spike_start, spike_neuron, tau_m, tau_s):
-    terms = np.empty((len(length), 2))
-    d = s = 0.0
-    for e in range(len(length)):
-        if first[e]:
-            d = s = 0.0
-        else:
-            d *= np.exp(-length[e - 1] / tau_m)
-            s *= np.exp(-length[e - 1] / tau_s)
-        for i in range(spike_start[e], spike_start[e + 1]):
-            d += w[spike_neuron[i]]
-            s += w[spike_neuron[i]]
-        terms[e, 0] = -s
-        terms[e, 1] = d
-    return terms
-
-
-@njit(cache=True, error_model="numpy")
-def _all(length, first, spike_start, spike_neuron, n, tau_m, tau_s):
-    slow, fast = np.zeros((len(length), n)), np.zeros((len(length), n))
-    for e in range(len(length)):
-        if not first[e]:
-            slow[e] = slow[e - 1] * np.exp(-length[e - 1] / tau_m)
-            fast[e] = fast[e - 1] * np.exp(-length[e - 1] / tau_s)
-        for i in range(spike_start[e], spike_start[e + 1]):
-            slow[e, spike_neuron[i]] += 1.0
-            fast[e, spike_neuron[i]] += 1.0
-    return slow, fast
 
 
 @njit(cache=True, error_model="numpy")
