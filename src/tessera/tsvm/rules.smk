@@ -1,141 +1,58 @@
-# T-SVM: margins with certificates, robustness to noise, kernels, real inputs -> report.
+# T-SVM: margins with certificates, robustness to noise, kernels, real inputs; report.
 
-S_DATA = "data/tsvm"
-S_RUNS = "reports/metrics/tsvm"
+SVM_PROBLEMS = list(PARAMS.tsvm.problems.problems)
+SVM_SHOWN = f"data/tsvm/problems/{PARAMS.tsvm.problems.shown}"
+VOWELS = packages.holding(PACKAGES, "vowels_train")
 
-S_PROBLEMS = list(PARAMS.tsvm.problems.problems)
-S_LOADS = PARAMS.tsvm.load.targets
-S_NOISE = list(range(PARAMS.tsvm.noise.problems))
-S_METHODS = PARAMS.tsvm.noise.methods
-S_PAIRS = [f"vowels_{null}_{target}" for null, target in PARAMS.tempotron.real.speaker_pairs]
-
-# Figures and tables, with what each shows.
-S_FIGURES = {
-    "reports/figures/tsvm/voltage.svg": "a potential under the envelope of its margin",
-    "reports/figures/tsvm/certificate.svg": "certificates closing by round, and the online rule",
-    "reports/figures/tsvm/load.svg": "margin and feasible fraction against load",
-    "reports/figures/tsvm/noise.svg": "F1 against noise for all methods",
-    "reports/figures/tsvm/prediction.svg": "predicted against measured critical noise",
-    "reports/figures/tsvm/sweep.svg": "precision of the margin and hold window",
-    "reports/figures/tsvm/xor.svg": "the exclusive-or over kernels",
-    "reports/figures/tsvm/speech.svg": "two speakers told apart",
+# What the report reads, by the arguments of its stage.
+SVM_MARGINS = {
+    "problems": expand("data/tsvm/problems/{problem}.json", problem=SVM_PROBLEMS),
+    "rounds": expand("data/tsvm/problems/{problem}_rounds.parquet", problem=SVM_PROBLEMS),
+    "trace": f"{SVM_SHOWN}_trace.parquet",
+    "support": f"{SVM_SHOWN}_support.parquet",
+    "soft": expand("data/tsvm/problems/{problem}_soft.parquet", problem=SVM_PROBLEMS),
+    "steps": expand("data/tsvm/problems/{problem}_steps.parquet", problem=SVM_PROBLEMS),
+    "load": expand("data/tsvm/load/n{targets}.parquet", targets=PARAMS.tsvm.load.targets),
 }
-S_TABLES = {
-    "reports/tables/tsvm/margins.csv": "margins of the reference problems",
-    "reports/tables/tsvm/loads.csv": "feasible fraction, margins and scores by load",
-    "reports/tables/tsvm/soft.csv": "soft margins by slack penalty",
-    "reports/tables/tsvm/critical.csv": "noise at which half of the trials fail, by method",
-    "reports/tables/tsvm/kernels.csv": "margins of the exclusive-or by kernel",
-    "reports/tables/tsvm/speech.csv": "accuracies on two speakers",
+SVM_ROBUSTNESS = {
+    "curves": expand("data/tsvm/noise/p{problem}_curves.parquet", problem=range(PARAMS.tsvm.noise.problems)),
+    "critical": expand("data/tsvm/noise/p{problem}_critical.parquet", problem=range(PARAMS.tsvm.noise.problems)),
+    "sweep": "data/tsvm/sweep.parquet",
+    "brian": "data/tsvm/brian.json",
 }
-S_REPORT = [*S_FIGURES, *S_TABLES, "reports/tables/tsvm/results.md", "reports/metrics/tsvm.json"]
-# What the report is made of, by the arguments of its stage.
-S_RESULTS = {
-    "rounds": expand(f"{S_DATA}/problems/{{problem}}_rounds.parquet", problem=S_PROBLEMS),
-    "trace": f"{S_DATA}/problems/{PARAMS.tsvm.problems.shown}_trace.parquet",
-    "support": f"{S_DATA}/problems/{PARAMS.tsvm.problems.shown}_support.parquet",
-    "soft": expand(f"{S_DATA}/problems/{{problem}}_soft.parquet", problem=S_PROBLEMS),
-    "steps": expand(f"{S_DATA}/problems/{{problem}}_steps.parquet", problem=S_PROBLEMS),
-    "load": expand(f"{S_DATA}/load/n{{targets}}.parquet", targets=S_LOADS),
-    "curves": expand(f"{S_DATA}/noise/p{{problem}}_curves.parquet", problem=S_NOISE),
-    "critical": expand(f"{S_DATA}/noise/p{{problem}}_critical.parquet", problem=S_NOISE),
-    "sweep": f"{S_DATA}/sweep.parquet",
-    "kernels": f"{S_DATA}/xor_margins.parquet",
-    "xor": f"{S_DATA}/xor_noise.parquet",
-    "speech": f"{S_DATA}/speech.parquet",
-    "runs": [
-        *expand(f"{S_RUNS}/tsvm_problem/{{problem}}.json", problem=S_PROBLEMS),
-        *expand(f"{S_RUNS}/tsvm_load/n{{targets}}.json", targets=S_LOADS),
-        *expand(f"{S_RUNS}/tsvm_noise/p{{problem}}_{{method}}.json", problem=S_NOISE, method=S_METHODS),
-        *expand(f"{S_RUNS}/tsvm_{{step}}/all.json", step=["sweep", "brian", "xor"]),
-        *expand(f"{S_RUNS}/tsvm_speech/{{pair}}.json", pair=S_PAIRS),
-    ],
-}
-
-
-rule tsvm:
-    input:
-        S_REPORT,
-    message:
-        "T-SVM: spike times with the largest dynamical margin"
-
-
-rule tsvm_margin:
-    input:
-        [S_RESULTS[name] for name in ["rounds", "trace", "support", "soft", "steps", "load"]],
-        expand(f"{S_RUNS}/tsvm_problem/{{problem}}.json", problem=S_PROBLEMS),
-        expand(f"{S_RUNS}/tsvm_load/n{{targets}}.json", targets=S_LOADS),
-    message:
-        "Margins, certificates, and how they fall with the load"
-
-
-rule tsvm_robustness:
-    input:
-        [S_RESULTS[name] for name in ["curves", "critical", "sweep"]],
-        f"{S_DATA}/brian.parquet",
-        expand(f"{S_RUNS}/tsvm_noise/p{{problem}}_{{method}}.json", problem=S_NOISE, method=S_METHODS),
-        expand(f"{S_RUNS}/tsvm_{{step}}/all.json", step=["sweep", "brian"]),
-    message:
-        "How much noise trained weights bear, by method, and the check by Brian2"
-
-
-rule tsvm_kernels:
-    input:
-        S_RESULTS["kernels"],
-        S_RESULTS["xor"],
-        f"{S_RUNS}/tsvm_xor/all.json",
-    message:
-        "The exclusive-or over kernels"
-
-
-rule tsvm_real:
-    input:
-        S_RESULTS["speech"],
-        expand(f"{S_RUNS}/tsvm_speech/{{pair}}.json", pair=S_PAIRS),
-    message:
-        "Two speakers told apart"
-
-
-rule tsvm_report:
-    input:
-        S_REPORT,
-    message:
-        "Figures and tables of the T-SVM"
 
 
 rule tsvm_problem:
     input:
         code=code("tsvm_problem"),
     output:
-        rounds=f"{S_DATA}/problems/{{problem}}_rounds.parquet",
-        trace=f"{S_DATA}/problems/{{problem}}_trace.parquet",
-        support=f"{S_DATA}/problems/{{problem}}_support.parquet",
-        soft=f"{S_DATA}/problems/{{problem}}_soft.parquet",
-        steps=f"{S_DATA}/problems/{{problem}}_steps.parquet",
-        run=f"{S_RUNS}/tsvm_problem/{{problem}}.json",
+        numbers="data/tsvm/problems/{problem}.json",
+        rounds="data/tsvm/problems/{problem}_rounds.parquet",
+        trace="data/tsvm/problems/{problem}_trace.parquet",
+        support="data/tsvm/problems/{problem}_support.parquet",
+        soft="data/tsvm/problems/{problem}_soft.parquet",
+        steps="data/tsvm/problems/{problem}_steps.parquet",
     log:
         "logs/tsvm_problem/{problem}.log",
     benchmark:
         "logs/benchmarks/tsvm_problem/{problem}.tsv"
     wildcard_constraints:
-        problem="|".join(S_PROBLEMS),
+        problem="|".join(SVM_PROBLEMS),
     threads: 1
     params:
         cfg=section("tsvm.neuron", "tsvm.problems"),
+        stage=stage("tsvm_problem"),
     message:
         "Margin and certificate of problem {wildcards.problem}"
     shell:
-        "python -m tessera.tsvm.stages.problem --params {params.cfg:q} --problem {wildcards.problem}"
-        " --rounds {output.rounds} --trace {output.trace} --support {output.support} --soft {output.soft}"
-        " --steps {output.steps} --run {output.run} > {log} 2>&1"
+        STAGE
 
 
 rule tsvm_load:
     input:
         code=code("tsvm_load"),
     output:
-        problems=f"{S_DATA}/load/n{{targets}}.parquet",
-        run=f"{S_RUNS}/tsvm_load/n{{targets}}.json",
+        problems="data/tsvm/load/n{targets}.parquet",
     log:
         "logs/tsvm_load/n{targets}.log",
     benchmark:
@@ -145,20 +62,26 @@ rule tsvm_load:
     threads: 1
     params:
         cfg=section("tsvm.neuron", "tsvm.load", "seed"),
+        stage=stage("tsvm_load"),
     message:
         "Margins of problems with {wildcards.targets} targets"
     shell:
-        "python -m tessera.tsvm.stages.load --params {params.cfg:q} --targets {wildcards.targets}"
-        " --problems {output.problems} --run {output.run} > {log} 2>&1"
+        STAGE
+
+
+rule tsvm_margin:
+    input:
+        list(SVM_MARGINS.values()),
+    message:
+        "Margins, certificates, and how they fall with the load"
 
 
 rule tsvm_noise:
     input:
         code=code("tsvm_noise"),
     output:
-        curves=f"{S_DATA}/noise/p{{problem}}_curves.parquet",
-        critical=f"{S_DATA}/noise/p{{problem}}_critical.parquet",
-        runs=expand(f"{S_RUNS}/tsvm_noise/p{{{{problem}}}}_{{method}}.json", method=S_METHODS),
+        curves="data/tsvm/noise/p{problem}_curves.parquet",
+        critical="data/tsvm/noise/p{problem}_critical.parquet",
     log:
         "logs/tsvm_noise/p{problem}.log",
     benchmark:
@@ -168,19 +91,18 @@ rule tsvm_noise:
     threads: 1
     params:
         cfg=section("tsvm.neuron", "tsvm.noise", "seed"),
+        stage=stage("tsvm_noise"),
     message:
-        "Noise that all methods bear on problem {wildcards.problem}"
+        "Noise that all methods tolerate on problem {wildcards.problem}"
     shell:
-        "python -m tessera.tsvm.stages.noise --params {params.cfg:q} --problem {wildcards.problem}"
-        " --curves {output.curves} --critical {output.critical} --runs {output.runs} > {log} 2>&1"
+        STAGE
 
 
 rule tsvm_sweep:
     input:
         code=code("tsvm_sweep"),
     output:
-        margins=f"{S_DATA}/sweep.parquet",
-        run=f"{S_RUNS}/tsvm_sweep/all.json",
+        margins="data/tsvm/sweep.parquet",
     log:
         "logs/tsvm_sweep.log",
     benchmark:
@@ -188,19 +110,19 @@ rule tsvm_sweep:
     threads: 1
     params:
         cfg=section("tsvm.neuron", "tsvm.noise", "tsvm.sweep", "seed"),
+        stage=stage("tsvm_sweep"),
     message:
         "Precision of the margin and hold window"
     shell:
-        "python -m tessera.tsvm.stages.sweep --params {params.cfg:q} --margins {output.margins} --run {output.run}"
-        " > {log} 2>&1"
+        STAGE
 
 
 rule tsvm_brian:
     input:
         code=code("tsvm_brian"),
     output:
-        delays=f"{S_DATA}/brian.parquet",
-        run=f"{S_RUNS}/tsvm_brian/all.json",
+        delays="data/tsvm/brian.parquet",
+        numbers="data/tsvm/brian.json",
     log:
         "logs/tsvm_brian.log",
     benchmark:
@@ -208,46 +130,51 @@ rule tsvm_brian:
     threads: 1
     params:
         cfg=section("tsvm.neuron", "tsvm.problems", "tsvm.brian", "seed"),
+        stage=stage("tsvm_brian"),
     message:
         "Trained weights in Brian2"
     shell:
-        "python -m tessera.tsvm.stages.brian --params {params.cfg:q} --delays {output.delays} --run {output.run}"
-        " > {log} 2>&1"
+        STAGE
 
 
-rule tsvm_xor:
+rule tsvm_robustness:
     input:
-        code=code("tsvm_xor"),
+        list(SVM_ROBUSTNESS.values()),
+    message:
+        "How much noise trained weights tolerate, by method, and the check by Brian2"
+
+
+rule tsvm_kernels:
+    input:
+        code=code("tsvm_kernels"),
     output:
-        margins=f"{S_DATA}/xor_margins.parquet",
-        noise=f"{S_DATA}/xor_noise.parquet",
-        run=f"{S_RUNS}/tsvm_xor/all.json",
+        margins="data/tsvm/xor_margins.parquet",
+        noise="data/tsvm/xor_noise.parquet",
     log:
-        "logs/tsvm_xor.log",
+        "logs/tsvm_kernels.log",
     benchmark:
-        "logs/benchmarks/tsvm_xor.tsv"
+        "logs/benchmarks/tsvm_kernels.tsv"
     threads: 1
     params:
         cfg=section("tsvm.neuron", "tsvm.kernels", "seed"),
+        stage=stage("tsvm_kernels"),
     message:
         "The exclusive-or over kernels"
     shell:
-        "python -m tessera.tsvm.stages.xor --params {params.cfg:q} --margins {output.margins} --noise {output.noise}"
-        " --run {output.run} > {log} 2>&1"
+        STAGE
 
 
-rule tsvm_speech:
+rule tsvm_real:
     input:
-        vowels=f"data/raw/{T_PACKAGES['vowels_train'].file}",
-        tempotron=f"{T_DATA}/accuracies.parquet",
-        code=code("tsvm_speech"),
+        vowels=f"data/raw/{VOWELS.file}",
+        tempotron="data/tempotron/accuracies.parquet",
+        code=code("tsvm_real"),
     output:
-        accuracies=f"{S_DATA}/speech.parquet",
-        runs=expand(f"{S_RUNS}/tsvm_speech/{{pair}}.json", pair=S_PAIRS),
+        accuracies="data/tsvm/speech.parquet",
     log:
-        "logs/tsvm_speech.log",
+        "logs/tsvm_real.log",
     benchmark:
-        "logs/benchmarks/tsvm_speech.tsv"
+        "logs/benchmarks/tsvm_real.tsv"
     threads: 1
     params:
         cfg=section(
@@ -256,37 +183,63 @@ rule tsvm_speech:
             "seed",
             # The same inputs as the tempotron's.
             **{name: getattr(PARAMS.tempotron.real, name) for name in ["speaker_pairs", "levels", "frame"]},
-            members=T_PACKAGES["vowels_train"].members,
+            members=VOWELS.members,
         ),
+        stage=stage("tsvm_real"),
     message:
-        "Two speakers told apart by a spike at the end of the utterance"
+        "Telling two speakers apart by a spike at the end of the utterance"
     shell:
-        "python -m tessera.tsvm.stages.speech --params {params.cfg:q} --vowels {input.vowels}"
-        " --tempotron {input.tempotron} --accuracies {output.accuracies} --runs {output.runs} > {log} 2>&1"
+        STAGE
 
 
-rule tsvm_summary:
+rule tsvm_report:
     input:
-        **S_RESULTS,
-        code=code("tsvm_summary"),
+        **SVM_MARGINS,
+        **SVM_ROBUSTNESS,
+        xor_margins=rules.tsvm_kernels.output.margins,
+        xor_noise=rules.tsvm_kernels.output.noise,
+        speech=rules.tsvm_real.output.accuracies,
+        code=code("tsvm_report"),
     output:
-        figures=[old_item(path, title) for path, title in S_FIGURES.items()],
-        tables=[old_item(path, title) for path, title in S_TABLES.items()],
-        results=old_item("reports/tables/tsvm/results.md", "results in words"),
-        summary="reports/tables/tsvm/summary.md",
-        metrics="reports/metrics/tsvm.json",
+        **published(
+            "tsvm",
+            texts={"results": "results in tables and sentences", "summary": "results in one line each"},
+            tables={
+                "margins": "margins of the reference problems",
+                "loads": "feasible fraction, margins and scores by load",
+                "soft": "soft margins by slack penalty",
+                "critical": "noise at which half of the trials fail, by method",
+                "kernels": "margins of the exclusive-or by kernel",
+                "speech": "accuracies on two speakers",
+            },
+            figures={
+                "voltage": "a potential under the envelope of its margin",
+                "certificate": "certificates closing by round, and the online rule",
+                "load": "margin and feasible fraction versus load",
+                "noise": "F1 versus noise for all methods",
+                "prediction": "predicted versus measured critical noise",
+                "sweep": "precision of the margin and hold window",
+                "xor": "the exclusive-or over kernels",
+                "speech": "telling two speakers apart",
+            },
+            shown=("voltage", "certificate", "load", "noise", "prediction", "sweep", "xor", "speech"),
+        ),
     log:
-        "logs/tsvm_summary.log",
+        "logs/tsvm_report.log",
     benchmark:
-        "logs/benchmarks/tsvm_summary.tsv"
+        "logs/benchmarks/tsvm_report.tsv"
     threads: 1
     params:
-        cfg=section("tsvm.noise", "seed"),
+        cfg=section("tsvm", "seed"),
+        stage=stage("tsvm_report"),
     message:
-        "Draw and tabulate the T-SVM"
+        "Tables, figures and runs of the T-SVM"
     shell:
-        "python -m tessera.tsvm.stages.summary --params {params.cfg:q}"
-        + "".join(f" --{name} {{input.{name}}}" for name in S_RESULTS)
-        + " --figures {output.figures} --tables {output.tables} --results {output.results}"
-        " --summary {output.summary} --metrics {output.metrics}"
-        " > {log} 2>&1"
+        STAGE
+
+
+rule tsvm:
+    input:
+        rules.tsvm_report.output,
+    message:
+        "T-SVM: spike times with the largest dynamical margin"

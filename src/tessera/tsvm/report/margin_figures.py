@@ -6,6 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from tessera.common import plots
+from tessera.tsvm import summaries
 from tessera.tsvm.report.results import Results
 
 PROBLEM_COLOURS = (plots.BLUE, plots.ORANGE, plots.GREEN, plots.PURPLE, plots.SKY, plots.RED)
@@ -15,10 +16,16 @@ SUPPORT = {"h": ("o", "before a target"), "hold": ("s", "in a hold window"), "sl
 AROUND = (-12.0, 8.0)
 
 
-def voltage(found: Results) -> Figure:
-    """The potential of one problem under the envelope of its margin, with temporal support vectors; and one target."""
-    trace = found.trace
-    support = found.support
+def voltage(results: Results) -> Figure:
+    """The potential of a trained neuron over a pattern, in units of the threshold; below, around one target.
+
+    Grey: the largest margin's upper bound, relaxed within tau_c before the next target; light blue: the lower bound in
+    the hold windows after targets, for the potential without the last reset (dotted). Red: temporal support vectors, the
+    times at which a bound is met. This is our formulation of a dynamical margin, motivated by Rubin and Sompolinsky
+    (2022); the figure is not theirs.
+    """
+    trace = results.trace
+    support = results.support
     targets = _targets(trace)
     figure, axes = plots.grid(2, 1, 2.4, gridspec_kw={"height_ratios": [1.15, 1]})
     for axis in axes[:, 0]:
@@ -29,9 +36,11 @@ def voltage(found: Results) -> Figure:
         axis.axhline(1, color=plots.BLACK, lw=0.6, ls="--")
         axis.plot(targets, np.ones(len(targets)), ls="none", marker="|", ms=9, color=plots.BLACK)
         for kind, (marker, _) in SUPPORT.items():
-            one = support[support["kind"] == kind]
-            height = one["potential"] if kind != "hold" else np.interp(one["time"], trace["time"], trace["lower"])
-            axis.plot(one["time"], height, ls="none", marker=marker, color=plots.RED, ms=4, mfc="none")
+            vectors = support[support["kind"] == kind]
+            at, height = vectors["time"], vectors["potential"]
+            if kind == "hold":
+                height = np.interp(at, trace["time"], trace["lower"])
+            axis.plot(at, height, ls="none", marker=marker, color=plots.RED, ms=4, mfc="none")
         axis.set(ylabel=r"V / $\theta$")
     low = trace["potential"].min()
     top = max(1.9, float(trace["lower"].max()) + 0.1)
@@ -52,24 +61,29 @@ def voltage(found: Results) -> Figure:
 
 
 def _targets(trace: pd.DataFrame) -> np.ndarray:
-    """Times at which V is theta to rounding and the bound is too."""
+    """Times at which both V and its bound are theta to rounding."""
     at = (np.abs(trace["upper"] - 1) < 1e-9) & (np.abs(trace["potential"] - 1) < 1e-6)
     return trace.loc[at, "time"].to_numpy()
 
 
-def certificate(found: Results) -> Figure:
-    """Bounds on the margin and their gap against rounds, and the online rule against its steps."""
+def certificate(results: Results) -> Figure:
+    """How the proof of the largest margin closes, and how near the online rule comes, with hold windows of tau_c.
+
+    Left: proved bounds on the margin versus rounds of the cutting planes (solid: lower, dashed: upper), relative to the
+    last upper bound. Middle: their relative gap; the solver stops at the dashed line. Right: relative distance of the
+    online rule's best margin from the largest, versus its steps.
+    """
     figure, axes = plots.grid(1, 3, 2.9)
-    held = found.rounds[found.rounds["variant"] == "hold"]
+    held = results.rounds[results.rounds["variant"] == "hold"]
     names = sorted(held["problem"].unique())
     for colour, name in zip(PROBLEM_COLOURS, names, strict=False):
-        one = held[held["problem"] == name]
-        final = one["up"].iloc[-1]
-        axes[0, 0].plot(one["round"], one["up"] / final, color=colour, ls="--")
-        axes[0, 0].plot(one["round"], one["low"] / final, color=colour, marker="o", ms=3, label=name)
-        gap = 1 - one["low"] / one["up"]
-        axes[0, 1].semilogy(one["round"], gap, color=colour, marker="o", ms=3, label=name)
-        online = found.steps[found.steps["problem"] == name]
+        rounds = held[held["problem"] == name]
+        final = rounds["up"].iloc[-1]
+        axes[0, 0].plot(rounds["round"], rounds["up"] / final, color=colour, ls="--")
+        axes[0, 0].plot(rounds["round"], rounds["low"] / final, color=colour, marker="o", ms=3, label=name)
+        gap = 1 - rounds["low"] / rounds["up"]
+        axes[0, 1].semilogy(rounds["round"], gap, color=colour, marker="o", ms=3, label=name)
+        online = results.steps[results.steps["problem"] == name]
         axes[0, 2].loglog(online["step"], 1 - online["margin"] / final, color=colour, label=name)
     axes[0, 0].set(xlabel="round", ylabel=r"bounds / $\kappa^*$", ylim=(0, 1.6), title="Bounds")
     axes[0, 1].set(xlabel="round", ylabel="(up - low) / up", title="Gap of the certificate")
@@ -79,10 +93,15 @@ def certificate(found: Results) -> Figure:
     return figure
 
 
-def load(found: Results) -> Figure:
-    """Feasible fraction, margins and free-running scores against desired spikes per synapse."""
+def load(results: Results) -> Figure:
+    """Random problems versus desired spikes per synapse.
+
+    Left: fraction of problems for which weights with a margin were found (blue, with binomial standard errors), and for
+    which the first-error perceptron came within 1 ms of every target (orange). Middle: their margins, median and
+    quartiles. Right: F1 of the free neuron's spikes within 2 ms, without noise, with standard errors over problems.
+    """
     figure, axes = plots.grid(1, 3, 2.9)
-    table = found.loads()
+    table = summaries.loads(results.load)
     _feasible(axes[0, 0], table)
     some = table[table["feasible"] > 0]
     errors = [some["margin_median"] - some["margin_low"], some["margin_high"] - some["margin_median"]]
