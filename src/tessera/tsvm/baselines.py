@@ -51,11 +51,15 @@ def dead_zone(
 ) -> Fit:
     """The largest static margin with a dead zone of tau_c before every target. Raises ValueError where there is
     none."""
-    made = layout.build(spikes, [targets], psp, tau_c, hold, dead_zone=True)
-    found = solver.solve(made, LinearSpace(made), tol)
-    if found.certificate.low <= 0:
-        raise ValueError(f"the dead-zone problem is {found.certificate.status}; valid is one with a margin")
-    return Fit(found.coordinates / found.theta, found.certificate.status == "certified", len(found.certificate.history))
+    pieces = layout.build(spikes, [targets], psp, tau_c, hold, dead_zone=True)
+    solution = solver.solve(pieces, LinearSpace(pieces), tol)
+    if solution.certificate.low <= 0:
+        raise ValueError(f"the dead-zone problem is {solution.certificate.status}; valid is one with a margin")
+    return Fit(
+        solution.coordinates / solution.theta,
+        solution.certificate.status == "certified",
+        len(solution.certificate.history),
+    )
 
 
 def largest_box_margin(
@@ -86,15 +90,15 @@ def random_corner(
 
 
 def _box(spikes, targets, psp, tau_c, hold, tol, max_rounds=200):
-    made = layout.build(spikes, [targets], psp, tau_c, hold)
-    problem = Problem(made, LinearSpace(made))
-    problem.add(*first_cuts(made))
+    pieces = layout.build(spikes, [targets], psp, tau_c, hold)
+    problem = Problem(pieces, LinearSpace(pieces))
+    problem.add(*first_cuts(pieces))
     n = spikes.n_neurons
     equal = np.column_stack([problem.equal, np.zeros(len(problem.equal))])
     for step in range(max_rounds):
         rows = np.column_stack([-problem.hull.rows, np.ones(problem.hull.size)])
-        found = _programme(np.append(np.zeros(n), -1.0), rows, np.zeros(len(rows)), equal, free=1)
-        w, margin = _exact(problem, found[:n]), found[n]
+        optimum = _programme(np.append(np.zeros(n), -1.0), rows, np.zeros(len(rows)), equal, free=1)
+        w, margin = _exact(problem, optimum[:n]), optimum[n]
         if margin <= 0:
             raise ValueError("no weights have a margin; valid is a feasible task")
         if not _add_violated(problem, w, margin, tol):
@@ -105,10 +109,10 @@ def _box(spikes, targets, psp, tau_c, hold, tol, max_rounds=200):
 def _programme(cost, above, limits, equal, free: int = 0) -> np.ndarray:
     """Least cost with above x <= limits, equal x = 0 and |x_i| <= 1 but for the last `free`."""
     bounds = [(-1.0, 1.0)] * (len(cost) - free) + [(None, None)] * free
-    found = linprog(cost, above, limits, equal, np.zeros(len(equal)), bounds, method="highs")
-    if found.x is None:
-        raise ValueError(f"the linear programme has no solution: {found.message}")
-    return found.x
+    solution = linprog(cost, above, limits, equal, np.zeros(len(equal)), bounds, method="highs")
+    if solution.x is None:
+        raise ValueError(f"the linear programme has no solution: {solution.message}")
+    return solution.x
 
 
 def _exact(problem: Problem, w: np.ndarray) -> np.ndarray:
@@ -119,10 +123,10 @@ def _exact(problem: Problem, w: np.ndarray) -> np.ndarray:
 def _add_violated(problem: Problem, w: np.ndarray, margin: float, tol: float) -> bool:
     """Add the local minima of w's rows that lie below the margin; False where there are none."""
     scaled = w / margin
-    found = worst(problem.space.potential(scaled, np.empty(0)), problem.layout, problem.theta(scaled), keep=tol)
-    fresh = problem.cuts.new(found.patterns, found.times, found.kinds)
+    minima = worst(problem.space.potential(scaled, np.empty(0)), problem.layout, problem.theta(scaled), keep=tol)
+    fresh = problem.cuts.new(minima.patterns, minima.times, minima.kinds)
     if fresh.any():
-        problem.add(found.patterns[fresh], found.times[fresh], found.kinds[fresh])
+        problem.add(minima.patterns[fresh], minima.times[fresh], minima.kinds[fresh])
     return bool(fresh.any())
 
 
@@ -141,14 +145,14 @@ def least_squares(
     at = np.append(t, targets)
     x = plain.traces(np.zeros(len(at), dtype=int), at)[0]
     lags = at[:, None] - targets[None, :]
-    wanted = np.where(lags > 0, np.exp(-np.maximum(lags, 0) / psp.tau_m), 0.0).sum(axis=1)
-    wanted[len(t) :] += 1.0
+    desired = np.where(lags > 0, np.exp(-np.maximum(lags, 0) / psp.tau_m), 0.0).sum(axis=1)
+    desired[len(t) :] += 1.0
     unit = float((x**2).mean())
     best: tuple[float, np.ndarray] | None = None
     tried = 0
     for weight in WEIGHTS:
         of_row = np.append(np.full(len(t), 1 / len(t)), np.full(len(targets), weight / len(targets)))
-        gram, right = x.T @ (of_row[:, None] * x), x.T @ (of_row * wanted)
+        gram, right = x.T @ (of_row[:, None] * x), x.T @ (of_row * desired)
         for ridge in sorted(RIDGES, reverse=True):
             w = np.linalg.solve(gram + ridge * unit * np.eye(len(gram)), right)
             for threshold in THRESHOLDS:

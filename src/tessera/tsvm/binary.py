@@ -1,8 +1,8 @@
 """Binary labels: the largest margin between patterns to fire on, at a time of the neuron's choosing, and the others.
 
-The weights come from concave-convex steps: fix the times to fire at, solve, choose the times again. With the times fixed
-it is the margin between two sets of traces, of which those of the silent patterns are cuts. See `binary_start` for times
-to start from.
+The weights come from concave-convex steps: fix the times to fire at, solve, choose the times again. With the times
+fixed it is the margin between two sets of traces, of which those of the silent patterns are cuts. `binary_start` finds
+times to start from.
 """
 
 from __future__ import annotations

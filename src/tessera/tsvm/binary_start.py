@@ -45,12 +45,12 @@ def firing_times(nulls: Layout, targets: Layout, step: float = 5.0, seconds: flo
     cost = np.zeros(n + 2 + k)
     cost[n + 1] = -1.0
     integral = np.append(np.zeros(n + 2), np.ones(k))
-    found = milp(
+    solution = milp(
         cost, integrality=integral, bounds=Bounds(low, high), constraints=constraints, options={"time_limit": seconds}
     )
-    if found.x is None or found.x[n + 1] <= 1e-9:
-        raise ValueError(f"no weights fire on all targets at candidates {step} ms apart: {found.message}")
-    chosen = found.x[n + 2 :] > 0.5
+    if solution.x is None or solution.x[n + 1] <= 1e-9:
+        raise ValueError(f"no weights fire on all targets at candidates {step} ms apart: {solution.message}")
+    chosen = solution.x[n + 2 :] > 0.5
     return times[chosen][np.argsort(owner[chosen])]
 
 

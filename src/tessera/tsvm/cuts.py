@@ -58,9 +58,9 @@ class Cuts:
         """Mask of rows that are not kept yet: within 1e-9 ms of one of its kind is the same."""
         fresh = np.ones(len(times), dtype=bool)
         for kind in ("h", "hold", "slope"):
-            own, new = np.flatnonzero(self.kinds == kind), np.flatnonzero(kinds == kind)
-            same = self.patterns[own] == patterns[new, None]
-            fresh[new] = ~(same & (np.abs(self.times[own] - times[new, None]) < 1e-9)).any(axis=1)
+            kept, new = np.flatnonzero(self.kinds == kind), np.flatnonzero(kinds == kind)
+            same = self.patterns[kept] == patterns[new, None]
+            fresh[new] = ~(same & (np.abs(self.times[kept] - times[new, None]) < 1e-9)).any(axis=1)
         return fresh
 
     def __len__(self) -> int:
@@ -79,19 +79,19 @@ def first_cuts(layout: Layout, points: int = 40) -> tuple[np.ndarray, np.ndarray
     if len(shared) * len(layout.spikes) > points:
         shared = shared[:0]
     for p, end in enumerate(layout.ends):
-        own = layout.targets[layout.target_pattern == p]
-        t = np.append((np.arange(count) + 0.5) * end / count, np.setdiff1d(shared[shared <= end], own))
+        targets = layout.targets[layout.target_pattern == p]
+        t = np.append((np.arange(count) + 0.5) * end / count, np.setdiff1d(shared[shared <= end], targets))
         at = np.full(len(t), p)
         t = t[layout.rows_at(at, t)[1] > 1e-3]
         times.append(t)
         patterns.append(np.full(len(t), p))
         kinds.append(np.full(len(t), "h"))
-        times.append(own)
-        patterns.append(np.full(len(own), p))
-        kinds.append(np.full(len(own), "slope"))
+        times.append(targets)
+        patterns.append(np.full(len(targets), p))
+        kinds.append(np.full(len(targets), "slope"))
         if layout.hold > 0:
-            last = np.minimum(own + layout.hold, np.append(own[1:], end))
-            last = last[last > own]
+            last = np.minimum(targets + layout.hold, np.append(targets[1:], end))
+            last = last[last > targets]
             times.append(last)
             patterns.append(np.full(len(last), p))
             kinds.append(np.full(len(last), "hold"))

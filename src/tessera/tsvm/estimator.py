@@ -70,16 +70,16 @@ class TemporalSVM:
         checked = check_targets(trains, lists, self.min_interval)
         hold = self.tau_c if self.hold is None else self.hold
         hard = self.C is None
-        made = layout.build(
+        pieces = layout.build(
             trains, checked, psp, self.tau_c, hold, self.scale, self.after_last,
             margin_time=layout.GUARD if hard else 0.1 * self.tau_c, exact=hard,
         )  # fmt: skip
         self.psp_, self.kernel_ = psp, self._kernel()
-        self._space = spaces.space(made, self.kernel_)
+        self._space = spaces.space(pieces, self.kernel_)
         if self.C is None:
-            self._take_hard(solver.solve(made, self._space, self.tol, self.max_rounds))
+            self._take_hard(solver.solve(pieces, self._space, self.tol, self.max_rounds))
         else:
-            self._take_soft(soft.solve_soft(made, self._space, self.C, max(self.tol, 1e-4), self.max_rounds))
+            self._take_soft(soft.solve_soft(pieces, self._space, self.C, max(self.tol, 1e-4), self.max_rounds))
         return self
 
     def voltage(self, trains: SpikeBatch, t: np.ndarray, targets: Sequence[np.ndarray] | None = None) -> np.ndarray:
@@ -88,13 +88,13 @@ class TemporalSVM:
         resets = self.simulate(trains) if targets is None else targets
         none = self._silent(trains)
         potential = self._potential(none)
-        found = np.empty((len(trains), len(t)))
+        v = np.empty((len(trains), len(t)))
         for p in range(len(trains)):
-            found[p] = potential.values(np.full(len(t), p), t)
-            for one in np.asarray(resets[p], dtype=float):
-                late = t > one
-                found[p, late] -= self.threshold_ * np.exp(-(t[late] - one) / self.tau_m)
-        return found
+            v[p] = potential.values(np.full(len(t), p), t)
+            for spike in np.asarray(resets[p], dtype=float):
+                late = t > spike
+                v[p, late] -= self.threshold_ * np.exp(-(t[late] - spike) / self.tau_m)
+        return v
 
     def simulate(self, trains: SpikeBatch) -> list[np.ndarray]:
         """Output spike times in ms of the free neuron, with its own resets, one array a pattern.
@@ -105,9 +105,9 @@ class TemporalSVM:
         self._fitted()
         if self.coef_ is not None:
             return neuron.simulate(self.coef_, self.threshold_, trains, self.psp_, self.scale)
-        made = self._silent(trains)
-        potential = self._potential(made)
-        return [self._free_run(made, potential, p) for p in range(len(trains))]
+        pieces = self._silent(trains)
+        potential = self._potential(pieces)
+        return [self._free_run(pieces, potential, p) for p in range(len(trains))]
 
     def score(self, trains: SpikeBatch, targets: Sequence[np.ndarray] | np.ndarray, window: float = 2.0) -> float:
         """Mean F1 over patterns of the free neuron's spikes, matched one to one within +-window ms."""
@@ -149,49 +149,49 @@ class TemporalSVM:
 
     def _kernel(self) -> kernels.Kernel:
         if isinstance(self.kernel, str):
-            made: dict[str, Callable[[], kernels.Kernel]] = {
+            kinds: dict[str, Callable[[], kernels.Kernel]] = {
                 "linear": kernels.Linear,
                 "poly": lambda: kernels.Polynomial(self.degree),
                 "gaussian": lambda: kernels.Gaussian(self.sigma),
             }
-            if self.kernel not in made:
-                raise ValueError(f"kernel is {self.kernel!r}; valid are {', '.join(made)} and objects of tsvm.kernels")
-            return made[self.kernel]()
+            if self.kernel not in kinds:
+                raise ValueError(f"kernel is {self.kernel!r}; valid are {', '.join(kinds)} and objects of tsvm.kernels")
+            return kinds[self.kernel]()
         if not all(hasattr(self.kernel, name) for name in ("value", "first", "mixed")):
             raise ValueError(f"kernel is {self.kernel!r}; valid is an object with value, first and mixed")
         return self.kernel
 
-    def _take_hard(self, found: solver.Solution) -> None:
-        certificate = found.certificate
+    def _take_hard(self, solution: solver.Solution) -> None:
+        certificate = solution.certificate
         self.certificate_, self.status_ = certificate, certificate.status
         self.margin_: tuple[float, float] | None = (
             None if self.status_ == "infeasible" else (certificate.low, certificate.up)
         )
         self.history_, self.n_iter_ = certificate.history, len(certificate.history)
         self.objective_: tuple[float, float] | None = None
-        self._take(found, found.cuts)
+        self._take(solution, solution.cuts)
 
-    def _take_soft(self, found: soft.SoftSolution) -> None:
-        self.status_, self.margin_, self.objective_ = "soft", None, (found.low, found.up)
-        self.history_ = [Round(low, up, (up - low) / up if up else 0.0, cuts) for low, up, cuts in found.history]
-        self.n_iter_ = len(found.history)
-        ratio = found.norm / found.a.sum() if found.a.any() else 0.0
+    def _take_soft(self, solution: soft.SoftSolution) -> None:
+        self.status_, self.margin_, self.objective_ = "soft", None, (solution.low, solution.up)
+        self.history_ = [Round(low, up, (up - low) / up if up else 0.0, cuts) for low, up, cuts in solution.history]
+        self.n_iter_ = len(solution.history)
+        ratio = solution.norm / solution.a.sum() if solution.a.any() else 0.0
         self.certificate_ = Certificate(
-            "soft", found.low, found.up, ratio, found.problem.size, max(self.tol, 1e-4), self.history_
+            "soft", solution.low, solution.up, ratio, solution.problem.size, max(self.tol, 1e-4), self.history_
         )
-        self._take(found, found.problem.cuts)
+        self._take(solution, solution.problem.cuts)
 
-    def _take(self, found: solver.Solution | soft.SoftSolution, cuts: Cuts) -> None:
+    def _take(self, solution: solver.Solution | soft.SoftSolution, cuts: Cuts) -> None:
         linear = isinstance(self._space, spaces.LinearSpace)
-        self.coef_ = found.coordinates if linear else None
-        self._coordinates = found.coordinates
-        self._atoms = np.append(found.atoms, np.zeros(len(found.b) + len(cuts) - len(found.atoms)))
-        self.threshold_, self.norm_ = found.theta, found.norm
-        support = np.flatnonzero(found.a > solver.SUPPORT * found.a.max(initial=0.0))
+        self.coef_ = solution.coordinates if linear else None
+        self._coordinates = solution.coordinates
+        self._atoms = np.append(solution.atoms, np.zeros(len(solution.b) + len(cuts) - len(solution.atoms)))
+        self.threshold_, self.norm_ = solution.theta, solution.norm
+        support = np.flatnonzero(solution.a > solver.SUPPORT * solution.a.max(initial=0.0))
         order = support[np.lexsort((cuts.times[support], cuts.patterns[support]))]
         self.support_patterns_, self.support_times_ = cuts.patterns[order], cuts.times[order]
-        self.support_kinds_, self.dual_coef_ = cuts.kinds[order], found.a[order]
-        self.target_coef_ = found.b
+        self.support_kinds_, self.dual_coef_ = cuts.kinds[order], solution.a[order]
+        self.target_coef_ = solution.b
 
     def _fitted(self) -> None:
         if not hasattr(self, "status_"):
@@ -203,24 +203,24 @@ class TemporalSVM:
         none = [np.empty(0)] * len(trains)
         return layout.build(trains, none, self.psp_, self.tau_c, 0.0, self.scale, exact=False)
 
-    def _potential(self, made: layout.Layout) -> margin.Potential:
-        return self._space.potential(self._coordinates, self._atoms, made)
+    def _potential(self, pieces: layout.Layout) -> margin.Potential:
+        return self._space.potential(self._coordinates, self._atoms, pieces)
 
-    def _free_run(self, made: layout.Layout, potential: margin.Potential, p: int) -> np.ndarray:
+    def _free_run(self, pieces: layout.Layout, potential: margin.Potential, p: int) -> np.ndarray:
         """Output spikes of one pattern; resets decay as exp(-s/tau_m), a term of the potential's own sum."""
-        found: list[float] = []
-        low, high = np.searchsorted(made.pattern, [p, p + 1])
+        spikes: list[float] = []
+        low, high = np.searchsorted(pieces.pattern, [p, p + 1])
         for e in range(low, high):
-            begin, end = 0.0, made.length[e] + (neuron.LATE if e == high - 1 else 0.0)
+            begin, end = 0.0, pieces.length[e] + (neuron.LATE if e == high - 1 else 0.0)
             while begin < end:
-                at = made.start[e] + begin
-                reset = self.threshold_ * np.exp(-(at - np.array(found)) / self.tau_m).sum() if found else 0.0
-                s = self._next(potential, p, e, made.start[e], begin, end, reset)
-                if s < 0 or len(found) >= neuron.MAX_SPIKES:
+                at = pieces.start[e] + begin
+                reset = self.threshold_ * np.exp(-(at - np.array(spikes)) / self.tau_m).sum() if spikes else 0.0
+                s = self._next(potential, p, e, pieces.start[e], begin, end, reset)
+                if s < 0 or len(spikes) >= neuron.MAX_SPIKES:
                     break
-                found.append(min(made.start[e] + s, made.ends[p]))
+                spikes.append(min(pieces.start[e] + s, pieces.ends[p]))
                 begin = s
-        return np.array(found)
+        return np.array(spikes)
 
     def _next(self, potential, p: int, e: int, start: float, begin: float, end: float, reset: float) -> float:
         if isinstance(potential, margin.ExponentialPotential):

@@ -48,10 +48,10 @@ def _zero(c: np.ndarray, r: np.ndarray, first: int, low: float, high: float, f_l
 
 
 @njit(cache=True, error_model="numpy")
-def zeros(c: np.ndarray, r: np.ndarray, length: float, found: np.ndarray) -> int:
-    """Write the zeros of sum_k c_k exp(r_k s) in (0, length) into `found` and return their number.
+def zeros(c: np.ndarray, r: np.ndarray, length: float, roots: np.ndarray) -> int:
+    """Write the zeros of sum_k c_k exp(r_k s) in (0, length) into `roots` and return their number.
 
-    c, r (n,): coefficients and strictly ascending rates; found (n,) is overwritten. c is not changed.
+    c, r (n,): coefficients and strictly ascending rates; roots (n,) is overwritten. c is not changed.
     """
     n = len(c)
     levels = np.zeros((n, n))
@@ -68,22 +68,22 @@ def zeros(c: np.ndarray, r: np.ndarray, length: float, found: np.ndarray) -> int
             if a * b < 0.0:
                 s = math.log(-a / b) / (r[n - 1] - r[n - 2])
                 if 0.0 < s < length:
-                    found[0] = s
+                    roots[0] = s
                     count = 1
             continue
         edges[0] = 0.0
         for i in range(count):
-            edges[i + 1] = found[i]
+            edges[i + 1] = roots[i]
         edges[count + 1] = length
         new = 0
         f_low = _value(levels[j], r, j, 0.0)
         for i in range(count + 1):
             f_high = _value(levels[j], r, j, edges[i + 1])
             if f_low * f_high < 0.0:
-                found[new] = _zero(levels[j], r, j, edges[i], edges[i + 1], f_low)
+                roots[new] = _zero(levels[j], r, j, edges[i], edges[i + 1], f_low)
                 new += 1
             elif f_high == 0.0 and edges[i + 1] < length:
-                found[new] = edges[i + 1]
+                roots[new] = edges[i + 1]
                 new += 1
             f_low = f_high
         count = new
@@ -124,15 +124,15 @@ def minimum(
     constant: float, c: np.ndarray, r: np.ndarray, start: float, end: float, work: np.ndarray, origin: float = -1.0
 ) -> tuple[float, float]:
     """Smallest `total` on [start, end], and where: an end or a zero of the derivative. work (2, n) is overwritten."""
-    slopes, found = work[0], work[1]
+    slopes, roots = work[0], work[1]
     for k in range(len(c)):
         slopes[k] = c[k] * r[k]
     best, at = total(constant, c, r, start, origin), start
     value = total(constant, c, r, end, origin)
     if value < best:
         best, at = value, end
-    for i in range(zeros(slopes, r, end, found)):
-        s = found[i]
+    for i in range(zeros(slopes, r, end, roots)):
+        s = roots[i]
         if start < s < end:
             value = total(constant, c, r, s, origin)
             if value < best:
@@ -143,13 +143,13 @@ def minimum(
 @njit(cache=True, error_model="numpy")
 def first_crossing(constant: float, c: np.ndarray, r: np.ndarray, start: float, end: float, work: np.ndarray) -> float:
     """First s in (start, end] at which f, below 0 before, reaches 0; -1 where it does not. work (2, n)."""
-    slopes, found = work[0], work[1]
+    slopes, roots = work[0], work[1]
     for k in range(len(c)):
         slopes[k] = c[k] * r[k]
-    count = zeros(slopes, r, end, found)
+    count = zeros(slopes, r, end, roots)
     low = start
     for i in range(count + 1):
-        high = found[i] if i < count else end
+        high = roots[i] if i < count else end
         if high <= low:
             continue
         if total(constant, c, r, high) >= 0.0:

@@ -32,8 +32,8 @@ class Monomials:
 
     def _products(self, x: np.ndarray, step: np.ndarray, end: np.ndarray) -> np.ndarray:
         """The product rule, factor by factor: change(a b) = change(a) b(end) + a change(b)."""
-        one, none = np.ones((len(x), 1)), np.zeros((len(x), 1))
-        x, step, end = np.hstack([x, one]), np.hstack([step, none]), np.hstack([end, one])  # -1 is the factor 1
+        ones, zeros = np.ones((len(x), 1)), np.zeros((len(x), 1))
+        x, step, end = np.hstack([x, ones]), np.hstack([step, zeros]), np.hstack([end, ones])  # -1 is the factor 1
         value = np.tile(self.scales, (len(x), 1))
         change = np.zeros_like(value)
         for of_factor in self.indices.T:
@@ -58,7 +58,7 @@ class Monomials:
 
 @njit(cache=True, error_model="numpy")
 def _terms(indices, weights, slow, fast, places, count):
-    found = np.zeros((len(slow), count))
+    coefficients = np.zeros((len(slow), count))
     product = np.empty(indices.shape[1] + 1)  # coefficients by the power of the slow trace
     for e in range(len(slow)):
         for f in range(len(indices)):
@@ -77,5 +77,5 @@ def _terms(indices, weights, slow, fast, places, count):
                     product[0] *= b
                 degree += 1
             for m in range(degree + 1):
-                found[e, places[m, degree - m]] += product[m]
-    return found
+                coefficients[e, places[m, degree - m]] += product[m]
+    return coefficients

@@ -47,13 +47,15 @@ class GaussianPotential:
             [[(a * a).sum(1), (a * b).sum(1), (b * b).sum(1)] for _, _, a, b in parts]
         ).transpose(0, 2, 1)
         self._squares = np.ascontiguousarray(self._squares)
-        self._own = np.array([[(px * px).sum(1), (px * pu).sum(1)] for px, pu, _, _ in parts]).transpose(0, 2, 1).copy()
-        rest = np.exp(-self._own[:, :, 0] / (2 * self.sigma**2))
-        self._constant = -float((rest * (values + derivs * -self._own[:, :, 1] / self.sigma**2)).sum())
+        self._atom_squares = (
+            np.array([[(px * px).sum(1), (px * pu).sum(1)] for px, pu, _, _ in parts]).transpose(0, 2, 1).copy()
+        )
+        rest = np.exp(-self._atom_squares[:, :, 0] / (2 * self.sigma**2))
+        self._constant = -float((rest * (values + derivs * -self._atom_squares[:, :, 1] / self.sigma**2)).sum())
 
     def _arguments(self):
         k = self.layout.kernel
-        return (self._values, self._derivs, self._products, self._squares, self._own, self._constant, self.sigma,
+        return (self._values, self._derivs, self._products, self._squares, self._atom_squares, self._constant, self.sigma,
                 k.tau_m, k.tau_s)  # fmt: skip
 
     def scan(self, theta: float, level: np.ndarray, hold_level: np.ndarray) -> Scan:
@@ -76,7 +78,7 @@ class GaussianPotential:
 
 
 @njit(cache=True, error_model="numpy")
-def _potential(values, derivs, products, squares, own, constant, sigma, tau_m, tau_s, e, s):
+def _potential(values, derivs, products, squares, atom_squares, constant, sigma, tau_m, tau_s, e, s):
     """V and V' at s in piece e."""
     y1, y2 = math.exp(-s / tau_m), math.exp(-s / tau_s)
     z1, z2 = -y1 / tau_m, -y2 / tau_s
@@ -89,19 +91,19 @@ def _potential(values, derivs, products, squares, own, constant, sigma, tau_m, t
             p = products[b, e, j]
             xj = p[0] * y1 + p[1] * y2
             vj = p[0] * z1 + p[1] * z2
-            gamma = math.exp(-0.5 * inverse * max(xx + own[b, j, 0] - 2.0 * xj, 0.0))
+            gamma = math.exp(-0.5 * inverse * max(xx + atom_squares[b, j, 0] - 2.0 * xj, 0.0))
             rise = gamma * (vj - xv) * inverse
             total += values[j] * gamma
             slope += values[j] * rise
             if derivs[j] != 0.0:
-                along = (p[2] * y1 + p[3] * y2 - own[b, j, 1]) * inverse
+                along = (p[2] * y1 + p[3] * y2 - atom_squares[b, j, 1]) * inverse
                 total += derivs[j] * gamma * along
                 slope += derivs[j] * (rise * along + gamma * (p[2] * z1 + p[3] * z2) * inverse)
     return total, slope
 
 
 @njit(cache=True, error_model="numpy")
-def _rise(values, derivs, products, squares, own, constant, sigma, tau_m, tau_s, e, s, origin):
+def _rise(values, derivs, products, squares, atom_squares, constant, sigma, tau_m, tau_s, e, s, origin):
     """V(s) - V(origin) in piece e, to the digits of the difference."""
     y1, y2 = math.exp(-origin / tau_m), math.exp(-origin / tau_s)
     z1, z2 = y1 * math.expm1((origin - s) / tau_m), y2 * math.expm1((origin - s) / tau_s)  # what they change by
@@ -112,22 +114,24 @@ def _rise(values, derivs, products, squares, own, constant, sigma, tau_m, tau_s,
         more = aa * z1 * (2.0 * y1 + z1) + 2.0 * ab * (y1 * z2 + z1 * y2 + z1 * z2) + bb * z2 * (2.0 * y2 + z2)
         for j in range(products.shape[2]):
             p = products[b, e, j]
-            gamma = math.exp(-0.5 * inverse * max(xx + own[b, j, 0] - 2.0 * (p[0] * y1 + p[1] * y2), 0.0))
+            gamma = math.exp(-0.5 * inverse * max(xx + atom_squares[b, j, 0] - 2.0 * (p[0] * y1 + p[1] * y2), 0.0))
             exponent = inverse * (p[0] * z1 + p[1] * z2 - 0.5 * more)
             grown = gamma * (math.expm1(exponent) if exponent < 1.0 else math.exp(exponent) - 1.0)
             total += values[j] * grown
             if derivs[j] != 0.0:
-                along = (p[2] * y1 + p[3] * y2 - own[b, j, 1]) * inverse
+                along = (p[2] * y1 + p[3] * y2 - atom_squares[b, j, 1]) * inverse
                 total += derivs[j] * (grown * along + (gamma + grown) * (p[2] * z1 + p[3] * z2) * inverse)
     return total
 
 
 @njit(cache=True, error_model="numpy")
-def _at(values, derivs, products, squares, own, constant, sigma, tau_m, tau_s, pieces, s):
-    found = np.empty((len(s), 2))
+def _at(values, derivs, products, squares, atom_squares, constant, sigma, tau_m, tau_s, pieces, s):
+    out = np.empty((len(s), 2))
     for i in range(len(s)):
-        found[i] = _potential(values, derivs, products, squares, own, constant, sigma, tau_m, tau_s, pieces[i], s[i])
-    return found
+        out[i] = _potential(
+            values, derivs, products, squares, atom_squares, constant, sigma, tau_m, tau_s, pieces[i], s[i]
+        )
+    return out
 
 
 @njit(cache=True, error_model="numpy")
@@ -152,7 +156,7 @@ def _search(args, norm, theta, level, sign, offset, gain, gamma, reset, origin, 
     Before a target sign = 1 and g = gain (1 - gamma exp(s/tau_c)); in a hold window sign = -1 and
     g = 1 - exp(-(offset + s)/tau_c). origin: where a target is, at which f = 0, to measure from; -1 if none.
     """
-    values, derivs, products, squares, own, constant, sigma, tau_m, tau_s = args
+    values, derivs, products, squares, atom_squares, constant, sigma, tau_m, tau_s = args
     lows, highs = np.empty(200), np.empty(200)
     lows[0], highs[0] = low, high
     depth, best, at = 1, 0.0, -1.0
@@ -160,7 +164,7 @@ def _search(args, norm, theta, level, sign, offset, gain, gamma, reset, origin, 
         depth -= 1
         a, b = lows[depth], highs[depth]
         m, r = 0.5 * (a + b), 0.5 * (b - a)
-        v, dv = _potential(values, derivs, products, squares, own, constant, sigma, tau_m, tau_s, e, m)
+        v, dv = _potential(values, derivs, products, squares, atom_squares, constant, sigma, tau_m, tau_s, e, m)
         y = reset * math.exp(-m / tau_m)
         if sign > 0:
             grown = gamma * math.exp(m / tau_c)
@@ -196,10 +200,10 @@ def _search(args, norm, theta, level, sign, offset, gain, gamma, reset, origin, 
 
 
 @njit(cache=True, error_model="numpy")
-def _scan_all(values, derivs, products, squares, own, constant, sigma, tau_m, tau_s, norm, theta, level, hold_level,
+def _scan_all(values, derivs, products, squares, atom_squares, constant, sigma, tau_m, tau_s, norm, theta, level, hold_level,
               tau_c, length, reset, gain, gamma, guard, origin, held, hold_reset, margin_time, exact):  # fmt: skip
     n = len(length)
-    args = (values, derivs, products, squares, own, constant, sigma, tau_m, tau_s)
+    args = (values, derivs, products, squares, atom_squares, constant, sigma, tau_m, tau_s)
     h, s = np.full(n, np.inf), np.zeros(n)
     hold_h, hold_s = np.full(n, np.inf), np.zeros(n)
     for e in range(n):

@@ -26,8 +26,8 @@ from tessera.tsvm.tasks import jittered, xor, xor_branches
 def xor_kernels(n: int) -> dict[str, Kernel]:
     """The kernels compared, by name; features 0 and 1 are A1 and A2, 2 and 3 are B1 and B2, n afferents each.
 
-    matched: branches that join the pairs to fire on; crossed: those to stay silent on; separate: one branch per feature.
-    interaction: pairs of synapses on one branch, weaker with their distance, exp(-|i - j|/n).
+    matched: branches that join the pairs to fire on; crossed: those to stay silent on; separate: one branch for each
+    feature. interaction: pairs of synapses on one branch, weaker with their distance, exp(-|i - j|/n).
     """
     distance = np.abs(np.subtract.outer(np.arange(4 * n), np.arange(4 * n)))
     square = Polynomial(2)
@@ -45,8 +45,10 @@ def xor_kernels(n: int) -> dict[str, Kernel]:
 
 
 def compare(params: KernelsParams, neuron: NeuronParams, seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Margins of the exclusive-or, one row per kernel, and the share of noisy patterns on which its neuron is right, one
-    row per kernel with a margin, kind of noise and level."""
+    """Margins of the exclusive-or, and the share of noisy patterns on which each kernel's neuron is right.
+
+    Returns one row per kernel, and one row per kernel with a margin, kind of noise and level.
+    """
     psp = DoubleExponential(neuron.tau_m, neuron.tau_s)
     spikes, targets = xor(params.afferents, params.volley, params.target, params.duration)
     fires = np.array([len(times) > 0 for times in targets])

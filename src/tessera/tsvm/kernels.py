@@ -262,15 +262,15 @@ def centred_gram(kernel: Kernel, x: np.ndarray, u: np.ndarray, is_slope: np.ndar
                  y: np.ndarray, v: np.ndarray, y_is_slope: np.ndarray) -> np.ndarray:  # fmt: skip
     """Products (M, M') of atoms phi(x) - phi(0), or their time derivatives where is_slope (M,) or y_is_slope (M',)."""
     zero = np.zeros((1, x.shape[1]))
-    found = np.empty((len(x), len(y)))
+    gram = np.empty((len(x), len(y)))
     a, b = np.flatnonzero(~is_slope), np.flatnonzero(is_slope)
     c, d = np.flatnonzero(~y_is_slope), np.flatnonzero(y_is_slope)
     rest = kernel.value(zero, zero)
-    found[np.ix_(a, c)] = kernel.value(x[a], y[c]) - kernel.value(x[a], zero) - kernel.value(zero, y[c]) + rest
-    found[np.ix_(a, d)] = kernel.first(x[a], y[d], v[d]) - kernel.first(zero, y[d], v[d])
-    found[np.ix_(b, c)] = (kernel.first(y[c], x[b], u[b]) - kernel.first(zero, x[b], u[b])).T
-    found[np.ix_(b, d)] = kernel.mixed(x[b], u[b], y[d], v[d])
-    return found
+    gram[np.ix_(a, c)] = kernel.value(x[a], y[c]) - kernel.value(x[a], zero) - kernel.value(zero, y[c]) + rest
+    gram[np.ix_(a, d)] = kernel.first(x[a], y[d], v[d]) - kernel.first(zero, y[d], v[d])
+    gram[np.ix_(b, c)] = (kernel.first(y[c], x[b], u[b]) - kernel.first(zero, x[b], u[b])).T
+    gram[np.ix_(b, d)] = kernel.mixed(x[b], u[b], y[d], v[d])
+    return gram
 
 
 def branches_of(kernel: Kernel, n: int) -> tuple[Gaussian, list[list[int]]] | None:

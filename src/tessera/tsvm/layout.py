@@ -118,22 +118,22 @@ class Layout:
     def rows_at(self, pattern: np.ndarray, times: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """r(t) before any spike at t, and g(t), of M patterns and times in ms."""
         at = np.ascontiguousarray(times, dtype=float)
-        own = np.ascontiguousarray(pattern, dtype=np.int64)
-        e = self.pieces_of(own, at)
-        r = _resets(own, at, self.targets, self.target_starts, self.kernel.tau_m)
+        p = np.ascontiguousarray(pattern, dtype=np.int64)
+        e = self.pieces_of(p, at)
+        r = _resets(p, at, self.targets, self.target_starts, self.kernel.tau_m)
         following = np.append(self.targets, np.inf)[self.next_targets[e]]
         relaxed = -np.expm1(-(following - at) / self.tau_c)
         return r, self.gain[e] * np.where(self.gamma[e] > 0, relaxed, 1.0)
 
     def pieces_of(self, pattern: np.ndarray, times: np.ndarray) -> np.ndarray:
         """The pieces (M,) in which times in ms of M patterns lie; a border belongs to the piece that ends there."""
-        at, own = np.ascontiguousarray(times, dtype=float), np.ascontiguousarray(pattern, dtype=np.int64)
-        return _pieces(own, at, self.start, self.pieces)
+        at, p = np.ascontiguousarray(times, dtype=float), np.ascontiguousarray(pattern, dtype=np.int64)
+        return _pieces(p, at, self.start, self.pieces)
 
     def last_targets(self, pattern: np.ndarray, times: np.ndarray, at_target: np.ndarray) -> np.ndarray:
         """The last target (M,) before each time, or at it where at_target (M,)."""
-        at, own = np.ascontiguousarray(times, dtype=float), np.ascontiguousarray(pattern, dtype=np.int64)
-        return _last(own, at, at_target, self.targets, self.target_starts)
+        at, p = np.ascontiguousarray(times, dtype=float), np.ascontiguousarray(pattern, dtype=np.int64)
+        return _last(p, at, at_target, self.targets, self.target_starts)
 
 
 def build(
@@ -158,9 +158,9 @@ def build(
     parts: dict[str, list[np.ndarray]] = {name: [] for name in _PIECES}
     neurons, counts, resets, ends = [], [], [], []
     segment = target = 0
-    for p, own in enumerate(targets):
-        end = own[-1] if len(own) and not after_last else spikes.duration
-        piece = _pattern(spikes, p, own, end, kernel.tau_m, tau_c, hold, dead_zone, margin_time, exact)
+    for p, desired in enumerate(targets):
+        end = desired[-1] if len(desired) and not after_last else spikes.duration
+        piece = _pattern(spikes, p, desired, end, kernel.tau_m, tau_c, hold, dead_zone, margin_time, exact)
         times, ids = spikes.pattern(p)
         at = np.searchsorted(times, piece["start"], side="left")
         stop = np.searchsorted(times, piece["start"][-1] + piece["length"][-1], side="left")
@@ -168,10 +168,10 @@ def build(
         neurons.append(ids[at[0] : stop])
         piece["segment"] = piece["segment"] + segment
         piece["hold_target"] = piece["hold_target"] + target
-        segment, target = segment + len(own) + 1, target + len(own)
+        segment, target = segment + len(desired) + 1, target + len(desired)
         for name in _PIECES:
             parts[name].append(piece[name] if name != "pattern" else np.full(len(piece["start"]), p))
-        resets.append([np.exp(-(t - own[:i]) / kernel.tau_m).sum() for i, t in enumerate(own)])
+        resets.append([np.exp(-(t - desired[:i]) / kernel.tau_m).sum() for i, t in enumerate(desired)])
         ends.append(end)
     return Layout(
         spikes, kernel, tau_c, hold, scale,
@@ -179,7 +179,7 @@ def build(
         spike_start=np.concatenate([[0], np.cumsum(np.concatenate(counts))]).astype(np.int64),
         spike_neuron=np.concatenate(neurons).astype(np.int32),
         targets=np.concatenate(targets),
-        target_pattern=np.repeat(np.arange(len(targets)), [len(own) for own in targets]),
+        target_pattern=np.repeat(np.arange(len(targets)), [len(desired) for desired in targets]),
         target_reset=np.concatenate([np.asarray(r, dtype=float) for r in resets]),
         ends=np.array(ends),
         margin_time=margin_time,
@@ -193,20 +193,20 @@ _PIECES = (
 )  # fmt: skip
 
 
-def _pattern(spikes, p, own, end, tau_m, tau_c, hold, dead_zone, margin_time, exact) -> dict[str, np.ndarray]:
+def _pattern(spikes, p, desired, end, tau_m, tau_c, hold, dead_zone, margin_time, exact) -> dict[str, np.ndarray]:
     """Pieces of one pattern, labels counted from 0."""
     times = spikes.pattern(p)[0]
-    marks = [np.array([0.0, end]), times, own]
+    marks = [np.array([0.0, end]), times, desired]
     if hold > 0:
-        marks.append(own + hold)
+        marks.append(desired + hold)
     if dead_zone:
-        marks.append(own - tau_c)
+        marks.append(desired - tau_c)
     edges = np.unique(np.concatenate(marks))
     edges = edges[(edges >= 0) & (edges <= end)]
     start, stop = edges[:-1], edges[1:]
-    before = np.searchsorted(own, start, side="right")  # targets at or before the start of the piece
-    following = np.append(own, np.inf)[before]
-    lags = start[:, None] - own[None, :]
+    before = np.searchsorted(desired, start, side="right")  # targets at or before the start of the piece
+    following = np.append(desired, np.inf)[before]
+    lags = start[:, None] - desired[None, :]
     decayed = np.where(lags >= 0, np.exp(-np.maximum(lags, 0.0) / tau_m), 0.0)
     reset = decayed.sum(axis=1)
     gamma = np.exp(-(following - start) / tau_c)
@@ -214,7 +214,7 @@ def _pattern(spikes, p, own, end, tau_m, tau_c, hold, dead_zone, margin_time, ex
     if dead_zone:
         inside = following - start <= tau_c * (1 + 1e-12)
         gamma, gain = np.where(inside, gamma, 0.0), np.where(inside, DEAD, 1.0)
-    since = np.where(before > 0, start - np.append(own, 0.0)[before - 1], np.inf)
+    since = np.where(before > 0, start - np.append(desired, 0.0)[before - 1], np.inf)
     held = np.where(since < hold * (1 - 1e-12), since, -1.0)
     length = stop - start
     at_target = stop == following
@@ -236,7 +236,7 @@ def _pattern(spikes, p, own, end, tau_m, tau_c, hold, dead_zone, margin_time, ex
 
 @njit(cache=True, error_model="numpy")
 def _pieces(patterns, at, start, offsets):
-    found = np.empty(len(at), dtype=np.int64)
+    pieces = np.empty(len(at), dtype=np.int64)
     for j in range(len(at)):
         low, high = offsets[patterns[j]], offsets[patterns[j] + 1]
         first = low
@@ -246,26 +246,26 @@ def _pieces(patterns, at, start, offsets):
                 low = middle + 1
             else:
                 high = middle
-        found[j] = max(first, low - 1)
-    return found
+        pieces[j] = max(first, low - 1)
+    return pieces
 
 
 @njit(cache=True, error_model="numpy")
 def _resets(patterns, at, targets, offsets, tau_m):
-    found = np.zeros(len(at))
+    r = np.zeros(len(at))
     for j in range(len(at)):
         for d in range(offsets[patterns[j]], offsets[patterns[j] + 1]):
             if targets[d] >= at[j]:
                 break
-            found[j] += np.exp(-(at[j] - targets[d]) / tau_m)
-    return found
+            r[j] += np.exp(-(at[j] - targets[d]) / tau_m)
+    return r
 
 
 @njit(cache=True, error_model="numpy")
 def _last(patterns, at, at_target, targets, offsets):
-    found = np.full(len(at), -1)
+    last = np.full(len(at), -1)
     for j in range(len(at)):
         for d in range(offsets[patterns[j]], offsets[patterns[j] + 1]):
             if targets[d] < at[j] or (at_target[j] and targets[d] == at[j]):
-                found[j] = d
-    return found
+                last[j] = d
+    return last

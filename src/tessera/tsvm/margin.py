@@ -122,7 +122,7 @@ def worst(potential: Potential, layout: Layout, theta: float, level: float = 1.0
     n = len(layout.length)
     slopes = slope_rows(potential, layout, theta)
     first = potential.scan(theta, np.full(n, level), np.full(n, level))
-    found = _local_minima(first, layout, level - keep)
+    minima = _local_minima(first, layout, level - keep)
     least = min(level, first.h.min(initial=np.inf), first.hold_h.min(initial=np.inf))
     while least < level:
         again = potential.scan(theta, np.full(n, least), np.full(n, least))
@@ -133,7 +133,7 @@ def worst(potential: Potential, layout: Layout, theta: float, level: float = 1.0
         least = lower
     if len(slopes):
         least = min(least, float(slopes.min()))
-    return Worst(least, *found, slopes)
+    return Worst(least, *minima, slopes)
 
 
 @dataclass(frozen=True)

@@ -33,13 +33,13 @@ def simulate(
         raise ValueError(f"weights have shape {w.shape}; valid are {spikes.n_neurons} finite numbers")
     if not theta > 0:
         raise ValueError(f"theta is {theta}; valid is a positive number")
-    found, out = [], np.empty(MAX_SPIKES)
+    outputs, out = [], np.empty(MAX_SPIKES)
     for p in range(len(spikes)):
         times, neurons = spikes.pattern(p)
         kicks = w[neurons] * scale
         n = free_run(times, kicks, spikes.duration, theta, kernel.tau_m, kernel.tau_s, kernel.v0, out)
-        found.append(out[:n].copy())
-    return found
+        outputs.append(out[:n].copy())
+    return outputs
 
 
 @dataclass(frozen=True)

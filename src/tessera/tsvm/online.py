@@ -37,21 +37,21 @@ def learn(layout: Layout, steps: int) -> tuple[np.ndarray, float, list[tuple[int
         potential = problem.space.potential(w, np.empty(0))
         # Dinkelbach's descent from a level above all rows; then, from just above the least, where that lies.
         least = worst(potential, layout, theta, level=norm * problem.size).least
-        found = worst(potential, layout, theta, level=least + 1e-9 * norm * problem.size)
+        rows = worst(potential, layout, theta, level=least + 1e-9 * norm * problem.size)
         if least / norm > best:
             best, kept = least / norm, (w, theta)
             history.append((t, best))
-        w = (1 - 1 / (t + 1)) * w + _worst_row(problem, found) / (t + 1)
+        w = (1 - 1 / (t + 1)) * w + _worst_row(problem, rows) / (t + 1)
     return kept[0], kept[1], history
 
 
-def _worst_row(problem: Problem, found: Worst) -> np.ndarray:
+def _worst_row(problem: Problem, rows: Worst) -> np.ndarray:
     """The worst row itself, without what the equalities hold fixed."""
-    made, cuts = problem.layout, Cuts()
-    slope = int(np.argmin(found.slopes))
-    if not len(found.values) or found.slopes[slope] <= found.values[0]:
-        where = made.target_pattern[[slope]], made.targets[[slope]], np.array(["slope"])
+    layout, cuts = problem.layout, Cuts()
+    slope = int(np.argmin(rows.slopes))
+    if not len(rows.values) or rows.slopes[slope] <= rows.values[0]:
+        where = layout.target_pattern[[slope]], layout.targets[[slope]], np.array(["slope"])
     else:
-        where = found.patterns[:1], found.times[:1], found.kinds[:1]
-    cuts.extend(made, *where)
+        where = rows.patterns[:1], rows.times[:1], rows.kinds[:1]
+    cuts.extend(layout, *where)
     return problem.reduced(cuts)[0]

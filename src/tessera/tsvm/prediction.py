@@ -30,8 +30,8 @@ STEP = 0.25
 def threshold_margin(w: np.ndarray, spikes: SpikeBatch, targets: np.ndarray, psp: DoubleExponential, tau_c: float,
                      hold: float) -> float:  # fmt: skip
     """kappa |w| at threshold 1: the least row, below 0 where a bound is broken. w must give V = 1 at the targets."""
-    made = layout.build(spikes, [targets], psp, tau_c, hold)
-    return worst(LinearSpace(made).potential(w, np.empty(0)), made, 1.0).least
+    pieces = layout.build(spikes, [targets], psp, tau_c, hold)
+    return worst(LinearSpace(pieces).potential(w, np.empty(0)), pieces, 1.0).least
 
 
 def by_margin(w: np.ndarray, margin: float, spikes: SpikeBatch, psp: DoubleExponential, kind: str) -> float:
@@ -51,9 +51,11 @@ def by_survival(
     gap = 1 - _potential(w, spikes, targets, psp, t)
     sd = np.maximum(voltage_noise(w, 1.0, spikes, psp, kind, t), 1e-12)
     overshoot = np.empty(len(targets))
-    for d, one in enumerate(targets):
-        end = min(one + window, np.append(targets, spikes.duration)[d + 1] if d + 1 < len(targets) else spikes.duration)
-        after = np.linspace(one, end, 21)
+    for d, target in enumerate(targets):
+        end = min(
+            target + window, np.append(targets, spikes.duration)[d + 1] if d + 1 < len(targets) else spikes.duration
+        )
+        after = np.linspace(target, end, 21)
         overshoot[d] = (_potential(w, spikes, targets[:d], psp, after) - 1).max()
     at_target = np.maximum(voltage_noise(w, 1.0, spikes, psp, kind, targets), 1e-12)
 

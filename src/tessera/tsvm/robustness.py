@@ -70,12 +70,12 @@ def spikes_under(
 ) -> list[np.ndarray]:
     """Output spikes in ms of the free neuron on one pattern, one array a draw."""
     times, kicks, index = _inputs(w, theta, spikes, psp, kind)
-    found, out, noisy = [], np.empty(MAX_SPIKES), np.empty(len(times))
-    for one in noise:
-        at = _disturb(kicks, times, index, spikes.duration, KINDS.index(kind), level, one, noisy)
+    outputs, out, noisy = [], np.empty(MAX_SPIKES), np.empty(len(times))
+    for draw in noise:
+        at = _disturb(kicks, times, index, spikes.duration, KINDS.index(kind), level, draw, noisy)
         n = free_run(at, noisy, spikes.duration, theta, psp.tau_m, psp.tau_s, psp.v0, out)
-        found.append(out[:n].copy())
-    return found
+        outputs.append(out[:n].copy())
+    return outputs
 
 
 def _inputs(w, theta, spikes, psp, kind) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -116,7 +116,7 @@ def voltage_noise(
 
 
 def timing_noise(
-    w: np.ndarray, theta: float, spikes: SpikeBatch, psp: DoubleExponential, kind: str, own: np.ndarray
+    w: np.ndarray, theta: float, spikes: SpikeBatch, psp: DoubleExponential, kind: str, at: np.ndarray
 ) -> np.ndarray:
     """sd in ms per unit of noise level by which each of the neuron's own spikes (n,) moves, to first order.
 
@@ -124,10 +124,10 @@ def timing_noise(
     and an earlier spike that moved by D_j leaves its reset behind. Our derivation.
     """
     times, neurons = spikes.pattern(0)
-    noise = _responses(w, theta, spikes, psp, kind, own)
-    later = own[:, None] - own[None, :]
+    noise = _responses(w, theta, spikes, psp, kind, at)
+    later = at[:, None] - at[None, :]
     resets = np.where(later > 0, np.exp(-np.maximum(later, 0.0) / psp.tau_m), 0.0)
-    slope = _rise(psp, own[:, None] - times[None, :]) @ w[neurons] + theta / psp.tau_m * resets.sum(axis=1)
+    slope = _rise(psp, at[:, None] - times[None, :]) @ w[neurons] + theta / psp.tau_m * resets.sum(axis=1)
     shifts = np.linalg.solve(np.diag(slope) - theta / psp.tau_m * resets, noise)
     return np.sqrt((shifts**2).sum(axis=1))
 

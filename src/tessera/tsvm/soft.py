@@ -72,10 +72,10 @@ def solve_soft(layout: Layout, space: Space, c: float, tol: float = 1e-4, max_ro
             break
         # The least row of each segment is its slack; local minima beside it save rounds.
         grown = len(problem.cuts)
-        for found in (minima, worst(potential, layout, theta, keep=1e-7)):
-            fresh = problem.cuts.new(found.patterns, found.times, found.kinds)
+        for rows in (minima, worst(potential, layout, theta, keep=1e-7)):
+            fresh = problem.cuts.new(rows.patterns, rows.times, rows.kinds)
             if fresh.any():
-                problem.add(found.patterns[fresh], found.times[fresh], found.kinds[fresh])
+                problem.add(rows.patterns[fresh], rows.times[fresh], rows.kinds[fresh])
         if len(problem.cuts) == grown:
             break
     assert best is not None

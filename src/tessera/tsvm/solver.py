@@ -79,21 +79,21 @@ def solve(layout: Layout, space: Space, tol: float = 1e-6, max_rounds: int = 100
         coordinates, atoms, theta = problem.weights(coordinates, atoms, scale)
         norm = space.most(space.norm(coordinates, atoms), terms / scale)
         potential = space.potential(coordinates, atoms)
-        found = worst(potential, layout, theta, keep=tol / 2)
-        proved = (found.least - potential.rounding) / norm - ROUNDING * problem.size
+        rows = worst(potential, layout, theta, keep=tol / 2)
+        proved = (rows.least - potential.rounding) / norm - ROUNDING * problem.size
         if kept is None or proved > low:
             low = max(low, proved)
             kept = (coordinates, atoms, theta, norm, potential)
-        history.append(Round(min(low, up), up, 1 - found.least, len(problem.cuts)))
+        history.append(Round(min(low, up), up, 1 - rows.least, len(problem.cuts)))
         if low > 0 and abs(up - low) <= tol * up:
             status = "certified"
             break
         if low > up:
             break
-        fresh = problem.cuts.new(found.patterns, found.times, found.kinds)
+        fresh = problem.cuts.new(rows.patterns, rows.times, rows.kinds)
         if not fresh.any():
             break
-        problem.add(found.patterns[fresh], found.times[fresh], found.kinds[fresh])
+        problem.add(rows.patterns[fresh], rows.times[fresh], rows.kinds[fresh])
     if low > up * (1 + tol):  # rounding has the better of both: nothing is sure
         low, kept = 0.0, None
     low = min(low, up)

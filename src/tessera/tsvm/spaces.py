@@ -195,14 +195,14 @@ class GaussianSpace(_Atoms):
     def _products(self, x: np.ndarray, new: np.ndarray) -> np.ndarray:
         """Gram matrix of all atoms (M, new)."""
         step, slope, kernel = self._step, self._is_slope, self.kernel
-        found = np.empty((len(x), len(new)))
+        gram = np.empty((len(x), len(new)))
         a, b, c, d = np.flatnonzero(~slope), np.flatnonzero(slope), ~slope[new], slope[new]
         steps, slopes = new[c], new[d]
-        found[np.ix_(a, c)] = kernel.steps(x[a], step[a], x[steps], step[steps])
-        found[np.ix_(a, d)] = kernel.step_slopes(x[a], step[a], x[slopes], step[slopes])
-        found[np.ix_(b, c)] = kernel.step_slopes(x[steps], step[steps], x[b], step[b]).T
-        found[np.ix_(b, d)] = kernel.mixed(x[b], step[b], x[slopes], step[slopes])
-        return found
+        gram[np.ix_(a, c)] = kernel.steps(x[a], step[a], x[steps], step[steps])
+        gram[np.ix_(a, d)] = kernel.step_slopes(x[a], step[a], x[slopes], step[slopes])
+        gram[np.ix_(b, c)] = kernel.step_slopes(x[steps], step[steps], x[b], step[b]).T
+        gram[np.ix_(b, d)] = kernel.mixed(x[b], step[b], x[slopes], step[slopes])
+        return gram
 
     def norm(self, coordinates: np.ndarray, atoms: np.ndarray) -> float:
         return float(np.sqrt(max(atoms @ self._gram @ atoms, 0.0)))

@@ -19,7 +19,7 @@ FEASIBLE = ("certified", "feasible")
 
 @dataclass(frozen=True)
 class Bootstrap:
-    """95 % intervals over problems. All are over the same resamples, because each draws from a new copy of one stream."""
+    """95 % intervals over problems, all over the same resamples: each draws from a new copy of one random stream."""
 
     draws: int
     seed: int
@@ -99,8 +99,8 @@ def rank_correlations(critical: pd.DataFrame, bootstrap: Bootstrap) -> pd.DataFr
     """How predictions rank the T-SVM's measured critical noise over problems, and what ranks it trivially.
 
     One row per kind of noise and prediction. spearman: rank correlation; null: that of the number of targets alone,
-    fewest first; partial: that of the prediction given the number of targets; within: that within groups of equally many
-    targets, mean over groups; measured_over_predicted: geometric mean. Intervals (_low, _high) are over problems.
+    fewest first; partial: that of the prediction given the number of targets; within: that within groups of equally
+    many targets, mean over groups; measured_over_predicted: geometric mean. Intervals (_low, _high) are over problems.
     """
     rows = []
     for kind, group in critical[critical["method"] == "tsvm"].groupby("kind", sort=False):

@@ -30,7 +30,9 @@ def check_targets(
             if not 0 < t <= spikes.duration:
                 raise ValueError(f"pattern {p}: target {t} ms is outside (0, {spikes.duration}] ms")
             if t <= onset:
-                raise ValueError(f"pattern {p}: target {t} ms is not after the first input, at {onset} ms; V is 0 there")
+                raise ValueError(
+                    f"pattern {p}: target {t} ms is not after the first input, at {onset} ms; V is 0 there"
+                )
             if i and t == times[i - 1]:
                 raise ValueError(f"pattern {p}: target {t} ms is given twice")
             if i and t < times[i - 1]:

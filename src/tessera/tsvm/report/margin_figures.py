@@ -20,8 +20,8 @@ def voltage(results: Results) -> Figure:
     """The potential of a trained neuron over a pattern, in units of the threshold; below, around one target.
 
     Grey: the largest margin's upper bound, relaxed within tau_c before the next target; light blue: the lower bound in
-    the hold windows after targets, for the potential without the last reset (dotted). Red: temporal support vectors, the
-    times at which a bound is met. This is our formulation of a dynamical margin, motivated by Rubin and Sompolinsky
+    the hold windows after targets, for the potential without the last reset (dotted). Red: temporal support vectors,
+    the times at which a bound is met. This is our formulation of a dynamical margin, motivated by Rubin and Sompolinsky
     (2022); the figure is not theirs.
     """
     trace = results.trace

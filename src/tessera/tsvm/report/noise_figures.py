@@ -27,10 +27,10 @@ MARKERS = "os^Dv"
 def noise(results: Results) -> Figure:
     """Scores of the free neuron versus noise, for all methods.
 
-    Above: F1 of spikes within 2 ms of the targets, mean and standard error over problems; below: share of trials without
-    error. All methods are trained once on each problem, run to their end, and meet the same draws of noise. Jitter moves
-    each input spike; synaptic noise scales each weight for a whole trial; membrane noise is white current filtered by
-    both time constants.
+    Above: F1 of spikes within 2 ms of the targets, mean and standard error over problems; below: share of trials
+    without error. All methods are trained once on each problem, run to their end, and meet the same draws of noise.
+    Jitter moves each input spike; synaptic noise scales each weight for a whole trial; membrane noise is white current
+    filtered by both time constants.
     """
     kinds = [kind for kind in KINDS if kind in set(results.curves["kind"])]
     figure, axes = plots.grid(2, len(kinds), 2.5, sharey="row")
@@ -58,9 +58,9 @@ def noise(results: Results) -> Figure:
 def prediction(results: Results) -> Figure:
     """Noise at which half of the T-SVM's trials fail versus what is predicted without a trial, one point per problem.
 
-    Above: margin over the mean noise of the potential, a scale. Below: from the whole potential by rates of false spikes
-    and odds of lost ones, a level; dashed: equality. Titles: partial rank correlation over problems given the number of
-    targets, which ranks them by itself, with a 95 % bootstrap interval. Both predictions are our derivations.
+    Above: margin over the mean noise of the potential, a scale. Below: from the whole potential by rates of false
+    spikes and odds of lost ones, a level; dashed: equality. Titles: partial rank correlation over problems given the
+    number of targets, which ranks them by itself, with a 95 % bootstrap interval. Both predictions are our derivations.
     """
     kinds = [kind for kind in KINDS if kind in set(results.critical["kind"])]
     figure, axes = plots.grid(2, len(kinds), 2.7)

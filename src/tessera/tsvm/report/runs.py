@@ -9,7 +9,7 @@ from tessera.tsvm.report.results import Results
 
 
 def runs(results: Results) -> Iterator[RunRecord]:
-    """One run per reference problem, load, problem and method under noise, and pair of speakers; one for each other job."""
+    """One run per reference problem, load, pair of speakers, and problem and method under noise; one per other job."""
     yield from _problems(results)
     yield from _loads(results)
     yield from _noise(results)

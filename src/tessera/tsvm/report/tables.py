@@ -43,13 +43,13 @@ def soft(results: Results) -> pd.DataFrame:
 
 
 def critical(results: Results) -> pd.DataFrame:
-    """Noise at which half of the trials fail, by method: geometric mean over problems, and its ratio to the T-SVM's with
-    a 95 % bootstrap interval over problems."""
+    """Noise at which half of the trials fail, by method: geometric mean over problems, and its ratio to the T-SVM's
+    with a 95 % bootstrap interval over problems."""
     return summaries.by_method(results.critical, results.bootstrap)
 
 
 def kernels(results: Results) -> pd.DataFrame:
-    """Status, proved margin and ratio of the exclusive-or by kernel; low and up are 0 if there is proved to be no margin."""
+    """Status, proved margin and ratio of the exclusive-or by kernel; low and up are 0 if no margin exists, by proof."""
     return results.xor_margins
 
 

@@ -83,9 +83,9 @@ def _loads(results: Results) -> list[str]:
         for row in summaries.loads(results.load).itertuples()
     ]
     return [
-        f"By load, {results.params.load.afferents} afferents: fraction of problems for which a margin is proved, median "
-        "margin of these, and F1 of the free neuron without noise (± one standard error over problems) for the soft "
-        "T-SVM and for the first-error perceptron, which need only come within 1 ms of a target.",
+        f"By load, {results.params.load.afferents} afferents: fraction of problems for which a margin is proved, "
+        "median margin of these, and F1 of the free neuron without noise (± one standard error over problems) for the "
+        "soft T-SVM and for the first-error perceptron, which need only come within 1 ms of a target.",
         "",
         *markdown_table(header, rows, text_columns=0),
     ]
@@ -105,9 +105,9 @@ def _noise(results: Results) -> list[str]:
     header = ["method", "converged", *(name for kind in kinds for name in (UNITS[kind], "ratio"))]
     return [
         f"Noise at which half of {p.draws} trials have an error, geometric mean over {p.problems} problems of "
-        f"{p.afferents} afferents for which a margin exists, and its ratio to the T-SVM's with a 95 % bootstrap interval "
-        "over problems. Every method is run to its end; *converged* is the share of problems on which it ended by "
-        "itself. If a method fails without noise, the level counts as 0.001.",
+        f"{p.afferents} afferents for which a margin exists, and its ratio to the T-SVM's with a 95 % bootstrap "
+        "interval over problems. Every method is run to its end; *converged* is the share of problems on which it "
+        "ended by itself. If a method fails without noise, the level counts as 0.001.",
         "",
         *markdown_table(header, rows),
     ]
@@ -148,9 +148,9 @@ def _kernels(results: Results) -> list[str]:
         rows.append([row.kernel, row.status, value, *cells])
     header = ["kernel", "status", "κ*", f"membrane {levels['membrane']:g} θ", f"jitter {levels['jitter']:g} ms"]
     return [
-        "The exclusive-or by kernel, one-sided: the proved margin, each in its own norm, or \\|w\\|/G of the proof that "
-        "there is none; and the share of noisy patterns on which the neuron is right, at the strongest noise of each "
-        "kind.",
+        "The exclusive-or by kernel, one-sided: the proved margin, each in its own norm, or \\|w\\|/G of the proof "
+        "that there is none; and the share of noisy patterns on which the neuron is right, at the strongest noise of "
+        "each kind.",
         "",
         *markdown_table(header, rows, text_columns=2),
     ]
@@ -166,9 +166,9 @@ def _speech(results: Results) -> list[str]:
         cells = [f"{p:.3f} ± {(p * (1 - p) / n) ** 0.5:.3f}" for p, n in zip(values, counts, strict=True)]
         rows.append([f"{null}, {target}", *cells, f"{row.chance:.3f}", str(row.n_test)])
     return [
-        "Two speakers, test accuracy: T-SVM with a spike at the end of the utterance (and the share of the firing class "
-        "with exactly one spike, on time), T-SVM with a spike at any time, the tempotron, and linear classifiers on the "
-        "first spike of each afferent; ± one binomial standard error.",
+        "Two speakers, test accuracy: T-SVM with a spike at the end of the utterance (and the share of the firing "
+        "class with exactly one spike, on time), T-SVM with a spike at any time, the tempotron, and linear classifiers "
+        "on the first spike of each afferent; ± one binomial standard error.",
         "",
         *markdown_table(["speakers", *names], rows),
     ]
@@ -201,8 +201,8 @@ def _sentences(results: Results) -> Iterator[str]:
         yield (
             f"* Given the number of targets, which by itself ranks the critical {kind} noise of problems at "
             f"{margin['null']:.2f}, κ\\|w\\|/(mean noise of V) ranks it at {_ranged(margin, 'partial')}: {verdict} "
-            f"what the number of targets explains. Prediction by survival ranks it at {_ranged(survival, 'partial')}; the "
-            f"measured level is {survival['measured_over_predicted']:.2f} times the predicted one."
+            f"what the number of targets explains. Prediction by survival ranks it at {_ranged(survival, 'partial')}; "
+            f"the measured level is {survival['measured_over_predicted']:.2f} times the predicted one."
         )
     missed = sum(value for name, value in results.brian.items() if name.startswith(("missed_", "extra_")))
     late = max(value for name, value in results.brian.items() if name.startswith("delay_high_"))

@@ -1,4 +1,4 @@
-"""Telling two speakers apart by a spike at the end of the utterance, compared with the tempotron and linear classifiers.
+"""Telling two speakers apart by a spike at the end of the utterance, by the T-SVM and by linear classifiers.
 
 The inputs are the tempotron study's, and so are the accuracies of tempotron and logistic regression.
 """
