@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from tessera.neurons.psp import DoubleExponential
-from tessera.neurons.spikes import SpikeBatch
 from tessera.tsvm import TemporalSVM, kernels, layout, neuron, soft
 from tessera.tsvm.tasks import jittered, poisson_problem, xor, xor_branches
 
@@ -40,7 +39,7 @@ def test_simulation_against_a_plain_one(task):
     spikes, _ = task
     rng = np.random.default_rng(1)
     w = rng.normal(0.15, 0.4, 100)
-    found = neuron.simulate(w, 1.0, spikes, PSP)[0]
+    actual = neuron.simulate(w, 1.0, spikes, PSP)[0]
     times, neurons = spikes.pattern(0)
     t = np.arange(0, 300, 0.002)
     v, out = np.zeros(len(t)), []
@@ -50,8 +49,8 @@ def test_simulation_against_a_plain_one(task):
         out.append(t[above[0]])
         late = slice(above[0], None)
         v[late] -= np.exp(-(t[late] - t[above[0]]) / 15.0)
-    assert len(found) == len(out) > 0
-    np.testing.assert_allclose(found, out, atol=0.05)
+    assert len(actual) == len(out) > 0
+    np.testing.assert_allclose(actual, out, atol=0.05)
 
 
 def test_a_small_perturbation_keeps_within_the_guarantee(task, fitted):
@@ -76,8 +75,8 @@ def test_kernel_neurons_fire_where_a_linear_one_cannot(options):
     model = TemporalSVM(scale=0.3, after_last=False, hold=0.0, **options).fit(spikes, targets)
     assert model.status_ == "certified" and model.coef_ is None
     out = model.simulate(spikes)
-    assert [len(one) for one in out][2:] == [0, 0]
-    assert all(one[0] == pytest.approx(43.0, abs=1e-6) for one in out[:2])
+    assert [len(times) for times in out][2:] == [0, 0]
+    assert all(times[0] == pytest.approx(43.0, abs=1e-6) for times in out[:2])
 
 
 def test_an_infeasible_task_is_a_status_and_has_a_soft_solution():
@@ -101,27 +100,14 @@ def test_the_soft_optimum_is_certified_where_the_task_is_infeasible_or_nearly():
 def test_the_soft_margin_is_the_hard_one_at_large_c(task):
     spikes, targets = task
     hard = TemporalSVM(hold=2.0).fit(spikes, targets)
-    made = layout.build(spikes, [targets], PSP, 2.0, 2.0, exact=False, margin_time=1e-3)
+    pieces = layout.build(spikes, [targets], PSP, 2.0, 2.0, exact=False, margin_time=1e-3)
     from tessera.tsvm.spaces import LinearSpace
 
-    found = soft.solve_soft(made, LinearSpace(made), 1e5, max_rounds=12)
-    assert 1 / found.norm == pytest.approx(hard.margin_[1], rel=1e-3)
-    assert found.up - found.low <= 1e-2 * found.up
-    small = soft.solve_soft(made, LinearSpace(made), 0.05, max_rounds=12)
-    assert small.slack > 0.1 and small.norm < found.norm
-
-
-def test_binary_labels_by_fixed_and_moved_times():
-    rng = np.random.default_rng(3)
-    patterns = [poisson_problem(rng, 60, 1, duration=100.0)[0].pattern(0) for _ in range(12)]
-    spikes = SpikeBatch.from_patterns(patterns, 60, 100.0)
-    built = [layout.build(spikes.take(part), [np.empty(0)] * 6, PSP, 2.0, 0.0, exact=False)
-             for part in (np.arange(6), np.arange(6, 12))]  # fmt: skip
-    found = soft.solve_binary(*built)
-    assert all(b >= a * (1 - 1e-5) for a, b in zip(found.history, found.history[1:], strict=False))
-    assert 0 < found.low <= found.up * (1 + 1e-6) and found.up <= found.low * (1 + 1e-3)
-    out = neuron.simulate(found.w, found.theta, spikes, PSP)
-    assert [len(one) > 0 for one in out] == [False] * 6 + [True] * 6
+    large = soft.solve_soft(pieces, LinearSpace(pieces), 1e5, max_rounds=12)
+    assert 1 / large.norm == pytest.approx(hard.margin_[1], rel=1e-3)
+    assert large.up - large.low <= 1e-2 * large.up
+    small = soft.solve_soft(pieces, LinearSpace(pieces), 0.05, max_rounds=12)
+    assert small.slack > 0.1 and small.norm < large.norm
 
 
 def test_matching_is_one_to_one():
@@ -132,7 +118,7 @@ def test_matching_is_one_to_one():
 
 def test_bad_parameters_are_refused(task):
     for options, message in [
-        ({"kernel": "cubic"}, "kernel is 'cubic'; valid are linear, poly, gaussian"),
+        ({"kernel": "cubic"}, "kernel is 'cubic'; expected one of linear, poly, gaussian"),
         ({"kernel": 3}, "kernel is 3"),
         ({"tau_c": -1.0}, "tau_c is -1.0"),
         ({"tau_m": 2.0}, "tau_m > tau_s"),

@@ -21,8 +21,8 @@ def task():
 
 def margin(spikes, targets, w):
     """kappa(w, 1) with hold windows."""
-    made = layout.build(spikes, [targets], PSP, 2.0, 2.0)
-    return worst(LinearSpace(made).potential(w, np.empty(0)), made, 1.0).least / np.linalg.norm(w)
+    pieces = layout.build(spikes, [targets], PSP, 2.0, 2.0)
+    return worst(LinearSpace(pieces).potential(w, np.empty(0)), pieces, 1.0).least / np.linalg.norm(w)
 
 
 def fits(spikes, targets):
@@ -44,14 +44,14 @@ def test_programmes_converge_to_the_spikes_with_less_margin(task):
 
 def test_the_box_margin_is_the_largest_where_the_largest_weight_counts(task):
     spikes, targets, model = task
-    made = fits(spikes, targets)
+    pieces = fits(spikes, targets)
 
     def of_box(w):
         return margin(spikes, targets, w) * np.linalg.norm(w) / np.abs(w).max()
 
-    best = of_box(made["lp"].w)
+    best = of_box(pieces["lp"].w)
     assert best >= of_box(model.coef_ / model.threshold_) * (1 - 1e-3)
-    assert of_box(made["vertex"].w) == pytest.approx(baselines.CORNER * best, rel=0.02)
+    assert of_box(pieces["vertex"].w) == pytest.approx(baselines.CORNER * best, rel=0.02)
 
 
 def test_the_perceptron_learns_an_easy_task(task):
@@ -73,11 +73,13 @@ def test_least_squares_chooses_what_bears_the_noise(task):
 
 def test_the_online_rule_comes_near_the_largest_margin_and_never_above(task):
     spikes, targets, model = task
-    made = layout.build(spikes, [targets], PSP, 2.0, 2.0)
-    w, theta, history = online.learn(made, 500)
-    reached = worst(LinearSpace(made).potential(w / theta, np.empty(0)), made, 1.0).least / np.linalg.norm(w / theta)
+    pieces = layout.build(spikes, [targets], PSP, 2.0, 2.0)
+    w, theta, history = online.learn(pieces, 500)
+    reached = worst(LinearSpace(pieces).potential(w / theta, np.empty(0)), pieces, 1.0).least / np.linalg.norm(
+        w / theta
+    )
     assert history[-1][1] == pytest.approx(reached, rel=1e-6)
     assert 0.9 * model.margin_[0] < reached <= model.margin_[1] * (1 + 1e-9)
     assert [margin for _, margin in history] == sorted(margin for _, margin in history)
     with pytest.raises(ValueError, match="steps is 0"):
-        online.learn(made, 0)
+        online.learn(pieces, 0)

@@ -5,7 +5,7 @@ import pytest
 
 from tessera.neurons.psp import DoubleExponential
 from tessera.neurons.spikes import SpikeBatch
-from tessera.tsvm import binary_start, layout, soft
+from tessera.tsvm import binary, binary_start, layout
 
 PSP = DoubleExponential()
 
@@ -15,8 +15,8 @@ def task(seed: int, nulls: int = 4, targets: int = 3, n: int = 12):
     spikes = SpikeBatch.from_dense(rng.uniform(0, 80.0, (nulls + targets, n)), 80.0)
     part = np.arange(nulls + targets) < nulls
     return [
-        layout.build(one, [np.empty(0)] * len(one), PSP, 2.0, 0.0, exact=False)
-        for one in (spikes.take(part), spikes.take(~part))
+        layout.build(side, [np.empty(0)] * len(side), PSP, 2.0, 0.0, exact=False)
+        for side in (spikes.take(part), spikes.take(~part))
     ]
 
 
@@ -24,8 +24,8 @@ def test_its_times_start_steps_that_end_in_a_margin_no_smaller_than_theirs():
     nulls, targets = task(0)
     times = binary_start.firing_times(nulls, targets, step=8.0)
     assert times.shape == (3,) and ((times > 0) & (times < 80)).all() and np.allclose(times % 8, 0)
-    found = soft.solve_binary(nulls, targets, start=times)
-    assert found.low > 0 and found.history[-1] >= found.history[0] * (1 - 1e-6)
+    solution = binary.solve(nulls, targets, start=times)
+    assert solution.low > 0 and solution.history[-1] >= solution.history[0] * (1 - 1e-6)
 
 
 def test_it_is_the_best_of_all_choices_of_candidates_in_its_norm():
@@ -58,4 +58,4 @@ def test_what_cannot_be_done_or_asked_is_refused():
     with pytest.raises(ValueError, match=r"step is 0\.0 ms"):
         binary_start.firing_times(nulls, targets, step=0.0)
     with pytest.raises(ValueError, match="one time in ms inside each of 3 patterns"):
-        soft.solve_binary(nulls, targets, start=np.array([5.0, 90.0, 5.0]))
+        binary.solve(nulls, targets, start=np.array([5.0, 90.0, 5.0]))

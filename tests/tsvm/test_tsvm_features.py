@@ -65,10 +65,10 @@ def test_large_feature_spaces_are_refused():
 
 def test_steps_of_traces_keep_their_digits():
     spikes, _ = poisson_problem(np.random.default_rng(0), 20, 1)
-    made = layout.build(spikes, [np.empty(0)], DoubleExponential(), 2.0, 0.0, scale=0.7)
-    at, origins, own = np.array([120.0, 50.0, 30.0]), np.array([30.0, 80.0, 0.0]), np.zeros(3, dtype=int)
-    long = made.traces(own, at)[0] - made.traces(own, origins)[0]
-    np.testing.assert_allclose(made.steps(own, at, origins), long, atol=1e-14)
+    pieces = layout.build(spikes, [np.empty(0)], DoubleExponential(), 2.0, 0.0, scale=0.7)
+    at, origins, patterns = np.array([120.0, 50.0, 30.0]), np.array([30.0, 80.0, 0.0]), np.zeros(3, dtype=int)
+    long = pieces.traces(patterns, at)[0] - pieces.traces(patterns, origins)[0]
+    np.testing.assert_allclose(pieces.steps(patterns, at, origins), long, atol=1e-14)
     ends = at - 2.0**-30
-    slopes = made.traces(own, at)[1]
-    np.testing.assert_allclose(made.steps(own, at, ends) * 2.0**30, slopes, atol=1e-8)
+    slopes = pieces.traces(patterns, at)[1]
+    np.testing.assert_allclose(pieces.steps(patterns, at, ends) * 2.0**30, slopes, atol=1e-8)

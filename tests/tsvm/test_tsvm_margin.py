@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from tessera.neurons.psp import DoubleExponential
 from tessera.tsvm import exponentials, kernels, layout, margin, spaces
 from tessera.tsvm.kernels import Expansion
+from tessera.tsvm.targets import check_targets
 from tessera.tsvm.tasks import poisson_problem
 
 PSP = DoubleExponential(15.0, 3.75)
@@ -24,8 +25,8 @@ PSP = DoubleExponential(15.0, 3.75)
 def test_zeros_of_exponential_sums(c, length, seed):
     c = np.array(c)
     r = np.sort(np.random.default_rng(seed).uniform(-1, 0.3, len(c))) + 0.01 * np.arange(len(c))
-    found = np.empty(len(c))
-    zeros = found[: exponentials.zeros(c, r, length, found)]
+    roots = np.empty(len(c))
+    zeros = roots[: exponentials.zeros(c, r, length, roots)]
     grid = np.linspace(0, length, 4001)
     values = np.exp(np.outer(grid, r)) @ c
     size = np.abs(np.exp(np.outer(zeros, r)) * c).sum(axis=1)
@@ -35,38 +36,38 @@ def test_zeros_of_exponential_sums(c, length, seed):
         assert np.any((zeros >= grid[i] - 1e-9) & (zeros <= grid[i + 1] + 1e-9))
 
 
-def plain_rows(made, w, theta, t, d_of):
+def plain_rows(pieces, w, theta, t, d_of):
     """h or h+ at t by their definitions."""
-    x = made.traces(np.zeros(len(t), dtype=int), t)[0]
-    targets = made.targets
-    r = np.array([np.exp(-(one - targets[targets < one]) / 15).sum() for one in t])
+    x = pieces.traces(np.zeros(len(t), dtype=int), t)[0]
+    targets = pieces.targets
+    r = np.array([np.exp(-(time - targets[targets < time]) / 15).sum() for time in t])
     if d_of is None:
-        following = np.array([np.append(targets[targets >= one], np.inf)[0] for one in t])
-        return (theta * (1 + r) - x @ w) / -np.expm1(-(following - t) / made.tau_c)
+        following = np.array([np.append(targets[targets >= time], np.inf)[0] for time in t])
+        return (theta * (1 + r) - x @ w) / -np.expm1(-(following - t) / pieces.tau_c)
     without = r - np.exp(-(t - targets[d_of]) / 15)
-    return (x @ w - theta * (1 + without)) / -np.expm1(-(t - targets[d_of]) / made.tau_c)
+    return (x @ w - theta * (1 + without)) / -np.expm1(-(t - targets[d_of]) / pieces.tau_c)
 
 
 @pytest.mark.parametrize("tau_c", [2.0, 3.75, 15.0])
 def test_the_worst_row_is_not_above_a_fine_grid(tau_c):
     rng = np.random.default_rng(7)
     spikes, targets = poisson_problem(rng, 30, 3)
-    made = layout.build(spikes, [targets], PSP, tau_c, 2.0, exact=False, margin_time=0.01)
-    space = spaces.LinearSpace(made)
+    pieces = layout.build(spikes, [targets], PSP, tau_c, 2.0, exact=False, margin_time=0.01)
+    space = spaces.LinearSpace(pieces)
     for _ in range(5):
         w, theta = rng.normal(size=30), 3.0
         potential = space.potential(w, np.empty(0))
-        found = margin.segment_minima(potential, made, theta, level=10.0)
-        h, hold = found.h, found.hold
+        minima = margin.segment_minima(potential, pieces, theta, level=10.0)
+        h, hold = minima.h, minima.hold
         edges = np.concatenate([[0.0], targets, [300.0]])
         for i, (a, b) in enumerate(itertools.pairwise(edges)):
             end = b - (0.01 if b < 300 else 0)  # where h is steepest: 1/g
             grid = np.append(np.arange(a + 1e-9, end, 0.01), end)
-            least = plain_rows(made, w, theta, grid, None).min()
+            least = plain_rows(pieces, w, theta, grid, None).min()
             assert h[i] <= min(least, 10.0) + 1e-9 * abs(least) and h[i] >= min(least, 10.0) - 0.05 * max(1, abs(least))
         for d, t in enumerate(targets):
             grid = np.arange(t + 0.01, min(t + 2.0, edges[d + 2]), 0.01)
-            least = plain_rows(made, w, theta, grid, d).min()
+            least = plain_rows(pieces, w, theta, grid, d).min()
             assert hold[d] <= min(least, 10.0) + 1e-9 * abs(least) and hold[d] >= min(least, 10.0) - 0.05 * max(
                 1, abs(least)
             )
@@ -86,17 +87,17 @@ KERNELS = [
 def test_kernel_potentials_between_events(kernel):
     rng = np.random.default_rng(8)
     spikes, targets = poisson_problem(rng, 8, 3, rate=2e-2)
-    made = layout.build(spikes, [targets], PSP, 2.0, 2.0, scale=0.3, exact=False, margin_time=0.01)
-    x, u = made.traces(np.zeros(5, dtype=int), rng.uniform(50, 250, 5))
+    pieces = layout.build(spikes, [targets], PSP, 2.0, 2.0, scale=0.3, exact=False, margin_time=0.01)
+    x, u = pieces.traces(np.zeros(5, dtype=int), rng.uniform(50, 250, 5))
     w = Expansion(x, u, rng.normal(size=5), rng.normal(size=5))
     atoms = np.append(w.values, w.derivs)
     gram = kernels.centred_gram(kernel, np.vstack([x, x]), np.vstack([u, u]), np.arange(10) > 4,
                                 np.vstack([x, x]), np.vstack([u, u]), np.arange(10) > 4)  # fmt: skip
     norm = np.sqrt(atoms @ gram @ atoms)
-    potential = spaces.potential_of(kernel, w, made, norm)
+    potential = spaces.potential_of(kernel, w, pieces, norm)
     t = rng.uniform(30, 290, 40)
     at = np.zeros(40, dtype=int)
-    y, v = made.traces(at, t)
+    y, v = pieces.traces(at, t)
 
     def plain(points, velocities, is_slope):
         return atoms @ kernels.centred_gram(kernel, np.vstack([x, x]), np.vstack([u, u]), np.arange(10) > 4,
@@ -104,13 +105,13 @@ def test_kernel_potentials_between_events(kernel):
 
     np.testing.assert_allclose(potential.values(at, t), plain(y, v, False), rtol=1e-9, atol=1e-9)
     np.testing.assert_allclose(potential.slopes(at, t), plain(y, v, True), rtol=1e-8, atol=1e-9)
-    found = margin.segment_minima(potential, made, 1.0, level=1.0)
-    h, hold = found.h, found.hold
+    minima = margin.segment_minima(potential, pieces, 1.0, level=1.0)
+    h, hold = minima.h, minima.hold
     edges = np.concatenate([[0.0], targets, [300.0]])
     for i, (a, b) in enumerate(itertools.pairwise(edges)):
         end = b - (0.01 if b < 300 else 0)
         grid = np.append(np.arange(a + 1e-9, end, 0.05), end)
-        r = np.array([np.exp(-(one - targets[targets < one]) / 15).sum() for one in grid])
+        r = np.array([np.exp(-(time - targets[targets < time]) / 15).sum() for time in grid])
         g = -np.expm1(-(np.append(targets, np.inf)[i] - grid) / 2.0)
         least = ((1 + r - potential.values(np.zeros(len(grid), dtype=int), grid)) / g).min()
         assert h[i] <= min(least, 1.0) + 1e-6 * max(1.0, abs(least))
@@ -133,4 +134,4 @@ def test_bad_targets_are_refused():
         ([[50.0], [60.0]], "2 lists of targets for 1 patterns"),
     ]:
         with pytest.raises(ValueError, match=message):
-            layout.check_targets(spikes, [np.array(one) for one in given_targets], 2.0)
+            check_targets(spikes, [np.array(times) for times in given_targets], 2.0)

@@ -38,7 +38,7 @@ def test_survival_foretells_the_critical_level(fitted, kind):
     assert prediction.by_survival(w, spikes, targets, PSP, kind, 2.0) == pytest.approx(measured, rel=0.35)
 
 
-def test_survival_says_where_its_bounds_do_not_bracket(fitted):
+def test_survival_gives_the_bound_that_does_not_bracket(fitted):
     spikes, targets, _, w = fitted
     assert prediction.by_survival(w, spikes, targets, PSP, "jitter", 2.0, low=5.0) == 5.0
     assert prediction.by_survival(w, spikes, targets, PSP, "jitter", 2.0, high=0.01) == 0.01
@@ -61,9 +61,9 @@ def test_potentials_on_a_grid_are_those_of_the_model(name):
     options = {"C": 10.0} if name == "linear" else {}
     model = TemporalSVM(kernel, scale=0.3, after_last=False, hold=0.0, **options).fit(spikes, targets)
     t = np.arange(0.0, 100.0, 5.0)
-    found = kernel_noise.potentials(model, spikes, t) * model.threshold_
+    v = kernel_noise.potentials(model, spikes, t) * model.threshold_
     silent = [np.empty(0)] * len(spikes)
-    assert found == pytest.approx(model.voltage(spikes, t, silent), abs=1e-8 * np.abs(found).max())
+    assert v == pytest.approx(model.voltage(spikes, t, silent), abs=1e-8 * np.abs(v).max())
 
 
 def test_right_is_one_spike_on_time_or_none():

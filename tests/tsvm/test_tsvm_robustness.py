@@ -21,10 +21,10 @@ def test_small_noise_moves_spikes_as_predicted(fitted, kind, level):
     spikes, targets, model = fitted
     w, theta = model.coef_, model.threshold_
     noise = robustness.draws(kind, spikes, 1500, np.random.default_rng(1))
-    found = robustness.trials(w, theta, spikes, targets, PSP, kind, level, noise)
+    trials = robustness.trials(w, theta, spikes, targets, PSP, kind, level, noise)
     sd = robustness.timing_noise(w, theta, spikes, PSP, kind, targets)
     # 1500 draws of three spikes give 2 % of their own, and what is left out is of the second order.
-    assert found.perfect == 1 and found.shift == pytest.approx(level * np.sqrt((sd**2).mean()), rel=0.1)
+    assert trials.perfect == 1 and trials.shift == pytest.approx(level * np.sqrt((sd**2).mean()), rel=0.1)
 
 
 def test_the_first_spike_moves_by_noise_over_slope_and_later_ones_with_it(fitted):
@@ -63,5 +63,5 @@ def test_without_noise_there_is_no_error_and_with_much_there_is(fitted):
 
 
 def test_unknown_noise_is_refused(fitted):
-    with pytest.raises(ValueError, match="noise is 'thermal'; valid are jitter, synaptic, membrane"):
+    with pytest.raises(ValueError, match="noise is 'thermal'; expected one of jitter, synaptic, membrane"):
         robustness.draws("thermal", fitted[0], 1, np.random.default_rng(0))

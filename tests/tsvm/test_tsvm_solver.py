@@ -20,8 +20,8 @@ def problem(name):
 
 
 def solve(spikes, targets, hold=0.0, kernel=None, **options):
-    made = layout.build(spikes, targets, PSP, 2.0, hold, **options)
-    return made, solver.solve(made, spaces.space(made, kernel or kernels.Linear()))
+    pieces = layout.build(spikes, targets, PSP, 2.0, hold, **options)
+    return pieces, solver.solve(pieces, spaces.space(pieces, kernel or kernels.Linear()))
 
 
 # Reference values were computed by another implementation, with Clarabel, quadprog and PIQP, all to 1e-8.
@@ -31,15 +31,17 @@ def solve(spikes, targets, hold=0.0, kernel=None, **options):
 )
 def test_golden_margins_one_sided(name, low, up):
     spikes, targets = problem(name)
-    made, found = solve(spikes, [targets])
-    c = found.certificate
+    pieces, solution = solve(spikes, [targets])
+    c = solution.certificate
     assert c.status == "certified" and c.gap <= 1e-6
     # The reference interval and ours hold the same optimum: they overlap, to the reference's own rounding.
     assert c.low <= up * (1 + 1e-7) and c.up >= low * (1 - 1e-7)
-    residual = found.potential.values(made.target_pattern, made.targets) - found.theta * (1 + made.target_reset)
-    assert np.abs(residual).max() <= 1e-10 * found.theta
+    residual = solution.potential.values(pieces.target_pattern, pieces.targets) - solution.theta * (
+        1 + pieces.target_reset
+    )
+    assert np.abs(residual).max() <= 1e-10 * solution.theta
     if name == "C":
-        assert np.all(found.a[found.cuts.kinds == "slope"] > 0)
+        assert np.all(solution.a[solution.cuts.kinds == "slope"] > 0)
 
 
 @pytest.mark.parametrize(("name", "kappa"), [("A", 0.117372), ("B", 0.0063213), ("C", 0.124971)])
@@ -61,13 +63,13 @@ def test_one_afferent_has_the_slope_as_its_margin(target, kappa):
 
 def test_bounds_hold_in_every_round():
     spikes, targets = problem("C")
-    _, found = solve(spikes, [targets], hold=2.0)
-    history = found.certificate.history
+    _, solution = solve(spikes, [targets], hold=2.0)
+    history = solution.certificate.history
     assert all(r.low <= r.up * (1 + 1e-12) for r in history)
     assert all(later.up <= earlier.up * (1 + 1e-9) for earlier, later in itertools.pairwise(history))
     # KKT: sum of the multipliers of the rows in the normalisation |w|^2 = 1/kappa^2.
-    assert found.a.sum() == pytest.approx(1.0, abs=1e-12)
-    support = (found.a > 1e-6 * found.a.max()).sum()
+    assert solution.a.sum() == pytest.approx(1.0, abs=1e-12)
+    support = (solution.a > 1e-6 * solution.a.max()).sum()
     assert support <= 200 + 1 - 10
 
 

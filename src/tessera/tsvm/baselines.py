@@ -1,11 +1,11 @@
-"""Other ways to weights that fire at the desired times, to compare the largest dynamical margin with.
+"""Other methods for weights that fire at the desired times, to compare the largest dynamical margin with.
 
 first-error perceptron  run, stop at the first spike that is wrong or missing, step there
-linear programme        the largest margin where |w|_inf bounds the weights, not |w|_2; and a random corner of the
+linear programme        the largest margin if |w|_inf bounds the weights, not |w|_2; and a random corner of the
 weights that have a hundredth of that margin, a lower reference
 least squares           ridge regression of a potential that is theta at the targets and 0 elsewhere
-dead zone               the static margin: g = 1 but in the last tau_c before a target, where V need only stay below
-theta
+dead zone               the static margin: g = 1 except in the last tau_c before a target, in which V need only stay
+below theta
 
 All return weights at threshold 1.
 """
@@ -28,9 +28,9 @@ from tessera.tsvm.problem import Problem
 from tessera.tsvm.robustness import trials
 from tessera.tsvm.spaces import LinearSpace
 
-#: The random corner has this share of the largest margin, so that it fires as desired where there is no noise.
+#: The random corner has this share of the largest margin, so that it fires as desired without noise.
 CORNER = 0.01
-#: What least squares chooses from: ridge in units of the mean square of a trace, weight of all targets together in
+#: Choices of least squares: ridge in units of the mean square of a trace, weight of all targets together in
 #: units of that of all other times, and threshold in units of the regressed one.
 RIDGES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 WEIGHTS = (0.1, 1.0, 10.0)
@@ -39,7 +39,7 @@ THRESHOLDS = (0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 
 @dataclass(frozen=True)
 class Fit:
-    """Weights (N,) at threshold 1, whether the method ended by itself, and what it took: rounds or steps."""
+    """Weights (N,) at threshold 1, whether the method ended by itself, and how many rounds or steps it took."""
 
     w: np.ndarray
     converged: bool
@@ -49,12 +49,14 @@ class Fit:
 def dead_zone(
     spikes: SpikeBatch, targets: np.ndarray, psp: DoubleExponential, tau_c: float, hold: float, tol: float = 1e-6
 ) -> Fit:
-    """The largest static margin with a dead zone of tau_c before every target. Raises ValueError where there is
-    none."""
+    """The largest static margin with a dead zone of tau_c before every target.
+
+    Raises ValueError if there is none.
+    """
     pieces = layout.build(spikes, [targets], psp, tau_c, hold, dead_zone=True)
     solution = solver.solve(pieces, LinearSpace(pieces), tol)
     if solution.certificate.low <= 0:
-        raise ValueError(f"the dead-zone problem is {solution.certificate.status}; valid is one with a margin")
+        raise ValueError(f"the dead-zone problem is {solution.certificate.status}; expected one with a margin")
     return Fit(
         solution.coordinates / solution.theta,
         solution.certificate.status == "certified",
@@ -67,7 +69,7 @@ def largest_box_margin(
 ) -> Fit:
     """The largest least row over |w_i| <= 1, by cutting planes in continuous time.
 
-    Raises ValueError where no weights have a margin.
+    Raises ValueError if no weights have a margin.
     """
     problem, w, _, converged, rounds = _box(spikes, targets, psp, tau_c, hold, tol)
     return Fit(w / problem.theta(w), converged, rounds)
@@ -100,14 +102,14 @@ def _box(spikes, targets, psp, tau_c, hold, tol, max_rounds=200):
         optimum = _programme(np.append(np.zeros(n), -1.0), rows, np.zeros(len(rows)), equal, free=1)
         w, margin = _exact(problem, optimum[:n]), optimum[n]
         if margin <= 0:
-            raise ValueError("no weights have a margin; valid is a feasible task")
+            raise ValueError("no weights have a margin; expected a feasible task")
         if not _add_violated(problem, w, margin, tol):
             return problem, w, margin, True, step + 1
     return problem, w, margin, False, max_rounds
 
 
 def _programme(cost, above, limits, equal, free: int = 0) -> np.ndarray:
-    """Least cost with above x <= limits, equal x = 0 and |x_i| <= 1 but for the last `free`."""
+    """Least cost with above x <= limits, equal x = 0 and |x_i| <= 1 except for the last `free`."""
     bounds = [(-1.0, 1.0)] * (len(cost) - free) + [(None, None)] * free
     solution = linprog(cost, above, limits, equal, np.zeros(len(equal)), bounds, method="highs")
     if solution.x is None:
@@ -121,7 +123,7 @@ def _exact(problem: Problem, w: np.ndarray) -> np.ndarray:
 
 
 def _add_violated(problem: Problem, w: np.ndarray, margin: float, tol: float) -> bool:
-    """Add the local minima of w's rows that lie below the margin; False where there are none."""
+    """Add the local minima of w's rows that lie below the margin; False if there are none."""
     scaled = w / margin
     minima = worst(problem.space.potential(scaled, np.empty(0)), problem.layout, problem.theta(scaled), keep=tol)
     fresh = problem.cuts.new(minima.patterns, minima.times, minima.kinds)
@@ -136,8 +138,8 @@ def least_squares(
 ) -> Fit:  # fmt: skip
     """Ridge regression of V = 1 at the targets and 0 at times `step` ms apart, resets included.
 
-    Ridge, weight of the targets and threshold are those of the best F1 over the noisy draws given, the largest ridge
-    among equals.
+    Ridge, weight of the targets and threshold are those of the best F1 over the noisy draws, the largest ridge among
+    equals.
     """
     plain = layout.build(spikes, [targets], psp, 1.0, 0.0, exact=False)
     t = np.arange(step, spikes.duration, step)
@@ -171,7 +173,7 @@ def perceptron(
     """First-error perceptron at threshold 1: run, stop at the first spike that is wrong or missing, step there.
 
     A spike within +-window ms of a target is right; w loses rate x(t) at a wrong spike and gains it at a missed target.
-    It has converged where all of the run is right.
+    It has converged if all of the run is right.
     """
     times, neurons = spikes.pattern(0)
     w = np.zeros(spikes.n_neurons)

@@ -84,7 +84,7 @@ def _mean_peak(layout: Layout) -> np.ndarray:
 
 
 def _fixed_times(nulls, targets, times, cuts, tol, c):
-    """Cutting planes over the nulls' times: w, theta, bounds on the margin, and the cuts to go on from."""
+    """Cutting planes over the nulls' times: w, theta, bounds on the margin, and the cuts to continue from."""
     positive = targets.traces(np.arange(len(times)), times)[0]
     patterns, at = cuts
     if not len(at):

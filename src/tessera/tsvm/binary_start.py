@@ -1,9 +1,9 @@
 """When to fire, by mixed-integer programming: a start for the concave-convex steps of the binary margin on small tasks.
 
-    maximise m  over |w_i| <= 1, theta, one z_k = 1 a target pattern
+    maximise m  over |w_i| <= 1, theta, one z_k = 1 per target pattern
     theta - w.x(t) >= m at the candidate times of nulls,   w.x(t_k) - theta >= m - M (1 - z_k) at those of targets
 
-It is the largest margin where |w|_inf bounds the weights, on a grid of candidate times, so its optimum is of another
+It is the largest margin if |w|_inf bounds the weights, on a grid of candidate times, so its optimum is of another
 norm; only its times are used. The search tree grows with targets times candidates.
 """
 
@@ -18,11 +18,10 @@ from tessera.tsvm.layout import Layout
 def firing_times(nulls: Layout, targets: Layout, step: float = 5.0, seconds: float = 30.0) -> np.ndarray:
     """A time in ms to fire at for each target pattern (P,), of candidates `step` ms apart.
 
-    Raises ValueError where no weights fire on all targets and no null at the candidate times, or none were found in
-    time.
+    Raises ValueError if no weights fire on all targets and no null at the candidate times, or none were found in time.
     """
     if not step > 0 or not seconds > 0:
-        raise ValueError(f"step is {step} ms and seconds are {seconds}; valid are positive numbers")
+        raise ValueError(f"step is {step} ms and seconds are {seconds}; expected positive numbers")
     null_x, _ = _candidates(nulls, step)
     target_x, at = _candidates(targets, step)
     n, k = null_x.shape[1], len(target_x)

@@ -68,7 +68,7 @@ class Cuts:
 
 
 def first_cuts(layout: Layout, points: int = 40) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Uniform times with g > 1e-3, at least 4 a pattern, slope rows, and the last hold time of each target.
+    """Uniform times with g > 1e-3, at least 4 per pattern, slope rows, and the last hold time of each target.
 
     And, if they are at most `points`, the targets' times in all patterns: there a pattern that is not to fire meets one
     that is, and a proof that both cannot be had needs exactly this time.

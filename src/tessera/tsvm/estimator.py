@@ -29,7 +29,7 @@ class TemporalSVM:
     C          slack penalty of the soft margin; None for the hard margin
     tol        relative gap of the certificate, not below 1e-7; the soft margin's is at least 1e-4
     scale      factor on the traces, so that kernels are of order 1
-    after_last whether silence is asked for after a pattern's last target
+    after_last whether silence is required after a pattern's last target
     min_interval  ms, targets closer than this are refused
 
     After `fit`: status_ (certified, feasible, infeasible, undecided; of a soft fit: soft), margin_ [low, up] of kappa*,
@@ -60,10 +60,12 @@ class TemporalSVM:
         self.after_last, self.min_interval, self.max_rounds = after_last, min_interval, max_rounds
 
     def fit(self, trains: SpikeBatch, targets: Sequence[np.ndarray] | np.ndarray) -> TemporalSVM:
-        """Find the weights. targets: one sorted array of times in ms a pattern, empty for a pattern to stay silent on;
-        for a single pattern the array itself will do.
+        """Find the weights.
 
-        An infeasible task is a status, not an error. Raises ValueError for parameters or targets that make no sense.
+        targets: one sorted array of times in ms per pattern, empty for a pattern to stay silent on; for a single
+        pattern, the array itself is accepted.
+
+        An infeasible task is a status, not an error. Raises ValueError if parameters or targets are invalid.
         """
         psp = self._check()
         lists = [np.asarray(targets, dtype=float)] if _one_list(trains, targets) else list(targets)
@@ -97,7 +99,7 @@ class TemporalSVM:
         return v
 
     def simulate(self, trains: SpikeBatch) -> list[np.ndarray]:
-        """Output spike times in ms of the free neuron, with its own resets, one array a pattern.
+        """Output spike times in ms of the free neuron, with its own resets, one array per pattern.
 
         Exact between events for the linear, polynomial and interaction kernels. For the Gaussian one a crossing that
         is over within 0.01 ms can be missed.
@@ -116,12 +118,10 @@ class TemporalSVM:
         return float(np.mean([neuron.match(actual, desired, window).f1 for actual, desired in pairs]))
 
     def unit_weights(self) -> np.ndarray:
-        """Weights (N,) at threshold 1, of the linear kernel. Raises ValueError for others, which have none."""
+        """Weights (N,) at threshold 1, of the linear kernel. Raises ValueError for other kernels, which have none."""
         self._fitted()
         if self.coef_ is None:
-            raise ValueError(
-                f"kernel is {self.kernel!r}; valid is the linear one, which alone has a weight an afferent"
-            )
+            raise ValueError(f"kernel is {self.kernel!r}; only the linear kernel has one weight per afferent")
         return self.coef_ / self.threshold_
 
     def expansion(self) -> kernels.Expansion | None:
@@ -137,14 +137,14 @@ class TemporalSVM:
             ("min_interval", self.min_interval, 0),
         ):
             if not (np.isfinite(value) and value > low):
-                raise ValueError(f"{name} is {value}; valid is a positive, finite number")
+                raise ValueError(f"{name} is {value}; expected a positive, finite number")
         if self.hold is not None and not (np.isfinite(self.hold) and self.hold >= 0):
-            raise ValueError(f"hold is {self.hold}; valid is a finite number of ms >= 0, or None for tau_c")
+            raise ValueError(f"hold is {self.hold}; expected a finite number of ms >= 0, or None for tau_c")
         if self.C is not None and not (np.isfinite(self.C) and self.C > 0):
-            raise ValueError(f"C is {self.C}; valid is a positive, finite number, or None for the hard margin")
+            raise ValueError(f"C is {self.C}; expected a positive, finite number, or None for the hard margin")
         solver.check_rounds(self.max_rounds)
         if not 1e-7 <= self.tol < 1:
-            raise ValueError(f"tol is {self.tol}; valid is 1e-7 <= tol < 1: rounding next to the targets is coarser")
+            raise ValueError(f"tol is {self.tol}; expected 1e-7 <= tol < 1: rounding next to the targets is coarser")
         return psp
 
     def _kernel(self) -> kernels.Kernel:
@@ -155,10 +155,12 @@ class TemporalSVM:
                 "gaussian": lambda: kernels.Gaussian(self.sigma),
             }
             if self.kernel not in kinds:
-                raise ValueError(f"kernel is {self.kernel!r}; valid are {', '.join(kinds)} and objects of tsvm.kernels")
+                raise ValueError(
+                    f"kernel is {self.kernel!r}; expected one of {', '.join(kinds)} or an object of tsvm.kernels"
+                )
             return kinds[self.kernel]()
         if not all(hasattr(self.kernel, name) for name in ("value", "first", "mixed")):
-            raise ValueError(f"kernel is {self.kernel!r}; valid is an object with value, first and mixed")
+            raise ValueError(f"kernel is {self.kernel!r}; expected an object with value, first and mixed")
         return self.kernel
 
     def _take_hard(self, solution: solver.Solution) -> None:
@@ -246,5 +248,5 @@ class TemporalSVM:
 
 
 def _one_list(trains: SpikeBatch, targets: Sequence[np.ndarray] | np.ndarray) -> bool:
-    """Whether the targets of a single pattern were given as they are, not in a list of one."""
+    """Whether the targets of a single pattern are passed as one array, not in a list."""
     return len(trains) == 1 and (np.ndim(targets) == 1 if len(targets) == 0 else np.ndim(targets[0]) == 0)

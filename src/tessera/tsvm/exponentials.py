@@ -142,7 +142,7 @@ def minimum(
 
 @njit(cache=True, error_model="numpy")
 def first_crossing(constant: float, c: np.ndarray, r: np.ndarray, start: float, end: float, work: np.ndarray) -> float:
-    """First s in (start, end] at which f, below 0 before, reaches 0; -1 where it does not. work (2, n)."""
+    """First s in (start, end] at which f, below 0 before, reaches 0; -1 if it does not. work (2, n)."""
     slopes, roots = work[0], work[1]
     for k in range(len(c)):
         slopes[k] = c[k] * r[k]

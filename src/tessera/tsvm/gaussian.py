@@ -1,7 +1,7 @@
 """The potential of Gaussian kernels between events, and its worst row by bounded bisection.
 
-exp(-|x - x_j|^2 / 2 sigma^2) is no finite sum of exponentials in time. So each piece is halved until a bound decides:
-on an interval with midpoint m and half-width r
+exp(-|x - x_j|^2 / 2 sigma^2) is not a finite sum of exponentials in time. So each piece is halved until a bound
+decides: on an interval with midpoint m and half-width r
 
     f(s) >= f(m) - |f'(m)| r - M r^2 / 2,     M >= |f''|,
     |V''| <= |w| (sqrt(3) |xdot|^2 / sigma^2 + |xddot| / sigma),
@@ -55,8 +55,8 @@ class GaussianPotential:
 
     def _arguments(self):
         k = self.layout.kernel
-        return (self._values, self._derivs, self._products, self._squares, self._atom_squares, self._constant, self.sigma,
-                k.tau_m, k.tau_s)  # fmt: skip
+        return (self._values, self._derivs, self._products, self._squares, self._atom_squares, self._constant,
+                self.sigma, k.tau_m, k.tau_s)  # fmt: skip
 
     def scan(self, theta: float, level: np.ndarray, hold_level: np.ndarray) -> Scan:
         a = self.layout
@@ -200,8 +200,9 @@ def _search(args, norm, theta, level, sign, offset, gain, gamma, reset, origin, 
 
 
 @njit(cache=True, error_model="numpy")
-def _scan_all(values, derivs, products, squares, atom_squares, constant, sigma, tau_m, tau_s, norm, theta, level, hold_level,
-              tau_c, length, reset, gain, gamma, guard, origin, held, hold_reset, margin_time, exact):  # fmt: skip
+def _scan_all(values, derivs, products, squares, atom_squares, constant, sigma, tau_m, tau_s, norm, theta, level,
+              hold_level, tau_c, length, reset, gain, gamma, guard, origin, held, hold_reset, margin_time,
+              exact):  # fmt: skip
     n = len(length)
     args = (values, derivs, products, squares, atom_squares, constant, sigma, tau_m, tau_s)
     h, s = np.full(n, np.inf), np.zeros(n)

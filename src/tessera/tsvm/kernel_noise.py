@@ -126,7 +126,7 @@ def correct(
     v: np.ndarray, t: np.ndarray, target: float, fires: np.ndarray, tau_m: float, window: float = 2.0
 ) -> np.ndarray:
     """Whether each of M runs (M, len(t)) at threshold 1 is right: one spike, within +-window ms of `target`, up to
-    the end of that window where fires (M,), and none at all elsewhere."""
+    the end of that window if fires (M,), and none at all otherwise."""
     return _correct(v, t, target, fires, np.exp(-(t[1] - t[0]) / tau_m), window)
 
 

@@ -78,7 +78,7 @@ class Polynomial:
 
     def __post_init__(self) -> None:
         if not (isinstance(self.degree, int) and 1 <= self.degree <= 5):
-            raise ValueError(f"degree is {self.degree}; valid is a whole number from 1 to 5")
+            raise ValueError(f"degree is {self.degree}; expected a whole number from 1 to 5")
 
     def value(self, x, y):
         return (1 + x @ y.T) ** self.degree
@@ -93,7 +93,7 @@ class Polynomial:
         return p * base ** (p - 1) * (u @ v.T) + curved
 
     def monomials(self, n: int) -> Monomials:
-        """phi of N afferents, but for the constant. Raises ValueError if it has more than MOST_FEATURES dimensions."""
+        """phi of N afferents, without the constant. Raises ValueError if it has more than MOST_FEATURES dimensions."""
         p = self.degree
         count = comb(n + p, p) - 1
         if count > MOST_FEATURES:
@@ -121,7 +121,7 @@ class Gaussian:
 
     def __post_init__(self) -> None:
         if not (isfinite(self.sigma) and self.sigma > 0):
-            raise ValueError(f"sigma is {self.sigma}; valid is a positive, finite number")
+            raise ValueError(f"sigma is {self.sigma}; expected a positive, finite number")
 
     def value(self, x, y):
         square = (x * x).sum(axis=1)[:, None] + (y * y).sum(axis=1)[None, :] - 2 * x @ y.T
@@ -179,7 +179,7 @@ class Interaction:
     def __post_init__(self) -> None:
         a = np.asarray(self.a, dtype=float)
         if a.ndim != 2 or a.shape[0] != a.shape[1] or not np.isfinite(a).all():
-            raise ValueError(f"interaction has shape {a.shape}; valid is a square matrix of finite numbers")
+            raise ValueError(f"interaction has shape {a.shape}; expected a square matrix of finite numbers")
         if (a < 0).any() or not np.allclose(a, a.T, rtol=0, atol=1e-12 * max(1.0, a.max(initial=0.0))):
             raise ValueError("interaction must be symmetric and nowhere negative, or the kernel is not positive")
         object.__setattr__(self, "a", a)
@@ -213,7 +213,7 @@ class Branches:
 
     def __post_init__(self) -> None:
         if not isinstance(self.kernel, Linear | Polynomial | Gaussian):
-            raise ValueError(f"branches of {self.kernel!r}; valid are Linear, Polynomial and Gaussian")
+            raise ValueError(f"branches of {self.kernel!r}; expected Linear, Polynomial or Gaussian")
         groups = tuple(tuple(int(i) for i in group) for group in self.groups)
         if not groups or not all(groups):
             raise ValueError("branches need groups of afferents, none of them empty")
@@ -274,7 +274,7 @@ def centred_gram(kernel: Kernel, x: np.ndarray, u: np.ndarray, is_slope: np.ndar
 
 
 def branches_of(kernel: Kernel, n: int) -> tuple[Gaussian, list[list[int]]] | None:
-    """The Gaussian kernel and its groups of afferents, where the kernel is Gaussian or a sum of such; else None."""
+    """The Gaussian kernel and its groups of afferents, if the kernel is Gaussian or a sum of such; else None."""
     if isinstance(kernel, Gaussian):
         return kernel, [list(range(n))]
     if isinstance(kernel, Branches) and isinstance(kernel.kernel, Gaussian):
@@ -283,7 +283,7 @@ def branches_of(kernel: Kernel, n: int) -> tuple[Gaussian, list[list[int]]] | No
 
 
 def check_afferents(kernel: Kernel, n: int) -> None:
-    """Raises ValueError where the kernel does not fit N afferents."""
+    """Raises ValueError if the kernel does not fit N afferents."""
     if isinstance(kernel, Interaction) and len(kernel.a) != n:
         raise ValueError(f"interaction is of {len(kernel.a)} afferents, the trains of {n}")
     if isinstance(kernel, Branches):

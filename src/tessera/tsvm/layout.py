@@ -30,14 +30,14 @@ class Layout:
 
     pattern (E,), start (E,) ms, length (E,) ms, first (E,): the piece begins its pattern
     reset (E,): r at the start, the targets at or before it included
-    gain, gamma (E,): g(s) = gain (1 - gamma exp(s/tau_c)); gamma = 0 where no target follows
+    gain, gamma (E,): g(s) = gain (1 - gamma exp(s/tau_c)); gamma = 0 if no target follows
     guard (E,): the s at which h ends: the length, less GUARD where the piece ends at a target
     origin (E,): the s of the target at which the piece ends and where V = theta exactly, to measure V from; -1 if none
     held (E,): time since the last target at the start, -1 outside its hold window; hold_reset (E,): r without its spike
     segment (E,), hold_target (E,): labels of the stretch between targets, and of the target that is held
     spike_start (E+1,), spike_neuron: inputs that arrive at the start of each piece
     targets (n_d,) ms, target_pattern (n_d,), target_reset (n_d,): r_d, the reset just before
-    margin_time ms: how near to a target h and h+ are asked for; exact: V = theta at the targets, to rounding
+    margin_time ms: how near to a target h and h+ are required; exact: V = theta at the targets, to rounding
     """
 
     spikes: SpikeBatch
@@ -148,11 +148,11 @@ def build(
     margin_time: float = GUARD,
     exact: bool = True,
 ) -> Layout:
-    """Cut the patterns into pieces. targets: checked, one sorted array a pattern.
+    """Cut the patterns into pieces. targets: checked, one sorted array per pattern.
 
-    after_last: constraints go on to the end of the pattern; else they end at its last target.
-    dead_zone: the static margin, g = 1 but in the last tau_c ms before a target.
-    margin_time: ms around a target where h and h+ are not asked for.
+    after_last: constraints continue to the end of the pattern; else they end at its last target.
+    dead_zone: the static margin, g = 1 except in the last tau_c ms before a target.
+    margin_time: ms around a target in which h and h+ are not required.
     exact: the weights to be looked at meet the equalities, so that h can be resolved next to the targets.
     """
     parts: dict[str, list[np.ndarray]] = {name: [] for name in _PIECES}

@@ -1,8 +1,8 @@
 """The dynamical margin in continuous time: the worst of the rows h and h+ over all times, proved without a grid.
 
-Our formulation of a dynamical margin, motivated by Rubin and Sompolinsky (2022, arXiv:2205.14544), of whom we know the
-abstract. With V = w.phi(x(t)) - theta r(t), the time to the next target relaxing the bound by g, and weights that give
-V = theta at every target,
+Our formulation of a dynamical margin, motivated by Rubin and Sompolinsky (2022, arXiv:2205.14544), of which we had only
+the abstract. With V = w.phi(x(t)) - theta r(t), the time to the next target relaxing the bound by g, and weights that
+give V = theta at every target,
 
     h(t)  = [theta (1 + r(t)) - w.phi] / g(t),                     g(t) = 1 - exp(-(t_next - t)/tau_c)
     h+(t) = [w.phi - theta (1 + r_d^-(t))] / (1 - exp(-u/tau_c)),  u = t - t_d <= hold
@@ -10,7 +10,7 @@ V = theta at every target,
 
 the margin is kappa(w, theta) = min of all / |w|. The least h is found by Dinkelbach's method: for a level lambda the
 sign of theta (1 + r) - w.phi - lambda g decides whether h falls below lambda, and on each piece that is a sum of
-exponentials, whose minima are isolated exactly. Where nothing falls below lambda, h >= lambda is proved on the whole
+exponentials, whose minima are isolated exactly. If nothing falls below lambda, h >= lambda is proved on the whole
 line.
 """
 
@@ -54,7 +54,7 @@ class Scan:
 
 @dataclass(frozen=True)
 class Worst:
-    """The least of h, h+ and the slope rows, or `level` where nothing lies below that; and the local minima below it.
+    """The least of h, h+ and the slope rows, or `level` if nothing lies below that; and the local minima below it.
 
     times, patterns, kinds ("h" or "hold"), values: local minimisers found on the first pass, worst first.
     slopes (n_d,): the slope rows.
@@ -116,7 +116,7 @@ def slope_rows(potential: Potential, layout: Layout, theta: float) -> np.ndarray
 def worst(potential: Potential, layout: Layout, theta: float, level: float = 1.0, keep: float = 0.0) -> Worst:
     """The least row by Dinkelbach's method from `level` down; `keep`: local minima less than this below it are dropped.
 
-    The answer is the least of all rows where it lies below `level`, else `level`, and then every row is proved to be at
+    The answer is the least of all rows if that lies below `level`, else `level`; then every row is proved to be at
     least that.
     """
     n = len(layout.length)

@@ -3,9 +3,9 @@
 Given rows q_j, it minimises |sum_j p_j q_j| over p >= 0, sum p = 1. That is the normalised dual of the maximal margin:
 the optimum is kappa, every p is an upper bound on it, and 0 in the hull is Farkas' proof that no margin exists. Wolfe's
 method walks over affinely independent subsets, so it ends after finitely many steps at the exact answer; a new row only
-adds a point, and the old optimum is where the walk goes on. The QR factors of the subset's rows (1, q_j) are updated,
-not made anew: O(k n) a step for k rows of n numbers. Factors of their Gram matrix would be cheaper, but see only half
-the digits: where kappa is small, rows that differ by 1e-7 of their length must be told apart.
+adds a point, and the walk continues from the old optimum. The QR factors of the subset's rows (1, q_j) are updated,
+not recomputed: O(k n) per step for k rows of n numbers. Factors of their Gram matrix would be cheaper, but see only
+half the digits: if kappa is small, rows that differ by 1e-7 of their length must be distinguished.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def _forward(factor, k, b, x):
 
 @njit(cache=True, error_model="numpy")
 def _append(row, shift, k, basis, factor, work, column):
-    """Put a row into the factors, rows = factor^T basis; False where it depends affinely on the rows in them."""
+    """Put a row into the factors, rows = factor^T basis; False if it depends affinely on the rows in them."""
     n = len(row)
     work[0] = shift
     work[1 : n + 1] = row
@@ -159,7 +159,7 @@ def _wolfe(rows, p, max_steps):
     best = np.inf
     answer = p.copy()
     for _ in range(max_steps):
-        # Minor cycles: to the subset's affine optimum, dropping whoever would turn negative on the way.
+        # Minor cycles: to the subset's affine optimum, dropping any weight that would turn negative on the way.
         while True:
             _affine(factor, k, work, v, column)
             lowest = 1.0

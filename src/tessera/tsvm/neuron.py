@@ -1,4 +1,4 @@
-"""The neuron by itself: event-driven, with its own resets, and how well its spikes match the desired ones.
+"""The free neuron: event-driven, with its own resets, and how well its spikes match the desired ones.
 
 Between two inputs V(s) = A exp(-s/tau_m) + B exp(-s/tau_s) has at most one stationary point, known in closed form, so
 the first crossing of the threshold is bracketed without a grid and bisected to rounding. A spike takes theta from A.
@@ -24,15 +24,15 @@ LATE = 1e-6
 def simulate(
     weights: np.ndarray, theta: float, spikes: SpikeBatch, kernel: DoubleExponential, scale: float = 1.0
 ) -> list[np.ndarray]:
-    """Output spike times in ms of the free neuron, one array a pattern.
+    """Output spike times in ms of the free neuron, one array per pattern.
 
-    Raises ValueError for weights that are not N finite numbers, and for a threshold not above 0.
+    Raises ValueError unless weights are N finite numbers and the threshold is above 0.
     """
     w = np.ascontiguousarray(weights, dtype=float)
     if w.shape != (spikes.n_neurons,) or not np.isfinite(w).all():
-        raise ValueError(f"weights have shape {w.shape}; valid are {spikes.n_neurons} finite numbers")
+        raise ValueError(f"weights have shape {w.shape}; expected {spikes.n_neurons} finite numbers")
     if not theta > 0:
-        raise ValueError(f"theta is {theta}; valid is a positive number")
+        raise ValueError(f"theta is {theta}; expected a positive number")
     outputs, out = [], np.empty(MAX_SPIKES)
     for p in range(len(spikes)):
         times, neurons = spikes.pattern(p)
@@ -53,7 +53,7 @@ class Match:
 
     @property
     def f1(self) -> float:
-        """2 hits / (desired + actual); 1 where both are 0."""
+        """2 hits / (desired + actual); 1 if both are 0."""
         return 2 * self.hits / (self.desired + self.actual) if self.desired + self.actual else 1.0
 
     @property

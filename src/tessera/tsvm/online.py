@@ -6,7 +6,7 @@ A stochastic subgradient step on lambda/2 |w|^2 + max(0, 1 - least row), at rate
 
 with q the worst row on the equalities. All rows scale with w, so which row is worst does not depend on lambda;
 neither does the margin. At lambda = 1 it is the method of Frank and Wolfe on the hull of the rows, so |w| falls to
-kappa* like 1/t at best and there is no certificate but the one that is computed beside it. Our derivation.
+kappa* like 1/t at best and its only certificate is computed separately. Our derivation.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from tessera.tsvm.spaces import LinearSpace
 def learn(layout: Layout, steps: int) -> tuple[np.ndarray, float, list[tuple[int, float]]]:
     """Weights and threshold of the best margin met, and (step, best margin so far) wherever it rose.
 
-    Raises ValueError where steps is below 1.
+    Raises ValueError if steps is below 1.
     """
     if steps < 1:
-        raise ValueError(f"steps is {steps}; valid is at least 1")
+        raise ValueError(f"steps is {steps}; expected at least 1")
     problem = Problem(layout, LinearSpace(layout))
     problem.add(*first_cuts(layout))
     w = problem.hull.rows[0].copy()

@@ -1,13 +1,13 @@
 """The noise at which half of the trials should fail: by the margin alone, and by the whole potential.
 
-by margin    kappa |w| / <sigma_V>_t: what the margin is worth in units of the noise. A scale, not a level: it says
-             nothing of how often noise is tried
+by margin    kappa |w| / <sigma_V>_t: the margin in units of the noise. A scale, not a level: it ignores
+             how often noise is tried
 by survival  P(no error) = exp(-int rate dt) prod_d P(O_d > noise). Gaussian noise of correlation time tau_n reaches
              theta from V(t) at Rice's rate exp(-((theta - V)/sigma_V)^2 / 2) / (2 pi tau_n), outside the windows
-             before targets; a target is lost where noise exceeds its overshoot O_d within the window. tau_n is
+             before targets; a target is lost if noise exceeds its overshoot O_d within the window. tau_n is
              sqrt(tau_m tau_s), that of the membrane noise. Errors are taken as independent.
 
-Both are our derivations, to first order, for neurons that fire at the targets where there is no noise.
+Both are our derivations, to first order, for neurons that fire at the targets without noise.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ STEP = 0.25
 
 def threshold_margin(w: np.ndarray, spikes: SpikeBatch, targets: np.ndarray, psp: DoubleExponential, tau_c: float,
                      hold: float) -> float:  # fmt: skip
-    """kappa |w| at threshold 1: the least row, below 0 where a bound is broken. w must give V = 1 at the targets."""
+    """kappa |w| at threshold 1: the least row, below 0 if a bound is violated. w must give V = 1 at the targets."""
     pieces = layout.build(spikes, [targets], psp, tau_c, hold)
     return worst(LinearSpace(pieces).potential(w, np.empty(0)), pieces, 1.0).least
 
@@ -44,7 +44,7 @@ def by_survival(
     w: np.ndarray, spikes: SpikeBatch, targets: np.ndarray, psp: DoubleExponential, kind: str, window: float,
     low: float = 1e-3, high: float = 10.0,
 ) -> float:  # fmt: skip
-    """Level at which half of the trials should fail; low or high where they do not bracket it."""
+    """Level at which half of the trials should fail; low or high if they do not bracket it."""
     t = np.arange(STEP, spikes.duration, STEP)
     wait = np.append(targets, np.inf)[np.searchsorted(targets, t)] - t
     t = t[wait > window]

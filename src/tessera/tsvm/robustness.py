@@ -1,4 +1,4 @@
-"""How much noise trained weights bear: free-running trials, and what the margin predicts to first order.
+"""How much noise trained weights tolerate: free-running trials, and what the margin predicts to first order.
 
 Noise is jitter of every input spike (sd in ms), synaptic, w_i (1 + level xi_i), frozen per trial, or of the membrane:
 white current filtered by tau_s and tau_m, of sd `level` thresholds once it is stationary. That is the potential of
@@ -37,7 +37,7 @@ def draws(kind: str, spikes: SpikeBatch, count: int, rng: np.random.Generator) -
     for that of the membrane."""
     sizes = {"jitter": len(spikes.times), "synaptic": spikes.n_neurons, "membrane": len(kicks_at(spikes.duration))}
     if kind not in KINDS:
-        raise ValueError(f"noise is {kind!r}; valid are {', '.join(KINDS)}")
+        raise ValueError(f"noise is {kind!r}; expected one of {', '.join(KINDS)}")
     return rng.normal(size=(count, sizes[kind]))
 
 
@@ -68,7 +68,7 @@ def trials(
 def spikes_under(
     w: np.ndarray, theta: float, spikes: SpikeBatch, psp: DoubleExponential, kind: str, level: float, noise: np.ndarray
 ) -> list[np.ndarray]:
-    """Output spikes in ms of the free neuron on one pattern, one array a draw."""
+    """Output spikes in ms of the free neuron on one pattern, one array per draw."""
     times, kicks, index = _inputs(w, theta, spikes, psp, kind)
     outputs, out, noisy = [], np.empty(MAX_SPIKES), np.empty(len(times))
     for draw in noise:
@@ -79,9 +79,9 @@ def spikes_under(
 
 
 def _inputs(w, theta, spikes, psp, kind) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Times, weights and neurons of all inputs in order; kicks of the membrane are inputs of their own.
+    """Times, weights and neurons of all inputs in order; kicks of the membrane are separate inputs.
 
-    Of these the third array tells which kick it is, and -1 for the others.
+    The third array then holds the number of the kick, and -1 for other inputs.
     """
     times, neurons = spikes.pattern(0)
     kicks = np.ascontiguousarray(w[neurons])
@@ -96,7 +96,7 @@ def _inputs(w, theta, spikes, psp, kind) -> tuple[np.ndarray, np.ndarray, np.nda
 
 def critical_level(measure, low: float = 1e-3, high: float = 10.0, steps: int = 14) -> float:
     """Level at which half of the trials fail, by bisection of its logarithm; measure(level) gives the fraction without
-    error. low or high where even they do not bracket it."""
+    error. low or high if they do not bracket it."""
     if measure(low) < 0.5:
         return low
     if measure(high) >= 0.5:

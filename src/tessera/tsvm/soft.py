@@ -70,7 +70,7 @@ def solve_soft(layout: Layout, space: Space, c: float, tol: float = 1e-4, max_ro
         history.append((low, best.up, len(problem.cuts)))
         if best.up - low <= tol * best.up:
             break
-        # The least row of each segment is its slack; local minima beside it save rounds.
+        # The least row of each segment is its slack; further local minima save rounds.
         grown = len(problem.cuts)
         for rows in (minima, worst(potential, layout, theta, keep=1e-7)):
             fresh = problem.cuts.new(rows.patterns, rows.times, rows.kinds)
@@ -114,7 +114,7 @@ def _dual(problem: Problem, c: float) -> tuple[np.ndarray, np.ndarray, float]:
     )  # fmt: skip
     a, b = _meet_bounds(z[:m] / unit**2, z[m:] / unit**2, cuts.theta, problem.factors, places, c)
     w = np.append(a, b) @ features
-    # The multiplier of the theta row is theta up to its sign, which the smaller slack on the cuts tells.
+    # The multiplier of the theta row is theta up to its sign, chosen by the smaller slack on the cuts.
     theta = min((y, -y), key=lambda value: _slack_on_cuts(features @ w + theta_row * value, places, n_d))
     return a, b, theta
 
@@ -123,7 +123,7 @@ def quadratic(
     features: np.ndarray, gain: np.ndarray, balance: np.ndarray, sums: np.ndarray, most: float, least: np.ndarray
 ) -> tuple[np.ndarray, float]:
     """Multipliers z of the largest gain.z - |z features|^2/2 with balance.z = 0, sums z <= most, least <= z <= most,
-    and the multiplier of the balance; zeros where the solver fails."""
+    and the multiplier of the balance; zeros if the solver fails."""
     import piqp
 
     solver = piqp.DenseSolver()

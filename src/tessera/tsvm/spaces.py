@@ -2,7 +2,7 @@
 
 An atom is phi(x(t)) - phi(x(origin)), or the derivative d/dt phi(x(t)). The origin is a target near t or rest, x = 0;
 next to a target only the difference keeps its digits. Linear and polynomial kernels have explicit features. A Gaussian
-kernel gets its coordinates from a Cholesky factor of the atoms' Gram matrix that grows by a row per atom.
+kernel gets its coordinates from a Cholesky factor of the atoms' Gram matrix that grows by one row per atom.
 """
 
 from __future__ import annotations
@@ -177,7 +177,7 @@ class GaussianSpace(_Atoms):
         atoms = np.column_stack([self._is_slope, x, self._step])
         for i in range(old, len(x)):
             same = np.flatnonzero((atoms[:i] == atoms[i]).all(axis=1))
-            if len(same):  # patterns may be equal; then rounding must not tell them apart
+            if len(same):  # patterns may be equal; then rounding must not make them differ
                 self._factor = np.vstack([self._factor, self._factor[same[0]]])
                 continue
             k = len(self._pivots)

@@ -18,8 +18,8 @@ def poisson_problem(
 ) -> tuple[SpikeBatch, np.ndarray]:
     """One pattern of N Poisson trains (rate in 1/ms) and n_targets desired times (ms) from `first` on, spacing apart.
 
-    Targets are drawn until all are spacing apart, as the reference problems are; above a load where that would take
-    long, the spare time is divided at random instead, which has the same law. Raises ValueError where they do not fit.
+    Targets are drawn until all are spacing apart, as the reference problems are; above a load at which that would take
+    long, the spare time is divided at random instead, which has the same law. Raises ValueError if they do not fit.
     """
     room = duration - first - (n_targets - 1) * spacing
     if n_targets < 1 or room <= 0:
@@ -47,7 +47,7 @@ def xor(
     to those of the others, so no weights on single afferents can do it.
     """
     if n < 1 or not 0 <= volley < target <= duration:
-        raise ValueError(f"n = {n}, volley = {volley}, target = {target} ms: valid is 0 <= volley < target <= duration")
+        raise ValueError(f"n = {n}, volley = {volley}, target = {target} ms: expected 0 <= volley < target <= duration")
     pairs = [(0, 2), (1, 3), (0, 3), (1, 2)]
     patterns = [
         (np.full(2 * n, volley), np.concatenate([np.arange(n) + n * feature for feature in pair])) for pair in pairs

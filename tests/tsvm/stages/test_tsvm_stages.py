@@ -1,5 +1,6 @@
-"""The T-SVM's stages on tiny sizes: files in, files out, run files that hold, the same bytes again."""
+"""The T-SVM's stages on tiny sizes: files in, files out, valid runs, the same bytes again."""
 
+import importlib
 import json
 import zipfile
 from pathlib import Path
@@ -9,8 +10,9 @@ import pandas as pd
 import pytest
 
 from tessera.common import files, run_files, stage
-from tessera.tsvm.report import tables
-from tessera.tsvm.stages import summary
+from tessera.tsvm import summaries
+from tessera.tsvm.report import REPORT
+from tessera.tsvm.report.views import EXPERIMENTS
 
 NEURON = {"tau_m": 15.0, "tau_s": 3.75, "tau_c": 2.0}
 PROBLEMS = {
@@ -19,6 +21,8 @@ PROBLEMS = {
     "penalties": [0.1, 10.0],
     "online_steps": 20,
 }
+#: Tables of a reference problem.
+TABLES = ("rounds", "trace", "support", "soft", "steps")
 METHODS = ["tsvm", "one_sided", "dead_zone", "lp", "vertex", "least_squares", "perceptron"]
 NOISE = {
     "afferents": 60, "targets": [2, 3], "problems": 2, "methods": METHODS, "draws": 6,
@@ -36,30 +40,36 @@ MEMBERS = {"vowels_train": "a/TRAIN.ts", "vowels_test": "a/TEST.ts"}
 LOAD = {"afferents": 20, "targets": [1, 4], "replicates": 2, "penalty": 100.0, "perceptron_steps": 50}
 
 
-def call(name: str, params: dict | None, **arguments) -> None:
+PARAMS = {
+    "neuron": NEURON, "problems": PROBLEMS, "load": LOAD, "noise": NOISE, "sweep": SWEEP, "brian": BRIAN,
+    "kernels": KERNELS, "real": REAL,
+}  # fmt: skip
+
+
+def call(name: str, params: dict, **arguments) -> None:
     """Run a stage as its rule does, in this process."""
-    module = __import__(f"tessera.stages.{name}", fromlist=["main"])
-    words = [] if params is None else ["--params", json.dumps(params)]
+    words = ["--params", json.dumps(params)]
     for key, value in arguments.items():
         values = value if isinstance(value, list) else [value]
         words += [f"--{key.replace('_', '-')}", *map(str, values)]
-    stage.run(module.main, words)
+    stage.run(importlib.import_module(f"tessera.tsvm.stages.{name}").main, words)
+
+
+def sections(*names: str) -> dict:
+    return {name: PARAMS[name] for name in names} | {"seed": 1}
 
 
 def problem(root: Path) -> None:
-    names = ("rounds", "trace", "support", "soft", "steps")
-    call(
-        "tsvm_problem", {"neuron": NEURON, "problems": PROBLEMS}, problem="A",
-        run=root / "runs/tsvm_problem/A.json", **{name: root / name for name in names},
-    )  # fmt: skip
+    tables = {name: root / name for name in TABLES}
+    call("problem", {"neuron": NEURON, "problems": PROBLEMS}, problem="A", numbers=root / "A.json", **tables)
 
 
 def series(rng: np.random.Generator, count: int) -> str:
     """A .ts file of two speakers who differ in the mean of both channels, in series of unequal length."""
     lines = ["@data"]
     for i in range(count):
-        one = rng.normal(size=(2, 5 + i % 3)) + (i % 2) * np.array([[2.0], [-2.0]])
-        lines.append(":".join(",".join(f"{v:.4f}" for v in channel) for channel in one) + f":{1 + i % 2}")
+        values = rng.normal(size=(2, 5 + i % 3)) + (i % 2) * np.array([[2.0], [-2.0]])
+        lines.append(":".join(",".join(f"{v:.4f}" for v in channel) for channel in values) + f":{1 + i % 2}")
     return "\n".join(lines)
 
 
@@ -68,71 +78,52 @@ def speech(root: Path, task: str = "vowels_1_2") -> None:
     with zipfile.ZipFile(root / "a.whl", "w") as wheel:
         for name, count in (("TRAIN.ts", 24), ("TEST.ts", 12)):
             wheel.writestr(f"a/{name}", series(rng, count))
-    beside = pd.DataFrame([{"task": task, "tempotron": 0.9, "logistic": 0.8, "chance": 0.5}])
-    files.write_parquet(root / "accuracies", beside)
-    params = {"neuron": NEURON, "real": REAL, "seed": 1, "speaker_pairs": [[1, 2]], "levels": 3, "frame": 6.4}
+    others = pd.DataFrame([{"task": task, "tempotron": 0.9, "logistic": 0.8, "chance": 0.5}])
+    files.write_parquet(root / "accuracies", others)
+    inputs = {"speaker_pairs": [[1, 2]], "levels": 3, "frame": 6.4, "members": MEMBERS}
     call(
-        "tsvm_speech", params | {"members": MEMBERS}, vowels=root / "a.whl", tempotron=root / "accuracies",
-        accuracies=root / "speech", runs=[root / "runs/tsvm_speech/vowels_1_2.json"],
+        "real", sections("neuron", "real") | inputs, vowels=root / "a.whl", tempotron=root / "accuracies",
+        accuracies=root / "speech",
     )  # fmt: skip
+
+
+def noise(root: Path, index: int) -> None:
+    outputs = {"curves": root / f"curves{index}", "critical": root / f"critical{index}"}
+    call("noise", sections("neuron", "noise"), problem=index, **outputs)
 
 
 @pytest.fixture(scope="module")
 def done(tmp_path_factory) -> Path:
-    """A directory in which all stages but the last have run, at tiny sizes; runs lie under runs/RULE."""
+    """A directory in which all stages but the last have run, at tiny sizes."""
     root = tmp_path_factory.mktemp("tsvm")
     problem(root)
     for targets in LOAD["targets"]:
-        call(
-            "tsvm_load", {"neuron": NEURON, "load": LOAD, "seed": 1}, targets=targets, problems=root / f"load{targets}",
-            run=root / f"runs/tsvm_load/n{targets}.json",
-        )  # fmt: skip
+        call("load", sections("neuron", "load"), targets=targets, problems=root / f"load{targets}")
     for index in range(NOISE["problems"]):
         noise(root, index)
-    call(
-        "tsvm_sweep", {"neuron": NEURON, "noise": NOISE, "sweep": SWEEP, "seed": 1}, margins=root / "sweep",
-        run=root / "runs/tsvm_sweep/all.json",
-    )  # fmt: skip
-    call(
-        "tsvm_brian", {"neuron": NEURON, "problems": PROBLEMS, "brian": BRIAN, "seed": 1}, delays=root / "brian",
-        run=root / "runs/tsvm_brian/all.json",
-    )  # fmt: skip
-    call(
-        "tsvm_xor", {"neuron": NEURON, "kernels": KERNELS, "seed": 1}, margins=root / "kernels", noise=root / "xor",
-        run=root / "runs/tsvm_xor/all.json",
-    )  # fmt: skip
+    call("sweep", sections("neuron", "noise", "sweep"), margins=root / "sweep")
+    call("brian", sections("neuron", "problems", "brian"), delays=root / "delays", numbers=root / "brian")
+    call("kernels", sections("neuron", "kernels"), margins=root / "xor_margins", noise=root / "xor_noise")
     speech(root)
     return root
 
 
-def noise(root: Path, index: int) -> None:
+def publish(root: Path, out: Path, figures: list[str] | None = None) -> None:
+    names = list(REPORT.figures) if figures is None else figures
+    inputs = {name: root / name for name in (*TABLES, "sweep", "brian", "xor_margins", "xor_noise", "speech")}
+    inputs |= {name: sorted(root.glob(f"{name}[0-9]*")) for name in ("load", "curves", "critical")}
     call(
-        "tsvm_noise", {"neuron": NEURON, "noise": NOISE, "seed": 1}, problem=index, curves=root / f"curves{index}",
-        critical=root / f"critical{index}",
-        runs=[root / f"runs/tsvm_noise/p{index}_{method}.json" for method in METHODS],
-    )  # fmt: skip
-
-
-def summarise(root: Path, out: Path, figures: list[str] | None = None) -> None:
-    names = list(summary.FIGURES) if figures is None else figures
-    call(
-        "tsvm_summary", {"noise": NOISE, "seed": 1}, rounds=root / "rounds", trace=root / "trace",
-        support=root / "support",
-        soft=root / "soft", steps=root / "steps", load=sorted(root.glob("load*")),
-        curves=sorted(root.glob("curves*")), critical=sorted(root.glob("critical*")),
-        **{name: root / name for name in ("sweep", "kernels", "xor", "speech")},
-        runs=sorted(root.glob("runs/*/*.json")), figures=[out / f"{name}.svg" for name in names],
-        tables=[out / f"{name}.csv" for name in tables.TABLES], results=out / "results.md",
-        summary=out / "summary.md",
-        metrics=out / "metrics.json",
+        "report", {"tsvm": PARAMS, "seed": 1}, problems=root / "A.json", **inputs,
+        texts=[out / f"{name}.md" for name in REPORT.texts], figures=[out / f"{name}.svg" for name in names],
+        tables=[out / f"{name}.csv" for name in REPORT.tables], metrics=out / "metrics.json", runs=out / "runs.jsonl",
     )  # fmt: skip
 
 
 def test_a_problem_is_certified_and_its_envelope_holds(done):
-    run = run_files.read(done / "runs/tsvm_problem/A.json")
-    assert run.metrics["hold_certified"] == 1 and run.metrics["free_f1"] == 1
-    assert run.metrics["hold_up"] <= run.metrics["one_sided_up"] * (1 + 1e-6)
-    assert run.metrics["online_margin"] <= run.metrics["hold_up"]
+    numbers = files.read_json(done / "A.json")
+    assert numbers["hold_certified"] == 1 and numbers["free_f1"] == 1
+    assert numbers["hold_up"] <= numbers["one_sided_up"] * (1 + 1e-6)
+    assert numbers["online_margin"] <= numbers["hold_up"]
     trace = files.read_parquet(done / "trace")
     assert (trace["potential"] <= trace["upper"] + 1e-6).all()
     held = trace.dropna(subset=["lower"])
@@ -165,53 +156,69 @@ def test_every_method_meets_the_same_noise_and_predictions_are_of_exact_ones(don
 
 
 def test_longer_hold_windows_cost_margin(done):
-    assert run_files.read(done / "runs/tsvm_sweep/all.json").metrics["rises_with_hold"] == 0
+    assert summaries.sweep_metrics(files.read_parquet(done / "sweep"))["rises_with_hold"] == 0
 
 
 def test_brian_makes_the_same_spikes(done):
-    metrics = run_files.read(done / "runs/tsvm_brian/all.json").metrics
-    assert metrics["missed_0.1"] == metrics["extra_0.1"] == 0
-    assert 0 <= metrics["delay_low_0.1"] <= metrics["delay_high_0.1"] < 1 and metrics["noise_same"] == 1
+    numbers = files.read_json(done / "brian")
+    assert numbers["missed_0.1"] == numbers["extra_0.1"] == 0
+    assert 0 <= numbers["delay_low_0.1"] <= numbers["delay_high_0.1"] < 1 and numbers["noise_same"] == 1
+    assert len(files.read_parquet(done / "delays")) == numbers["targets"]
 
 
 def test_the_exclusive_or_is_impossible_for_linear_kernels_and_right_without_noise_for_others(done):
-    table = files.read_parquet(done / "kernels").set_index("kernel")
+    table = files.read_parquet(done / "xor_margins").set_index("kernel")
     assert (table.loc[["linear", "separate branches"], "status"] == "infeasible").all()
-    noisy = files.read_parquet(done / "xor")
+    noisy = files.read_parquet(done / "xor_noise")
     assert (noisy[noisy["level"] == 0]["right"] == 1).all() and len(noisy["kernel"].unique()) == 7
     assert noisy[noisy["level"] > 0]["right"].min() < 1
 
 
-def test_speakers_are_told_apart_on_time(done):
+def test_the_neuron_fires_on_time_for_one_of_two_speakers(done):
     (row,) = files.read_parquet(done / "speech").to_dict("records")
     assert row["timed"] > 0.6 and row["binary"] > 0.6 and row["svm"] > 0.6 and row["tempotron"] == 0.9
     assert 0 <= row["on_time"] <= 1 and row["n_firing"] == 6
 
 
-def test_pairs_that_the_tempotron_has_not_are_refused(tmp_path, capsys):
+def test_pairs_that_the_tempotron_lacks_are_refused(tmp_path, capsys):
     with pytest.raises(SystemExit):
         speech(tmp_path, "vowels_3_4")
-    assert "holds no task vowels_1_2" in capsys.readouterr().err
+    assert "has no task vowels_1_2" in capsys.readouterr().err
 
 
-def test_the_summary_draws_and_tabulates(done, tmp_path):
-    summarise(done, tmp_path)
-    for name in summary.FIGURES:
+def test_the_report_draws_and_tabulates(done, tmp_path):
+    publish(done, tmp_path)
+    for name in REPORT.figures:
         assert (tmp_path / f"{name}.svg").stat().st_size > 5000
     metrics = files.read_json(tmp_path / "metrics.json")
     assert metrics["problems"]["A"]["hold_certified"] == 1
     assert "| A | 40 | 2 |" in (tmp_path / "results.md").read_text()
     assert metrics["noise"]["jitter"]["tsvm"]["ratio"]["value"] == 1
-    assert "proved impossible for linear" in (tmp_path / "summary.md").read_text()
+    assert "proved impossible for these kernels: linear" in (tmp_path / "summary.md").read_text()
+
+
+def test_there_is_one_run_per_job_and_method_with_what_its_experiment_is(done, tmp_path):
+    publish(done, tmp_path)
+    records = run_files.read(tmp_path / "runs.jsonl")
+    assert {record.experiment for record in records} == set(EXPERIMENTS)
+    by_job = {(record.job, record.name): record for record in records}
+    noisy = by_job["tsvm_noise/p1", "problem 1, lp"]
+    assert noisy.flat_params()["method"] == "lp" and noisy.metrics["critical_jitter"] > 0
+    assert [Path(figure).stem for figure in noisy.figures] == ["noise", "prediction"]
+    gaps = dict(by_job["tsvm_problem/A", "A"].history["gap"])
+    assert gaps[max(gaps)] == pytest.approx(by_job["tsvm_problem/A", "A"].metrics["hold_gap"], abs=1e-12)
+    assert by_job["tsvm_load/n4", "4 targets"].metrics["load"] == 0.2
+    assert by_job["tsvm_real", "speakers 1 and 2"].metrics["tempotron"] == 0.9
+    assert len(records) == 1 + 2 + 2 * len(METHODS) + 3 + 1
 
 
 def test_an_unknown_figure_is_refused(done, tmp_path, capsys):
     with pytest.raises(SystemExit):
-        summarise(done, tmp_path, ["spikes"])
+        publish(done, tmp_path, ["spikes"])
     assert "--figures: there is no spikes.svg" in capsys.readouterr().err
 
 
 def test_the_same_bytes_again(done, tmp_path):
     problem(tmp_path)
-    for name in ("rounds", "trace", "support", "soft", "steps"):
+    for name in (*TABLES, "A.json"):
         assert (tmp_path / name).read_bytes() == (done / name).read_bytes(), name
