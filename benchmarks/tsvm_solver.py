@@ -1,9 +1,9 @@
-"""Cutting planes in continuous time beside a dense-time QP handed to Clarabel and PIQP.
+"""Cutting planes in continuous time versus dense-time QPs solved by Clarabel and PIQP.
 
     python benchmarks/tsvm_solver.py benchmarks/tsvm_solver [A B C ...]
 
-Writes OUT.md and OUT.json. The peers get every row on a grid of 0.1 ms, and on a finer one; the same oracle then tells
-what their weights are worth between grid points, and ours is stopped as soon as it is as near to its upper bound.
+Writes OUT.md and OUT.json. The peers get every row on a grid of 0.1 ms, and on a finer one; the same oracle then
+evaluates their weights between grid points, and ours is stopped as soon as it is as near to its upper bound.
 Times are CPU seconds of this process, the least of the repeats; compilation is left out.
 """
 
@@ -50,13 +50,13 @@ def cpu(function, repeats: int):
 
 
 def ours(spikes, targets, tol=1e-6):
-    made = layout.build(spikes, [targets], PSP, TAU_C, HOLD)
-    return solver.solve(made, spaces.LinearSpace(made), tol)
+    pieces = layout.build(spikes, [targets], PSP, TAU_C, HOLD)
+    return solver.solve(pieces, spaces.LinearSpace(pieces), tol)
 
 
 def dense_rows(spikes, targets, grid):
     """Rows g (w, theta) >= 1 on the grid and at the slopes, and equality rows."""
-    made = layout.build(spikes, [targets], PSP, TAU_C, HOLD)
+    pieces = layout.build(spikes, [targets], PSP, TAU_C, HOLD)
     cuts = Cuts()
     t = np.arange(grid, spikes.duration, grid)
     t = t[np.min(np.abs(t[:, None] - targets), axis=1) > 1e-3]
@@ -64,11 +64,11 @@ def dense_rows(spikes, targets, grid):
     held = t[np.any((since > 0) & (since <= HOLD), axis=1)]
     times = np.concatenate([t, held, targets])
     kinds = np.concatenate([np.full(len(t), "h"), np.full(len(held), "hold"), np.full(len(targets), "slope")])
-    cuts.extend(made, np.zeros(len(times), dtype=int), times, kinds)
-    x, u = made.traces(np.zeros(len(times), dtype=int), times)
+    cuts.extend(pieces, np.zeros(len(times), dtype=int), times, kinds)
+    x, u = pieces.traces(np.zeros(len(times), dtype=int), times)
     rows = np.where((kinds == "slope")[:, None], u, x) * cuts.weights[:, None]
-    at = made.traces(np.zeros(len(targets), dtype=int), targets)[0]
-    return np.hstack([rows, cuts.theta[:, None]]), np.hstack([at, -(1 + made.target_reset)[:, None]])
+    at = pieces.traces(np.zeros(len(targets), dtype=int), targets)[0]
+    return np.hstack([rows, cuts.theta[:, None]]), np.hstack([at, -(1 + pieces.target_reset)[:, None]])
 
 
 def by_clarabel(rows, equal):
@@ -84,24 +84,24 @@ def by_clarabel(rows, equal):
 
 def by_piqp(rows, equal):
     n = rows.shape[1]
-    made = piqp.DenseSolver()
-    made.settings.eps_abs = made.settings.eps_rel = 1e-9
-    made.setup(
+    qp = piqp.DenseSolver()
+    qp.settings.eps_abs = qp.settings.eps_rel = 1e-9
+    qp.setup(
         np.diag(np.append(np.ones(n - 1), 0.0)), np.zeros(n), equal, np.zeros(len(equal)), rows, np.ones(len(rows)),
         None, None, None,
     )  # fmt: skip
-    made.solve()
-    return np.array(made.result.x)
+    qp.solve()
+    return np.array(qp.result.x)
 
 
 def worth(spikes, targets, x):
     """Certified margin of weights: put on the equalities, then the worst row over continuous time."""
-    made = layout.build(spikes, [targets], PSP, TAU_C, HOLD)
-    at = made.traces(np.zeros(len(targets), dtype=int), targets)[0]
-    equal = np.hstack([at, -(1 + made.target_reset)[:, None]])
+    pieces = layout.build(spikes, [targets], PSP, TAU_C, HOLD)
+    at = pieces.traces(np.zeros(len(targets), dtype=int), targets)[0]
+    equal = np.hstack([at, -(1 + pieces.target_reset)[:, None]])
     x = x - np.linalg.lstsq(equal, equal @ x, rcond=None)[0]
-    potential = spaces.LinearSpace(made).potential(x[:-1], np.empty(0))
-    return margin.worst(potential, made, x[-1]).least / np.linalg.norm(x[:-1])
+    potential = spaces.LinearSpace(pieces).potential(x[:-1], np.empty(0))
+    return margin.worst(potential, pieces, x[-1]).least / np.linalg.norm(x[:-1])
 
 
 def main(out: str, names: list[str]) -> None:
@@ -110,11 +110,11 @@ def main(out: str, names: list[str]) -> None:
     for name in names:
         seed, n, n_d, duration = PROBLEMS[name]
         spikes, targets = poisson_problem(np.random.default_rng(seed), n, n_d, duration)
-        seconds, found = cpu(lambda s=spikes, t=targets: ours(s, t), 3)
-        c = found.certificate
+        seconds, solution = cpu(lambda s=spikes, t=targets: ours(s, t), 3)
+        c = solution.certificate
         results[name] = {
             "afferents": n, "targets": n_d, "spikes": len(spikes.times), "status": c.status, "low": c.low, "up": c.up,
-            "rounds": len(c.history), "cuts": len(found.cuts), "seconds": seconds,
+            "rounds": len(c.history), "cuts": len(solution.cuts), "seconds": seconds,
         }  # fmt: skip
         results[name]["peers"] = []
         for grid in GRIDS if name in PEERS else ():
@@ -150,10 +150,10 @@ def main(out: str, names: list[str]) -> None:
 
 def report(info: dict) -> str:
     lines = [
-        "# T-SVM: cutting planes beside dense-time QPs", "",
+        "# T-SVM: cutting planes versus dense-time QPs", "",
         "`python benchmarks/tsvm_solver.py benchmarks/tsvm_solver`; CPU seconds of one thread on a shared "
         f"machine, Python {info['python']}, Clarabel {info['clarabel']}, PIQP {info['piqp']}. The peers solve all rows "
-        "on a grid; their seconds leave out the making of the rows. The gap is that of the certified lower bound to "
+        "on a grid; their seconds exclude building the rows. The gap is that of the certified lower bound to "
         "our upper bound: a grid says nothing between its points.", "",
         "Ours, to a relative gap of 1e-6; its cuts are all rows that it keeps. N500 to N2000 show how time and cuts "
         "grow; there the peers were not run.", "",
@@ -168,7 +168,7 @@ def report(info: dict) -> str:
         )
     lines += [
         "",
-        "The peers, beside ours to 1e-6 and beside ours stopped at the peer's own gap: equal certified "
+        "The peers, compared with ours to 1e-6 and with ours stopped at the peer's own gap: equal certified "
         "accuracy. A ratio of 20 was the goal.", "",
         "| problem | peer | grid, ms | rows, MiB | s | gap | ratio to ours, 1e-6 | ours, equal gap: s | gap | MiB "
         "| ratio |",
