@@ -54,7 +54,6 @@ class Results:
 def read(
     params: TsvmParams,
     seed: int,
-    *,
     problems: Sequence[Path],
     rounds: Sequence[Path],
     trace: Path,
@@ -72,22 +71,16 @@ def read(
 ) -> Results:
     """Read the files; those of `problems` are named after their problem. Raises OSError and ValueError."""
     return Results(
-        params=params,
-        seed=seed,
-        problems={path.stem: files.read_json(path) for path in sorted(problems)},
-        rounds=_joined(rounds),
-        trace=files.read_parquet(trace),
-        support=files.read_parquet(support),
-        soft=_joined(soft),
-        steps=_joined(steps),
-        load=_joined(load),
-        curves=_joined(curves),
-        critical=_joined(critical),
-        sweep=files.read_parquet(sweep),
-        brian=files.read_json(brian),
-        xor_margins=files.read_parquet(xor_margins),
-        xor_noise=files.read_parquet(xor_noise),
-        speech=files.read_parquet(speech),
+        params,
+        seed,
+        {path.stem: files.read_json(path) for path in sorted(problems)},
+        _joined(rounds),
+        files.read_parquet(trace),
+        files.read_parquet(support),
+        *(_joined(paths) for paths in (soft, steps, load, curves, critical)),
+        files.read_parquet(sweep),
+        files.read_json(brian),
+        *(files.read_parquet(path) for path in (xor_margins, xor_noise, speech)),
     )
 
 

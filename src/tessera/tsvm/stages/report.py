@@ -40,23 +40,9 @@ def main(
 ) -> None:
     """Write each item of the report into the file of its name."""
     results = read(
-        params.tsvm,
-        params.seed,
-        problems=problems,
-        rounds=rounds,
-        trace=trace,
-        support=support,
-        soft=soft,
-        steps=steps,
-        load=load,
-        curves=curves,
-        critical=critical,
-        sweep=sweep,
-        brian=brian,
-        xor_margins=xor_margins,
-        xor_noise=xor_noise,
-        speech=speech,
-    )
+        params.tsvm, params.seed, problems, rounds, trace, support, soft, steps, load, curves, critical, sweep, brian,
+        xor_margins, xor_noise, speech,
+    )  # fmt: skip
     REPORT.write(results, texts=texts, tables=tables, figures=figures, metrics=metrics, runs=runs)
 
 
