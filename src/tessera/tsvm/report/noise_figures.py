@@ -65,7 +65,7 @@ def prediction(results: Results) -> Figure:
     kinds = [kind for kind in KINDS if kind in set(results.critical["kind"])]
     figure, axes = plots.grid(2, len(kinds), 2.7)
     critical = results.critical[results.critical["method"] == "tsvm"]
-    ranks = summaries.rank_correlations(results.critical, results.bootstrap).set_index(["kind", "prediction"])
+    ranks = results.ranks.set_index(["kind", "prediction"])
     for column, kind in enumerate(kinds):
         table = critical[critical["kind"] == kind]
         for row, (name, label) in enumerate(

@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import pandas as pd
 
 from tessera.common import files
 from tessera.tsvm.params import TsvmParams
-from tessera.tsvm.summaries import Bootstrap
+from tessera.tsvm.summaries import Bootstrap, by_method, rank_correlations
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,16 @@ class Results:
     @property
     def bootstrap(self) -> Bootstrap:
         return Bootstrap(self.params.noise.bootstrap, self.seed)
+
+    @cached_property
+    def methods(self) -> pd.DataFrame:
+        """Critical noise by kind and method."""
+        return by_method(self.critical, self.bootstrap)
+
+    @cached_property
+    def ranks(self) -> pd.DataFrame:
+        """Rank correlations of predicted and measured critical noise."""
+        return rank_correlations(self.critical, self.bootstrap)
 
 
 def read(

@@ -45,7 +45,7 @@ def soft(results: Results) -> pd.DataFrame:
 def critical(results: Results) -> pd.DataFrame:
     """Noise at which half of the trials fail, by method: geometric mean over problems, and its ratio to the T-SVM's
     with a 95 % bootstrap interval over problems."""
-    return summaries.by_method(results.critical, results.bootstrap)
+    return results.methods
 
 
 def kernels(results: Results) -> pd.DataFrame:
@@ -60,8 +60,6 @@ def speech(results: Results) -> pd.DataFrame:
 
 def metrics(results: Results) -> Json:
     """The numbers that the study's claims are about, by step, then by problem or setting."""
-    methods = summaries.by_method(results.critical, results.bootstrap)
-    ranks = summaries.rank_correlations(results.critical, results.bootstrap)
     return {
         "problems": results.problems,
         "load": {str(targets): summaries.load_metrics(rows) for targets, rows in results.load.groupby("targets")}
@@ -71,9 +69,9 @@ def metrics(results: Results) -> Json:
                 row["method"]: {"critical": row["critical"], "ratio": _interval(row, "ratio")}
                 for row in group.to_dict("records")
             }
-            for kind, group in methods.groupby("kind")
+            for kind, group in results.methods.groupby("kind")
         },
-        "prediction": {str(kind): _predictions(group) for kind, group in ranks.groupby("kind")},
+        "prediction": {str(kind): _predictions(group) for kind, group in results.ranks.groupby("kind")},
         "timing": _timing(results),
         "sweep": summaries.sweep_metrics(results.sweep),
         "brian": results.brian,

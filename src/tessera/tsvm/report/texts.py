@@ -92,7 +92,7 @@ def _loads(results: Results) -> list[str]:
 
 
 def _noise(results: Results) -> list[str]:
-    p, table = results.params.noise, summaries.by_method(results.critical, results.bootstrap)
+    p, table = results.params.noise, results.methods
     kinds = [kind for kind in UNITS if kind in set(table["kind"])]
     rows = []
     for method in table["method"].unique():
@@ -115,7 +115,7 @@ def _noise(results: Results) -> list[str]:
 
 def _prediction(results: Results) -> list[str]:
     rows = []
-    for row in summaries.rank_correlations(results.critical, results.bootstrap).to_dict("records"):
+    for row in results.ranks.to_dict("records"):
         within = "-" if np.isnan(row["within"]) else f"{row['within']:.2f}"
         cells = [row["kind"], row["prediction"].removeprefix("by_"), _ranged(row, "spearman"), f"{row['null']:.2f}"]
         rows.append([*cells, _ranged(row, "partial"), within, f"{row['measured_over_predicted']:.2f}"])
@@ -184,16 +184,14 @@ def _sentences(results: Results) -> Iterator[str]:
         f"* {certified:.0f} of {2 * len(problems)} margins are proved to within {gap:.0e}, in at most {rounds:.0f} "
         "rounds."
     )
-    methods = summaries.by_method(results.critical, results.bootstrap)
-    for kind, group in methods.groupby("kind", sort=False):
+    for kind, group in results.methods.groupby("kind", sort=False):
         others = group[group["method"] != "tsvm"]
         worse = [NAMED[method] for method in others[others["ratio_high"] < 1]["method"]]
         better = [NAMED[method] for method in others[others["ratio_low"] > 1]["method"]]
         less = f", and less than {_listed(better)}." if better else "; no method clearly tolerates more."
         where = "jitter" if kind == "jitter" else f"{kind} noise"
         yield f"* Under {where}, the T-SVM tolerates more noise than {_listed(worse)}{less}"
-    ranks = summaries.rank_correlations(results.critical, results.bootstrap)
-    for kind, group in ranks.groupby("kind", sort=False):
+    for kind, group in results.ranks.groupby("kind", sort=False):
         by = {row["prediction"]: row for row in group.to_dict("records")}
         margin, survival = by["by_margin"], by["by_survival"]
         beyond = margin["partial_low"] > 0
