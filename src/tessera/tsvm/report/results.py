@@ -88,10 +88,16 @@ def read(
         _joined(rounds),
         files.read_parquet(trace),
         files.read_parquet(support),
-        *(_joined(paths) for paths in (soft, steps, load, curves, critical)),
+        _joined(soft),
+        _joined(steps),
+        _joined(load),
+        _joined(curves),
+        _joined(critical),
         files.read_parquet(sweep),
         files.read_json(brian),
-        *(files.read_parquet(path) for path in (xor_margins, xor_noise, speech)),
+        files.read_parquet(xor_margins),
+        files.read_parquet(xor_noise),
+        files.read_parquet(speech),
     )
 
 
