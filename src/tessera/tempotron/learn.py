@@ -70,7 +70,7 @@ class Tempotron(ClassifierMixin, BaseEstimator):
         self.random_state = random_state
 
     def fit(self, spikes: SpikeBatch, labels: np.ndarray) -> Tempotron:
-        """Learn from all patterns, labels (P,) of +1 (fire) and -1. Raises ValueError if these or parameters are bad."""
+        """Learn from all patterns, labels (P,) of +1 (fire) and -1. Raises ValueError if they are invalid."""
         self._check()
         labels = check_labels(labels, len(spikes))
         kernel = self._kernel

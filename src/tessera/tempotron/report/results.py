@@ -1,6 +1,6 @@
 """The files of the tempotron study, read once, and what follows from several of them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -63,7 +63,7 @@ class Results:
         return table.assign(fraction=p, error=np.sqrt(p * (1 - p) / table["runs"]), cover=cover)
 
     def clusters(self) -> pd.DataFrame:
-        """One row per input, K and load: numbers of tasks, solutions and clusters, end of the walk, means over pairs."""
+        """One row per input, K and load: counts of tasks, solutions, clusters; end of the walk; means over pairs."""
         keys = ["inputs", "k", "load"]
         pairs = {key: group for key, group in self.solutions.groupby(keys)}
         rows = []

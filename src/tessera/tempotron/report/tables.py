@@ -64,7 +64,9 @@ def metrics(results: Results) -> Json:
             for numbers in results.distances
         },
         "findable": {
-            f"k{row['k']}_n{row['n']}": {name: row[name] for name in ("load", "low", "high") if np.isfinite(row[name])}
+            f"k{row['k']:g}_n{row['n']}": {
+                name: row[name] for name in ("load", "low", "high") if np.isfinite(row[name])
+            }
             for row in results.crossings.to_dict("records")
         }
         | {"falls_with_k": len(_falls(results))},
