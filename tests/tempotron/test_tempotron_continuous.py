@@ -54,5 +54,5 @@ def test_standard_error_is_that_of_repetitions():
 def test_bad_input():
     with pytest.raises(ValueError, match="K is 1"):
         continuous.zero_overlap(1, 10, np.random.default_rng(0))
-    with pytest.raises(ValueError, match=r"valid are \(n, G\) and \(G,\)"):
+    with pytest.raises(ValueError, match=r"expected \(n, G\) and \(G,\)"):
         continuous.silence_cost(np.zeros((2, 5)), 1.0, np.ones(4))

@@ -99,7 +99,7 @@ def test_too_large_a_search_is_undecided():
 
 
 def test_bad_input():
-    with pytest.raises(ValueError, match=r"must be \(P, K, N\)"):
+    with pytest.raises(ValueError, match=r"expected \(P, K, N\)"):
         exists(np.ones((2, 3)), np.array([1, -1]))
     with pytest.raises(ValueError, match=r"shape \(2, 1, 0\)"):
         exists(np.ones((2, 1, 0)), np.array([1, -1]))
