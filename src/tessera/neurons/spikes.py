@@ -18,8 +18,8 @@ class SpikeBatch:
     n_neurons N, a count
     duration  T, ms
 
-    Raises ValueError, naming the pattern and the value, if times are not finite, below 0, above T or unsorted, if neurons
-    are out of range, or if a pattern has no spikes, since its potential is 0 whatever the weights.
+    Raises ValueError, naming the pattern and the value, if times are not finite, below 0, above T or unsorted, if
+    neurons are out of range, or if a pattern has no spikes: its potential is 0 whatever the weights.
     """
 
     times: np.ndarray
