@@ -157,7 +157,7 @@ def test_extreme_weights_stay_finite():
 
 @pytest.mark.parametrize(
     ("weights", "message"),
-    [([1.0, np.nan, 0.0], "weight 1 is nan"), ([1.0, 2.0], r"must be \(3,\)"), ([1, np.inf, 0], "weight 1 is inf")],
+    [([1.0, np.nan, 0.0], "weight 1 is nan"), ([1.0, 2.0], r"expected \(3,\)"), ([1, np.inf, 0], "weight 1 is inf")],
 )
 def test_bad_weights_are_named(weights, message):
     with pytest.raises(ValueError, match=message):

@@ -117,7 +117,7 @@ def _existence(results: Results) -> Iterator[RunRecord]:
             experiment="tempotron/existence",
             name=f"K {k}, N {n}",
             job=f"tempotron_existence/k{k}_n{n}",
-            params=_params(results, "existence") | {"k": k, "n": n},
+            params=_params(results, "existence") | {"k": int(k), "n": int(n)},
             tags=_seed(results),
             metrics={"undecided": float(table["undecided"].sum())},
             history=history,
@@ -138,7 +138,7 @@ def _solutions(results: Results) -> Iterator[RunRecord]:
             params=_params(results, "neuron", "clusters") | dict(zip(keys, job, strict=True)),
             tags=_seed(results),
             metrics={name: float(value) for name, value in metrics[job].items() if np.isfinite(value)},
-            history={"walk_overlap_with_start": summary["walk"]},
+            history={"walk_overlap_with_start": [(step, overlap) for step, overlap in summary["walk"]]},
             figures=["overlaps", "walk"],
             note="Clusters are those of straight chords: a blocked chord does not prove separation. The walk's overlap "
             "with its start shows how far it mixed; trained solutions are not a uniform sample.",
