@@ -1,9 +1,9 @@
-"""Time, memory and accuracy of the margin solvers beside general-purpose ones, on the same tasks in the same run.
+"""Time, memory and accuracy of the margin solvers and of general-purpose ones, on the same tasks in the same run.
 
     python benchmarks/balanced_solvers.py --sizes 500x500 1000x1500 3000x900 3000x3000 --limit 120
 
-Every measurement is a process of its own with one BLAS thread: it builds the task, solves it, and reports the CPU time
-of the solution alone and the peak memory of the process. Writes balanced_solvers.json and .md beside this
+Every measurement is a separate process with one BLAS thread: it builds the task, solves it, and reports the CPU time
+of the solution alone and the peak memory of the process. Writes balanced_solvers.json and .md next to this
 file. Peers are optional: pip install piqp clarabel scs cvxopt.
 """
 
@@ -43,8 +43,8 @@ def tessera(X, y, signs, objective):
     """(kappa, certified relative gap)."""
     from tessera.balanced import solvers
 
-    found = solvers.max_kappa_in(X, y, signs) if objective == "in" else solvers.max_kappa_out(X, y, signs, NORM)
-    return found.kappa, found.certificate.gap
+    solution = solvers.max_kappa_in(X, y, signs) if objective == "in" else solvers.max_kappa_out(X, y, signs, NORM)
+    return solution.kappa, solution.certificate.gap
 
 
 def margin_rows(X, y, signs):
@@ -101,12 +101,12 @@ def clarabel(X, y, signs, objective):
     settings = peer.DefaultSettings()
     settings.verbose = False
     settings.max_threads = 1
-    found = peer.DefaultSolver(
+    solution = peer.DefaultSolver(
         sparse.diags(diagonal, format="csc"), q, sparse.csc_matrix(rows), b, cones, settings
     ).solve()
-    if str(found.status) not in ("Solved", "AlmostSolved"):
-        raise ArithmeticError(str(found.status))
-    return value(found.x, objective), None
+    if str(solution.status) not in ("Solved", "AlmostSolved"):
+        raise ArithmeticError(str(solution.status))
+    return value(solution.x, objective), None
 
 
 def scs(X, y, signs, objective):
@@ -116,10 +116,10 @@ def scs(X, y, signs, objective):
     diagonal, q, rows, b, cone = cone_program(X, y, signs, objective)
     data = {"P": sparse.diags(diagonal, format="csc"), "A": sparse.csc_matrix(rows), "b": b, "c": q}
     cones = {"l": len(b) - cone} | ({"q": [cone]} if cone else {})
-    found = peer.SCS(data, cones, verbose=False, eps_abs=1e-6, eps_rel=1e-6, max_iters=100_000).solve()
-    if found["info"]["status"] != "solved":
-        raise ArithmeticError(found["info"]["status"])
-    return value(found["x"], objective), None
+    solution = peer.SCS(data, cones, verbose=False, eps_abs=1e-6, eps_rel=1e-6, max_iters=100_000).solve()
+    if solution["info"]["status"] != "solved":
+        raise ArithmeticError(solution["info"]["status"])
+    return value(solution["x"], objective), None
 
 
 def cvxopt(X, y, signs, objective):
@@ -130,12 +130,12 @@ def cvxopt(X, y, signs, objective):
     dims = {"l": len(b) - cone, "q": [cone] if cone else [], "s": []}
     solvers.options["show_progress"] = False
     if objective == "in":
-        found = solvers.coneqp(matrix(np.diag(diagonal)), matrix(q), matrix(rows), matrix(b), dims)
+        solution = solvers.coneqp(matrix(np.diag(diagonal)), matrix(q), matrix(rows), matrix(b), dims)
     else:
-        found = solvers.conelp(matrix(q), matrix(rows), matrix(b), dims)
-    if found["status"] != "optimal":
-        raise ArithmeticError(found["status"])
-    return value(np.array(found["x"]).ravel(), objective), None
+        solution = solvers.conelp(matrix(q), matrix(rows), matrix(b), dims)
+    if solution["status"] != "optimal":
+        raise ArithmeticError(solution["status"])
+    return value(np.array(solution["x"]).ravel(), objective), None
 
 
 SOLVERS = {"tessera": tessera, "piqp": piqp, "clarabel": clarabel, "scs": scs, "cvxopt": cvxopt}
@@ -160,7 +160,7 @@ def entries(size):
 
 
 def run(name, objective, size, limit):
-    """One measurement in a process of its own."""
+    """One measurement in a separate process."""
     command = [sys.executable, __file__, "--one", name, objective, size]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=limit, env=os.environ | THREADS)
@@ -179,7 +179,7 @@ def version(name):
 
 
 def processor():
-    """Name of the CPU, as Linux has it."""
+    """Name of the CPU, as reported by Linux."""
     names = [
         line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line
     ]
@@ -216,36 +216,36 @@ def main():
     parser.add_argument("--solvers", nargs="+", default=list(SOLVERS), choices=list(SOLVERS))
     parser.add_argument("--limit", type=float, default=120, help="seconds after which a measurement is given up")
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--add", action="store_true", help="keep what an earlier call measured of other solvers")
+    parser.add_argument("--add", action="store_true", help="keep earlier measurements of other solvers")
     parser.add_argument("--one", nargs=3, metavar=("SOLVER", "OBJECTIVE", "NxP"), help=argparse.SUPPRESS)
-    given = parser.parse_args()
-    if given.one:
-        measure(*given.one)
+    options = parser.parse_args()
+    if options.one:
+        measure(*options.one)
         return
-    found = {}
-    for size in given.sizes:
+    measured = {}
+    for size in options.sizes:
         for objective in ("in", "out"):
-            # Solvers take turns, so that what else the machine does meets all of them.
-            for _ in range(given.repeats):
-                for name in given.solvers:
-                    runs = found.setdefault((name, objective, size), [])
+            # Solvers take turns, so that other load on the machine affects all of them.
+            for _ in range(options.repeats):
+                for name in options.solvers:
+                    runs = measured.setdefault((name, objective, size), [])
                     done = runs and ("failed" in runs[-1] or runs[-1]["seconds"] > ONCE)
                     if (name, objective) == ("piqp", "out") or done or entries(size) > LARGEST.get(name, entries(size)):
                         continue
-                    runs.append(run(name, objective, size, given.limit))
+                    runs.append(run(name, objective, size, options.limit))
                     print(name, objective, size, runs[-1], file=sys.stderr, flush=True)
     rows = []
-    for (name, objective, size), runs in found.items():
+    for (name, objective, size), runs in measured.items():
         good = [r for r in runs if "failed" not in r]
         if runs:
             median = statistics.median(r["seconds"] for r in good) if good else None
             row = (good[0] | {"seconds": median, "all_seconds": [r["seconds"] for r in good]}) if good else runs[0]
             rows.append({"solver": name, "objective": objective, "size": size} | row)
     command = "python benchmarks/balanced_solvers.py " + " ".join(sys.argv[1:])
-    commands, sizes = [command], list(given.sizes)
-    if given.add:
+    commands, sizes = [command], list(options.sizes)
+    if options.add:
         earlier = json.loads((HERE / "balanced_solvers.json").read_text())
-        rows += [row for row in earlier["rows"] if row["solver"] not in given.solvers]
+        rows += [row for row in earlier["rows"] if row["solver"] not in options.solvers]
         commands = [*earlier["commands"], command]
         sizes = list(dict.fromkeys([*(row["size"] for row in earlier["rows"]), *sizes]))
     machine = {"cpu": processor(), "python": platform.python_version(), "date": time.strftime("%Y-%m-%d")}
@@ -255,10 +255,10 @@ def main():
     lines = [
         "# Margin solvers\n",
         f"{machine['cpu']}, one BLAS thread, Python {machine['python']}, {machine['date']}.",
-        f"Median of the runs (--repeats, 3 by default), or the only one where it took more than {ONCE:g} s;",
-        "CPU seconds of the solution, peak memory of the process with its data, and the margin found. A measurement is",
-        "given up when --limit seconds have passed, whatever else the machine did; PIQP has no cone for the norm.\n",
-        "".join(f"    {one}\n" for one in commands),
+        f"Median of the runs (--repeats, 3 by default), or the only run if it took more than {ONCE:g} s;",
+        "CPU seconds of the solution, peak memory of the process with its data, and the margin. A measurement is",
+        "given up after --limit seconds, whatever the load of the machine; PIQP has no cone for the norm.\n",
+        "".join(f"    {line}\n" for line in commands),
         "Versions: " + ", ".join(f"{k} {v}" for k, v in versions.items() if v) + ".",
         table(rows, sizes),
     ]

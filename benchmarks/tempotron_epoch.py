@@ -1,12 +1,12 @@
-"""Benchmark: one learning epoch of the tempotron, on one core, beside SpikingJelly and Brian2 on the same patterns.
+"""One learning epoch of the tempotron on one core, compared with SpikingJelly and Brian2 on the same patterns.
 
     OMP_NUM_THREADS=1 python benchmarks/tempotron_epoch.py benchmarks/tempotron_epoch
 
 writes .json and .md. SpikingJelly is optional (pip install loguru, then spikingjelly with --no-deps); absent peers are
 left out.
-Times are CPU seconds of the process, the median of the repeats, so that what else runs on the machine counts little.
-Peers do what they are made for: SpikingJelly makes one pass of forward, backward and a step of SGD, in batches of 64,
-and of 1 (which learns after each pattern, as the rule does); Brian2 integrates all patterns once, without learning.
+Times are CPU seconds of the process, the median of the repeats, so that other load on the machine matters little.
+Peers do what they are designed for: SpikingJelly makes one pass of forward, backward and a step of SGD, in batches of
+64, and of 1 (which learns after each pattern, as the rule does); Brian2 integrates all patterns once, without learning.
 """
 
 import argparse
@@ -50,7 +50,7 @@ def timed(action: Callable[[], object], repeats: int) -> dict:
 
 
 def ours(spikes: SpikeBatch, labels: np.ndarray) -> dict:
-    """The first 20 epochs from small weights, which make the most updates; seconds of one."""
+    """The first 20 epochs from small weights, which have the most updates; seconds per epoch."""
     model = Tempotron(max_epochs=20, random_state=0)
 
     def epochs() -> None:
@@ -94,9 +94,9 @@ def brian2(spikes: SpikeBatch) -> dict:
     weights = np.random.default_rng(1).normal(scale=0.05, size=N)
     on_grid = brian.on_grid(spikes, 0.1)
     start = time.process_time()
-    found = brian.forward(weights, on_grid, KERNEL, 1.0, 0.1)
+    simulated = brian.forward(weights, on_grid, KERNEL, 1.0, 0.1)
     seconds = time.process_time() - start
-    gap = np.abs(max_potential(weights, on_grid, KERNEL).v_max - np.maximum(found.v.max(axis=1), 0)).max()
+    gap = np.abs(max_potential(weights, on_grid, KERNEL).v_max - np.maximum(simulated.v.max(axis=1), 0)).max()
     return {
         "seconds": seconds,
         "repeats": 1,
@@ -137,7 +137,7 @@ def stream(patterns: int = 500_000, n: int = 100, chunk: int = 5000) -> dict:
 
 
 def alone(action: Callable[[], dict]) -> dict:
-    """The action's result in a process of its own, whose peak of memory nothing before it has raised."""
+    """The action's result in a separate process, whose peak memory nothing before it has raised."""
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
         return pool.submit(action).result()
 
@@ -148,12 +148,12 @@ def report(results: dict) -> str:
     lines = [
         "# One epoch of the tempotron",
         "",
-        f"{N} afferents, {P} patterns of {T:g} ms, one spike an afferent, one core of {results['cpu']}; commit "
+        f"{N} afferents, {P} patterns of {T:g} ms, one spike per afferent, one core of {results['cpu']}; commit "
         f"{results['commit']}, {results['date']}, Python {results['python']}, Numba {results['numba']}. CPU seconds, "
         "the median of the repeats. Command: `OMP_NUM_THREADS=1 python benchmarks/tempotron_epoch.py "
         "benchmarks/tempotron_epoch`",
         "",
-        "| code | s an epoch | patterns/s | ratio to tessera |",
+        "| code | s per epoch | patterns/s | ratio to tessera |",
         "|---|---:|---:|---:|",
     ]
     for name, row in rows.items():
@@ -164,7 +164,7 @@ def report(results: dict) -> str:
         "",
         "Cost of the exact maximum, linear in the spikes:",
         "",
-        "| afferents | patterns | ns a spike |",
+        "| afferents | patterns | ns per spike |",
         "|---:|---:|---:|",
     ]
     lines += [f"| {r['afferents']} | {r['patterns']} | {r['ns_per_spike']:.1f} |" for r in results["scaling"]]

@@ -18,15 +18,15 @@ def case(dt=0.1):
 
 def check(device):
     spikes, weights = case()
-    found = brian.forward(weights, spikes, KERNEL, 1.0, 0.1, device)
-    ours = np.array([voltage(weights, spikes, p, found.times) for p in range(6)])
-    assert np.abs(ours - found.v).max() < 1e-12
+    simulated = brian.forward(weights, spikes, KERNEL, 1.0, 0.1, device)
+    ours = np.array([voltage(weights, spikes, p, simulated.times) for p in range(6)])
+    assert np.abs(ours - simulated.v).max() < 1e-12
     exact = max_potential(weights, spikes).v_max
     bound = brian.grid_error(weights, spikes, KERNEL, 0.1)
-    assert ((exact - np.maximum(found.v.max(axis=1), 0)) <= bound + 1e-12).all()
+    assert ((exact - np.maximum(simulated.v.max(axis=1), 0)) <= bound + 1e-12).all()
     certain = np.abs(exact - 1) > bound
     assert certain.any() and {True, False} == set((exact >= 1).tolist())
-    assert np.array_equal(found.fires[certain], exact[certain] >= 1)
+    assert np.array_equal(simulated.fires[certain], exact[certain] >= 1)
 
 
 def test_runtime_has_the_same_potential_and_decisions():

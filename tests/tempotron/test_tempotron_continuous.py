@@ -34,25 +34,25 @@ def test_independent_times_cost_their_squared_excess():
 
 def test_independent_times_have_the_capacity_of_bins():
     z = np.random.default_rng(0).normal(size=(20_000, 10))
-    found = continuous.optimal(z, INDEPENDENT, theory.median_threshold(10))
-    assert abs(found.alpha - theory.zero_overlap(10).alpha) < 3 * found.error < 0.1
-    assert found.theta == pytest.approx(1.484, abs=0.15)
+    capacity = continuous.optimal(z, INDEPENDENT, theory.median_threshold(10))
+    assert abs(capacity.alpha - theory.zero_overlap(10).alpha) < 3 * capacity.error < 0.1
+    assert capacity.theta == pytest.approx(1.484, abs=0.15)
 
 
 def test_golden_capacity():
     """3.13 at K = 10, measured once with 3000 other traces and a coarse grid of theta, +-0.1."""
-    found = continuous.zero_overlap(10, 3000, np.random.default_rng(0), KERNEL, 1.0)
-    assert found.alpha == pytest.approx(3.13, abs=0.2) and 0.02 < found.error < 0.1
+    capacity = continuous.zero_overlap(10, 3000, np.random.default_rng(0), KERNEL, 1.0)
+    assert capacity.alpha == pytest.approx(3.13, abs=0.2) and 0.02 < capacity.error < 0.1
 
 
 def test_standard_error_is_that_of_repetitions():
-    found = [continuous.zero_overlap(5, 400, np.random.default_rng(seed), KERNEL, 2.0) for seed in range(40)]
-    spread = np.std([one.alpha for one in found], ddof=1)
-    assert np.mean([one.error for one in found]) == pytest.approx(spread, rel=0.4)
+    samples = [continuous.zero_overlap(5, 400, np.random.default_rng(seed), KERNEL, 2.0) for seed in range(40)]
+    spread = np.std([sample.alpha for sample in samples], ddof=1)
+    assert np.mean([sample.error for sample in samples]) == pytest.approx(spread, rel=0.4)
 
 
 def test_bad_input():
     with pytest.raises(ValueError, match="K is 1"):
         continuous.zero_overlap(1, 10, np.random.default_rng(0))
-    with pytest.raises(ValueError, match=r"valid are \(n, G\) and \(G,\)"):
+    with pytest.raises(ValueError, match=r"expected \(n, G\) and \(G,\)"):
         continuous.silence_cost(np.zeros((2, 5)), 1.0, np.ones(4))

@@ -28,17 +28,17 @@ def test_perceptron_obeys_cover(p, runs):
 def test_weights_that_it_returns_solve_the_task():
     rng = np.random.default_rng(1)
     patterns, labels = tasks.bin_patterns(3, 6, 10, rng), tasks.labels(10, rng)
-    found = exists(patterns, labels)
-    assert found.verdict == "solvable" and found.margin > 1e-4
-    assert bins.solves(found.weights, patterns, labels, found.threshold)
+    existence = exists(patterns, labels)
+    assert existence.verdict == "solvable" and existence.margin > 1e-4
+    assert bins.solves(existence.weights, patterns, labels, existence.threshold)
 
 
 def test_two_bins_lift_what_the_perceptron_cannot():
     """Four points on a line, alternately labelled: a threshold cannot, the larger of two bins can."""
     line = np.array([-2.0, -1.0, 1.0, 2.0])
     labels = np.array([1, -1, -1, 1])
-    one = line[:, None, None]
-    assert exists(one, labels).verdict == "unsolvable"
+    single_bin = line[:, None, None]
+    assert exists(single_bin, labels).verdict == "unsolvable"
     both = np.stack([line, -line], axis=1)[:, :, None]  # max(w x, -w x) = |w x|
     assert exists(both, labels).verdict == "solvable"
 
@@ -52,9 +52,9 @@ def test_contradictory_labels_are_unsolvable():
 def test_verdicts_do_not_depend_on_the_unit_of_the_inputs(unit):
     rng = np.random.default_rng(0)
     patterns = rng.normal(size=(6, 2, 5)) * unit
-    found = exists(patterns, np.array([1, -1, 1, -1, 1, -1]))
-    assert found.verdict == "solvable"
-    assert bins.solves(found.weights, patterns, np.array([1, -1, 1, -1, 1, -1]), found.threshold)
+    existence = exists(patterns, np.array([1, -1, 1, -1, 1, -1]))
+    assert existence.verdict == "solvable"
+    assert bins.solves(existence.weights, patterns, np.array([1, -1, 1, -1, 1, -1]), existence.threshold)
     line = np.array([-2.0, -1.0, 1.0, 2.0])[:, None, None] * np.max(unit)
     assert exists(line, np.array([1, -1, -1, 1])).verdict == "unsolvable"
 
@@ -62,9 +62,9 @@ def test_verdicts_do_not_depend_on_the_unit_of_the_inputs(unit):
 @pytest.mark.parametrize("gap", [1e-3, 1e-5, 1e-7])
 def test_a_narrow_gap_is_solvable(gap):
     patterns = np.array([1 + gap, 1.0, 0.5])[:, None, None]
-    found = exists(patterns, np.array([1, -1, -1]))
-    assert found.verdict == "solvable" and 0 < found.margin < gap
-    assert bins.solves(found.weights, patterns, np.array([1, -1, -1]), found.threshold)
+    existence = exists(patterns, np.array([1, -1, -1]))
+    assert existence.verdict == "solvable" and 0 < existence.margin < gap
+    assert bins.solves(existence.weights, patterns, np.array([1, -1, -1]), existence.threshold)
 
 
 def test_empty_patterns():
@@ -99,7 +99,7 @@ def test_too_large_a_search_is_undecided():
 
 
 def test_bad_input():
-    with pytest.raises(ValueError, match=r"must be \(P, K, N\)"):
+    with pytest.raises(ValueError, match=r"expected \(P, K, N\)"):
         exists(np.ones((2, 3)), np.array([1, -1]))
     with pytest.raises(ValueError, match=r"shape \(2, 1, 0\)"):
         exists(np.ones((2, 1, 0)), np.array([1, -1]))

@@ -10,15 +10,15 @@ def test_half_crossing_recovers_the_load_and_covers_it():
     rng = np.random.default_rng(0)
     loads = np.repeat(np.arange(1.5, 3.6, 0.25), 40)
     solved = rng.random(len(loads)) < 1 / (1 + np.exp((loads - 2.6) / 0.15))
-    found = half_crossing(loads, solved, rng, bootstrap=300)
-    assert found.load == pytest.approx(2.6, abs=0.08)
-    assert found.low < 2.6 < found.high and found.high - found.low < 0.3
+    crossing = half_crossing(loads, solved, rng, bootstrap=300)
+    assert crossing.load == pytest.approx(2.6, abs=0.08)
+    assert crossing.low < 2.6 < crossing.high and crossing.high - crossing.low < 0.3
 
 
 def test_half_crossing_of_a_step_lies_between_the_loads():
     loads = np.repeat([1.0, 2.0, 3.0, 4.0], 5)
-    found = half_crossing(loads, loads < 2.5, np.random.default_rng(0), bootstrap=50)
-    assert found.load == pytest.approx(2.5, abs=0.1)
+    crossing = half_crossing(loads, loads < 2.5, np.random.default_rng(0), bootstrap=50)
+    assert crossing.load == pytest.approx(2.5, abs=0.1)
 
 
 def test_half_crossing_outside_the_loads_is_none():

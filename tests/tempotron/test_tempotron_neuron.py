@@ -10,32 +10,32 @@ from tessera.tempotron.neuron import max_potential, max_potential_reference, psp
 KERNEL = DoubleExponential()
 
 
-def one(times, neurons, n, duration=500.0):
+def single_pattern(times, neurons, n, duration=500.0):
     return SpikeBatch.from_patterns([(np.asarray(times, float), np.asarray(neurons))], n, duration)
 
 
 def test_golden_pattern():
-    found = max_potential(np.array([1, -0.5, 0.8]), one([10, 14, 20], [0, 1, 2], 3))
-    assert found.v_max[0] == pytest.approx(1.06018768705, abs=1e-11)
-    assert found.t_max[0] == pytest.approx(25.72504100799, abs=1e-10)
+    potential = max_potential(np.array([1, -0.5, 0.8]), single_pattern([10, 14, 20], [0, 1, 2], 3))
+    assert potential.v_max[0] == pytest.approx(1.06018768705, abs=1e-11)
+    assert potential.t_max[0] == pytest.approx(25.72504100799, abs=1e-10)
 
 
 def test_a_single_spike_peaks_at_one():
-    found = max_potential(np.ones(1), one([3], [0], 1))
-    assert found.v_max[0] == pytest.approx(1, rel=1e-14)
-    assert found.t_max[0] == pytest.approx(3 + KERNEL.peak_time, rel=1e-14)
+    potential = max_potential(np.ones(1), single_pattern([3], [0], 1))
+    assert potential.v_max[0] == pytest.approx(1, rel=1e-14)
+    assert potential.t_max[0] == pytest.approx(3 + KERNEL.peak_time, rel=1e-14)
 
 
 def test_the_end_of_the_pattern_cuts_the_rise():
-    found = max_potential(np.ones(1), one([3], [0], 1, duration=5))
-    assert found.v_max[0] == pytest.approx(float(KERNEL(2)), rel=1e-14)
-    assert found.t_max[0] == 5
+    potential = max_potential(np.ones(1), single_pattern([3], [0], 1, duration=5))
+    assert potential.v_max[0] == pytest.approx(float(KERNEL(2)), rel=1e-14)
+    assert potential.t_max[0] == 5
 
 
 def test_a_silent_neuron_has_maximum_zero_at_its_best_candidate():
-    found = max_potential(np.array([-1.0]), one([3], [0], 1, duration=40))
-    assert found.v_max[0] == 0
-    assert found.t_max[0] == 40
+    potential = max_potential(np.array([-1.0]), single_pattern([3], [0], 1, duration=40))
+    assert potential.v_max[0] == 0
+    assert potential.t_max[0] == 40
 
 
 @st.composite
@@ -46,11 +46,13 @@ def cases(draw):
     times = sorted(round(draw(st.floats(0, 100)) / grain) * grain for _ in range(count))
     neurons = [draw(st.integers(0, n - 1)) for _ in range(count)]
     weights = [draw(st.floats(-2, 2)) for _ in range(n)]
-    return np.array(weights), one(np.minimum(times, 100), neurons, n, duration=100.0)
+    return np.array(weights), single_pattern(np.minimum(times, 100), neurons, n, duration=100.0)
 
 
 @settings(max_examples=150, deadline=None)
-@example((np.array([-1.0, 1.0]), one([0.0, 0.312, 1.0], [1, 0, 0], 2, duration=100.0)))  # the maximum is at a spike
+@example(
+    (np.array([-1.0, 1.0]), single_pattern([0.0, 0.312, 1.0], [1, 0, 0], 2, duration=100.0))
+)  # the maximum is at a spike
 @given(cases())
 def test_compiled_equals_reference_and_dense_grid(case):
     weights, spikes = case
@@ -92,24 +94,24 @@ def test_gradient_by_the_envelope_theorem():
 def test_long_patterns_do_not_overflow():
     """T/tau_s is 2.7e5 here; sums of exp(t/tau_s) overflow from 709 on."""
     rng = np.random.default_rng(7)
-    spikes = one(np.sort(rng.uniform(0, 1e6, 2000)), rng.integers(50, size=2000), 50, 1e6)
+    spikes = single_pattern(np.sort(rng.uniform(0, 1e6, 2000)), rng.integers(50, size=2000), 50, 1e6)
     weights = rng.normal(size=50)
-    found = max_potential(weights, spikes)
-    near = np.linspace(found.t_max[0] - 50, found.t_max[0] + 50, 10001)
-    assert found.v_max[0] == pytest.approx(voltage(weights, spikes, 0, near).max(), abs=1e-5)
-    shifted = one(spikes.times + 9e6, spikes.neurons, 50, 1e7)
-    assert max_potential(weights, shifted).v_max == pytest.approx(found.v_max, rel=1e-7)
+    potential = max_potential(weights, spikes)
+    near = np.linspace(potential.t_max[0] - 50, potential.t_max[0] + 50, 10001)
+    assert potential.v_max[0] == pytest.approx(voltage(weights, spikes, 0, near).max(), abs=1e-5)
+    shifted = single_pattern(spikes.times + 9e6, spikes.neurons, 50, 1e7)
+    assert max_potential(weights, shifted).v_max == pytest.approx(potential.v_max, rel=1e-7)
 
 
 @pytest.mark.parametrize("duration", [100.0, 11_200.0, 1e5, 1e6, 1e9])
 @pytest.mark.parametrize("excess", [0.0, 1e-12, 1e-6, 3.0, 100.0])
 def test_a_lone_spike_peaks_at_one_however_long_the_pattern(duration, excess):
     kernel = DoubleExponential(3.75 * (1 + excess), 3.75)
-    found = max_potential(np.ones(1), one([0], [0], 1, duration), kernel)
-    assert found.v_max[0] == pytest.approx(1, rel=1e-12)
-    assert found.t_max[0] == pytest.approx(kernel.peak_time, rel=1e-12)
-    late = max_potential(np.array([-0.5, 1.0]), one([0, duration - 50], [0, 1], 2, duration), kernel)
-    silent = max_potential(-np.ones(1), one([0], [0], 1, duration), kernel)
+    potential = max_potential(np.ones(1), single_pattern([0], [0], 1, duration), kernel)
+    assert potential.v_max[0] == pytest.approx(1, rel=1e-12)
+    assert potential.t_max[0] == pytest.approx(kernel.peak_time, rel=1e-12)
+    late = max_potential(np.array([-0.5, 1.0]), single_pattern([0, duration - 50], [0, 1], 2, duration), kernel)
+    silent = max_potential(-np.ones(1), single_pattern([0], [0], 1, duration), kernel)
     assert late.t_max[0] > duration - 50 and silent.v_max[0] == 0
 
 
@@ -121,21 +123,23 @@ def test_every_ratio_and_shift_against_a_dense_grid(seed, excess, shift):
     kernel = DoubleExponential(5 * (1 + excess), 5.0)
     times = np.sort(rng.uniform(0, 40, 12)) + np.repeat([0, rng.choice([0, 300.0, 2e4, 1e6])], 6)
     neurons, weights = rng.integers(4, size=12), rng.normal(size=4)
-    spikes = one(times, neurons, 4, times[-1] + 100)
-    found, slow = (solve(weights, spikes, kernel) for solve in (max_potential, max_potential_reference))
+    spikes = single_pattern(times, neurons, 4, times[-1] + 100)
+    potential, slow = (solve(weights, spikes, kernel) for solve in (max_potential, max_potential_reference))
     # The reference and a direct sum; where V is silent, its best candidate may be any of many zeros.
-    assert found.v_max == pytest.approx(slow.v_max, rel=1e-11, abs=1e-13)
+    assert potential.v_max == pytest.approx(slow.v_max, rel=1e-11, abs=1e-13)
     grid = np.unique((times[:, None] + np.linspace(0, 100, 1001)).ravel())
     dense = max(voltage(weights, spikes, 0, grid[grid <= spikes.duration], kernel).max(), 0)
-    assert dense - 1e-9 <= found.v_max[0] <= dense + 2e-4
-    if found.v_max[0] > 1e-6:
-        assert voltage(weights, spikes, 0, found.t_max, kernel)[0] == pytest.approx(found.v_max[0], rel=1e-9)
-        gradient = psp(spikes, found.t_max, kernel)[0]
-        assert gradient @ weights == pytest.approx(found.v_max[0], rel=1e-9)
-    shifted = max_potential(weights, one(times + shift, neurons, 4, spikes.duration + shift), kernel)
-    assert shifted.v_max == pytest.approx(found.v_max, rel=1e-7, abs=1e-9)
-    if found.v_max[0] > 1e-6:
-        assert voltage(weights, spikes, 0, shifted.t_max - shift, kernel)[0] == pytest.approx(found.v_max[0], rel=1e-7)
+    assert dense - 1e-9 <= potential.v_max[0] <= dense + 2e-4
+    if potential.v_max[0] > 1e-6:
+        assert voltage(weights, spikes, 0, potential.t_max, kernel)[0] == pytest.approx(potential.v_max[0], rel=1e-9)
+        gradient = psp(spikes, potential.t_max, kernel)[0]
+        assert gradient @ weights == pytest.approx(potential.v_max[0], rel=1e-9)
+    shifted = max_potential(weights, single_pattern(times + shift, neurons, 4, spikes.duration + shift), kernel)
+    assert shifted.v_max == pytest.approx(potential.v_max, rel=1e-7, abs=1e-9)
+    if potential.v_max[0] > 1e-6:
+        assert voltage(weights, spikes, 0, shifted.t_max - shift, kernel)[0] == pytest.approx(
+            potential.v_max[0], rel=1e-7
+        )
 
 
 def test_maximum_is_homogeneous_and_additive_in_duplicated_afferents():
@@ -147,18 +151,18 @@ def test_maximum_is_homogeneous_and_additive_in_duplicated_afferents():
 
 
 def test_extreme_weights_stay_finite():
-    spikes = one([1, 2, 3], [0, 1, 2], 3)
+    spikes = single_pattern([1, 2, 3], [0, 1, 2], 3)
     for scale in (1e-300, 1e200):
-        found = max_potential(scale * np.array([1, -0.5, 0.8]), spikes)
-        assert found.v_max[0] / scale == pytest.approx(
+        potential = max_potential(scale * np.array([1, -0.5, 0.8]), spikes)
+        assert potential.v_max[0] / scale == pytest.approx(
             max_potential(np.array([1, -0.5, 0.8]), spikes).v_max[0], rel=1e-9
         )
 
 
 @pytest.mark.parametrize(
     ("weights", "message"),
-    [([1.0, np.nan, 0.0], "weight 1 is nan"), ([1.0, 2.0], r"must be \(3,\)"), ([1, np.inf, 0], "weight 1 is inf")],
+    [([1.0, np.nan, 0.0], "weight 1 is nan"), ([1.0, 2.0], r"expected \(3,\)"), ([1, np.inf, 0], "weight 1 is inf")],
 )
 def test_bad_weights_are_named(weights, message):
     with pytest.raises(ValueError, match=message):
-        max_potential(np.array(weights), one([1], [0], 3))
+        max_potential(np.array(weights), single_pattern([1], [0], 3))

@@ -22,7 +22,7 @@ def test_parse_images():
     grey, digits = real.parse_images(gzip.compress(b"0,255,51,3\n255,0,0,8\n"))
     assert grey == pytest.approx(np.array([[0, 1, 0.2], [1, 0, 0]])) and digits.tolist() == [3, 8]
     for content in (b"not gzipped", gzip.compress(b"1,two,3\n"), gzip.compress(b"1,2,3\n")[:-9]):
-        with pytest.raises(ValueError, match=r"digits: .*valid is a gzipped table"):
+        with pytest.raises(ValueError, match=r"digits: .*expected a gzipped table"):
             real.parse_images(content, "digits")
 
 
@@ -35,7 +35,7 @@ def test_spike_times_and_windows():
     times = real.parse_spike_times("# a comment\n1000\n2500\n\n11000\n25000\n")
     assert times.tolist() == [1, 2.5, 11, 25]
     cut = real.windows([times], 10.0)
-    assert [one.tolist() for one in cut] == [[1, 2.5], [1]]
+    assert [times.tolist() for times in cut] == [[1, 2.5], [1]]
     with pytest.raises(ValueError, match=r"r\.txt"):
         real.parse_spike_times("12\nx\n", "r.txt")
     with pytest.raises(ValueError, match="sorted"):

@@ -30,7 +30,7 @@ def _checked(weights: ArrayLike, states: ArrayLike) -> tuple[NDArray, NDArray]:
     if weights.ndim != 2 or weights.shape != (states.shape[1],) * 2 or not np.isfinite(weights).all():
         raise ValueError(f"weights: shape {weights.shape}, expected a finite ({states.shape[1]}, {states.shape[1]})")
     if not np.isin(states, (0, 1)).all():
-        raise ValueError("states: valid activities are 0 and 1")
+        raise ValueError("states: expected activities of 0 and 1")
     return np.ascontiguousarray(weights.T), states
 
 
@@ -57,7 +57,7 @@ def recovers(
 ) -> bool:
     """Does the noiseless network, from a start (N,), reach the memory exactly within the cycles?
 
-    Given up where the Hamming distance exceeds tolerance * N after a cycle, and at any other fixed point.
+    Given up if the Hamming distance exceeds tolerance * N after a cycle, and at any other fixed point.
     """
     columns, states = _checked(weights, np.stack([np.asarray(memory), np.asarray(start)]))
     memory, state = states[0], states[1].copy()

@@ -55,7 +55,7 @@ def to_edges(weights: ArrayLike) -> tuple[NDArray, NDArray, NDArray]:
 
 
 def from_edges(pre: ArrayLike, post: ArrayLike, weight: ArrayLike, shape: tuple[int, int]) -> NDArray:
-    """W[post, pre] of shape (post, pre). Raises ValueError where an edge comes twice."""
+    """W[post, pre] of shape (post, pre). Raises ValueError if an edge comes twice."""
     pre, post = np.asarray(pre, int), np.asarray(post, int)
     if len(np.unique(post * shape[1] + pre)) < len(pre):
         raise ValueError("edges: a pair of neurons is connected twice, which a matrix cannot hold")

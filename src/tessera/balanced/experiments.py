@@ -58,7 +58,7 @@ def _of_kappa_in(alpha: float, aff: Afferents, n: int) -> finite_size.FiniteSolu
 
 
 def value_or_none(compute) -> float | None:
-    """The value, or None where the theory says that there is none (ValueError)."""
+    """The value, or None if the theory has none (ValueError)."""
     try:
         return float(compute())
     except ValueError:
@@ -75,13 +75,13 @@ def feasibility(p: FeasibilityParams, cv_ratio: float, seed: int) -> list[Row]:
         critical = dict(zip(("any", "balanced"), theory.critical_loads(f_exc, p.p_out, cv_ratio), strict=True))[kind]
         for ratio in p.loads:
             count = max(2, round(float(critical) * ratio * n))
-            found = []
+            statuses = []
             for trial in range(p.trials):
                 rng = randomness.generator(
                     seed, "balanced/feasibility", kind, n, count, f"{f_exc}", f"{cv_ratio}", trial
                 )
                 task = samples.gaussian(rng, n, count, aff)
-                found.append(separability.feasibility(*task, balanced=kind == "balanced").status)
+                statuses.append(separability.feasibility(*task, balanced=kind == "balanced").status)
             row = {
                 "n": n,
                 "f_exc": f_exc,
@@ -91,7 +91,8 @@ def feasibility(p: FeasibilityParams, cv_ratio: float, seed: int) -> list[Row]:
                 "critical": float(critical),
             }
             rows.append(
-                row | {"solved": found.count("feasible"), "undecided": found.count("undecided"), "trials": p.trials}
+                row
+                | {"solved": statuses.count("feasible"), "undecided": statuses.count("undecided"), "trials": p.trials}
             )
     return rows
 
@@ -114,7 +115,7 @@ def margin_ensemble(p: MarginParams, inputs: str, seed: int) -> tuple[list[Row],
                 result = solvers.max_kappa_in(*task) if free else solvers.max_kappa_out(*task, norm=p.norm)
                 if not np.isfinite(result.w).all():
                     raise ValueError(
-                        f"balanced.margins: load {alpha} at N = {n} is {result.status}; valid are loads below capacity"
+                        f"balanced.margins: load {alpha} at N = {n} is {result.status}; expected a load below capacity"
                     )
                 row = {"n": n, "alpha": alpha, "trial": trial, "objective": objective, "status": result.status}
                 kappa_in, kappa_out = solvers.margins(result.w, task.X, task.y)
@@ -175,11 +176,11 @@ def spiking(p: LifParams, seed: int) -> dict[str, Any]:
     for number in track(range(p.sets), "spiking sets"):
         rng = randomness.generator(seed, "balanced/lif", number)
         task = samples.exponential_gamma(rng, p.size, round(p.load * p.size), aff)
-        found = {"kappa_in": solvers.max_kappa_in(*task), "kappa_out": solvers.max_kappa_out(*task, norm=p.norm)}
+        solutions = {"kappa_in": solvers.max_kappa_in(*task), "kappa_out": solvers.max_kappa_out(*task, norm=p.norm)}
         for draw in range(p.draws):
             extra = p.noise_scale / np.sqrt(p.noise_afferents) * rng.standard_normal(p.noise_afferents)
             noise = lif.noise_input(rng, extra, len(task.y), neuron)
-            for objective, result in found.items():
+            for objective, result in solutions.items():
                 active = result.w != 0
                 rates = p.rate / 1000 * task.X[:, active]
                 quiet = lif.poisson_input(rng, result.w[active], rates, neuron)
@@ -202,7 +203,10 @@ def spiking(p: LifParams, seed: int) -> dict[str, Any]:
         name: {label: np.bincount(np.concatenate(counts)) for label, counts in both.items()}
         for name, both in pooled.items()
     }
-    roc = {name: dict(zip(("alarms", "hits"), lif.mean_roc(own), strict=True)) for name, own in curves.items()}
+    roc = {
+        name: dict(zip(("alarms", "hits"), lif.mean_roc(trial_curves), strict=True))
+        for name, trial_curves in curves.items()
+    }
     equal = {"compared": compared, "different": different}
     return {"trials": trials, "counts": histograms, "roc": roc, "brian2_equal": equal}
 

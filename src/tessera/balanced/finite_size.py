@@ -123,10 +123,10 @@ def of_max_kappa_out(alpha: float, aff: Afferents, n: int, norm: float) -> Finit
 def _argmax(
     function: Callable[[Sequence[float]], float], start: Sequence[float], bounds: Sequence[tuple[float, float]]
 ) -> list[float]:
-    """Where a smooth function with one maximum within bounds has it."""
+    """Position of the only maximum of a smooth function within bounds."""
     options = {"ftol": 1e-14, "gtol": 1e-9, "eps": 1e-6}
-    found = minimize(lambda x: -function(x), start, method="L-BFGS-B", bounds=bounds, options=options)
-    return [float(x) for x in found.x]
+    optimum = minimize(lambda x: -function(x), start, method="L-BFGS-B", bounds=bounds, options=options)
+    return [float(x) for x in optimum.x]
 
 
 def critical_balanced_load(aff: Afferents, n: int) -> float:
@@ -136,7 +136,7 @@ def critical_balanced_load(aff: Afferents, n: int) -> float:
     best D. Raises ValueError outside 0 < f_exc < 1, n >= 1.
     """
     if not (0 < aff.f_exc < 1 and n >= 1):
-        raise ValueError(f"f_exc: {aff.f_exc}, n: {n}: valid are 0 < f_exc < 1 and n >= 1")
+        raise ValueError(f"f_exc: {aff.f_exc}, n: {n}; expected 0 < f_exc < 1 and n >= 1")
     f, phi = aff.f_exc, aff.cv_ratio
     reach = 35 / max(1.0, phi)
 
@@ -151,8 +151,8 @@ def critical_balanced_load(aff: Afferents, n: int) -> float:
     widest = 0.999 * math.sqrt(n) / aff.cv_exc
     centre = pattern_threshold(0.0, aff.p_out)
     bounds = max(centre - 3, -widest * math.sqrt(f)), min(centre + 3, widest * math.sqrt(1 - f))
-    found = minimize_scalar(lambda delta: -load(delta), bounds=bounds, method="bounded", options={"xatol": 1e-9})
-    return -float(found.fun)
+    optimum = minimize_scalar(lambda delta: -load(delta), bounds=bounds, method="bounded", options={"xatol": 1e-9})
+    return -float(optimum.fun)
 
 
 def margins(alpha: ArrayLike, aff: Afferents, n: int, norm: float) -> NDArray:

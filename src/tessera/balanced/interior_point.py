@@ -4,15 +4,15 @@
         ball      t = (size^2 - |w|^2)/2 >= 0            margins
         simplex   sum_j w_j = size                       feasibility: the value of a matrix game
 
-The threshold theta is a variable only where labels y are given. Multipliers: l of s, nu of w, tau of theta, q of the
+The threshold theta is a variable only if labels y are given. Multipliers: l of s, nu of w, tau of theta, q of the
 size; sum l = 1. Steps are Mehrotra's: (w, l) by a Cholesky factor of the Schur complement on the smaller side, bordered
 by the scalars q, kappa and theta. Every iterate yields a feasible point and, from l alone, a bound on all of them:
 
     ball      kappa <= size |[A'l]_+| - l.b          simplex   kappa <= size max_j (A'l)_j - l.b
 
-if l.y >= 0 where theta is a variable. The best of both are kept, so the gap that is returned is a certificate.
+if l.y >= 0 when theta is a variable. The best of both are kept, so the gap that is returned is a certificate.
 A batch holds B independent problems of one size. Every array has two axes, B and one of N, P or 1; that of the
-threshold has k columns, 1 or, where it is no variable, 0.
+threshold has k columns, 1 or, if it is not a variable, 0.
 """
 
 from dataclasses import dataclass, replace
@@ -84,7 +84,7 @@ class Solution:
 
 
 def upper_bound(program: Program, multipliers: NDArray) -> tuple[NDArray, NDArray]:
-    """(l, bound): any l >= 0, made admissible (sum 1; l.y >= 0 where theta is a variable), and its bound."""
+    """(l, bound): any l >= 0, made admissible (sum 1; l.y >= 0 if theta is a variable), and its bound."""
     lam = multipliers
     if program.labels is not None:
         plus = program.labels > 0
@@ -135,7 +135,7 @@ def silence(program: Program, solution: Solution, tolerance: float) -> Solution:
 class State(NamedTuple):
     """An iterate, or a step: w, nu (B, N); s, lam (B, P); room t, q (B, 1); theta, tau (B, k); kappa (B, 1).
 
-    In a simplex there is no room: t is 0 and q is free.
+    In a simplex t is 0 and q is free.
     """
 
     w: NDArray
@@ -150,8 +150,8 @@ class State(NamedTuple):
 
     def pairs(self, ball: bool) -> list[tuple[NDArray, NDArray]]:
         """Complementary pairs: at the optimum one of each is zero."""
-        found = [(self.s, self.lam), (self.w, self.nu), (self.theta, self.tau)]
-        return [*found, (self.t, self.q)] if ball else found
+        complementary = [(self.s, self.lam), (self.w, self.nu), (self.theta, self.tau)]
+        return [*complementary, (self.t, self.q)] if ball else complementary
 
 
 def _cold(program: Program, w: NDArray, theta: NDArray) -> State:
@@ -214,7 +214,7 @@ def _reach(x: State, step: State, ball: bool) -> NDArray:
 
 
 def _direction(program: Program, x: State) -> State:
-    """Mehrotra's step, scaled to stay inside. Raises LinAlgError where rounding has spoilt the equations."""
+    """Mehrotra's step, scaled to stay inside. Raises LinAlgError if rounding has spoilt the equations."""
     ball = program.shape == "ball"
     w, nu, s, lam, t, q, theta, tau, _ = x
     y = program.threshold_rows

@@ -89,7 +89,7 @@ def train(
     if not np.isfinite(X).all():
         raise ValueError("X: holds values that are not finite")
     if not (np.isin(y, (-1, 1)).all() and np.isin(signs, (-1, 1)).all()):
-        raise ValueError("y, signs: valid values are +1 and -1")
+        raise ValueError("y, signs: expected values of +1 and -1")
     if not np.isfinite(w).all():
         raise ValueError(f"w[{int(np.argmin(np.isfinite(w)))}]: {w[~np.isfinite(w)][0]} is not finite")
     if np.any(signs * w < 0):

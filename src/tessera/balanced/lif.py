@@ -92,7 +92,7 @@ def roc(plus: ArrayLike, minus: ArrayLike) -> tuple[NDArray, NDArray, float]:
 def mean_roc(curves: Sequence[tuple[NDArray, NDArray]], points: int = 401) -> tuple[NDArray, NDArray]:
     """(false alarms, mean hits) of several curves (false alarms, hits) of `roc`, averaged at equal false alarms.
 
-    Each curve keeps a threshold of its own, so the area below is the mean of the curves' areas, to 1e-3 at the default
+    Each curve keeps its own threshold, so the area below is the mean of the curves' areas, to 1e-3 at the default
     number of points, which are denser at few false alarms. Source: T. Fawcett, An introduction to ROC analysis, Pattern
     Recognition Letters 27, 861 (2006), section 9.1 (vertical averaging).
     """

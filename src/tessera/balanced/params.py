@@ -1,4 +1,4 @@
-"""Parameters of the balanced-networks study: the section `balanced` of params.yaml."""
+"""Parameters of the balanced-networks study: the section `balanced` of params.yaml. Symbols as in the paper."""
 
 from typing import Annotated, Any
 
@@ -15,7 +15,7 @@ Size = Annotated[int, Field(ge=10)]
 
 
 def without_null(values: Any) -> Any:
-    """Leave out entries that are null: an overlay takes one away so."""
+    """Leave out entries that are null, by which an overlay removes them."""
     return {key: value for key, value in values.items() if value is not None} if isinstance(values, dict) else values
 
 
@@ -36,7 +36,7 @@ class AfferentParams(Section):
     """Standard deviation of excitatory activity."""
 
     def build(self) -> Afferents:
-        """The same as the theory's type."""
+        """Return the theory's type."""
         return Afferents(**self.model_dump())
 
 
@@ -46,11 +46,11 @@ class TheoryParams(Section):
     p_out: Fraction
     """Fraction of plus labels of the capacity curves."""
     cv_ratios: list[Positive] = Field(min_length=1)
-    """phi of the capacity curves."""
+    """phi = CV_E/CV_I of the capacity curves."""
     fractions: int = Field(ge=2)
     """Number of steps in f_exc from 0 to 1."""
     loads: list[Positive] = Field(min_length=1)
-    """Loads alpha of the margin curves."""
+    """Loads alpha = P/N of the margin curves."""
     sizes: list[Size]
     """N of the finite-size curves."""
 
@@ -125,7 +125,7 @@ class LearningParams(Section):
     seeds: Count
     """Random tasks."""
     noise: dict[str, NoiseParams] = Field(min_length=1)
-    """Noise, by name."""
+    """Noise, by name: `nominal` is what the authors intended, `swapped` what their script ran."""
 
     _without_null = field_validator("noise", mode="before")(without_null)
 

@@ -1,6 +1,6 @@
 """Constraint matrices of the margin problems and the factorisation their Newton steps need.
 
-A batch holds B problems with A of shape (P, N): rows y_mu g_i x_mu,i and, where the threshold is a variable, a last
+A batch holds B problems with A of shape (P, N): rows y_mu g_i x_mu,i and, if the threshold is a variable, a last
 column -y_mu. `factor(D, E)` prepares the solution of
 
     D dw - A' dl = f_w,    A dw + E dl = f_s            D (B, N), E (B, P) positive
@@ -49,7 +49,7 @@ class DensePatterns:
         return schur
 
     def factor(self, d: NDArray, e: NDArray) -> Solver:
-        """Factor for the step equations; raises LinAlgError where rounding has spoilt the Schur complement."""
+        """Factor for the step equations; raises LinAlgError if rounding has spoilt the Schur complement."""
         a, d, e = self.matrix, d[0], e[0]
         rows = self.count <= self.size
         for ridge in _RIDGES:

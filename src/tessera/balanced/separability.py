@@ -184,7 +184,7 @@ def _vertex(program: Program, game: NDArray, best: Solution) -> Solution:
     count, size = game.shape
     columns = game.T if program.labels is None else np.vstack([game.T, -program.labels])
     value = np.r_[np.ones(size), np.zeros(len(columns) - size)]
-    found = linprog(
+    solution = linprog(
         np.r_[np.zeros(count), 1.0],
         A_ub=np.column_stack([columns, -value]),
         b_ub=np.zeros(len(columns)),
@@ -193,10 +193,10 @@ def _vertex(program: Program, game: NDArray, best: Solution) -> Solution:
         bounds=[(0, None)] * count + [(None, None)],
         options={"primal_feasibility_tolerance": 1e-10, "dual_feasibility_tolerance": 1e-10},
     )
-    if found.status != 0:
+    if solution.status != 0:
         return best
-    multipliers, bound = upper_bound(program, np.maximum(found.x[None, :count], 0))
-    prices = np.maximum(-found.ineqlin.marginals, 0)
+    multipliers, bound = upper_bound(program, np.maximum(solution.x[None, :count], 0))
+    prices = np.maximum(-solution.ineqlin.marginals, 0)
     prices *= size / prices[:size].sum()
     w, theta = prices[None, :size], prices[None, size:]
     kappa = program.fields(w, theta).min(1)

@@ -29,7 +29,7 @@ _SMALLEST = 1e-9  # margin, in standard deviations of the activity, below which 
 
 @dataclass(frozen=True)
 class Result:
-    """Weights (N,) of a neuron with threshold 1, the margin asked for, its certificate, and a status.
+    """Weights (N,) of a neuron with threshold 1, the maximised margin, its certificate, and a status.
 
     optimal                      the margin is the largest, to the certificate's gap
     inaccurate                   feasible weights, but the gap is above 1e-6
@@ -195,7 +195,7 @@ def train_network(
     """Train every neuron of an attractor network on the memories x (P, N) of 0 and 1: neuron i learns 2 x_i - 1.
 
     norm None: largest kappa_in; else largest kappa_out with |J_i| <= norm. Raises ValueError for malformed memories and
-    ArithmeticError where a neuron cannot be trained, since a network with one such neuron is not the one asked for.
+    ArithmeticError if any neuron cannot be trained.
     """
     x, signs = _network(x, signs)
     count, size = x.shape
@@ -222,7 +222,7 @@ def silent(result: Result, X: ArrayLike, y: ArrayLike, signs: ArrayLike) -> NDAr
     """Which synapses (N,) the optimum has at zero: those whose reduced cost exceeds what is left of g_i w_i.
 
     At a certified gap some of them may still hold a trace, 1e-6 of the norm or less, where an exact zero would cost
-    margin. Raises ValueError where the result has no weights.
+    margin. Raises ValueError if the result has no weights.
     """
     X, y, signs = checked(X, y, signs)
     if not np.isfinite(result.w).all():

@@ -20,7 +20,7 @@ def half_load(alpha: NDArray, solved: NDArray, trials: NDArray) -> tuple[float, 
     """Load at which half of the tasks are solvable, by logistic regression, and its standard error."""
     center, scale = alpha.mean(), max(float(np.ptp(alpha)), 1e-12)
     design = np.stack([np.ones_like(alpha), (alpha - center) / scale], 1)
-    # A weak normal prior on the slope keeps the fit finite where loads separate the outcomes perfectly.
+    # A weak normal prior on the slope keeps the fit finite if loads separate the outcomes perfectly.
     prior = np.diag([0.0, 1e-4])
     beta = np.zeros(2)
     for _ in range(100):

@@ -1,7 +1,7 @@
 """Replica theory of the sign-constrained perceptron in the limit N -> infinity.
 
 Gordon's min-max comparison makes the replica-symmetric equations exact, since the problems are convex. All of them
-reduce to nested one-dimensional roots with sure brackets. Symbols follow Rubin, Abbott and Sompolinsky (PNAS 114,
+reduce to nested one-dimensional roots in guaranteed brackets. Symbols follow Rubin, Abbott and Sompolinsky (PNAS 114,
 E9366, 2017): alpha = P/N load, f_exc excitatory fraction, p_out fraction of plus labels, phi = CV_E/CV_I, lambda =
 sigma_I/sigma_E. A neuron says plus iff w.x > 1, with g_i w_i >= 0.
 """
@@ -65,7 +65,7 @@ def second(x: float) -> float:
 
 
 def root(function: Callable[[float], float], low: float, high: float) -> float:
-    """The root in a sure bracket, to machine precision."""
+    """The root in a bracket that must contain it, to machine precision."""
     from scipy.optimize import brentq
 
     return brentq(function, low, high, xtol=1e-300, rtol=4 * np.finfo(float).eps, maxiter=500)
@@ -186,7 +186,7 @@ def _side_at(kappa_in: float, stretch: float, aff: Afferents, balanced: bool) ->
 
 
 def _consistent_side(kappa_in: float, aff: Afferents, balanced: bool) -> tuple[float, WeightSide]:
-    """Solve Q = Q(weight side) on its sure bracket between 1 and lambda^2."""
+    """Solve Q = Q(weight side) on its bracket between 1 and lambda^2."""
     low, high = sorted((1.0, aff.sd_ratio**2))
     if low == high:
         return _side_at(kappa_in, 1.0, aff, balanced)
@@ -218,7 +218,7 @@ class MarginSolution:
 def kappa_in_solution(alpha: float, aff: Afferents, balanced: bool | None = None) -> MarginSolution:
     """Maximal kappa_in at load alpha (section 5.5); balanced=True forces theta tilde = 0 as max kappa_out does.
 
-    Raises ValueError when alpha is not in (0, capacity): margins() gives NaN there instead.
+    Raises ValueError if alpha is not in (0, capacity); margins() returns NaN there.
     """
     alpha_c, alpha_b = _critical_loads(aff.f_exc, aff.p_out, aff.cv_ratio)
     capacity = alpha_b if balanced else alpha_c
@@ -277,10 +277,10 @@ def _margins(alpha: float, aff: Afferents) -> tuple[float, ...]:
 
 
 def margins(alpha: ArrayLike, aff: Afferents) -> dict[str, NDArray]:
-    """Margins over loads as N -> infinity, each of alpha's shape; NaN where no solution exists.
+    """Margins over loads as N -> infinity, each of alpha's shape; NaN if no solution exists.
 
     kappa_in: largest tolerated input noise (units of activity); imbalance: IB of that solution;
-    kappa_out_of_kappa_in: its output margin times sqrt(N) (infinite where it is balanced); kappa_out: largest output
+    kappa_out_of_kappa_in: its output margin times sqrt(N) (infinite if it is balanced); kappa_out: largest output
     margin per unit of norm Gamma (0 above alpha_b); kappa_0: it in units of CV_E/sqrt(N) above alpha_b, NaN below.
     """
     alpha = np.asarray(alpha, float)

@@ -18,8 +18,8 @@ class SpikeBatch:
     n_neurons N, a count
     duration  T, ms
 
-    Raises ValueError, naming the pattern and the value, for times that are not finite, below 0, above T or unsorted,
-    for neurons out of range, and for patterns without spikes: their potential is 0 whatever the weights.
+    Raises ValueError, naming the pattern and the value, if times are not finite, below 0, above T or unsorted, if
+    neurons are out of range, or if a pattern has no spikes: its potential is 0 whatever the weights.
     """
 
     times: np.ndarray
@@ -33,23 +33,25 @@ class SpikeBatch:
         object.__setattr__(self, "offsets", np.ascontiguousarray(self.offsets, dtype=np.int64))
         neurons = np.asarray(self.neurons)
         if neurons.size and not np.issubdtype(neurons.dtype, np.integer):
-            raise ValueError(f"neurons are {neurons.dtype}; they must be integers")
+            raise ValueError(f"neurons are {neurons.dtype}; expected integers")
         self._check(neurons)
         object.__setattr__(self, "neurons", np.ascontiguousarray(neurons, dtype=np.int32))
 
     def _check(self, neurons: np.ndarray) -> None:
         if not (np.isfinite(self.duration) and self.duration > 0):
-            raise ValueError(f"duration is {self.duration} ms; it must be positive and finite")
+            raise ValueError(f"duration is {self.duration} ms; expected a positive, finite number")
         if self.n_neurons < 1:
-            raise ValueError(f"n_neurons is {self.n_neurons}; it must be at least 1")
+            raise ValueError(f"n_neurons is {self.n_neurons}; expected at least 1")
         if self.times.ndim != 1 or self.times.shape != neurons.shape:
-            raise ValueError(f"times and neurons have shapes {self.times.shape} and {neurons.shape}; both must be (n,)")
+            raise ValueError(
+                f"times and neurons have shapes {self.times.shape} and {neurons.shape}; expected (n,) for both"
+            )
         offsets = self.offsets
         if offsets.ndim != 1 or len(offsets) < 2 or offsets[0] != 0 or offsets[-1] != len(self.times):
             raise ValueError(f"offsets must run from 0 to the {len(self.times)} spikes, over at least one pattern")
         counts = np.diff(offsets)
         if np.any(counts < 0):
-            raise ValueError(f"offsets fall after pattern {np.argmax(counts < 0)}; they must not decrease")
+            raise ValueError(f"offsets decrease after pattern {np.argmax(counts < 0)}")
         if np.any(counts == 0):
             raise ValueError(f"pattern {np.argmax(counts == 0)} has no spikes; every pattern needs at least one")
         self._refuse(~np.isfinite(self.times), "time {} ms is not finite")

@@ -31,11 +31,11 @@ def train(
     init_scale: float = 1e-2,
     restarts: int = 0,
 ) -> Descent:
-    """Run the tempotron's rule on patterns (P, K, N); see `descent`. Raises ValueError for bad arguments."""
+    """Run the tempotron's rule on patterns (P, K, N); see `descent`. Raises ValueError if an argument is invalid."""
     check_options(rate=rate, momentum=momentum, threshold=threshold)
     x = np.ascontiguousarray(patterns, dtype=np.float64)
     if x.ndim != 3 or not np.isfinite(x).all():
-        raise ValueError(f"patterns have shape {x.shape}; they must be (P, K, N) and finite")
+        raise ValueError(f"patterns have shape {x.shape}; expected (P, K, N), finite")
     labels = check_labels(labels, len(x))
 
     def epoch(order: np.ndarray, weights: np.ndarray, velocity: np.ndarray) -> int:

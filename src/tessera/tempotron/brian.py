@@ -13,10 +13,15 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+import pandas as pd
 
+from tessera.common.randomness import generator
 from tessera.neurons.psp import DoubleExponential
 from tessera.neurons.spikes import SpikeBatch
-from tessera.tempotron.neuron import check_weights
+from tessera.tempotron import tasks
+from tessera.tempotron.learn import Tempotron
+from tessera.tempotron.neuron import check_weights, max_potential, voltage
+from tessera.tempotron.params import BrianParams, NeuronParams
 
 
 @dataclass(frozen=True)
@@ -62,7 +67,7 @@ def forward(
 ) -> Forward:
     """Run every pattern on its own neuron, on spikes that lie on the grid of dt ms (see `on_grid`).
 
-    Raises ValueError where a spike is off the grid. `cpp_standalone` compiles a program in a temporary directory.
+    Raises ValueError if a spike is off the grid. `cpp_standalone` compiles a program in a temporary directory.
     """
     kernel = kernel or DoubleExponential()
     w = check_weights(weights, spikes.n_neurons)
@@ -86,6 +91,35 @@ def forward(
                 brian2.set_device("runtime")
 
 
+def check(p: BrianParams, neuron: NeuronParams, seed: int) -> tuple[pd.DataFrame, dict[str, float]]:
+    """Train a neuron and run it in Brian2 on every device.
+
+    Returns the potential of one target pattern, in closed form and by Brian2 (columns time, brian, exact, v_max, t_max;
+    ms), and how well both agree: patterns; certain, those whose exact maximum is farther from the threshold than the
+    grid's error; disagree_certain; and for each DEVICE agree_, potential_error_ and peak_below_exact_.
+    """
+    kernel = DoubleExponential(**neuron.model_dump())
+    rng = generator(seed, "tempotron", "brian")
+    duration = np.floor(tasks.duration(p.k, kernel) / p.dt) * p.dt
+    drawn = tasks.spike_patterns("single", p.afferents, p.patterns, duration, rng)
+    spikes, labels = on_grid(drawn, p.dt), tasks.labels(p.patterns, rng)
+    model = Tempotron(**neuron.model_dump(), max_epochs=p.max_epochs, random_state=rng).fit(spikes, labels)
+    exact = max_potential(model.coef_, spikes, kernel)
+    certain = np.abs(exact.v_max - 1) > grid_error(model.coef_, spikes, kernel, p.dt)
+    numbers = {"patterns": float(len(spikes)), "certain": float(certain.sum()), "disagree_certain": 0.0}
+    for device in p.devices:
+        simulated = forward(model.coef_, spikes, kernel, 1.0, p.dt, device)
+        same = simulated.fires == (exact.v_max >= 1)
+        closed = np.array([voltage(model.coef_, spikes, i, simulated.times, kernel) for i in range(len(spikes))])
+        numbers[f"agree_{device}"] = float(same.sum())
+        numbers["disagree_certain"] += float((~same[certain]).sum())
+        numbers[f"potential_error_{device}"] = float(np.abs(closed - simulated.v).max())
+        numbers[f"peak_below_exact_{device}"] = float((exact.v_max - simulated.v.max(axis=1)).max())
+    shown = int(np.argmax(np.where(labels > 0, exact.v_max, -1)))
+    trace = pd.DataFrame({"time": simulated.times, "brian": simulated.v[shown], "exact": closed[shown]})
+    return trace.assign(v_max=exact.v_max[shown], t_max=exact.t_max[shown]), numbers
+
+
 def _simulate(brian2, weights, spikes, kernel, threshold, dt) -> Forward:
     ms = brian2.ms
     brian2.start_scope()
@@ -96,7 +130,7 @@ def _simulate(brian2, weights, spikes, kernel, threshold, dt) -> Forward:
            dgs/dt = -gs/tau_s : 1
            v = v0*(gm - gs) : 1""",
         threshold="v >= theta",
-        refractory="v >= theta",  # one spike a crossing: without a reset it would fire at each step above threshold
+        refractory="v >= theta",  # one spike per crossing: without a reset it would fire at each step above threshold
         method="exact",
         clock=clock,
         namespace={"tau_m": kernel.tau_m * ms, "tau_s": kernel.tau_s * ms, "v0": kernel.v0, "theta": threshold},

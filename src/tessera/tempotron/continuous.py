@@ -51,7 +51,7 @@ def zero_overlap(
     same at every theta, so that it is that of a smooth function.
     """
     if not k >= 2:
-        raise ValueError(f"K is {k}; it must be at least 2")
+        raise ValueError(f"K is {k}; expected at least 2")
     kernel = kernel or DoubleExponential()
     z = np.concatenate(list(process_paths(k, traces, rng, kernel, dt)))
     return optimal(z, kernel.autocovariance(dt * np.arange(z.shape[1])), median_threshold(k))
@@ -67,9 +67,9 @@ def optimal(z: np.ndarray, covariance: np.ndarray, middle: float) -> SampledCapa
         def ratio(log_x: float) -> float:
             return math.log1p(math.exp(log_x)) / _energy(math.exp(log_x), target, null)
 
-        found = optimize.minimize_scalar(ratio, bounds=LOG_X, method="bounded", options={"xatol": 1e-4})
-        x = math.exp(found.x)
-        return float(found.fun), x, float(found.fun) * _energy_error(x, target, null) / _energy(x, target, null)
+        optimum = optimize.minimize_scalar(ratio, bounds=LOG_X, method="bounded", options={"xatol": 1e-4})
+        x = math.exp(optimum.x)
+        return float(optimum.fun), x, float(optimum.fun) * _energy_error(x, target, null) / _energy(x, target, null)
 
     bounds = (middle - 0.6, middle + 0.6)
     best = optimize.minimize_scalar(lambda v: -inner(v)[0], bounds=bounds, method="bounded", options={"xatol": 5e-3})
@@ -90,12 +90,10 @@ def _energy_error(x: float, target: np.ndarray, null: np.ndarray) -> float:
 def silence_cost(z: np.ndarray, theta: float, covariance: np.ndarray) -> np.ndarray:
     """d_-^2 (n,) of traces z (n, G): the least squared norm of a change that holds a trace at or below theta.
 
-    covariance (G,) is C by lag, in steps of the grid, C(0) = 1. Raises ValueError where the shapes do not agree.
+    covariance (G,) is C by lag, in steps of the grid, C(0) = 1. Raises ValueError if the shapes do not match.
     """
     if z.ndim != 2 or covariance.shape != z.shape[1:]:
-        raise ValueError(
-            f"traces have shape {z.shape} and the covariance {covariance.shape}; valid are (n, G) and (G,)"
-        )
+        raise ValueError(f"traces have shape {z.shape} and the covariance {covariance.shape}; expected (n, G) and (G,)")
     return _silence_costs(np.ascontiguousarray(z, dtype=np.float64), float(theta), np.ascontiguousarray(covariance))
 
 

@@ -51,7 +51,7 @@ def check_finite(weights: np.ndarray) -> None:
 
 @dataclass(frozen=True)
 class Descent:
-    """What a run of the rule found.
+    """Outcome of a run of the rule.
 
     weights   (N,)
     converged True iff an epoch passed without an update
@@ -70,7 +70,7 @@ class Descent:
 
     @property
     def status(self) -> str:
-        """`solved`, or `epoch cap`: undecided, for more epochs might solve it."""
+        """`solved`, or `epoch cap`: undecided, because more epochs might solve it."""
         return "solved" if self.converged else "epoch cap"
 
 
@@ -86,8 +86,8 @@ def descend(
 ) -> Descent:
     """Run the rule from normal weights of sd `init_scale`, in a fresh order each epoch, until an epoch makes no update.
 
-    A start that reaches `max_epochs` is followed by up to `restarts` others; the last start with the fewest updates in
-    its last epoch is returned when none converges. Raises ValueError for options out of range and for weights that
+    A start that reaches `max_epochs` is followed by up to `restarts` others; if none converges, the last of those with
+    the fewest updates in their last epoch is returned. Raises ValueError if options are out of range or weights
     overflow.
     """
     check_options(max_epochs=max_epochs, init_scale=init_scale, restarts=restarts)
@@ -99,10 +99,10 @@ def descend(
         while len(updates) < max_epochs and (not updates or updates[-1]):
             updates.append(epoch(rng.permutation(n_patterns), weights, velocity))
         check_finite(weights)
-        found = Descent(weights, updates[-1] == 0, np.array(updates, dtype=np.int64), restart)
-        if best is None or found.updates[-1] <= best.updates[-1]:
-            best = found
-        if found.converged:
+        outcome = Descent(weights, updates[-1] == 0, np.array(updates, dtype=np.int64), restart)
+        if best is None or outcome.updates[-1] <= best.updates[-1]:
+            best = outcome
+        if outcome.converged:
             break
     assert best is not None
     return best

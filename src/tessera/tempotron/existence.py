@@ -14,17 +14,21 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from scipy import sparse
 from scipy.optimize import Bounds, LinearConstraint, milp
 
+from tessera.common.progress import track
+from tessera.common.randomness import generator
+from tessera.tempotron import tasks
 from tessera.tempotron.learn import check_labels
+from tessera.tempotron.params import ExistenceParams
 
-#: A margin below this is taken as zero, unless the weights solve the task: the solver's own tolerance is 1e-6.
+#: A margin below this counts as zero unless the weights solve the task: the solver's own tolerance is 1e-6.
 MARGIN = 1e-4
-#: A gap between targets and nulls below this share of their largest terms is that of rounding errors.
+#: A gap between targets and nulls below this fraction of their largest terms is due to rounding errors.
 ROUNDING = 1e-12
 
 Verdict = Literal["solvable", "unsolvable", "undecided"]
@@ -32,7 +36,7 @@ Verdict = Literal["solvable", "unsolvable", "undecided"]
 
 @dataclass(frozen=True)
 class Existence:
-    """verdict: `undecided` where the search tree grew too large before a margin was found or ruled out.
+    """verdict: `undecided` if the search tree grew too large before a margin was found or ruled out.
 
     weights (N,) and threshold solve the task if it is solvable, else None; margin is that of the weights, 0 if none,
     with each input in a unit near its largest value.
@@ -51,7 +55,7 @@ def exists(patterns: np.ndarray, labels: np.ndarray, max_nodes: int = 10_000) ->
     """
     labels = check_labels(labels, len(patterns))
     if patterns.ndim != 3 or not patterns.size or not np.isfinite(patterns).all():
-        raise ValueError(f"patterns have shape {patterns.shape}; they must be (P, K, N), not empty and finite")
+        raise ValueError(f"patterns have shape {patterns.shape}; expected (P, K, N), not empty and finite")
     if max_nodes < 1:
         raise ValueError(f"max_nodes is {max_nodes}; expected at least 1")
     # Weights make up for the unit of each input, so the verdict does not depend on it. Powers of two round nothing.
@@ -76,7 +80,7 @@ def exists(patterns: np.ndarray, labels: np.ndarray, max_nodes: int = 10_000) ->
     ]
     lower = np.r_[np.full(len(null_x), -np.inf), np.full(n_choices, -big), np.ones(n_targets)]
     upper = np.r_[np.zeros(len(null_x)), np.full(n_choices + n_targets, np.inf)]
-    found = milp(
+    solution = milp(
         np.r_[np.zeros(n + 1), -1.0, np.zeros(n_choices)],
         constraints=LinearConstraint(sparse.vstack(rows).tocsr(), lower, upper),
         bounds=Bounds(
@@ -85,24 +89,47 @@ def exists(patterns: np.ndarray, labels: np.ndarray, max_nodes: int = 10_000) ->
         integrality=np.r_[np.zeros(n + 2), np.ones(n_choices)],
         options={"node_limit": max_nodes, "mip_rel_gap": 0.5},  # the sign of m matters, not its largest value
     )
-    if found.x is not None:
-        weights = found.x[:n]
+    if solution.x is not None:
+        weights = solution.x[:n]
         v = (patterns @ weights).max(axis=1)
         low, high = float(v[labels < 0].max(initial=-reach)), float(v[labels > 0].min(initial=reach))
         if high > low + ROUNDING * reach:
             return Existence("solvable", min((high - low) / 2, 1.0), weights / unit, (low + high) / 2)
-        if found.x[n + 1] > MARGIN:
+        if solution.x[n + 1] > MARGIN:
             raise RuntimeError(
-                f"HiGHS returned a margin of {found.x[n + 1]:.3g}, but its weights misclassify a pattern"
+                f"HiGHS returned a margin of {solution.x[n + 1]:.3g}, but its weights misclassify a pattern"
             )
-    bound = -found.mip_dual_bound if found.mip_dual_bound is not None else math.inf
-    verdict: Verdict = "unsolvable" if found.status == 0 or bound <= MARGIN else "undecided"
+    bound = -solution.mip_dual_bound if solution.mip_dual_bound is not None else math.inf
+    verdict: Verdict = "unsolvable" if solution.status == 0 or bound <= MARGIN else "undecided"
     return Existence(verdict, 0.0, None, None)
 
 
+def counts(k: int, n: int, p: ExistenceParams, seed: int) -> list[dict[str, Any]]:
+    """Decide random tasks of k bins and n weights: one row per number of patterns, with the verdicts' counts.
+
+    Raises ValueError if p.problems has no such size.
+    """
+    sizes = [size for problem in p.problems if (problem.k, problem.n) == (k, n) for size in problem.patterns]
+    if not sizes:
+        raise ValueError(f"existence.problems has no k = {k}, n = {n}")
+    rows = []
+    for size in track(sizes, f"existence, K = {k}, n = {n}"):
+        verdicts = []
+        for replicate in range(p.runs):
+            rng = generator(seed, "tempotron", "existence", k, n, size, replicate)
+            patterns, labels = tasks.bin_patterns(k, n, size, rng), tasks.labels(size, rng)
+            verdicts.append(exists(patterns, labels, p.max_nodes).verdict)
+        count = {name: verdicts.count(name) for name in ("solvable", "unsolvable", "undecided")}
+        rows.append({"k": k, "n": n, "patterns": size, "runs": p.runs, **count})
+    return rows
+
+
 def cover_probability(p: int, n: int) -> float:
-    """Cover's exact probability that p patterns in general position in R^n, with fair labels and a free threshold, are
-    linearly separable: 2^(1-p) sum_{i=0}^n binom(p-1, i); 1/2 at p = 2 (n+1)."""
+    """Cover's exact probability that p patterns in R^n are linearly separable.
+
+    For patterns in general position, fair labels and a free threshold: 2^(1-p) sum_{i=0}^n binom(p-1, i), which is 1/2
+    at p = 2 (n+1).
+    """
     return sum(math.comb(p - 1, i) for i in range(n + 1)) / 2 ** (p - 1)
 
 

@@ -34,14 +34,14 @@ class Tempotron(ClassifierMixin, BaseEstimator):
     learning_rate : > 0, in units of the threshold, or "scaled": see `scaled_rate`.
     momentum : in [0, 1).
     margin : kappa in [0, 1); training asks y (max V - theta) >= kappa theta.
-    max_epochs : cap of one start.
+    max_epochs : most epochs of one start.
     restarts : further starts after one that reached the cap.
     init_scale : sd of the initial weights.
     random_state : seed of the initial weights and of the orders; an int, a SeedSequence or a Generator.
 
     Attributes
     ----------
-    coef_ (N,), converged_, status_ ("solved" or "epoch cap"), n_epochs_, restart_, history_ (updates an epoch),
+    coef_ (N,), converged_, status_ ("solved" or "epoch cap"), n_epochs_, restart_, history_ (updates per epoch),
     learning_rate_, classes_ = [-1, 1]
     """
 
@@ -70,12 +70,12 @@ class Tempotron(ClassifierMixin, BaseEstimator):
         self.random_state = random_state
 
     def fit(self, spikes: SpikeBatch, labels: np.ndarray) -> Tempotron:
-        """Learn from all patterns, labels (P,) of +1 (fire) and -1; raises ValueError for bad labels or parameters."""
+        """Learn from all patterns, labels (P,) of +1 (fire) and -1. Raises ValueError if they are invalid."""
         self._check()
         labels = check_labels(labels, len(spikes))
         kernel = self._kernel
         self.learning_rate_ = self._rate(spikes, kernel)
-        found = descend(
+        descent = descend(
             self._epoch(spikes, labels, kernel),
             spikes.n_neurons,
             len(spikes),
@@ -85,8 +85,8 @@ class Tempotron(ClassifierMixin, BaseEstimator):
             restarts=self.restarts,
         )
         self.classes_ = np.array([-1, 1])
-        self.coef_, self.converged_, self.status_ = found.weights, found.converged, found.status
-        self.n_epochs_, self.restart_, self.history_ = found.epochs, found.restart, found.updates
+        self.coef_, self.converged_, self.status_ = descent.weights, descent.converged, descent.status
+        self.n_epochs_, self.restart_, self.history_ = descent.epochs, descent.restart, descent.updates
         self._velocity = np.zeros(spikes.n_neurons)
         return self
 
@@ -151,13 +151,13 @@ class Tempotron(ClassifierMixin, BaseEstimator):
 
 def check_labels(labels: np.ndarray, n_patterns: int) -> np.ndarray:
     """Return the labels as int64 (P,), or raise ValueError with the first that is not +1 or -1."""
-    given = np.asarray(labels)
-    if given.shape != (n_patterns,):
-        raise ValueError(f"labels have shape {given.shape}; there are {n_patterns} patterns")
-    wrong = ~np.isin(given, (-1, 1))
+    values = np.asarray(labels)
+    if values.shape != (n_patterns,):
+        raise ValueError(f"labels have shape {values.shape}; expected ({n_patterns},), one label per pattern")
+    wrong = ~np.isin(values, (-1, 1))
     if wrong.any():
-        raise ValueError(f"pattern {np.argmax(wrong)}: label is {given[wrong][0]}; labels must be +1 or -1")
-    return given.astype(np.int64)
+        raise ValueError(f"pattern {np.argmax(wrong)}: label is {values[wrong][0]}; expected +1 or -1")
+    return values.astype(np.int64)
 
 
 @njit(cache=True)

@@ -15,9 +15,14 @@ from scipy.signal import lfilter
 from scipy.special import exprel, ndtr
 
 from tessera.neurons.psp import DoubleExponential
+from tessera.tempotron import tasks
+from tessera.tempotron.neuron import max_potential
+from tessera.tempotron.params import MaximumParams
 
 #: The laws: distribution functions of h (any shape) at K > 0.
 LAWS = ("rice", "gumbel", "gumbel_iid", "iid")
+#: Probabilities of the quantiles by which a distribution is kept.
+PROBABILITIES = (np.arange(400) + 0.5) / 400
 
 
 def effective_times(duration: float, kernel: DoubleExponential) -> float:
@@ -50,7 +55,7 @@ def law(name: str, h: np.ndarray, k: float) -> np.ndarray:
         return np.exp(-np.exp(-top * (h - location)))
     if name == "iid":
         return ndtr(h) ** k
-    raise ValueError(f"law is {name!r}; it must be one of {', '.join(LAWS)}")
+    raise ValueError(f"law is {name!r}; expected one of {', '.join(LAWS)}")
 
 
 def rice_median(k: float) -> float:
@@ -106,6 +111,36 @@ def process_maxima(
 ) -> np.ndarray:
     """Maxima (n,) of n samples of `process_paths`, refined by a parabola at the highest value."""
     return np.concatenate([_peak(v) for v in process_paths(k, n, rng, kernel, dt)])
+
+
+def sampled(k: float, p: MaximumParams, kernel: DoubleExponential, rng: np.random.Generator) -> dict[str, np.ndarray]:
+    """Return largest potentials in standard deviations, by source.
+
+    process: the Gaussian process (traces,); poisson, single: a neuron with random weights on spikes of that ensemble
+    (patterns,).
+    """
+    samples = {"process": process_maxima(k, p.traces, rng, kernel, p.dt)}
+    duration = tasks.duration(k, kernel)
+    for ensemble in ("poisson", "single"):
+        weights = rng.normal(size=p.afferents)
+        weights -= weights.mean()  # or the mean drive, the same in all patterns, would widen the law
+        spikes = tasks.spike_patterns(ensemble, p.afferents, p.patterns, duration, rng)
+        sigma = np.linalg.norm(weights) * np.sqrt(kernel.energy / duration)
+        samples[ensemble] = max_potential(weights, spikes, kernel).v_max / sigma
+    return samples
+
+
+def distances(samples: dict[str, np.ndarray], k: float) -> dict[str, float]:
+    """Return the medians of `sampled` maxima, and their largest differences from the laws at K.
+
+    median_SOURCE and median_rice; sup_LAW of the Gaussian process; sup_rice_poisson and sup_rice_single of the neuron.
+    """
+    medians = {f"median_{source}": float(np.median(h)) for source, h in samples.items()} | {
+        "median_rice": rice_median(k)
+    }
+    of_process = {f"sup_{name}": sup_distance(samples["process"], name, k) for name in LAWS}
+    of_neuron = {f"sup_rice_{name}": sup_distance(samples[name], "rice", k) for name in ("poisson", "single")}
+    return medians | of_process | of_neuron
 
 
 def _peak(v: np.ndarray) -> np.ndarray:

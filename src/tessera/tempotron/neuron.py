@@ -32,7 +32,7 @@ from tessera.neurons.spikes import SpikeBatch
 class Potential:
     """max V over [0, T] of each pattern (P,) and the time in ms at which it is reached (P,).
 
-    Where no candidate is positive, v_max is 0 (V before the first spike) and t_max is the time of the best candidate:
+    If no candidate is positive, v_max is 0 (V before the first spike) and t_max is the time of the best candidate:
     the place where a silent neuron comes nearest to firing.
     """
 
@@ -53,11 +53,11 @@ def max_potential(weights: np.ndarray, spikes: SpikeBatch, kernel: DoubleExponen
 def max_potential_reference(
     weights: np.ndarray, spikes: SpikeBatch, kernel: DoubleExponential | None = None
 ) -> Potential:
-    """The same in plain Python, a line an equation: what `max_potential` is tested against."""
+    """The same in plain Python, one line per equation: the reference in tests of `max_potential`."""
     kernel = kernel or DoubleExponential()
     w = check_weights(weights, spikes.n_neurons)
     m, s, x, gain = kernel.tau_m, kernel.tau_s, kernel.excess, kernel.gain
-    found = []
+    maxima = []
     for p in range(len(spikes)):
         times, neurons = spikes.pattern(p)
         ends = np.append(times[1:], spikes.duration)
@@ -80,8 +80,8 @@ def max_potential_reference(
             if value > best:
                 best, t_best = value, t + u
             d, v = d * math.exp(-length / m), v_end
-        found.append((max(best, 0.0), t_best))
-    v_max, t_max = np.array(found).T
+        maxima.append((max(best, 0.0), t_best))
+    v_max, t_max = np.array(maxima).T
     return Potential(v_max, t_max)
 
 
@@ -108,10 +108,10 @@ def voltage(
 
 
 def check_weights(weights: np.ndarray, n: int) -> np.ndarray:
-    """Return the weights as float64 (n,), or raise ValueError with the first one that is wrong."""
+    """Return the weights as float64 (n,). Raises ValueError, naming the first that is not finite."""
     w = np.ascontiguousarray(weights, dtype=np.float64)
     if w.shape != (n,):
-        raise ValueError(f"weights have shape {w.shape}; the patterns have {n} neurons, so it must be ({n},)")
+        raise ValueError(f"weights have shape {w.shape}; expected ({n},), one weight per neuron")
     if not np.isfinite(w).all():
         first = int(np.argmin(np.isfinite(w)))
         raise ValueError(f"weight {first} is {w[first]}; weights must be finite")
@@ -119,7 +119,7 @@ def check_weights(weights: np.ndarray, n: int) -> np.ndarray:
 
 
 class Prepared(NamedTuple):
-    """What the compiled loops read of a batch and a kernel.
+    """A batch and a kernel in the form that the compiled loops read.
 
     times, neurons, offsets: as in SpikeBatch. ends (n,) ms: time of the next spike of the pattern, or T. Over the time
     to `ends`, fall_m and fall_s (n,) are the decay of d and of v, rise (n,) is k. The kernel's constants follow.
@@ -139,7 +139,7 @@ class Prepared(NamedTuple):
 
 
 def prepare(spikes: SpikeBatch, kernel: DoubleExponential) -> Prepared:
-    """Return the batch and the kernel as the compiled loops take them."""
+    """Return the batch and the kernel in the form that the compiled loops read."""
     ends = np.empty_like(spikes.times)
     ends[:-1] = spikes.times[1:]
     ends[spikes.offsets[1:] - 1] = spikes.duration

@@ -1,4 +1,4 @@
-"""Parameters of the tempotron study, one model a step."""
+"""Parameters of the tempotron study: the section `tempotron` of params.yaml, one model per step."""
 
 from typing import Literal
 
@@ -12,144 +12,199 @@ Input = Literal["bins", "single", "poisson"]
 
 
 class NeuronParams(Section):
+    """The neuron's PSP; a pattern of T ms holds K = T / sqrt(tau_m tau_s) independent times, 500 ms hold 66.7."""
+
     tau_m: float = Field(gt=0)
-    """membrane time constant, ms; above tau_s"""
+    """Membrane time constant, ms; above tau_s."""
     tau_s: float = Field(gt=0)
-    """synaptic time constant, ms"""
+    """Synaptic time constant, ms."""
 
 
 class TheoryParams(Section):
+    """Replica capacities: of K independent bins, and of the potential in continuous time."""
+
     ks: list[int] = Field(min_length=1)
-    """numbers of independent times K >= 1 at which capacities are computed"""
+    """K >= 1 of the capacities of bins."""
     points: int = Field(gt=1)
-    """Sobol points of the average over z0, a power of two"""
+    """Sobol points of the average over z0, a power of two."""
     planted_ks: list[int]
-    """K of the curves of load against the overlap of typical solutions"""
+    """K of the curves of load against the overlap of typical solutions."""
     continuous_ks: list[float]
-    """K >= 2 at which the capacity without overlap is that of the potential in continuous time"""
+    """K >= 2 of the capacities in continuous time, without overlap between clusters."""
     traces: int = Field(gt=1)
-    """samples of the potential at each of these"""
+    """Samples of the potential at each of these."""
     dt: float = Field(gt=0)
-    """step of their grid, ms"""
+    """Time step of these samples, ms."""
 
 
 class MaximumParams(Section):
+    """Law of the largest potential of a pattern."""
+
     ks: list[float] = Field(min_length=1)
-    """numbers of independent times K; the Gumbel law needs K > 2 pi"""
+    """Numbers of independent times K; the Gumbel law needs K > 2 pi."""
     traces: int = Field(gt=1)
-    """samples of the Gaussian process at each K"""
+    """Samples of the Gaussian process at each K."""
     dt: float = Field(gt=0)
-    """step of its sampling, ms"""
+    """Time step of these samples, ms."""
     afferents: int = Field(gt=1)
-    """of the neuron; the law is that of many"""
+    """Afferents of the neuron; the law is the limit of many."""
     patterns: int = Field(gt=1)
-    """patterns of the neuron at each K and ensemble"""
+    """Patterns of the neuron at each K and ensemble."""
 
 
 class FindableParams(Section):
+    """What the learning rule solves within its budget: a lower bound on capacity."""
+
     ensemble: Ensemble
+    """`single`: one spike per afferent, uniform in time; `poisson`; or `synchrony`, without temporal information."""
     afferents: list[int] = Field(min_length=1)
+    """Sizes N."""
     ks: list[float] = Field(min_length=1)
+    """Numbers of independent times K."""
     loads: list[float] = Field(min_length=2)
-    """alpha = patterns / afferents"""
+    """alpha = patterns / afferents."""
     replicates: int = Field(gt=1)
-    """tasks at each K, size and load"""
+    """Tasks at each K, size and load."""
     rate: float = Field(gt=0)
-    """learning rate times the number of afferents, in thresholds"""
+    """Learning rate times the number of afferents, in thresholds."""
     momentum: float = Field(ge=0, lt=1)
     max_epochs: int = Field(gt=0)
+    """Epochs of one start."""
     restarts: int = Field(ge=0)
+    """Further starts after one that reached its last epoch."""
     init_scale: float = Field(ge=0)
-    """sd of the initial weights, in thresholds"""
+    """Standard deviation of the initial weights, in thresholds."""
     bootstrap: int = Field(gt=0)
-    """resamples of the tasks for the interval of each findable load"""
+    """Resamples of the tasks for the interval of each findable load."""
 
 
 class Problem(Section):
     """A size of the existence problem."""
 
     k: int = Field(ge=1)
+    """Bins."""
     n: int = Field(ge=1)
+    """Weights."""
     patterns: list[int] = Field(min_length=1)
+    """Numbers of patterns."""
 
 
 class ExistenceParams(Section):
+    """Exact existence of solutions, by mixed-integer programming."""
+
     problems: list[Problem]
     runs: int = Field(gt=0)
-    """tasks at each size and number of patterns"""
+    """Tasks at each size and number of patterns."""
     max_nodes: int = Field(gt=0)
-    """nodes of the solver's search tree for one task; beyond them it is undecided"""
+    """Nodes of the solver's search tree for one task; a task that needs more is undecided."""
 
 
 class ClustersParams(Section):
+    """Overlaps, chords and random walks among the solutions of one task."""
+
     inputs: list[Input]
     ks: list[int] = Field(min_length=1)
-    """K; bins at K = 1 are the perceptron, the control that must be connected"""
+    """K; bins at K = 1 are the perceptron, the control that must be connected."""
     afferents: int = Field(gt=1)
     loads: list[float] = Field(min_length=1)
+    """alpha = patterns / afferents."""
     tasks: int = Field(gt=0)
+    """Tasks at each input, K and load."""
     solutions: int = Field(gt=1)
-    """starts of the rule on each task"""
+    """Starts of the rule on each task."""
     rate: float = Field(gt=0)
-    """learning rate times the number of afferents"""
+    """Learning rate times the number of afferents, in thresholds."""
     momentum: float = Field(ge=0, lt=1)
     max_epochs: int = Field(gt=0)
     chord_points: int = Field(gt=2)
+    """Points at which the accuracy on a chord is computed, both ends included."""
     walk_steps: int = Field(ge=0)
-    """great circles of the random walk from the first solution of each task"""
+    """Great circles of the random walk from the first solution of each task."""
 
 
 class AblationParams(Section):
+    """Momentum, learning rate and margin, everything else equal."""
+
     afferents: int = Field(gt=1)
     k: float = Field(gt=0)
     load: float = Field(gt=0)
+    """alpha = patterns / afferents."""
     replicates: int = Field(gt=0)
+    """Tasks, the same for every setting."""
     momenta: list[float] = Field(min_length=1)
     rates: list[float] = Field(min_length=1)
-    """learning rates, in thresholds"""
+    """Learning rates, in thresholds."""
     margins: list[float] = Field(min_length=1)
-    """in thresholds; tried at the default rate and momentum, and on fresh patterns with jittered spikes"""
+    """In thresholds; tried at the largest momentum and the middle rate."""
     jitter: float = Field(gt=0)
-    """sd of the spikes' jitter at which margins are compared, ms"""
+    """Standard deviation of the spikes' jitter, ms, under which margins are compared."""
     max_epochs: int = Field(gt=0)
+
+    @property
+    def compared(self) -> tuple[float, float]:
+        """Momentum and learning rate at which margins are compared."""
+        return max(self.momenta), sorted(self.rates)[len(self.rates) // 2]
 
 
 class BrianParams(Section):
+    """Forward check of trained weights by another simulator."""
+
     afferents: int = Field(gt=1)
     patterns: int = Field(gt=1)
     k: float = Field(gt=0)
     dt: float = Field(gt=0)
-    """time step of Brian2, ms"""
+    """Time step of Brian2, ms."""
     max_epochs: int = Field(gt=0)
     devices: list[Literal["runtime", "cpp_standalone"]] = Field(min_length=1)
 
 
 class RealParams(Section):
+    """Digits, speech and recorded auditory receptors."""
+
     digit_pairs: list[tuple[int, int]]
-    """digits told apart by a latency code, each pair as (null, target)"""
+    """Pairs of digits of 64 pixels, as (null, target)."""
     mnist_pairs: list[tuple[int, int]]
-    """the same of MNIST, at 784 pixels"""
+    """Pairs of digits of MNIST, of 784 pixels."""
     digit_duration: float = Field(gt=0)
-    """ms over which the latency code spreads the grey levels"""
+    """T, ms, of the latency code t = T (1 - grey)."""
     folds: int = Field(gt=1)
-    """grouped folds of the digits: contiguous blocks of their files, since writers follow one another"""
+    """Grouped folds of the digits: contiguous blocks of their files, since writers follow one another."""
     speaker_pairs: list[tuple[int, int]]
-    """speakers 1..9 of JapaneseVowels"""
+    """Pairs of the speakers 1..9 of JapaneseVowels, as (null, target)."""
     levels: int = Field(gt=0)
-    """crossed levels of each of the 12 channels"""
+    """Crossed levels of each of the 12 channels."""
     frame: float = Field(gt=0)
-    """ms between two frames of the cepstra"""
+    """Time between two frames of the cepstra, ms."""
     window: float = Field(gt=0)
-    """ms of receptor activity that make one afferent"""
+    """Duration of receptor activity that makes one afferent, ms."""
     receptor_patterns: int = Field(gt=1)
     rate: float = Field(gt=0)
-    """learning rate times the number of afferents"""
+    """Learning rate times the number of afferents, in thresholds."""
     margin: float = Field(ge=0, lt=1)
+    """In thresholds."""
     momentum: float = Field(ge=0, lt=1)
     max_epochs: int = Field(gt=0)
 
 
+class RateParams(Section):
+    """Tasks on which a learning rate and a momentum are tuned, and their values."""
+
+    afferents: int = Field(gt=1)
+    k: float = Field(gt=0)
+    load: float = Field(gt=0)
+    """alpha = patterns / afferents."""
+    replicates: int = Field(gt=0)
+    """Tasks, the same for every setting."""
+    max_epochs: int = Field(gt=0)
+    learning_rate: float = Field(gt=0)
+    """In thresholds."""
+    decay: float = Field(gt=0, le=1)
+    """1 - momentum, the share of the velocity lost at each update; best searched on a logarithmic scale."""
+
+
 class TempotronParams(Section):
+    """The tempotron."""
+
     neuron: NeuronParams
     theory: TheoryParams
     maximum: MaximumParams

@@ -14,9 +14,9 @@ from tessera.neurons.spikes import SpikeBatch
 
 
 def latency_code(grey: np.ndarray, duration: float) -> SpikeBatch:
-    """One spike a pixel at t = T (1 - grey): grey (P, N) in [0, 1], duration T in ms. White fires first.
+    """One spike per pixel at t = T (1 - grey): grey (P, N) in [0, 1], duration T in ms. White fires first.
 
-    Black pixels stay silent: a spike at T acts on nothing before T. Raises ValueError for a grey level out of range.
+    Black pixels stay silent: a spike at T acts on nothing before T. Raises ValueError if a grey level is out of range.
     """
     grey = np.asarray(grey, dtype=float)
     wrong = ~((grey >= 0) & (grey <= 1))
@@ -27,36 +27,38 @@ def latency_code(grey: np.ndarray, duration: float) -> SpikeBatch:
 
 
 def contiguous_folds(group: np.ndarray, folds: int) -> np.ndarray:
-    """Fold (n,) of each item: contiguous blocks of every group (n,), which keep items that are filed together, such as
-    those of one writer, on one side."""
+    """Fold (n,) of each item: contiguous blocks of every group (n,).
+
+    Items that are filed together, such as those of one writer, stay in one fold.
+    """
     fold = np.empty(len(group), dtype=np.int64)
-    for one in np.unique(group):
-        places = np.flatnonzero(group == one)
+    for name in np.unique(group):
+        places = np.flatnonzero(group == name)
         fold[places] = np.arange(len(places)) * folds // len(places)
     return fold
 
 
 def parse_images(content: bytes, name: str = "images") -> tuple[np.ndarray, np.ndarray]:
-    """Read a gzipped table with an image a row, grey levels of 0..255 and then the digit.
+    """Read a gzipped table with one image per row: grey levels of 0..255, then the digit.
 
     Returns grey levels (P, N) in [0, 1] and digits (P,). Raises ValueError naming the file.
     """
     try:
         table = np.loadtxt(io.BytesIO(gzip.decompress(content)), delimiter=",", ndmin=2)
     except (OSError, EOFError, zlib.error, ValueError) as error:
-        raise ValueError(f"{name}: {error}; valid is a gzipped table of numbers, separated by commas") from None
+        raise ValueError(f"{name}: {error}; expected a gzipped table of comma-separated numbers") from None
     return table[:, :-1] / 255, table[:, -1].astype(int)
 
 
 def parse_spike_times(text: str, name: str = "spikes") -> np.ndarray:
-    """Times in ms (n,) of a recording with one time in microseconds a line and comments after #."""
+    """Times in ms (n,) of a recording with one time in microseconds per line and comments after #."""
     lines = [line.strip() for line in text.splitlines()]
     try:
         times = np.array([float(line) for line in lines if line and not line.startswith("#")]) / 1000
     except ValueError as error:
-        raise ValueError(f"{name}: {error}; valid is one time in microseconds a line") from None
+        raise ValueError(f"{name}: {error}; expected one time in microseconds per line") from None
     if len(times) < 2 or (np.diff(times) < 0).any() or times[0] < 0:
-        raise ValueError(f"{name}: {len(times)} times; valid are at least two, sorted and not negative")
+        raise ValueError(f"{name}: {len(times)} times; expected at least two, sorted and not negative")
     return times
 
 
@@ -71,7 +73,7 @@ def windows(recordings: Sequence[np.ndarray], window: float) -> list[np.ndarray]
 
 
 def shuffled_windows(cut: Sequence[np.ndarray], p: int, window: float, rng: np.random.Generator) -> SpikeBatch:
-    """p patterns of as many surrogate afferents as there are windows: each pattern deals them out anew at random."""
+    """p patterns of as many surrogate afferents as there are windows: each pattern assigns them again at random."""
     neurons = np.repeat(np.arange(len(cut)), [len(times) for times in cut])
     times = np.concatenate(list(cut))
     order = np.argsort(times, kind="stable")

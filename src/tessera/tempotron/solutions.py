@@ -21,6 +21,8 @@ from tessera.tempotron.theory import median_threshold
 
 #: Extent (left, right) >= 0, rad, of the connected feasible arc around w on the great circle cos(f) w + sin(f) v.
 Arc = Callable[[np.ndarray, np.ndarray], tuple[float, float]]
+#: Overlaps q of the planted curves.
+PLANTED_OVERLAPS = np.array([0.02, 0.05, *(0.05 * np.arange(2, 20))]).round(3)
 
 
 def overlaps(weights: np.ndarray, remove_uniform: bool = False) -> np.ndarray:
@@ -155,7 +157,7 @@ def planted_load(q: np.ndarray, k: float) -> np.ndarray:
     """
     q = np.asarray(q, dtype=float)
     if not ((q > 0) & (q < 1)).all():
-        raise ValueError(f"overlaps must lie strictly between 0 and 1; got {q[~((q > 0) & (q < 1))][0]}")
+        raise ValueError(f"overlaps must lie strictly between 0 and 1, not {q[~((q > 0) & (q < 1))][0]}")
     h = 1e-4 * np.minimum(q, 1 - q)
     slope = np.vectorize(lambda v, d: (_entropy(v + d, k) - _entropy(v - d, k)) / (2 * d))(q, h)
     return q / (2 * (1 - q) * slope)

@@ -20,9 +20,9 @@ def duration(k: float, kernel: DoubleExponential) -> float:
 def spike_patterns(ensemble: Ensemble, n: int, p: int, duration: float, rng: np.random.Generator) -> SpikeBatch:
     """Draw p patterns of n afferents over `duration` ms.
 
-    poisson:   independent Poisson trains of rate 1/T, so one spike an afferent on average; a pattern that comes out
+    poisson:   independent Poisson trains of rate 1/T, so one spike per afferent on average; a pattern that comes out
                without any spike (probability e^-n) is drawn again
-    single:    one spike an afferent, uniform on [0, T]
+    single:    one spike per afferent, uniform on [0, T]
     synchrony: a random half of the afferents, all at T/2: a control without temporal information, a static perceptron
     """
     if ensemble == "single":
@@ -32,7 +32,7 @@ def spike_patterns(ensemble: Ensemble, n: int, p: int, duration: float, rng: np.
     if ensemble == "synchrony":
         volleys = [np.sort(rng.permutation(n)[: max(n // 2, 1)]) for _ in range(p)]
         return SpikeBatch.from_patterns([(np.full(len(i), duration / 2), i) for i in volleys], n, duration)
-    raise ValueError(f"ensemble is {ensemble!r}; it must be poisson, single or synchrony")
+    raise ValueError(f"ensemble is {ensemble!r}; expected poisson, single or synchrony")
 
 
 def _poisson(n: int, duration: float, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:

@@ -32,7 +32,7 @@ _U, _U_WEIGHT = roots_legendre(400)
 
 @dataclass(frozen=True)
 class Capacity:
-    """A capacity alpha_c and where it was found: theta, x (None for RS) and q0."""
+    """A capacity alpha_c and its optimum: theta, x (None for RS) and q0."""
 
     alpha: float
     theta: float
@@ -68,8 +68,8 @@ def replica_symmetric(k: float) -> Capacity:
         null = k * ((1 + theta**2) * ndtr(-theta) - theta * density)
         return float(target + null) / 2
 
-    found = _minimum(inverse, median_threshold(k), 1.0)
-    return Capacity(float(1 / found.fun), float(found.x))
+    optimum = _minimum(inverse, median_threshold(k), 1.0)
+    return Capacity(float(1 / optimum.fun), float(optimum.x))
 
 
 def zero_overlap(k: float) -> Capacity:
@@ -87,8 +87,8 @@ def zero_overlap(k: float) -> Capacity:
             lambda v: ratio(v, theta), bounds=LOG_X, method="bounded", options={"xatol": 1e-6}
         )
 
-    found = _minimum(lambda theta: -inner(theta).fun, median_threshold(k), 0.4)
-    return Capacity(float(-found.fun), float(found.x), math.exp(inner(found.x).x))
+    optimum = _minimum(lambda theta: -inner(theta).fun, median_threshold(k), 0.4)
+    return Capacity(float(-optimum.fun), float(optimum.x), math.exp(inner(optimum.x).x))
 
 
 def one_step(k: float, points: int = 2048, seed: int = 0) -> Capacity:
@@ -110,7 +110,7 @@ def one_step(k: float, points: int = 2048, seed: int = 0) -> Capacity:
 
     def inner(theta: float) -> optimize.OptimizeResult:
         nonlocal best
-        found = optimize.minimize(
+        optimum = optimize.minimize(
             lambda v: average.ratio(v[0], v[1], theta),
             best,
             method="Nelder-Mead",
@@ -121,12 +121,12 @@ def one_step(k: float, points: int = 2048, seed: int = 0) -> Capacity:
                 "initial_simplex": best + np.array([[0, 0], [0.15, 0], [0, -0.05 if best[1] > 0.1 else 0.05]]),
             },
         )
-        best = found.x
-        return found
+        best = optimum.x
+        return optimum
 
-    found = _minimum(lambda theta: -inner(theta).fun, middle, 0.2, tolerance=3e-3)
-    log_x, q0 = inner(found.x).x
-    return Capacity(float(-found.fun), float(found.x), math.exp(log_x), float(q0))
+    optimum = _minimum(lambda theta: -inner(theta).fun, middle, 0.2, tolerance=3e-3)
+    log_x, q0 = inner(optimum.x).x
+    return Capacity(float(-optimum.fun), float(optimum.x), math.exp(log_x), float(q0))
 
 
 def capacity(k: float, approximation: str = "1rsb") -> float:
@@ -139,7 +139,29 @@ def capacity(k: float, approximation: str = "1rsb") -> float:
         return zero_overlap(k).alpha
     if approximation == "leading":
         return leading_order(k)
-    raise ValueError(f"approximation is {approximation!r}; it must be 1rsb, rs, q0=0 or leading")
+    raise ValueError(f"approximation is {approximation!r}; expected 1rsb, rs, q0=0 or leading")
+
+
+def capacities(k: int, points: int, seed: int) -> dict[str, float]:
+    """Return the capacities of K bins by every approximation, with theta, x and q0 of one-step breaking.
+
+    K = 1, the perceptron, is replica symmetric: its leading order, x and q0 are NaN. points and seed: see `one_step`.
+    """
+    symmetric = replica_symmetric(k)
+    if k == 1:
+        one_rsb, without_overlap = Capacity(symmetric.alpha, symmetric.theta, math.nan, math.nan), symmetric
+    else:
+        one_rsb, without_overlap = one_step(k, points, seed), zero_overlap(k)
+    return {
+        "k": k,
+        "replica_symmetric": symmetric.alpha,
+        "leading": leading_order(k) if k > 1 else math.nan,
+        "one_step": one_rsb.alpha,
+        "zero_overlap": without_overlap.alpha,
+        "theta": one_rsb.theta,
+        "x": math.nan if one_rsb.x is None else one_rsb.x,
+        "q0": one_rsb.q0,
+    }
 
 
 class _Average:
@@ -227,4 +249,4 @@ def _lagrange(z: np.ndarray, grid: np.ndarray) -> sparse.csr_array:
 
 def _check(k: float) -> None:
     if not 1 <= k < math.inf:
-        raise ValueError(f"K is {k}; it must be at least 1 and finite")
+        raise ValueError(f"K is {k}; expected a finite number of at least 1")

@@ -1,4 +1,4 @@
-"""What the balanced-networks study found, from its result files."""
+"""The report of the balanced-networks study, made from its result files."""
 
 from tessera.balanced.report import network_figures, tables, task_figures
 from tessera.balanced.report.results import Results

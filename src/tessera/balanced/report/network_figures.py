@@ -13,13 +13,13 @@ TRACES = {
     "norm": "|w|, threshold per unit of activity",
     "kappa_out": r"$\kappa_{out}$, threshold units",
 }
-#: Not the colours of the solutions.
+#: Colours different from those of the solutions.
 LABELS = {"plus": plots.GREEN, "minus": plots.PURPLE}
 
 
 def learning(results: Results) -> Figure:
     """Online learning under five kinds of noise: errors without noise, imbalance, norm of the weights and output
-    margin after so many cycles; mean over tasks, the band is one standard error.
+    margin versus the number of cycles; mean over tasks, the band is one standard error.
 
     The table has the end of the traces. Only noise of the output makes the weights large and balanced.
     """
@@ -47,7 +47,7 @@ def learning(results: Results) -> Figure:
 def spiking(results: Results) -> Figure:
     """Output spikes of integrate-and-fire neurons with weights of largest input margin and of largest output
     margin, on plus and minus patterns, without and with noise that acts on the output; and how well a count
-    threshold tells the labels apart.
+    threshold separates the labels.
 
     ROC curves and areas are means over draws of the noise, each with its own threshold, as in the table.
     """

@@ -1,4 +1,4 @@
-"""Tables of the balanced-networks study, and its results beside the theory. All of it is computed from result files."""
+"""Tables of the balanced-networks study, and its results compared with theory, all computed from result files."""
 
 import itertools
 import math
@@ -16,7 +16,7 @@ WEIGHTS = {"kappa_in": "max κ_in", "kappa_out": "max κ_out"}
 
 
 def feasibility(results: Results) -> pd.DataFrame:
-    """One row a set, size, f_exc and kind: load at which half of the tasks are solvable, SE, and theory."""
+    """One row per set, size, f_exc and kind: load at which half of the tasks are solvable, SE, and theory."""
     p = results.params.feasibility
     tables = {
         name: summaries.half_loads(rows, p.p_out, p.cv_ratios[name]) for name, rows in results.feasibility.items()
@@ -25,12 +25,12 @@ def feasibility(results: Results) -> pd.DataFrame:
 
 
 def margins(results: Results) -> pd.DataFrame:
-    """One row a law of inputs, size, load and objective: means and standard errors over tasks."""
+    """One row per law of inputs, size, load and objective: means and standard errors over tasks."""
     return _stacked("inputs", {inputs: summaries.margin_table(rows) for inputs, rows in results.margins.items()})
 
 
 def weights(results: Results) -> pd.DataFrame:
-    """One row a law of inputs, solution and type: silent share and Kolmogorov distance from the predicted law."""
+    """One row per law of inputs, solution and type: silent share and Kolmogorov distance from the predicted law."""
     p = results.params.margins
     n, aff = max(p.sizes), p.afferents.build()
     rows = []
@@ -39,15 +39,15 @@ def weights(results: Results) -> pd.DataFrame:
             continue
         for kind, law in zip(("exc", "inh"), finite_size.weight_laws(solution, aff, n), strict=True):
             for inputs, table in results.weights.items():
-                own = table[(table["objective"] == objective) & (table["type"] == kind)]["weight"].to_numpy()
-                row = {"inputs": inputs, "objective": objective, "type": kind, "n": n, "weights": len(own)}
-                row |= {"silent": float(np.mean(own == 0)), "silent_theory": law.silent}
-                rows.append(row | {"distance": kolmogorov_distance(own / np.sqrt(n), law.cdf)})
+                values = table[(table["objective"] == objective) & (table["type"] == kind)]["weight"].to_numpy()
+                row = {"inputs": inputs, "objective": objective, "type": kind, "n": n, "weights": len(values)}
+                row |= {"silent": float(np.mean(values == 0)), "silent_theory": law.silent}
+                rows.append(row | {"distance": kolmogorov_distance(values / np.sqrt(n), law.cdf)})
     return pd.DataFrame(rows)
 
 
 def learning(results: Results) -> pd.DataFrame:
-    """One row a noise: means and deviations over tasks after the last cycle."""
+    """One row per kind of noise: means and deviations over tasks after the last cycle."""
     rows = [
         {"noise": noise, "sigma_in": value.sigma_in, "sigma_out": value.sigma_out}
         | summaries.learning_metrics(results.learning[results.learning["noise"] == noise])
@@ -65,19 +65,19 @@ def spiking(results: Results) -> pd.DataFrame:
     rows = []
     for objective, noisy in itertools.product(OBJECTIVES, (False, True)):
         place = f"{objective}.{'noisy' if noisy else 'quiet'}."
-        own = {key.removeprefix(place): value for key, value in numbers.items() if key.startswith(place)}
-        rows.append({"objective": objective, "noisy": noisy} | own)
+        cell = {key.removeprefix(place): value for key, value in numbers.items() if key.startswith(place)}
+        rows.append({"objective": objective, "noisy": noisy} | cell)
     return pd.DataFrame(rows)
 
 
 def attractors(results: Results) -> pd.DataFrame:
-    """One row a size and solution: margins, norm and balance of the weights, half-stability noise, mean recovery."""
+    """One row per size and solution: margins, norm and balance of the weights, half-stability noise, mean recovery."""
     rows = []
     for size, networks in results.attractors.items():
         numbers = summaries.attractor_metrics(networks, results.params.attractor)
         for objective in OBJECTIVES:
-            own = {k.removeprefix(f"{objective}."): v for k, v in numbers.items() if k.startswith(f"{objective}.")}
-            rows.append({"n": size, "objective": objective} | own)
+            cell = {k.removeprefix(f"{objective}."): v for k, v in numbers.items() if k.startswith(f"{objective}.")}
+            rows.append({"n": size, "objective": objective} | cell)
     return pd.DataFrame(rows)
 
 
@@ -118,31 +118,31 @@ def metrics(results: Results) -> Json:
 
 
 def _pm(mean: float, error: float, digits: int = 3) -> str:
-    """`0.282 ± 0.012`; `-` where there is no value."""
+    """`0.282 ± 0.012`; `-` if there is no value."""
     if math.isnan(mean):
         return "-"
     return f"{mean:.{digits}f}" + ("" if math.isnan(error) else f" ± {error:.{digits}f}")
 
 
 def markdown(results: Results) -> str:
-    """Main results of the study and the theory."""
+    """Results of the balanced-networks study compared with theory."""
     return (
         "\n".join([*_tasks(results), *_learning(results), *_spiking(results), *_attractors(results)]).strip("\n") + "\n"
     )
 
 
 def summary(results: Results) -> str:
-    """What came out, one line an experiment, in Markdown."""
+    """Results of the balanced-networks study, one line per experiment."""
     p, numbers = results.params, metrics(results)
     n = max(p.feasibility.sizes)
     loads = feasibility(results)
     lines = []
     for name, phi in p.feasibility.cv_ratios.items():
-        own = loads[(loads["set"] == name) & (loads["n"] == n) & (loads["f_exc"] == p.feasibility.f_exc)]
-        free, balanced = (own[own["kind"] == kind].iloc[0] for kind in ("any", "balanced"))
+        rows = loads[(loads["set"] == name) & (loads["n"] == n) & (loads["f_exc"] == p.feasibility.f_exc)]
+        free, balanced = (rows[rows["kind"] == kind].iloc[0] for kind in ("any", "balanced"))
         lines.append(
             f"Capacity at CV_E/CV_I = {phi:.3g}: half of the tasks of {n} afferents are solvable at "
-            f"{_pm(free['half'], free['se'], 2)} patterns a synapse, by balanced weights at "
+            f"{_pm(free['half'], free['se'], 2)} patterns per synapse, by balanced weights at "
             f"{_pm(balanced['half'], balanced['se'], 2)}; theory {free['critical_n']:.2f} and "
             f"{balanced['critical_n']:.2f}, and {free['critical']:.2f} and {balanced['critical']:.2f} as N → ∞."
         )
@@ -169,18 +169,18 @@ def summary(results: Results) -> str:
         f"Output noise costs a spiking neuron {lost['kappa_in']} of ROC area with max-κ_in weights and "
         f"{lost['kappa_out']} with max-κ_out weights (means over tasks and draws of the noise, 95 % intervals)."
     )
-    for size, one in numbers["attractors"].items():
-        if "sigma_half_ratio" in one:
+    for size, attractor in numbers["attractors"].items():
+        if "sigma_half_ratio" in attractor:
             lines.append(
-                f"Memories of {size} neurons bear {one['sigma_half_ratio']:.1f} times the noise with max-κ_out weights "
-                f"and are recovered from errors in {one['kappa_out.recovery']:.0%} of the starts against "
-                f"{one['kappa_in.recovery']:.0%}."
+                f"Memories of {size} neurons tolerate {attractor['sigma_half_ratio']:.1f} times as much noise with "
+                f"max-κ_out as with max-κ_in weights, but are recovered from errors in "
+                f"{attractor['kappa_out.recovery']:.0%} rather than {attractor['kappa_in.recovery']:.0%} of the starts."
             )
     return "".join(f"* {line}\n" for line in lines)
 
 
 def _lost(numbers: dict[str, float], objective: str) -> str:
-    """`0.082 [0.041, 0.123]`; without an interval where there is none, as of a single task."""
+    """`0.082 [0.041, 0.123]`; without an interval if there is none, as for a single task."""
     name = f"{objective}.auc_lost"
     ends = [f"{numbers[name + end]:.3f}" for end in ("_low", "_high") if name + end in numbers]
     return f"{numbers[name]:.3f}" + (f" [{', '.join(ends)}]" if ends else "")
@@ -192,15 +192,15 @@ def _tasks(results: Results) -> list[str]:
     rows = []
     loads = feasibility(results)
     for name, phi in results.params.feasibility.cv_ratios.items():
-        own = loads[(loads["set"] == name) & (loads["n"] == loads["n"].max())]
-        main = own[own["f_exc"] == results.params.feasibility.f_exc]
+        of_set = loads[(loads["set"] == name) & (loads["n"] == loads["n"].max())]
+        main = of_set[of_set["f_exc"] == results.params.feasibility.f_exc]
         for kind, title in (("any", "largest load"), ("balanced", "largest load of balanced weights")):
             row = main[main["kind"] == kind].iloc[0]
             what = f"{title}, φ = {phi:.3g}, N = {row['n']}"
             rows.append((what, f"{row['critical']:.3f}", f"{row['critical_n']:.3f}", _pm(row["half"], row["se"])))
-        peak = own[own["kind"] == "balanced"].sort_values("half").iloc[-1]
+        peak = of_set[of_set["kind"] == "balanced"].sort_values("half").iloc[-1]
         best = theory.optimal_fraction(phi)
-        what = f"f_exc that bears most, φ = {phi:.3g}, N = {peak['n']}"
+        what = f"f_exc with the largest balanced load, φ = {phi:.3g}, N = {peak['n']}"
         rows.append((what, f"{best:.3f}", "-", f"{peak['f_exc']:.2f}"))
     for inputs, table in results.margins.items():
         means = summaries.margin_table(table).set_index(["objective", "n", "alpha"])
@@ -227,7 +227,7 @@ def _tasks(results: Results) -> list[str]:
     what = f"imbalance of max-κ_out weights, exponent of N from {min(p.sizes)} to {max(p.sizes)}"
     rows.append((what, "-0.5", f"{numbers['scaling.imbalance.exponent_theory']:.3f}", exponent))
     return [
-        f"Random tasks: {results.params.feasibility.trials} a load, {p.seeds} a margin; "
+        f"Random tasks: {results.params.feasibility.trials} per load, {p.seeds} per margin; "
         f"p_out = {p.afferents.p_out:g}, ± is one standard error.",
         "",
         *markdown_table(("quantity", "theory, N → ∞", "theory at this N", "measured"), rows),
@@ -263,7 +263,7 @@ def _spiking(results: Results) -> list[str]:
     return [
         f"{title}, {p.sets} tasks with {p.draws} draws of the noise each; ± is one s.d. over all. ROC areas "
         f"and accuracies are means over draws, each with its own threshold. Of "
-        f"{equal['compared']} trials that Brian2 ran as well, {equal['different']} have another spike count.",
+        f"{equal['compared']} trials also run in Brian2, {equal['different']} have a different spike count.",
         "",
         *markdown_table(("weights", "ROC area", "balanced accuracy", "spikes at plus", "spikes at minus"), rows),
     ]

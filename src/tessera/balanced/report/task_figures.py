@@ -28,7 +28,7 @@ def capacity(results: Results) -> Figure:
 
     Lines: theory as N goes to infinity, and dashed the balanced load at the size of the tasks. Markers: load at
     which half of the random tasks are solvable, with 95 % intervals of the logistic fit. Dotted: the fraction
-    at which balanced weights bear most.
+    at which the balanced load is largest.
     """
     p = results.params
     curves = results.theory["capacity"]
@@ -57,10 +57,10 @@ def capacity(results: Results) -> Figure:
             ]
             axis.plot(fractions, loads, "--", color=plots.RED, lw=1, label=rf"$\alpha_b$ at N = {n}, theory")
             for (kind, (_, colour)), marker in zip(KINDS.items(), "so", strict=True):
-                own = table[table["kind"] == kind]
+                rows = table[table["kind"] == kind]
                 label = f"half of the tasks solvable, N = {n}"
                 axis.errorbar(
-                    own["f_exc"], own["half"], 1.96 * own["se"], fmt=marker, color=colour, mfc="white", label=label
+                    rows["f_exc"], rows["half"], 1.96 * rows["se"], fmt=marker, color=colour, mfc="white", label=label
                 )
     axes[0, 0].set_ylabel(r"load $\alpha = P/N$")
     axes[0, 0].set_ylim(bottom=0)
@@ -80,10 +80,10 @@ def feasibility(results: Results) -> Figure:
     for row, (name, table) in zip(axes, results.feasibility.items(), strict=True):
         main = table[table["f_exc"] == results.params.feasibility.f_exc]
         for axis, kind in zip(row, KINDS, strict=True):
-            for n, own in main[main["kind"] == kind].groupby("n"):
-                share, low, high = wilson(own["solved"], own["trials"])
+            for n, rows in main[main["kind"] == kind].groupby("n"):
+                share, low, high = wilson(rows["solved"], rows["trials"])
                 axis.errorbar(
-                    own["alpha"] / own["critical"], share, [share - low, high - share], marker="o", label=f"N = {n}"
+                    rows["alpha"] / rows["critical"], share, [share - low, high - share], marker="o", label=f"N = {n}"
                 )
             axis.axvline(1, color=plots.GREY, lw=0.8, ls=":")
             axis.set_title(rf"{KINDS[kind][0]}, $\varphi$ = {ratios[name]:.3g}")
@@ -123,12 +123,12 @@ def margins(results: Results) -> Figure:
             (free, "kappa_in", "kappa_in"),
             (inverse, "kappa_in", "inverse"),
         ):
-            own = table[(table["objective"] == objective) & (table[column] > 0)]
+            means = table[(table["objective"] == objective) & (table[column] > 0)]
             colour = COLOURS["kappa_out"] if inputs == "gaussian" else plots.ORANGE
             axis.errorbar(
-                own["alpha"],
-                own[column],
-                own[f"{column}_sem"],
+                means["alpha"],
+                means[column],
+                means[f"{column}_sem"],
                 fmt=marker,
                 color=colour,
                 mfc="white",
@@ -159,12 +159,12 @@ def scaling(results: Results) -> Figure:
         table = summaries.margin_table(rows)
         table = table[(table["alpha"] == p.scaling_load) & table["n"].isin(p.sizes)]
         for objective, colour in COLOURS.items():
-            own = table[table["objective"] == objective]
+            means = table[table["objective"] == objective]
             for axis, column in zip(axes[0], ("kappa_out", "imbalance"), strict=True):
                 axis.errorbar(
-                    own["n"],
-                    own[column].abs(),
-                    own[f"{column}_sem"],
+                    means["n"],
+                    means[column].abs(),
+                    means[f"{column}_sem"],
                     fmt=marker,
                     color=colour,
                     mfc="white",
@@ -202,12 +202,12 @@ def weights(results: Results) -> Figure:
     aff = p.afferents.build()
     for row, objective in zip(axes, OBJECTIVES, strict=True):
         for i, (axis, kind) in enumerate(zip(row, TYPES, strict=True)):
-            own = {
+            by_inputs = {
                 inputs: table[(table["objective"] == objective) & (table["type"] == kind)]["weight"].to_numpy()
                 for inputs, table in results.weights.items()
             }
-            top = max(float(np.quantile(values, 0.9995)) for values in own.values())
-            for (inputs, values), colour in zip(own.items(), (plots.RED, plots.ORANGE), strict=False):
+            top = max(float(np.quantile(values, 0.9995)) for values in by_inputs.values())
+            for (inputs, values), colour in zip(by_inputs.items(), (plots.RED, plots.ORANGE), strict=False):
                 label = f"{INPUTS[inputs][0]} inputs, silent {np.mean(values == 0):.3f}"
                 _histogram(axis, values, top, colour, label)
             if (solution := predicted[objective]) is not None:

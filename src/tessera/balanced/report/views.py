@@ -6,7 +6,7 @@ from tessera.common.views import View, curves, scatter
 EXPERIMENTS = {
     "balanced/theory": "Critical loads and margins predicted by theory.",
     "balanced/feasibility": "Random tasks around the critical loads: how many have a solution, and a balanced one.",
-    "balanced/margins": "Optimal weights of random tasks: their margins and distribution, one run per input distribution.",
+    "balanced/margins": "Optimal weights of random tasks: margins and distribution, one run per law of inputs.",
     "balanced/learning": "Online learning, one run per kind of noise.",
     "balanced/lif": "Integrate-and-fire neurons that read out the optimal weights.",
     "balanced/attractor": "Attractor networks, one run per size.",

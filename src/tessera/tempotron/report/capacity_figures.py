@@ -8,21 +8,29 @@ from matplotlib.figure import Figure
 from tessera.common import plots
 from tessera.tempotron.report.results import Results
 
-#: Colours of K, of which a study has a handful.
+#: Colours of K.
 K_COLOURS = (plots.BLUE, plots.ORANGE, plots.GREEN, plots.PURPLE, plots.SKY, plots.RED)
 MARKERS = "os^Dv"
 
 
-def capacity(found: Results) -> Figure:
-    """Load against K: curves of theory and the loads that learning solves; and solved fractions by load."""
+def capacity(results: Results) -> Figure:
+    """Left: patterns per synapse against the number K of independent times in a pattern. Right: the fractions of
+    tasks that learning solves, by load; dotted, the smaller neuron.
+
+    Lines: replica theory of K independent bins, replica symmetric (RS) and with one step of symmetry breaking (1RSB;
+    dashed, without overlap between clusters), and of the neuron's own potential in continuous time, with 95 %
+    intervals over sampled traces. Points: load at which the learning rule solves half of the tasks within its epochs,
+    a lower bound on capacity, with 95 % intervals over tasks. The leading order, ln ln K / (2 ln 2), holds only at
+    astronomically large K.
+    """
     figure, axes = plots.grid(1, 2, 3.6)
-    _theory(axes[0, 0], found)
-    _solved(axes[0, 1], found.findable)
+    _theory(axes[0, 0], results)
+    _solved(axes[0, 1], results.findable)
     return figure
 
 
-def _theory(axis: Axes, found: Results) -> None:
-    bins, process = found.capacity, found.continuous
+def _theory(axis: Axes, results: Results) -> None:
+    bins, process = results.capacity, results.continuous
     several = bins[bins["k"] > 1]
     axis.plot(bins["k"], bins["replica_symmetric"], color=plots.GREY)
     axis.plot(bins["k"], bins["one_step"], color=plots.BLUE)
@@ -37,11 +45,11 @@ def _theory(axis: Axes, found: Results) -> None:
         axis.errorbar(
             process["k"], process["zero_overlap"], 1.96 * process["error"], color=plots.ORANGE, marker="s", ms=3
         )
-    for i, (n, one) in enumerate(found.crossings().dropna(subset=["load"]).groupby("n")):
-        # An end of the interval that the loads tried do not bracket is not drawn.
-        errors = np.vstack([one["load"] - one["low"], one["high"] - one["load"]]).clip(min=0)
+    for i, (n, rows) in enumerate(results.crossings.dropna(subset=["load"]).groupby("n")):
+        # An end of the interval outside the loads tried is not drawn.
+        errors = np.vstack([rows["load"] - rows["low"], rows["high"] - rows["load"]]).clip(min=0)
         axis.errorbar(
-            one["k"] * 1.05**i, one["load"], np.nan_to_num(errors), color=plots.GREEN if i else plots.SKY,
+            rows["k"] * 1.05**i, rows["load"], np.nan_to_num(errors), color=plots.GREEN if i else plots.SKY,
             ls="none", marker=MARKERS[i % len(MARKERS)], label=f"learning finds, N = {n}",
         )  # fmt: skip
     handles, _ = axis.get_legend_handles_labels()
@@ -56,8 +64,8 @@ def _theory(axis: Axes, found: Results) -> None:
 
 def _solved(axis: Axes, runs: pd.DataFrame) -> None:
     largest = runs["n"].max()
-    for colour, (k, one) in zip(K_COLOURS, runs.groupby("k"), strict=False):
-        for n, group in one.groupby("n"):
+    for colour, (k, of_k) in zip(K_COLOURS, runs.groupby("k"), strict=False):
+        for n, group in of_k.groupby("n"):
             fraction = group.groupby("load")["solved"].mean()
             style = {"ls": "-", "marker": "o"} if n == largest else {"ls": ":", "marker": "", "lw": 1.2}
             axis.plot(fraction.index, fraction, color=colour, label=f"K = {k:g}, N = {n}", **style)
@@ -66,40 +74,46 @@ def _solved(axis: Axes, runs: pd.DataFrame) -> None:
     axis.legend(loc="lower left")
 
 
-def existence(found: Results) -> Figure:
-    """Solvable fraction of small tasks, by exact search, with Cover's count at K = 1 and the capacity at large N."""
+def existence(results: Results) -> Figure:
+    """Fraction of random tasks that some weights solve, decided by mixed-integer programming, with binomial standard
+    errors; shaded, undecided tasks.
+
+    At K = 1 it must agree with Cover's count. Dotted: capacity at many synapses by one-step theory.
+    """
     figure, axes = plots.grid(1, 1, 3.6)
     axis = axes[0, 0]
-    table, theory = found.existence_with_cover(), found.capacity.set_index("k")["one_step"]
-    for colour, ((k, n), one) in zip(K_COLOURS, table.groupby(["k", "n"]), strict=False):
-        load = one["patterns"] / n
-        axis.errorbar(load, one["fraction"], one["error"], marker="o", color=colour, label=f"K = {k}, N = {n}")
-        if one["undecided"].any():  # what they would add if all were solvable
-            axis.fill_between(load, one["fraction"], one["fraction"] + one["undecided"] / one["runs"], color=colour,
-                              alpha=0.2, lw=0)  # fmt: skip
+    table, theory = results.solvable(), results.capacity.set_index("k")["one_step"]
+    for colour, ((k, n), rows) in zip(K_COLOURS, table.groupby(["k", "n"]), strict=False):
+        load = rows["patterns"] / n
+        axis.errorbar(load, rows["fraction"], rows["error"], marker="o", color=colour, label=f"K = {k}, N = {n}")
+        if rows["undecided"].any():  # what they would add if all were solvable
+            top = rows["fraction"] + rows["undecided"] / rows["runs"]
+            axis.fill_between(load, rows["fraction"], top, color=colour, alpha=0.2, lw=0)
         if k in theory.index:
             axis.axvline(theory[k], color=colour, lw=1, ls=":")
         if k == 1:
-            axis.plot(load, one["cover"], ls="none", marker="_", ms=14, color=plots.BLACK, label="Cover, K = 1, exact")
+            axis.plot(load, rows["cover"], ls="none", marker="_", ms=14, color=plots.BLACK, label="Cover, K = 1, exact")
     axis.set(xlabel=r"load $\alpha$ = P/N; dotted: theory for large N", ylabel="solvable fraction", ylim=(-0.03, 1.03))
     axis.legend(loc="lower left")
     return figure
 
 
-def ablation(found: Results) -> Figure:
-    """Solved fraction by learning rate and momentum, and what a margin does to accuracy under jitter."""
+def ablation(results: Results) -> Figure:
+    """Left: fraction of tasks solved by learning rate, for each momentum (points shifted sideways). Right: effect of
+    a margin in training on the accuracy on the same patterns with jittered spikes (± one standard error over tasks),
+    and on the solved fraction."""
     figure, axes = plots.grid(1, 2, 3.0)
     rates, margins = axes[0]
-    plain = found.ablation[found.ablation["margin"] == 0]
-    for i, (momentum, one) in enumerate(plain.groupby("momentum")):
-        fraction = one.groupby("rate")["solved"].mean()
+    plain = results.ablation[results.ablation["margin"] == 0]
+    for i, (momentum, rows) in enumerate(plain.groupby("momentum")):
+        fraction = rows.groupby("rate")["solved"].mean()
         # Equal fractions would hide one another.
-        rates.plot(fraction.index * 1.06**i, fraction, marker=MARKERS[i % 5], color=K_COLOURS[i % 6],
-                   label=f"momentum {momentum:g}")  # fmt: skip
+        style = {"marker": MARKERS[i % 5], "color": K_COLOURS[i % 6]}
+        rates.plot(fraction.index * 1.06**i, fraction, label=f"momentum {momentum:g}", **style)
     rates.set(xlabel=r"learning rate $\lambda$ (thresholds)", ylabel="solved fraction", ylim=(-0.05, 1.05))
     plots.log_scale(rates.xaxis)
     rates.legend()
-    best = found.ablation[found.ablation["momentum"] == found.ablation["momentum"].max()]
+    best = results.ablation[results.ablation["momentum"] == results.ablation["momentum"].max()]
     with_margin = best.loc[best["margin"] > 0, "rate"]
     compared = best[best["rate"] == with_margin.max()] if len(with_margin) else best
     for colour, name, label in (
@@ -114,10 +128,11 @@ def ablation(found: Results) -> Figure:
     return figure
 
 
-def trace(found: Results) -> Figure:
-    """The potential of one pattern, in closed form and by Brian2, with its exact maximum."""
+def trace(results: Results) -> Figure:
+    """Potential of one pattern that must fire, in closed form and by Brian2 on its time grid, with the exact
+    maximum."""
     figure, axes = plots.grid(1, 1, 2.6)
-    axis, table = axes[0, 0], found.trace
+    axis, table = axes[0, 0], results.trace
     axis.plot(table["time"], table["exact"], lw=1.2, color=plots.BLUE, label="closed form")
     shown = table.iloc[:: max(len(table) // 250, 1)]
     axis.plot(shown["time"], shown["brian"], ls="none", marker=".", ms=4, color=plots.ORANGE, label="Brian2")

@@ -1,59 +1,60 @@
-"""The files of the tempotron study, read once, for its figures and tables."""
+"""The files of the tempotron study, read once, and what follows from several of them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from tessera.common import files, run_files
-from tessera.common.run_files import RunRecord
+from tessera.common import files
+from tessera.common.files import Json
 from tessera.tempotron.existence import cover_probability
+from tessera.tempotron.params import TempotronParams
 
 
 @dataclass(frozen=True)
 class Results:
-    """Tables as the stages wrote them, those of several jobs joined; runs by rule.
+    """Everything that the study wrote; the files of several jobs are joined."""
 
-    capacity    capacities of K bins, a row a K                planted   overlap of typical solutions against load
-    continuous  those of the potential in continuous time      maximum   quantiles of the maximum by K and source
-    findable    what learning did, a row a task                existence counts of tasks, a row a size
-    solutions   a row a pair of solutions                      ablation  a row a setting and task
-    trace       a voltage trace by Brian2 and by us            accuracies a row a real task and split
-    receptors   quantiles of the maximum on recorded spikes
-    """
-
+    params: TempotronParams
+    seed: int
     capacity: pd.DataFrame
+    """Capacities of bins, one row per K."""
     continuous: pd.DataFrame
+    """Capacities of the potential in continuous time, one row per K."""
     planted: pd.DataFrame
+    """Load against the overlap of typical solutions."""
     maximum: pd.DataFrame
+    """Quantiles of the maximum by K and source."""
+    distances: list[Json]
+    """Medians of the maximum and distances from its laws, by K."""
     findable: pd.DataFrame
+    """What learning did, one row per task."""
+    crossings: pd.DataFrame
+    """Loads at which learning solves half of the tasks, with 95 % intervals, one row per size n and K."""
     existence: pd.DataFrame
+    """Counts of verdicts, one row per size and number of patterns."""
     solutions: pd.DataFrame
+    """One row per pair of solutions of a task."""
+    summaries: list[Json]
+    """Numbers of solutions and clusters, and the mean walk, by input, K and load."""
     ablation: pd.DataFrame
+    """One row per setting and task."""
     trace: pd.DataFrame
+    """The potential of a pattern, by Brian2 and in closed form."""
+    checks: dict[str, float]
+    """How well Brian2 agrees with the closed form."""
     accuracies: pd.DataFrame
+    """One row per real task and split."""
     receptors: pd.DataFrame
-    runs: dict[str, list[RunRecord]]
+    """Quantiles of the maximum on recorded spikes."""
+    statistics: dict[str, float]
+    """Of the maximum on recorded spikes."""
 
-    def metrics(self, rule: str) -> dict[str, float]:
-        """Metrics of a rule that has one run."""
-        (run,) = self.runs[rule]
-        return run.metrics
-
-    def crossings(self) -> pd.DataFrame:
-        """Loads at which half of the tasks are solved by learning, with 95 % intervals: a row a size N and K."""
-        names = {"findable": "load", "findable_low": "low", "findable_high": "high"}
-        rows = [
-            {"n": run.params["n"], "k": run.params["k"]}
-            | {column: run.metrics.get(name, np.nan) for name, column in names.items()}
-            for run in self.runs["tempotron_findable"]
-        ]
-        return pd.DataFrame(rows).sort_values(["n", "k"], ignore_index=True)
-
-    def existence_with_cover(self) -> pd.DataFrame:
-        """Counts of tasks, their solvable fraction with its standard error, and Cover's probability at K = 1."""
+    def solvable(self) -> pd.DataFrame:
+        """Verdicts, solvable fraction with its standard error, and Cover's probability at K = 1, else NaN."""
         table = self.existence.sort_values(["k", "n", "patterns"], ignore_index=True)
         p = table["solvable"] / table["runs"]
         cover = [
@@ -62,13 +63,23 @@ class Results:
         return table.assign(fraction=p, error=np.sqrt(p * (1 - p) / table["runs"]), cover=cover)
 
     def clusters(self) -> pd.DataFrame:
-        """Solutions by input, K and load: a row a run."""
-        keys = ("inputs", "k", "load")
-        rows = [{key: run.params[key] for key in keys} | run.metrics for run in self.runs["tempotron_solutions"]]
-        return pd.DataFrame(rows).sort_values(list(keys), ignore_index=True)
+        """One row per input, K and load: counts of tasks, solutions, clusters; end of the walk; means over pairs."""
+        keys = ["inputs", "k", "load"]
+        pairs = {key: group for key, group in self.solutions.groupby(keys)}
+        rows = []
+        for summary in self.summaries:
+            row = {name: value for name, value in summary.items() if name != "walk"}
+            row["walk_overlap"] = summary["walk"][-1][1] if summary["walk"] else 1.0
+            group = pairs.get(tuple(summary[key] for key in keys))
+            if group is not None:
+                means = group[["overlap", "overlap_centred", "chord_accuracy"]].mean()
+                row |= {f"mean_{name}": float(value) for name, value in means.items()}
+                row["connected_pairs"] = float((group["chord_accuracy"] >= 1).mean())
+            rows.append(row)
+        return pd.DataFrame(rows).sort_values(keys, ignore_index=True)
 
     def accuracy(self) -> pd.DataFrame:
-        """Test accuracies of each real task, mean over splits, with binomial standard errors over all test patterns."""
+        """One row per real task: accuracies, mean over splits, with binomial standard errors over all test patterns."""
         names = ["tempotron", "tempotron_train", "logistic", "chance"]
         groups = self.accuracies.groupby("task")
         table = groups[names].mean()
@@ -78,40 +89,42 @@ class Results:
             table[f"{name}_error"] = np.sqrt(table[name] * (1 - table[name]) / table["test_patterns"])
         return table.reset_index()
 
+    def of_ablation(self) -> dict[str, float]:
+        """Solved fractions by momentum, over all rates, without margin; accuracies under jitter by margin."""
+        plain = self.ablation[self.ablation["margin"] == 0]
+        momentum, rate = self.params.ablation.compared
+        compared = self.ablation[(self.ablation["momentum"] == momentum) & (self.ablation["rate"] == rate)]
+        return {f"solved_momentum_{key}": float(group.mean()) for key, group in plain.groupby("momentum")["solved"]} | {
+            f"jittered_margin_{key}": float(group.mean())
+            for key, group in compared.groupby("margin")["jittered_accuracy"]
+        }
 
-def read(
-    capacity: Path,
-    continuous: Path,
-    planted: Path,
-    maximum: Sequence[Path],
-    findable: Sequence[Path],
-    existence: Sequence[Path],
-    solutions: Sequence[Path],
-    ablation: Path,
-    trace: Path,
-    accuracies: Path,
-    receptors: Path,
-    runs: Sequence[Path],
-) -> Results:
-    """Read the study's files; runs lie in a directory named after their rule."""
-    by_rule: dict[str, list[RunRecord]] = {}
-    for path in runs:
-        by_rule.setdefault(path.parent.name, []).append(run_files.read(path))
-    return Results(
-        capacity=files.read_parquet(capacity),
-        continuous=files.read_parquet(continuous),
-        planted=files.read_parquet(planted),
-        maximum=_joined(maximum),
-        findable=_joined(findable),
-        existence=_joined(existence),
-        solutions=_joined(solutions),
-        ablation=files.read_parquet(ablation),
-        trace=files.read_parquet(trace),
-        accuracies=files.read_parquet(accuracies),
-        receptors=files.read_parquet(receptors),
-        runs=by_rule,
-    )
+    def of_real(self) -> dict[str, float]:
+        """Statistics of the receptors, and accuracies of each task, mean over splits."""
+        means = {
+            f"{task}_{name}": float(group[name].mean())
+            for task, group in self.accuracies.groupby("task")
+            for name in ("tempotron", "logistic", "chance")
+        }
+        return self.statistics | means
 
 
-def _joined(paths: Sequence[Path]) -> pd.DataFrame:
-    return pd.concat([files.read_parquet(path) for path in paths], ignore_index=True)
+def read(params: TempotronParams, seed: int, **paths: Path | Sequence[Path]) -> Results:
+    """Read the files of the fields of Results; one field may have several. Raises OSError and ValueError."""
+    contents: dict[str, Any] = {
+        name: _content(path) if isinstance(path, Path) else _joined(path) for name, path in paths.items()
+    }
+    contents["crossings"] = pd.DataFrame(contents["crossings"]).sort_values(["n", "k"], ignore_index=True)
+    for name in ("load", "low", "high"):
+        contents["crossings"][name] = contents["crossings"][name].astype(float)
+    return Results(params, seed, **contents)
+
+
+def _content(path: Path) -> Any:
+    return files.read_json(path) if path.suffix == ".json" else files.read_parquet(path)
+
+
+def _joined(paths: Sequence[Path]) -> Any:
+    """One table below the other, or a list of what JSON files hold."""
+    contents = [_content(path) for path in paths]
+    return contents if paths[0].suffix == ".json" else pd.concat(contents, ignore_index=True)

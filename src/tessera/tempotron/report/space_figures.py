@@ -19,13 +19,18 @@ SOURCE_STYLES = {
 INPUT_NAMES = {"bins": "bins", "single": "one spike", "poisson": "Poisson"}
 
 
-def maximum(found: Results) -> Figure:
-    """Distribution of the largest potential of a pattern at each K, and its distance from the Gaussian process's."""
-    table = found.maximum
+def maximum(results: Results) -> Figure:
+    """Law of the largest potential of a pattern, in standard deviations of the potential. Below: differences from the
+    Gaussian process.
+
+    A Gaussian process sampled exactly, a neuron of many synapses with Poisson input or one spike per synapse, and four
+    candidate laws.
+    """
+    table = results.maximum
     ks = sorted(table["k"].unique())
     figure, axes = plots.grid(2, len(ks), 2.3, sharex=True, sharey="row")
     for (top, bottom), k in zip(axes.T, ks, strict=True):
-        samples = {name: one["h"].to_numpy() for name, one in table[table["k"] == k].groupby("source")}
+        samples = {name: rows["h"].to_numpy() for name, rows in table[table["k"] == k].groupby("source")}
         p = (np.arange(len(samples["process"])) + 0.5) / len(samples["process"])
         h = np.linspace(0, 5, 300)
         base = np.interp(h, samples["process"], p, left=0, right=1)
@@ -47,33 +52,37 @@ def maximum(found: Results) -> Figure:
     return figure
 
 
-def planted(found: Results) -> Figure:
-    """Overlap of two typical solutions against the load, by theory; where it bends back, two branches coexist."""
+def planted(results: Results) -> Figure:
+    """Overlap of two typical solutions against the load, by replica theory of K bins (uniform solutions, no overlap
+    between clusters). Where a curve bends back, close solutions coexist with distant ones."""
     figure, axes = plots.grid(1, 1, 3.2)
     axis = axes[0, 0]
-    for colour, (k, one) in zip(K_COLOURS, found.planted.groupby("k"), strict=False):
-        axis.plot(one["load"], one["q"], color=colour, label=f"K = {k:g}")
+    for colour, (k, rows) in zip(K_COLOURS, results.planted.groupby("k"), strict=False):
+        axis.plot(rows["load"], rows["q"], color=colour, label=f"K = {k:g}")
     axis.set(xlabel=r"load $\alpha$", ylabel="overlap q of typical solutions", xlim=(0, 4.5), ylim=(0, 1))
     axis.legend()
     return figure
 
 
-def overlaps(found: Results) -> Figure:
-    """Overlaps of solutions from independent starts, and the worst accuracy on the straight chord between them."""
-    groups = list(found.solutions.groupby(["inputs", "load"]))
-    ks = sorted(found.solutions["k"].unique())
+def overlaps(results: Results) -> Figure:
+    """Solutions of one task that independent starts of the rule find. Above: overlaps of pairs, after removing the
+    direction that all share. Below: the worst accuracy on the straight line between the two.
+
+    The perceptron (K = 1) is the control: its solutions are convex, so every line must be at 1. A blocked line does
+    not prove that no curved path exists.
+    """
+    groups = list(results.solutions.groupby(["inputs", "load"]))
+    ks = sorted(results.solutions["k"].unique())
     colours = dict(zip(ks, K_COLOURS, strict=False))
-    low = min(-0.3, found.solutions["overlap_centred"].min())
+    low = min(-0.3, results.solutions["overlap_centred"].min())
     edges = np.arange(np.floor(low * 20) / 20, 1.001, 0.05)
     figure, axes = plots.grid(2, max(len(groups), 1), 2.3, sharex=True, sharey="row")
     for (top, bottom), ((inputs, load), group) in zip(axes.T, groups, strict=False):
-        for k, one in group.groupby("k"):
-            weights = np.full(len(one), 1 / len(one))
-            style = {"histtype": "step", "lw": 1.4}
-            top.hist(one["overlap_centred"], edges, weights=weights, color=colours[k], **style)
-            bottom.plot(
-                one["overlap_centred"], one["chord_accuracy"], ls="none", marker=".", ms=4, color=colours[k], alpha=0.7
-            )
+        for k, pairs in group.groupby("k"):
+            overlap, style = pairs["overlap_centred"], {"color": colours[k]}
+            weights = np.full(len(pairs), 1 / len(pairs))
+            top.hist(overlap, edges, weights=weights, histtype="step", lw=1.4, **style)
+            bottom.plot(overlap, pairs["chord_accuracy"], ls="none", marker=".", ms=4, alpha=0.7, **style)
         top.set_title(rf"{INPUT_NAMES[inputs]}, $\alpha$ = {load:g}")
         bottom.set_xlabel("overlap of two solutions")
     axes[0, 0].set_ylabel("share of pairs")
@@ -83,20 +92,21 @@ def overlaps(found: Results) -> Figure:
     return figure
 
 
-def walk(found: Results) -> Figure:
-    """How far a random walk within the solutions gets from where learning ended, a panel a load."""
-    runs = [run for run in found.runs["tempotron_solutions"] if run.history["walk_overlap_with_start"]]
-    runs.sort(key=lambda run: (run.params["inputs"], run.params["k"]))
-    loads = sorted({run.params["load"] for run in runs})
-    colours = dict(zip(sorted({run.params["k"] for run in runs}), K_COLOURS, strict=False))
+def walk(results: Results) -> Figure:
+    """Overlap of a random walk within the solutions with the solution where it started, one panel per load.
+
+    How far the walk gets shows how large the connected region is around what learning found.
+    """
+    walks = sorted((row for row in results.summaries if row["walk"]), key=lambda row: (row["inputs"], row["k"]))
+    loads = sorted({row["load"] for row in walks})
+    colours = dict(zip(sorted({row["k"] for row in walks}), K_COLOURS, strict=False))
     figure, axes = plots.grid(1, max(len(loads), 1), 3.0, sharey=True)
     for axis, load in zip(axes[0], loads, strict=False):
-        for run in runs:
-            inputs, k = run.params["inputs"], run.params["k"]
-            if run.params["load"] == load:
-                steps, q = np.array(run.history["walk_overlap_with_start"]).T
-                style = "-" if inputs == "bins" else "--"
-                axis.plot(steps + 1, q, color=colours[k], ls=style, label=f"{INPUT_NAMES[inputs]}, K = {k}")
+        for row in walks:
+            if row["load"] == load:
+                steps, q = np.array(row["walk"]).T
+                style = {"color": colours[row["k"]], "ls": "-" if row["inputs"] == "bins" else "--"}
+                axis.plot(steps + 1, q, label=f"{INPUT_NAMES[row['inputs']]}, K = {row['k']}", **style)
         axis.set(xlabel="steps of the walk, + 1", title=rf"$\alpha$ = {load:g}")
         plots.log_scale(axis.xaxis)
         axis.legend(loc="lower left")
@@ -104,11 +114,17 @@ def walk(found: Results) -> Figure:
     return figure
 
 
-def real(found: Results) -> Figure:
-    """Test accuracies beside logistic regression, and the law of the maximum on recorded auditory receptors."""
+def real(results: Results) -> Figure:
+    """Left: test accuracy on real inputs, of the tempotron and of logistic regression on the first spike of each
+    afferent, with binomial standard errors. Right: law of the largest potential on recorded auditory receptors of the
+    grasshopper, with the Rice law at the K of the recording and at that of Poisson input.
+
+    Digits are coded by latency, speech (JapaneseVowels) by level crossings; splits keep writers together and, for
+    speech, are those of the data set.
+    """
     figure, axes = plots.grid(1, 2, 3.4)
     bars, maxima = axes[0]
-    table = found.accuracy()
+    table = results.accuracy()
     place = np.arange(len(table))
     colours = {"tempotron": plots.BLUE, "logistic": plots.ORANGE, "chance": "#C9C9C9"}
     for i, (name, colour) in enumerate(colours.items()):
@@ -119,7 +135,7 @@ def real(found: Results) -> Figure:
     bars.set(ylabel="test accuracy", ylim=(0.4, 1.01))
     bars.grid(axis="x", visible=False)
     bars.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3)
-    law = found.receptors
+    law = results.receptors
     h, k, k_poisson = np.linspace(0, 5, 300), law["k"].iloc[0], law["k_poisson"].iloc[0]
     maxima.plot(law["h"], law["p"], lw=2.2, color=plots.BLUE, label="recorded receptors")
     measured, poisson = laws.law("rice", h, k), laws.law("rice", h, k_poisson)
@@ -131,6 +147,6 @@ def real(found: Results) -> Figure:
 
 
 def _task(name: str) -> str:
-    """digits_3_8 as it is read: digits 3, 8."""
+    """`digits 3, 8` for digits_3_8."""
     source, null, target = name.split("_")
     return f"{source} {null}, {target}"
