@@ -185,4 +185,6 @@ class BayesoptParams(Section):
         if not isinstance(suites, dict):
             return suites
         shared = info.data["defaults"].model_dump(mode="json", exclude_unset=True)
-        return {name: params.merge(shared, suite) if isinstance(suite, dict) else suite for name, suite in suites.items()}
+        return {
+            name: params.merge(shared, suite) if isinstance(suite, dict) else suite for name, suite in suites.items()
+        }

@@ -2,7 +2,7 @@
 
 import os
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -125,18 +125,8 @@ class Optimizer:
         return best(self._trials)
 
     def recommend(self) -> Trial | None:
-        """The feasible trial of least posterior mean: where values are noisy, the least of them is a lucky one."""
-        found = [trial for trial in self._trials if trial.state == "done" and trial.feasible]
-        if len(found) < 2 * self.space.free:
-            return self.best()
-        with one_thread():
-            X = rows_of(self.space, found)
-            values = np.array([trial.value for trial in found], dtype=float)
-            y = proposing.standardise(values, self.settings.transform)
-            rng = np.random.default_rng(self.seed)
-            theta = proposing.fit(X, y, self.settings, np.zeros(0), rng)
-            mean = proposing.condition(X, y, theta, X[:0], self.settings, rng).mean(X)
-        return found[int(np.argmin(np.round(mean, DECIMALS)))]
+        """The feasible trial of least posterior mean: if values are noisy, the least of them is biased downwards."""
+        return recommended(self.space, self.settings, self.seed, self._trials)
 
     def _ask(self) -> Trial:
         seen = [trial for trial in self._trials if trial.finished]
@@ -189,6 +179,21 @@ def one_thread() -> Iterator[None]:
             _controller = ThreadpoolController()
         with _controller.limit(limits=1, user_api="blas"):
             yield
+
+
+def recommended(space: Space, settings: Settings, seed: int, trials: Sequence[Trial]) -> Trial | None:
+    """The feasible trial of least posterior mean, or of least value as long as there are too few trials for a model."""
+    feasible = [trial for trial in trials if trial.state == "done" and trial.feasible]
+    if len(feasible) < 2 * space.free:
+        return best(trials)
+    with one_thread():
+        X = rows_of(space, feasible)
+        values = np.array([trial.value for trial in feasible], dtype=float)
+        y = proposing.standardise(values, settings.transform)
+        rng = np.random.default_rng(seed)
+        theta = proposing.fit(X, y, settings, np.zeros(0), rng)
+        mean = proposing.condition(X, y, theta, X[:0], settings, rng).mean(X)
+    return feasible[int(np.argmin(np.round(mean, DECIMALS)))]
 
 
 @dataclass(frozen=True)
