@@ -39,13 +39,13 @@ def jobs(suite: SuiteParams) -> dict[str, RunsParams]:
     ]
     cells.append((suite.lag.function, suite.lag.sampler, "sync", 1))
     cells += [(suite.lag.function, suite.lag.sampler, "lag", lag) for lag in suite.lag.lags]
-    found = {}
+    by_name = {}
     for number, block in enumerate(blocks):
         for function, name, mode, lag in cells:
             seeds = [seed for seed in block if seed < suite.fewer_seeds.get(name, suite.seeds)]
             if not seeds:
                 continue
-            one = RunsParams(
+            job = RunsParams(
                 function=function,
                 name=name,
                 sampler=suite.samplers[name],
@@ -57,5 +57,5 @@ def jobs(suite: SuiteParams) -> dict[str, RunsParams]:
                 evaluations=suite.evaluations,
                 noise=suite.noise,
             )
-            found[f"{function}/{name}/{one.schedule.replace(' ', '_')}-{number}"] = one
-    return found
+            by_name[f"{function}/{name}/{job.schedule.replace(' ', '_')}-{number}"] = job
+    return by_name
