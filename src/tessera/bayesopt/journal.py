@@ -47,7 +47,7 @@ class Journal:
             elif (there := self._begun(file)) != self.study:
                 names = sorted(key for key in {*there, *self.study} if there.get(key) != self.study.get(key))
                 raise ValueError(
-                    f"{file}: holds another study, whose {', '.join(names)} differ; expected the same, or an empty directory"
+                    f"{file}: another study, whose {', '.join(names)} differ; expected the same or an empty directory"
                 )
 
     @staticmethod
