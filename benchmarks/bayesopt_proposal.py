@@ -2,8 +2,8 @@
 
     python benchmarks/bayesopt_proposal.py [--repeats 3]
 
-Six variables, Hartmann's function at uniform points, two points pending, one thread. Hyper-parameters are fitted anew
-from a warm start, as in a study. CPU seconds are of the process, which others on the machine do not lengthen much; the
+Six variables, Hartmann's function at uniform points, two points pending, one thread. Hyper-parameters are fitted again
+from a warm start, as in a study. CPU seconds are of the process, which other work on the machine hardly lengthens; the
 first proposal, which loads libraries, is not counted. Goals: 0.3 s at 60 observations, 2 s at 1,000 and 10,000.
 """
 

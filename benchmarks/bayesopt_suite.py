@@ -4,15 +4,15 @@
     python benchmarks/bayesopt_suite.py
 
 Reads data/bayesopt/runs/bayesopt_SUITE, which every job of `snakemake bayesopt_benchmark` adds to, and the table of
-runs that an earlier call has left beside its report, so that a suite can be run in parts. Two samplers are compared on
+runs that an earlier call has left next to its report, so that a suite can be run in parts. Two samplers are compared on
 the functions and seeds that both have run; over several functions, intervals are over functions and seeds, so that they
-answer for other functions of the kind. What came of the goals is also written apart, for docs/bayesopt.md, as
-bayesopt_suite_verdict.md.
+answer for other functions of the kind. The outcome of the goals is also written to bayesopt_suite_verdict.md, for the
+study's README.
 
 Goals, set before: on Hartmann's function, 60 evaluations, four at a time, 20 seeds, the best of our methods has a
 median regret of at most 0.02 and a worst of at most 0.20; over the suite, the best of them is ahead of every other
-package on the median of paired differences; a proposal takes at most 0.3 CPU seconds at the median. The rule of
-evidence is no worse than no rule on SBOX's functions, whose optima may lie at the edge, and better in the worst case on
+package on the median of paired differences; a proposal takes at most 0.3 CPU seconds at the median. The
+evidence rule is no worse than no rule on SBOX's functions, whose optima may lie at the edge, and better in the worst case on
 BBOB's, whose optima do not. Our methods are those of bop and fubar; plain Thompson sampling and plain confidence bounds
 are made of the same parts, and are what the heuristics must be better than to be of use.
 """
@@ -205,7 +205,7 @@ def main() -> None:
     if earlier.exists():
         then = files.read_json(options.out.with_suffix(".json"))["versions"]
         if then != versions:
-            parser.error(f"{earlier}: of runs with {then}, and installed are {versions}; remove it to begin anew")
+            parser.error(f"{earlier}: of runs with {then}, and installed are {versions}; remove it to start again")
     final = gathered(paths, earlier)
     final = final[final["function"].isin(suite.functions) & final["sampler"].isin(list(suite.samplers))]
     ours = [n for n, one in suite.samplers.items() if one.sampler == "tessera" and one.method in ("bop", "fubar")]
@@ -240,7 +240,7 @@ def main() -> None:
         "Command: `python benchmarks/bayesopt_suite.py`, after `snakemake bayesopt_benchmark` or a part of it.",
         "",
         f"Run so far: {len(found)} of {len(suite.functions)} functions; "
-        f"{len(final)} of {planned} runs. CPU seconds are of the process, taken beside other work on the same core."
+        f"{len(final)} of {planned} runs. CPU seconds are of the process, measured while other work ran on the same core."
         + (f" Proposals of all runs together: {whole:.1f} CPU hours." if whole else ""),
         "",
         "## Goals",

@@ -8,7 +8,7 @@ import pandas as pd
 
 from tessera.bayesopt import benchmark
 from tessera.bayesopt.params import SuiteParams
-from tessera.bayesopt.report import tables
+from tessera.bayesopt.report.results import finals
 from tessera.common import files
 
 GOALS: dict[str, Any] = {"function": "hartmann6", "seeds": 20, "median": 0.02, "worst": 0.20, "cpu_s": 0.3}
@@ -21,13 +21,13 @@ SEEN = 5
 
 def gathered(paths: list[Path], earlier: Path) -> pd.DataFrame:
     """One row a run: those of paths, and those of an earlier call's table that are not among them."""
-    tables_of = [files.read_csv(earlier)] if earlier.exists() else []
+    frames = [files.read_csv(earlier)] if earlier.exists() else []
     if paths:
-        final = tables.finals(pd.concat([files.read_parquet(path) for path in paths], ignore_index=True))
+        final = finals(pd.concat([files.read_parquet(path) for path in paths], ignore_index=True))
         costs = pd.DataFrame([one for path in paths for one in files.read_json(path.with_suffix(".json"))])
         costs = costs.rename(columns={"median": "cpu_s", "total": "cpu_s_run"}).drop(columns="schedule")
-        tables_of.append(final.drop(columns="schedule").merge(costs, on=KEYS, validate="one_to_one"))
-    found = pd.concat(tables_of, ignore_index=True).drop_duplicates(KEYS, keep="last")
+        frames.append(final.drop(columns="schedule").merge(costs, on=KEYS, validate="one_to_one"))
+    found = pd.concat(frames, ignore_index=True).drop_duplicates(KEYS, keep="last")
     return found.sort_values(KEYS, ignore_index=True)
 
 

@@ -1,12 +1,12 @@
-"""Where to look next: BOP, FuBar VC and Thompson sampling, with rules against edges and repeats.
+"""Where to look next: BOP, FuBar VC and Thompson sampling, with rules for edges and repeats.
 
 A proposal is a pure function of the observations, the pending points, the settings and a seed, so that it can be made
 on any machine, and made again. Processors differ in the last digits of sums and exponentials; so the random stream
 depends on no such digits, and what is fitted, drawn or chosen is rounded before anything follows from it.
 
 Methods of R. Rubin, New heuristics for parallel and scalable Bayesian optimization, arXiv 1807.00373 (2018), as
-docs/bayesopt.md reads them; x is in the unit cube, values are standardised, s(x) is the posterior's standard deviation
-of f and mu(x) its mean.
+README.md interprets them; x is in the unit cube, values are standardised, s(x) is the posterior's standard deviation of
+f and mu(x) its mean.
 
     floor   V(x): s(x) > max(rho sigma, sem_min)
     best    x_b: the least mu among observed and pending points where V holds, or among all
