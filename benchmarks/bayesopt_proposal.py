@@ -40,12 +40,12 @@ def seconds(settings: Settings, count: int, repeats: int) -> list[float]:
     data = Data(X, y, np.ones(count, dtype=bool))
     pending = np.random.default_rng(1).random((2, 6))
     warm = propose(function.space, settings, data, pending, 0, 0).theta
-    found = []
+    times = []
     for i in range(repeats):
         begun = time.process_time()
         propose(function.space, settings, data, pending, 0, 1 + i, warm)
-        found.append(time.process_time() - begun)
-    return found
+        times.append(time.process_time() - begun)
+    return times
 
 
 def main() -> None:
@@ -56,9 +56,9 @@ def main() -> None:
     rows = []
     for count in GOALS:
         for name, settings in CASES.items():
-            found = seconds(settings, count, options.repeats)
-            rows.append({"observations": count, "case": name, "cpu_s": found})
-            print(count, name, found, flush=True)
+            times = seconds(settings, count, options.repeats)
+            rows.append({"observations": count, "case": name, "cpu_s": times})
+            print(count, name, times, flush=True)
     machine = f"{platform.machine()}, Python {platform.python_version()}, NumPy {np.__version__}"
     files.write_json(options.out.with_suffix(".json"), {"machine": machine, "goals_s": GOALS, "rows": rows})
     lines = [
