@@ -374,8 +374,8 @@ def test_the_report_of_a_benchmark(tmp_path: Path) -> None:
         rule, name, *job = record.job.split("/")
         assert (rule, name) == ("bayesopt_runs", "bayesopt_small")
         assert int(record.tags["seed"]) in jobs["/".join(job)].seeds
-        assert record.history["regret"][-1] == (9, float(f"{record.metrics['final_regret']:.4g}"))
-        assert record.figures == [str(tmp_path / "regret.svg"), str(tmp_path / "edges.svg")]
+        assert record.history["regret"][-1] == (9, record.metrics["final_regret"])
+        assert record.figures == [str(tmp_path / "regret.svg")]
 
 
 def jitter(directory: Path, **changes: object) -> dict:

@@ -6,11 +6,12 @@ from pathlib import Path
 import numpy as np
 
 from tessera.bayesopt import benchmark, jobs
+from tessera.bayesopt.params import SamplerParams
 from tessera.bayesopt.report.results import KEYS, StudyResults, SuiteResults, runs
 from tessera.common.run_files import RunRecord
 
-#: Points of a regret curve, equally spaced in the logarithm of evaluations: a large suite has thousands of runs.
-MARKS = 12
+#: Points of a regret curve, equally spaced in the logarithm of evaluations.
+MARKS = 10
 
 
 def suite_runs(results: SuiteResults) -> Iterator[RunRecord]:
@@ -30,21 +31,29 @@ def suite_runs(results: SuiteResults) -> Iterator[RunRecord]:
             experiment=f"bayesopt/{results.name.partition('_')[2] or 'benchmark'}",
             name=f"{function} {sampler} {schedule} seed {seed}",
             job=f"bayesopt_runs/{results.name}/{job_of[key]}",
-            params={
-                "sampler": suite.samplers[sampler].model_dump(mode="json"),
-                "evaluations": suite.evaluations,
-            },
+            params={"evaluations": suite.evaluations} | _options(suite.samplers[sampler]),
             tags={"function": function, "sampler": sampler, "schedule": schedule, "seed": str(seed)},
             metrics={
-                "final_regret": final["regret"],
-                "makespan": final["makespan"],
-                "edge_enrichment": final["edges"],
-                "repeats": final["repeats"],
-                "cpu_s_per_proposal": float(seconds[key]),
+                "final_regret": _short(final["regret"]),
+                "makespan": _short(final["makespan"]),
+                "edge_enrichment": _short(final["edges"]),
+                "repeats": _short(final["repeats"]),
+                "cpu_s_per_proposal": _short(seconds[key]),
             },
-            history={"regret": [(mark, float(f"{curve[mark - 1]:.4g}")) for mark in marks]},
-            figures=["regret", "edges"],
+            history={"regret": [(mark, _short(curve[mark - 1])) for mark in marks]},
+            figures=["regret"],
         )
+
+
+def _options(sampler: SamplerParams) -> dict[str, str | bool]:
+    """What a sampler is, without options at their defaults."""
+    names = ("sampler", "method", "edges") if sampler.sampler == "tessera" else ("sampler",)
+    return {name: getattr(sampler, name) for name in names} | sampler.model_dump(mode="json", exclude_defaults=True)
+
+
+def _short(value: float) -> float:
+    """value to four digits: the numbers of a large suite's runs would otherwise fill megabytes."""
+    return float(f"{value:.4g}")
 
 
 def study_runs(results: StudyResults) -> Iterator[RunRecord]:
