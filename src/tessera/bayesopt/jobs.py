@@ -28,10 +28,10 @@ class RunsParams(Section):
 
 
 def jobs(suite: SuiteParams) -> dict[str, RunsParams]:
-    """All jobs of a suite by FUNCTION/SAMPLER/SCHEDULE-BLOCK, in the order in which they tell most soonest.
+    """All jobs of a suite by FUNCTION/SAMPLER/SCHEDULE-BLOCK, ordered so that the first ones tell most.
 
-    Every function by every sampler asynchronously, the first block of seeds of all before the second; and one sampler
-    in batches and by lag. A job depends on no other sampler or function: what is added to a suite leaves the rest.
+    Every sampler on every function asynchronously, the first block of seeds of all before the second; and one sampler
+    in batches and by lag. A job depends on no other sampler or function, so additions to a suite leave it as it is.
     """
     blocks = [list(range(suite.seeds))[start : start + suite.block] for start in range(0, suite.seeds, suite.block)]
     cells: list[tuple[str, str, Mode, int]] = [

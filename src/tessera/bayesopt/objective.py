@@ -18,9 +18,9 @@ from tessera.common import params as layers
 LINES = 5
 
 
-def values(given: Mapping[str, Any], overrides: Mapping[str, Any], point: Mapping[str, Any]) -> dict[str, Any]:
-    """The stage's params: those given, overrides laid over them, and each variable set at its dotted path."""
-    merged = layers.merge(given, overrides)
+def values(sections: Mapping[str, Any], overrides: Mapping[str, Any], point: Mapping[str, Any]) -> dict[str, Any]:
+    """The stage's params: the sections, overrides laid over them, and each variable set at its dotted path."""
+    merged = layers.merge(sections, overrides)
     for name, value in point.items():
         *path, last = name.split(".")
         overlay: dict[str, Any] = {last: value}
@@ -30,8 +30,8 @@ def values(given: Mapping[str, Any], overrides: Mapping[str, Any], point: Mappin
     return merged
 
 
-def run(objective: ObjectiveParams, given: Mapping[str, Any], scratch: Path) -> tuple[float | None, str | None]:
-    """The metric of the objective's stage with the params given, or why there is none.
+def run(objective: ObjectiveParams, stage_params: Mapping[str, Any], scratch: Path) -> tuple[float | None, str | None]:
+    """The metric of the objective's stage with these params, or why there is none.
 
     The stage has scratch, an empty directory, for its files; it is removed afterwards. Raises OSError if the stage
     was ended by a signal, which says nothing about its params, and ValueError if the metric's path leads to no
@@ -40,14 +40,14 @@ def run(objective: ObjectiveParams, given: Mapping[str, Any], scratch: Path) -> 
     shutil.rmtree(scratch, ignore_errors=True)  # of a killed job, it may be there
     scratch.mkdir(parents=True)
     try:
-        return _run(objective, given, scratch)
+        return _run(objective, stage_params, scratch)
     finally:
         shutil.rmtree(scratch)
 
 
-def _run(objective: ObjectiveParams, given: Mapping[str, Any], scratch: Path) -> tuple[float | None, str | None]:
+def _run(objective: ObjectiveParams, stage_params: Mapping[str, Any], scratch: Path) -> tuple[float | None, str | None]:
     metrics = scratch / "metrics.json"
-    command = [sys.executable, "-m", code.stage(objective.stage), "--params", files.to_json(given, indent=None)]
+    command = [sys.executable, "-m", code.stage(objective.stage), "--params", files.to_json(stage_params, indent=None)]
     for name, argument in objective.arguments.items():
         texts = [str(item).replace("{scratch}", str(scratch)) for item in _list(argument)]
         command += [f"--{name.replace('_', '-')}", *texts]

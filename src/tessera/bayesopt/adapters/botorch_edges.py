@@ -87,7 +87,7 @@ class EdgeFilter:
                 if chosen:
                     pending = torch.cat([*([] if before is None else [before]), *chosen])
                     acquisition.set_X_pending(pending)
-                row, value = self._one(acquisition, num_restarts, raw_samples, options)
+                row, value = self._candidate(acquisition, num_restarts, raw_samples, options)
                 chosen.append(row)
         finally:
             if q > 1:
@@ -104,7 +104,7 @@ class EdgeFilter:
             return not (low | high).any()
         return all(self._rises(share, int(axis), bool(low[axis])) > self.tau for axis in np.flatnonzero(low | high))
 
-    def _one(
+    def _candidate(
         self, acquisition: AcquisitionFunction, num_restarts: int, raw_samples: int, options: dict[str, Any]
     ) -> tuple[Tensor, Tensor]:
         candidates, values = optimize_acqf(
