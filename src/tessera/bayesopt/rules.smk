@@ -105,12 +105,21 @@ def proposal_values(study):
     return {key: values[key] for key in ProposalParams.model_fields}
 
 
-def objective_section(wildcards, **others):
+def objective_section(wildcards):
     """A study's objective, and the sections that its stage is given."""
-    name = f"bayesopt.studies.{wildcards.study}"
-    sections = STUDIES[wildcards.study].objective.sections
+    return objective_text(wildcards.study)
+
+
+def confirm_section(wildcards):
+    """The same, and what recommends a trial."""
+    return objective_text(wildcards.study, proposals=proposal_values(wildcards.study))
+
+
+def objective_text(study, **others):
+    sections = STUDIES[study].objective.sections
     given = {section.rpartition(".")[2]: params.section(PARAMS, section) for section in sections}
-    return read_by(canonical({"objective": f"{name}.objective"}, given=given, **others), name, *sections)
+    text = canonical({"objective": f"bayesopt.studies.{study}.objective"}, given=given, **others)
+    return read_by(text, f"bayesopt.studies.{study}", *sections)
 
 
 def objective_files(wildcards):
@@ -195,7 +204,7 @@ rule bayesopt_confirm:
         "logs/benchmarks/bayesopt_confirm/{study}/{replicate}.tsv"
     threads: 1
     params:
-        cfg=lambda wildcards: objective_section(wildcards, proposals=proposal_values(wildcards.study)),
+        cfg=confirm_section,
         stage=stage("bayesopt_confirm"),
     message:
         "Run the defaults and the recommended trial of {wildcards.study} with another seed, {wildcards.replicate}"
