@@ -2,8 +2,8 @@
 
     python benchmarks/bayesopt_proposal.py [--repeats 3]
 
-Six variables, Hartmann's function at uniform points, two points pending, one thread. Hyper-parameters are fitted anew
-from a warm start, as in a study. CPU seconds are of the process, which others on the machine do not lengthen much; the
+Six variables, Hartmann's function at uniform points, two points pending, one thread. Hyper-parameters are fitted again
+from a warm start, as in a study. CPU seconds are of the process, which other work on the machine hardly lengthens; the
 first proposal, which loads libraries, is not counted. Goals: 0.3 s at 60 observations, 2 s at 1,000 and 10,000.
 """
 
@@ -40,12 +40,12 @@ def seconds(settings: Settings, count: int, repeats: int) -> list[float]:
     data = Data(X, y, np.ones(count, dtype=bool))
     pending = np.random.default_rng(1).random((2, 6))
     warm = propose(function.space, settings, data, pending, 0, 0).theta
-    found = []
+    times = []
     for i in range(repeats):
         begun = time.process_time()
         propose(function.space, settings, data, pending, 0, 1 + i, warm)
-        found.append(time.process_time() - begun)
-    return found
+        times.append(time.process_time() - begun)
+    return times
 
 
 def main() -> None:
@@ -56,9 +56,9 @@ def main() -> None:
     rows = []
     for count in GOALS:
         for name, settings in CASES.items():
-            found = seconds(settings, count, options.repeats)
-            rows.append({"observations": count, "case": name, "cpu_s": found})
-            print(count, name, found, flush=True)
+            times = seconds(settings, count, options.repeats)
+            rows.append({"observations": count, "case": name, "cpu_s": times})
+            print(count, name, times, flush=True)
     machine = f"{platform.machine()}, Python {platform.python_version()}, NumPy {np.__version__}"
     files.write_json(options.out.with_suffix(".json"), {"machine": machine, "goals_s": GOALS, "rows": rows})
     lines = [

@@ -4,15 +4,15 @@
     python benchmarks/bayesopt_suite.py
 
 Reads data/bayesopt/runs/bayesopt_SUITE, which every job of `snakemake bayesopt_benchmark` adds to, and the table of
-runs that an earlier call has left beside its report, so that a suite can be run in parts. Two samplers are compared on
+runs that an earlier call has left next to its report, so that a suite can be run in parts. Two samplers are compared on
 the functions and seeds that both have run; over several functions, intervals are over functions and seeds, so that they
-answer for other functions of the kind. What came of the goals is also written apart, for docs/bayesopt.md, as
-bayesopt_suite_verdict.md.
+answer for other functions of the kind. The outcome of the goals is also written to bayesopt_suite_verdict.md, for the
+study's README.
 
 Goals, set before: on Hartmann's function, 60 evaluations, four at a time, 20 seeds, the best of our methods has a
 median regret of at most 0.02 and a worst of at most 0.20; over the suite, the best of them is ahead of every other
-package on the median of paired differences; a proposal takes at most 0.3 CPU seconds at the median. The rule of
-evidence is no worse than no rule on SBOX's functions, whose optima may lie at the edge, and better in the worst case on
+package on the median of paired differences; a proposal takes at most 0.3 CPU seconds at the median. The evidence
+rule is no worse than no rule on SBOX's functions, whose optima may lie at the edge, and better in the worst case on
 BBOB's, whose optima do not. Our methods are those of bop and fubar; plain Thompson sampling and plain confidence bounds
 are made of the same parts, and are what the heuristics must be better than to be of use.
 """
@@ -36,14 +36,14 @@ from tessera.common import files, plots
 PACKAGES = ("botorch", "gpytorch", "ax-platform", "optuna", "torch", "numpy", "scipy", "ioh")
 
 
-def difference(one: dict[str, Any]) -> str:
+def difference(pair: dict[str, Any]) -> str:
     """A comparison in words. Its differences are of another sampler's log10 regret from ours."""
-    state = "ahead" if one["low"] > 0 else "behind" if one["high"] < 0 else "undecided"
-    return f"{state}, {one['median']:+.2f} [{one['low']:+.2f}, {one['high']:+.2f}]"
+    state = "ahead" if pair["low"] > 0 else "behind" if pair["high"] < 0 else "undecided"
+    return f"{state}, {pair['median']:+.2f} [{pair['low']:+.2f}, {pair['high']:+.2f}]"
 
 
-def size(one: dict[str, Any]) -> str:
-    return f"{one['pairs']} pairs on {len(one['functions'])} functions"
+def size(pair: dict[str, Any]) -> str:
+    return f"{pair['pairs']} pairs on {len(pair['functions'])} functions"
 
 
 def verdict_of_ours(against: dict[str, dict[str, Any]], ours: list[str], reference: str) -> list[str]:
@@ -53,30 +53,30 @@ def verdict_of_ours(against: dict[str, dict[str, Any]], ours: list[str], referen
         return []
     lines = [f"* Against `{reference}`, in log10 regret, below 0 is better ({size(against[names[0]])}):"]
     for name in names:
-        one = against[name]
-        state = "better" if one["high"] < 0 else "worse" if one["low"] > 0 else "undecided"
-        lines.append(f"    * `{name}`: {state}, {one['median']:+.2f} [{one['low']:+.2f}, {one['high']:+.2f}];")
+        pair = against[name]
+        state = "better" if pair["high"] < 0 else "worse" if pair["low"] > 0 else "undecided"
+        lines.append(f"    * `{name}`: {state}, {pair['median']:+.2f} [{pair['low']:+.2f}, {pair['high']:+.2f}];")
     return [*lines[:-1], lines[-1][:-1] + "."]
 
 
-def verdict_of_edges(found: dict[str, dict[str, Any]]) -> list[str]:
+def verdict_of_edges(families: dict[str, dict[str, Any]]) -> list[str]:
     lines = []
-    for family, one in found.items():
-        state = "better" if one["high"] < 0 else "worse" if one["low"] > 0 else "undecided"
+    for family, pair in families.items():
+        state = "better" if pair["high"] < 0 else "worse" if pair["low"] > 0 else "undecided"
         lines.append(
             f"* The evidence rule against no edge rule (`{EVIDENCE}`, `{NO_RULE}`) on {family.upper()}: {state}, "
-            f"{one['median']:+.2f} [{one['low']:+.2f}, {one['high']:+.2f}] in log10 regret, below 0 in its favour; "
-            f"{one['pairs']} pairs. Its worst seed has the lower regret on {one['worst_lower']} of {len(one['worst'])} "
-            "functions."
+            f"{pair['median']:+.2f} [{pair['low']:+.2f}, {pair['high']:+.2f}] in log10 regret, below 0 in its favour; "
+            f"{pair['pairs']} pairs. Its worst seed has the lower regret on {pair['worst_lower']} of "
+            f"{len(pair['worst'])} functions."
         )
     return lines
 
 
-def verdict_of_edge_proposals(found: dict[str, dict[str, Any]], suite: SuiteParams) -> list[str]:
+def verdict_of_edge_proposals(functions: dict[str, dict[str, Any]], suite: SuiteParams) -> list[str]:
     """How often samplers propose points near the edge."""
     words = []
     for name in suite.samplers:
-        shares = [one[name]["edge_enrichment"] for one in found.values() if name in one]
+        shares = [by_sampler[name]["edge_enrichment"] for by_sampler in functions.values() if name in by_sampler]
         if shares:
             words.append(f"`{name}` {np.median(shares):.1f} ({min(shares):.1f} to {max(shares):.1f})")
     return [
@@ -86,18 +86,18 @@ def verdict_of_edge_proposals(found: dict[str, dict[str, Any]], suite: SuitePara
     ]
 
 
-def table_of(found: dict[str, Any], order: list[str]) -> list[str]:
+def table_of(by_sampler: dict[str, Any], order: list[str]) -> list[str]:
     """One function's table."""
     lines = [
         "| sampler | seeds | median regret [95 % interval] | worst | edge enrichment | repeats | CPU s a proposal |",
         "|---|---:|---:|---:|---:|---:|---:|",
     ]
     for name in order:
-        if name in found:
-            one = found[name]
+        if name in by_sampler:
+            cell = by_sampler[name]
             lines.append(
-                f"| {name} | {one['seeds']} | {one['median']:.2g} [{one['low']:.2g}, {one['high']:.2g}] |"
-                f" {one['worst']:.2g} | {one['edge_enrichment']:.2f} | {one['repeats']:.3f} | {one['cpu_s']:.2f} |"
+                f"| {name} | {cell['seeds']} | {cell['median']:.2g} [{cell['low']:.2g}, {cell['high']:.2g}] |"
+                f" {cell['worst']:.2g} | {cell['edge_enrichment']:.2f} | {cell['repeats']:.3f} | {cell['cpu_s']:.2f} |"
             )
     return lines
 
@@ -110,43 +110,44 @@ def pairs_of(paired: dict[str, Any], order: list[str]) -> list[str]:
     ]
     for name in order:
         if name in paired:
-            one = paired[name]
+            pair = paired[name]
             lines.append(
-                f"| {name} | {len(one['functions'])} | {one['pairs']} | {one['median']:+.2f} [{one['low']:+.2f},"
-                f" {one['high']:+.2f}] | {one['wins']:.2f} |"
+                f"| {name} | {len(pair['functions'])} | {pair['pairs']} | {pair['median']:+.2f} [{pair['low']:+.2f},"
+                f" {pair['high']:+.2f}] | {pair['wins']:.2f} |"
             )
     return lines
 
 
-def verdict(found: dict[str, Any]) -> list[str]:
+def verdict(reached: dict[str, Any]) -> list[str]:
     said = {True: "reached", False: "missed"}
     lines = [f"* No sampler of ours has run all seeds of {GOALS['function']}: the goals on it are open."]
-    if found["best"]:
+    if reached["best"]:
         lines = [
-            f"* {GOALS['function']}, {found['seeds']} seeds, `{found['best']}`, of the least median of our methods: "
-            f"median regret {found['median']:.3g}, goal at most {GOALS['median']}: {said[found['median_reached']]}; "
-            f"worst {found['worst']:.3g}, goal at most {GOALS['worst']}: {said[found['worst_reached']]}."
+            f"* {GOALS['function']}, {reached['seeds']} seeds, `{reached['best']}`, of the least median of our "
+            f"methods: median regret {reached['median']:.3g}, goal at most {GOALS['median']}: "
+            f"{said[reached['median_reached']]}; "
+            f"worst {reached['worst']:.3g}, goal at most {GOALS['worst']}: {said[reached['worst_reached']]}."
         ]
-    if not found["suite_best"]:
+    if not reached["suite_best"]:
         return lines
     lines += [
         "* CPU seconds a proposal, median of a run, of our slowest method on its slowest function: "
-        f"{found['cpu_s']:.2f}, goal at most {GOALS['cpu_s']}: {said[found['cpu_s_reached']]}.",
-        f"* Over the suite, `{found['suite_best']}`, the best of our methods (chosen after the runs), against",
+        f"{reached['cpu_s']:.2f}, goal at most {GOALS['cpu_s']}: {said[reached['cpu_s_reached']]}.",
+        f"* Over the suite, `{reached['suite_best']}`, the best of our methods (chosen after the runs), against",
     ]
-    for name, one in found["ahead_of"].items():
-        if one is None:
+    for name, pair in reached["ahead_of"].items():
+        if pair is None:
             lines.append(f"    * {name}: not run;")
             continue
-        lines.append(f"    * {name}: {difference(one)} in log10 regret, above 0 in our favour; {size(one)};")
+        lines.append(f"    * {name}: {difference(pair)} in log10 regret, above 0 in our favour; {size(pair)};")
     return [*lines[:-1], lines[-1][:-1] + "."]
 
 
-def verdict_of_unseen(found: dict[str, dict[str, Any]], best: str) -> list[str]:
+def verdict_of_unseen(against: dict[str, dict[str, Any]], best: str) -> list[str]:
     """What our best method is worth on the seeds that could not have led to its choice."""
     words = [
-        f"{name} {one['median']:+.2f} [{one['low']:+.2f}, {one['high']:+.2f}] ({one['pairs']} pairs)"
-        for name, one in found.items()
+        f"{name} {pair['median']:+.2f} [{pair['low']:+.2f}, {pair['high']:+.2f}] ({pair['pairs']} pairs)"
+        for name, pair in against.items()
     ]
     return [f"* `{best}` on seeds from {SEEN} on alone, which had not been run when it was added: {', '.join(words)}."]
 
@@ -201,21 +202,21 @@ def main() -> None:
     earlier = options.out.with_suffix(".csv")
     if not paths and not earlier.exists():
         parser.error(f"{directory}: no runs; snakemake bayesopt_benchmark makes them")
-    versions = {name: found for name in PACKAGES if (found := version_of(name))}
+    versions = {name: version for name in PACKAGES if (version := version_of(name))}
     if earlier.exists():
         then = files.read_json(options.out.with_suffix(".json"))["versions"]
         if then != versions:
-            parser.error(f"{earlier}: of runs with {then}, and installed are {versions}; remove it to begin anew")
+            parser.error(f"{earlier}: of runs with {then}, and installed are {versions}; remove it to start again")
     final = gathered(paths, earlier)
     final = final[final["function"].isin(suite.functions) & final["sampler"].isin(list(suite.samplers))]
     ours = [n for n, one in suite.samplers.items() if one.sampler == "tessera" and one.method in ("bop", "fubar")]
     plain = [n for n, one in suite.samplers.items() if one.sampler == "tessera" and one.method in ("thompson", "ucb")]
     peers = [n for n, one in suite.samplers.items() if one.sampler not in ("tessera", "sobol")]
     order = list(suite.samplers)
-    found = cells(final, seed)
+    by_function = cells(final, seed)
     paired = {name: compared(final, name, seed) for name in [*ours, *plain] if name in set(final["sampler"])}
     edges = edge_rule(final, seed)
-    reached = goals(found, paired, ours, [*peers, *plain], suite.reference)
+    reached = goals(by_function, paired, ours, [*peers, *plain], suite.reference)
     best = reached["suite_best"]
     unseen = compared(final[final["seed"] >= SEEN], best, seed).get("all", {}) if best else {}
     verdicts = [
@@ -223,7 +224,7 @@ def main() -> None:
         *(verdict_of_unseen(unseen, best) if unseen else []),
         *verdict_of_ours(paired.get(suite.reference, {}).get("all", {}), ours, suite.reference),
         *verdict_of_edges(edges),
-        *verdict_of_edge_proposals(found, suite),
+        *verdict_of_edge_proposals(by_function, suite),
     ]
     machine = f"{platform.machine()}, Python {platform.python_version()}, one thread"
     planned = len(suite.functions) * sum(suite.fewer_seeds.get(name, suite.seeds) for name in suite.samplers)
@@ -239,8 +240,8 @@ def main() -> None:
         "",
         "Command: `python benchmarks/bayesopt_suite.py`, after `snakemake bayesopt_benchmark` or a part of it.",
         "",
-        f"Run so far: {len(found)} of {len(suite.functions)} functions; "
-        f"{len(final)} of {planned} runs. CPU seconds are of the process, taken beside other work on the same core."
+        f"Run so far: {len(by_function)} of {len(suite.functions)} functions; "
+        f"{len(final)} of {planned} runs. CPU seconds are of the process, with other work on the same core."
         + (f" Proposals of all runs together: {whole:.1f} CPU hours." if whole else ""),
         "",
         "## Goals",
@@ -263,8 +264,8 @@ def main() -> None:
                 "",
             ]
     for function in suite.functions:
-        if function in found:
-            lines += [f"## {function}", "", *table_of(found[function], order), ""]
+        if function in by_function:
+            lines += [f"## {function}", "", *table_of(by_function[function], order), ""]
     content = {
         "machine": machine,
         "versions": versions,
@@ -275,7 +276,7 @@ def main() -> None:
         "goals": reached,
         "unseen": unseen,
         "edge_rule": edges,
-        "functions": found,
+        "functions": by_function,
         "paired": paired,
     }
     if suite.reference in paired:

@@ -8,7 +8,7 @@ import pandas as pd
 
 from tessera.bayesopt import benchmark
 from tessera.bayesopt.params import SuiteParams
-from tessera.bayesopt.report import tables
+from tessera.bayesopt.report.results import finals
 from tessera.common import files
 
 GOALS: dict[str, Any] = {"function": "hartmann6", "seeds": 20, "median": 0.02, "worst": 0.20, "cpu_s": 0.3}
@@ -21,14 +21,14 @@ SEEN = 5
 
 def gathered(paths: list[Path], earlier: Path) -> pd.DataFrame:
     """One row a run: those of paths, and those of an earlier call's table that are not among them."""
-    tables_of = [files.read_csv(earlier)] if earlier.exists() else []
+    frames = [files.read_csv(earlier)] if earlier.exists() else []
     if paths:
-        final = tables.finals(pd.concat([files.read_parquet(path) for path in paths], ignore_index=True))
-        costs = pd.DataFrame([one for path in paths for one in files.read_json(path.with_suffix(".json"))])
+        final = finals(pd.concat([files.read_parquet(path) for path in paths], ignore_index=True))
+        costs = pd.DataFrame([cost for path in paths for cost in files.read_json(path.with_suffix(".json"))])
         costs = costs.rename(columns={"median": "cpu_s", "total": "cpu_s_run"}).drop(columns="schedule")
-        tables_of.append(final.drop(columns="schedule").merge(costs, on=KEYS, validate="one_to_one"))
-    found = pd.concat(tables_of, ignore_index=True).drop_duplicates(KEYS, keep="last")
-    return found.sort_values(KEYS, ignore_index=True)
+        frames.append(final.drop(columns="schedule").merge(costs, on=KEYS, validate="one_to_one"))
+    final = pd.concat(frames, ignore_index=True).drop_duplicates(KEYS, keep="last")
+    return final.sort_values(KEYS, ignore_index=True)
 
 
 def hours(final: pd.DataFrame, suite: SuiteParams) -> float | None:
@@ -38,10 +38,10 @@ def hours(final: pd.DataFrame, suite: SuiteParams) -> float | None:
     """
     total = 0.0
     for sampler in suite.samplers:
-        own = final[final["sampler"] == sampler]
-        if not len(own):
+        runs = final[final["sampler"] == sampler]
+        if not len(runs):
             return None
-        by_function = own.groupby("function")["cpu_s_run"].mean()
+        by_function = runs.groupby("function")["cpu_s_run"].mean()
         each = [by_function.get(function, by_function.mean()) for function in suite.functions]
         total += sum(each) * suite.fewer_seeds.get(sampler, suite.seeds)
     return total / 3600
@@ -50,30 +50,30 @@ def hours(final: pd.DataFrame, suite: SuiteParams) -> float | None:
 def compared(final: pd.DataFrame, reference: str, seed: int) -> dict[str, dict[str, Any]]:
     """Each sampler against the reference on what both have run: over all functions, with the interval over functions
     and seeds, and on each, with that over its seeds."""
-    found: dict[str, dict[str, Any]] = {}
-    for name, part in [("all", final), *((str(name), one) for name, one in final.groupby("function"))]:
+    by_function: dict[str, dict[str, Any]] = {}
+    for name, part in [("all", final), *((str(name), group) for name, group in final.groupby("function"))]:
         keys = KEYS[::2]
-        own = part[part["sampler"] == reference]
+        reference_runs = part[part["sampler"] == reference]
         for sampler in sorted(set(part["sampler"]) - {reference}):
             other = part[part["sampler"] == sampler]
-            both = other[keys].merge(own[keys])
+            both = other[keys].merge(reference_runs[keys])
             if len(both) < 2:
                 continue
-            pairs = pd.concat([own.merge(both), other.merge(both)]).rename(columns={"sampler": "method"})
+            pairs = pd.concat([reference_runs.merge(both), other.merge(both)]).rename(columns={"sampler": "method"})
             (row,) = benchmark.compare(pairs, reference, seed).to_dict("records")
-            wanted = ("pairs", "median", "low", "high", "wins")
-            row = {key: row[key] for key in wanted} | {"functions": sorted(set(both["function"]))}
-            found.setdefault(name, {})[sampler] = row
-    return found
+            columns = ("pairs", "median", "low", "high", "wins")
+            row = {key: row[key] for key in columns} | {"functions": sorted(set(both["function"]))}
+            by_function.setdefault(name, {})[sampler] = row
+    return by_function
 
 
 def cells(final: pd.DataFrame, seed: int) -> dict[str, dict[str, Any]]:
     """Regret, edges, repeats and CPU seconds of each function and sampler."""
-    found: dict[str, dict[str, Any]] = {}
+    by_function: dict[str, dict[str, Any]] = {}
     for (function, sampler), cell in final.groupby(["function", "sampler"]):
         regret = cell["regret"].to_numpy()
         low, high = benchmark.interval(regret, seed)
-        found.setdefault(str(function), {})[str(sampler)] = {
+        by_function.setdefault(str(function), {})[str(sampler)] = {
             "seeds": len(cell),
             "median": float(np.median(regret)),
             "low": low,
@@ -83,11 +83,11 @@ def cells(final: pd.DataFrame, seed: int) -> dict[str, dict[str, Any]]:
             "repeats": float(cell["repeats"].mean()),
             "cpu_s": float(cell["cpu_s"].median()),
         }
-    return found
+    return by_function
 
 
 def goals(
-    found: dict[str, dict[str, Any]],
+    by_function: dict[str, dict[str, Any]],
     paired: dict[str, dict[str, Any]],
     ours: list[str],
     others: list[str],
@@ -95,21 +95,21 @@ def goals(
 ) -> dict[str, Any]:
     """What became of the goals: on one function, for our sampler of the least median among those that have run all
     seeds, if one has; over the suite, for that of the least median difference from the reference."""
-    made: dict[str, Any] = {"best": None, "suite_best": None}
-    there = {n: one for n, one in found.get(GOALS["function"], {}).items() if one["seeds"] >= GOALS["seeds"]}
-    mine = {n: one for n, one in there.items() if n in ours}
+    reached: dict[str, Any] = {"best": None, "suite_best": None}
+    there = {n: cell for n, cell in by_function.get(GOALS["function"], {}).items() if cell["seeds"] >= GOALS["seeds"]}
+    mine = {n: cell for n, cell in there.items() if n in ours}
     if mine:
         best = min(mine, key=lambda name: mine[name]["median"])
-        made |= {"best": best, **{key: mine[best][key] for key in ("seeds", "median", "worst")}}
-        made["median_reached"] = bool(mine[best]["median"] <= GOALS["median"])
-        made["worst_reached"] = bool(mine[best]["worst"] <= GOALS["worst"])
-    against = {n: one for n, one in paired.get(reference, {}).get("all", {}).items() if n in ours}
+        reached |= {"best": best, **{key: mine[best][key] for key in ("seeds", "median", "worst")}}
+        reached["median_reached"] = bool(mine[best]["median"] <= GOALS["median"])
+        reached["worst_reached"] = bool(mine[best]["worst"] <= GOALS["worst"])
+    against = {n: cell for n, cell in paired.get(reference, {}).get("all", {}).items() if n in ours}
     if against:
-        made["suite_best"] = min(against, key=lambda name: against[name]["median"])
-        made["ahead_of"] = {n: paired[made["suite_best"]].get("all", {}).get(n) for n in others}
-        made["cpu_s"] = max(one[n]["cpu_s"] for one in found.values() for n in ours if n in one)
-        made["cpu_s_reached"] = bool(made["cpu_s"] <= GOALS["cpu_s"])
-    return made
+        reached["suite_best"] = min(against, key=lambda name: against[name]["median"])
+        reached["ahead_of"] = {n: paired[reached["suite_best"]].get("all", {}).get(n) for n in others}
+        reached["cpu_s"] = max(cell[n]["cpu_s"] for cell in by_function.values() for n in ours if n in cell)
+        reached["cpu_s_reached"] = bool(reached["cpu_s"] <= GOALS["cpu_s"])
+    return reached
 
 
 def edge_rule(final: pd.DataFrame, seed: int) -> dict[str, dict[str, Any]]:
@@ -117,12 +117,12 @@ def edge_rule(final: pd.DataFrame, seed: int) -> dict[str, dict[str, Any]]:
 
     The families are of three and four functions, so that the intervals are wide.
     """
-    found = {}
+    families = {}
     for family in ("sbox", "bbob"):
         part = final[final["function"].str.startswith(family)]
         row = compared(part, NO_RULE, seed).get("all", {}).get(EVIDENCE)
         if row:
             worst = part.groupby(["function", "sampler"])["regret"].max().unstack()[[EVIDENCE, NO_RULE]].dropna()
             lower = int((worst[EVIDENCE] < worst[NO_RULE]).sum())
-            found[family] = row | {"worst": worst.to_dict("index"), "worst_lower": lower}
-    return found
+            families[family] = row | {"worst": worst.to_dict("index"), "worst_lower": lower}
+    return families

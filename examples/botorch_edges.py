@@ -1,4 +1,4 @@
-"""BoTorch's qLogEI with and without a rule against edges: python examples/botorch_edges.py
+"""BoTorch's qLogEI with and without an edge rule: python examples/botorch_edges.py
 
 Four evaluations of Hartmann's function of six variables after twelve random ones. Needs the extra: pip install
 'tessera[peers]'.

@@ -60,5 +60,5 @@ def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_only_plain_floats() -> None:
     for variable in (Int(low=0, high=3), Float(low=1, high=2, log=True)):
         function = functions.Function("f", Space({"x0": variable}), 0.0, lambda x: 0.0)
-        with pytest.raises(ValueError, match=r"x0 is .*; valid is a float on a linear scale"):
+        with pytest.raises(ValueError, match=r"x0 is .*; expected a float on a linear scale"):
             peers._box(function)

@@ -128,7 +128,7 @@ def test_values_of_numpy_are_taken(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("made", "message"),
     [
-        (lambda: Float(low=1.0, high=1.0), "the range is empty; valid is low < high, or kind: fixed"),
+        (lambda: Float(low=1.0, high=1.0), "the range is empty; expected low < high, or kind: fixed"),
         (lambda: Float(low="a", high=1.0), "low = 'a'; valid: number"),
         (lambda: Float(low=0.0, high=1.0, lo=0.0), "lo is no known key; did you mean 'low'?"),
         (lambda: Int(low=0, high=2**63), "expected integers of at most 63 bits"),
@@ -179,11 +179,11 @@ def test_bad_variables_are_refused(variable: dict, message: str) -> None:
 @pytest.mark.parametrize(
     ("point", "message"),
     [
-        ({"rate": 2.0}, r"rate = 2.0; valid is a number from 1e-05 to 1.0"),
+        ({"rate": 2.0}, r"rate = 2.0; expected a number from 1e-05 to 1.0"),
         ({"rate": True}, "rate = True"),
-        ({"layers": 2.0}, "layers = 2.0; valid is an integer from 1 to 7"),
-        ({"kind": "c"}, "kind = 'c'; valid is one of"),
-        ({"epochs": 6}, "epochs = 6; valid is 5"),
+        ({"layers": 2.0}, "layers = 2.0; expected an integer from 1 to 7"),
+        ({"kind": "c"}, "kind = 'c'; expected one of"),
+        ({"epochs": 6}, "epochs = 6; expected 5"),
         ({"other": 1}, "a point has the variables"),
     ],
 )

@@ -81,16 +81,16 @@ def test_values_that_are_no_numbers_are_failures(value: float) -> None:
 def test_faults_of_callers() -> None:
     optimizer = Optimizer(SPACE)
     (trial,) = optimizer.ask()
-    with pytest.raises(ValueError, match="trial 1 is unknown; valid are 0 to 0"):
+    with pytest.raises(ValueError, match="trial 1 is unknown; expected 0 to 0"):
         optimizer.tell(1, 0.0)
-    with pytest.raises(ValueError, match="valid is a value, or failed=REASON"):
+    with pytest.raises(ValueError, match="pass either a value or failed=REASON"):
         optimizer.tell(trial)
     optimizer.tell(trial, 1.0)
     with pytest.raises(ValueError, match="trial 0 has been told before: it is done"):
         optimizer.tell(trial, 1.0)
     with pytest.raises(ValueError, match="n = 0"):
         optimizer.ask(0)
-    with pytest.raises(ValueError, match="no such setting: roh; valid are method"):
+    with pytest.raises(ValueError, match="no such setting: roh; expected one of method"):
         Optimizer(SPACE, roh=1)
     with pytest.raises(ValueError, match="seed = -1"):
         Optimizer(SPACE, seed=-1)
@@ -161,7 +161,7 @@ def test_an_asynchronous_study_replays(tmp_path: Path) -> None:
     ("change", "message"),
     [
         (lambda d: (d / "trial_00001.json").write_text('{"id": 1'), "trial_00001.json: truncated"),
-        (lambda d: (d / "trial_00001.json").write_text("[]"), "is not a trial; valid are the keys"),
+        (lambda d: (d / "trial_00001.json").write_text("[]"), "is not a trial; expected the keys"),
         (lambda d: (d / "trial_00001.json").unlink(), r"trials \[1\] are missing"),
         (lambda d: (d / "trial_00003.json").write_bytes((d / "trial_00001.json").read_bytes()), "is there twice"),
         (lambda d: (d / "trial_00001 copy.json").write_text("{}"), "is a copy of a trial"),
@@ -169,7 +169,7 @@ def test_an_asynchronous_study_replays(tmp_path: Path) -> None:
             lambda d: files.write_json(
                 d / "trial_00001.json", files.read_json(d / "trial_00001.json") | {"state": "lost"}
             ),
-            "state = 'lost'; valid are waiting, running, done, failed",
+            "state = 'lost'; expected one of waiting, running, done, failed",
         ),
     ],
 )

@@ -214,12 +214,12 @@ def test_values_of_any_scale() -> None:
 @pytest.mark.parametrize(
     ("option", "message"),
     [
-        ({"method": "ei"}, "method = 'ei'; valid are bop, fubar, thompson, ucb, random"),
+        ({"method": "ei"}, "method = 'ei'; expected one of bop, fubar, thompson, ucb, random"),
         ({"edges": "soft"}, "edges = 'soft'"),
-        ({"rho": 0.0}, "rho = 0.0; valid is a number above 0"),
+        ({"rho": 0.0}, "rho = 0.0; must be above 0"),
         ({"tau": 1.0}, "tau = 1.0"),
         ({"features": 0}, "features = 0"),
-        ({"inducing": 600}, "inducing = 600; valid is at most exact_limit"),
+        ({"inducing": 600}, "inducing = 600; must be at most exact_limit"),
     ],
 )
 def test_bad_settings_are_refused(option: dict, message: str) -> None:

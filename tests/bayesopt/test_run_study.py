@@ -220,5 +220,5 @@ def test_a_program_s_own_way_with_sigterm_is_left_alone() -> None:
 
 @pytest.mark.parametrize("options", [{"evaluations": 0}, {"workers": 0}, {"timeout": 0.0}])
 def test_bad_options_are_refused(options: dict) -> None:
-    with pytest.raises(ValueError, match="valid are numbers above 0"):
+    with pytest.raises(ValueError, match="all must be above 0"):
         minimize(bowl, SPACE, **({"evaluations": 5} | options))

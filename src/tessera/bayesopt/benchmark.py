@@ -88,8 +88,8 @@ class Schedule:
 def simulate(
     function: Function, sampler: Sampler, schedule: Schedule, evaluations: int, seed: int, noise: float = 0.0
 ) -> tuple[pd.DataFrame, list[float]]:
-    """Run a sampler on a simulated clock. Return a row an evaluation, in the order of proposals, and CPU seconds of
-    each.
+    """Run a sampler on a simulated clock. Return one row per evaluation, in the order of proposals, and CPU seconds
+    of each.
 
     Columns: trial, kind, regret (of the noise-free value), value (as told), started, ended (of the clock), told (rank
     in the order in which the sampler learns values), recommended (the trial that would be recommended once this one has
@@ -170,7 +170,7 @@ def regret_by_evaluation(run: pd.DataFrame) -> np.ndarray:
 
 def regret_by_clock(run: pd.DataFrame, times: np.ndarray) -> np.ndarray:
     """Regret of the point that would be recommended at each time, NaN before the first evaluation has ended. The
-    schedule is no lag."""
+    schedule must not be a lag."""
     curve = regret_by_evaluation(run)
     count = np.searchsorted(np.sort(run["ended"].to_numpy()), times, side="right")
     return np.where(count > 0, curve[np.maximum(count - 1, 0)], np.nan)

@@ -1,9 +1,9 @@
-"""Rules against edges: what becomes of a candidate that lies on the boundary of the cube.
+"""Edge rules: what happens to a candidate on the boundary of the cube.
 
 none      it is kept
 hard      it is discarded, the rule of R. Rubin (arXiv 1807.00373), here within a width that excludes the same volume in
           any dimension
-evidence  it is kept where the model is sure that f falls outwards (ours), since some optima do lie on the edge
+evidence  it is kept if the model is sure that f falls outwards (ours), since some optima do lie on the edge
 """
 
 import numpy as np
@@ -26,7 +26,7 @@ def faces(row: np.ndarray, edged: np.ndarray, width: float) -> tuple[np.ndarray,
 def passes(rule: Edges, row: np.ndarray, edged: np.ndarray, width: float, tau: float, posterior: Posterior) -> bool:
     """Whether the rule lets a row (D,) pass.
 
-    That of evidence asks, for each face the row lies on, whether f falls outwards with a probability above tau.
+    The evidence rule asks, for each face the row lies on, whether f falls outwards with a probability above tau.
     """
     if rule == "none":
         return True

@@ -9,7 +9,7 @@ from tessera.bayesopt.space import Space
 
 
 def model_of(X: np.ndarray, feasible: np.ndarray) -> Posterior | None:
-    """A model of where trials succeed: a GP on +1 and -1, its length scales fitted; none where all did."""
+    """A model of where trials succeed: a GP on +1 and -1, its length scales fitted; None if all did."""
     if feasible.all():
         return None
     labels = np.where(feasible, 1.0, -1.0)

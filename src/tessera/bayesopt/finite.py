@@ -17,7 +17,7 @@ def untried(space: Space, tried: np.ndarray, row: np.ndarray, rng: np.random.Gen
     """
     if space.size == np.inf:
         return None
-    known = {one.tobytes() for one in tried}
+    known = {other.tobytes() for other in tried}
     if row.tobytes() not in known or len(known) >= space.size:
         return None
     if space.size <= LISTED:
@@ -33,4 +33,4 @@ def untried(space: Space, tried: np.ndarray, row: np.ndarray, rng: np.random.Gen
 
 
 def _new(rows: np.ndarray, known: set[bytes]) -> np.ndarray:
-    return rows[[one.tobytes() not in known for one in rows]]
+    return rows[[row.tobytes() not in known for row in rows]]

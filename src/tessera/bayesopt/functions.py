@@ -88,7 +88,7 @@ def get(name: str, instance: int = 1) -> Function:
     """The function of a name: branin, hartmann6, ackley5, levy4, rosenbrock4, or (bbob|sbox)-f1..24-dD, such as
     bbob-f8-d5.
 
-    instance: which of BBOB's or SBOX's instances, whose optima differ. Raises ValueError where there is no such
+    instance: which of BBOB's or SBOX's instances, whose optima differ. Raises ValueError if there is no such
     function.
     """
     if name in _CLASSICS:
@@ -96,7 +96,9 @@ def get(name: str, instance: int = 1) -> Function:
         return Function(name, _space(box), least, f)
     match = _IOH.fullmatch(name)
     if not match or not 1 <= int(match[2]) <= 24 or not 2 <= int(match[3]) <= 100:
-        raise ValueError(f"no function {name!r}; valid are {', '.join(_CLASSICS)}, and bbob-f1-d2 to sbox-f24-d100")
+        raise ValueError(
+            f"no function {name!r}; expected one of {', '.join(_CLASSICS)}, or bbob-f1-d2 to sbox-f24-d100"
+        )
     import ioh
 
     kind = {"bbob": ioh.ProblemClass.BBOB, "sbox": ioh.ProblemClass.SBOX}[match[1]]

@@ -3,7 +3,7 @@
     y = f(x) + e,  f ~ GP(m, k),  k(x, x') = A^2 (1 + sqrt5 r + 5 r^2 / 3) exp(-sqrt5 r),  r^2 = sum_d (x_d - x'_d)^2 /
     l_d^2
 
-Inputs are rows of the unit cube, values are standardised. Priors on the hyper-parameters, where not said otherwise as
+Inputs are rows of the unit cube, values are standardised. Priors on the hyper-parameters, unless stated otherwise those
 of R. Rubin, arXiv 1807.00373: m ~ N(0, 1) (ours); log A^2 ~ N(0, 1); p(sigma^2) ~ log(1 + (0.1 / sigma^2)^2), close to
 a horseshoe; l ~ inverse gamma(1, 0.25), cut at 2. A vector theta holds m, log A^2, log sigma^2, log l_1, ..., log l_D.
 """
@@ -113,7 +113,7 @@ def log_posterior(theta: np.ndarray, X: np.ndarray, y: np.ndarray) -> tuple[floa
 def fit_map(X: np.ndarray, y: np.ndarray, warm: np.ndarray | None = None) -> np.ndarray:
     """theta of the highest posterior density over (m, log A^2, sigma^2, log l), by L-BFGS-B.
 
-    It is sought from `start`, and from warm, the theta of an earlier fit, where there is one; the better is returned,
+    It is sought from `start`, and from warm, the theta of an earlier fit, if there is one; the better is returned,
     rounded to DECIMALS. L-BFGS-B alone stops up to 1e-4 from the maximum, at a point that depends on rounding errors.
     """
     box = bounds(X.shape[1])
@@ -123,15 +123,15 @@ def fit_map(X: np.ndarray, y: np.ndarray, warm: np.ndarray | None = None) -> np.
         value, gradient = log_posterior(np.round(theta, 6), X, y)
         return -value, -gradient
 
-    found = []
+    optima = []
     for theta in [start(X.shape[1])] if warm is None else [np.clip(warm, *box.T), start(X.shape[1])]:
-        for _ in range(3):  # it may stop with a gradient that is far from 0, where another search goes on
+        for _ in range(3):  # it may stop with a gradient that is far from 0, where another search continues
             result = minimize(negative, theta, jac=True, method="L-BFGS-B", bounds=box, options={"maxiter": 100})
             theta = result.x
             if np.abs(np.clip(theta - result.jac, *box.T) - theta).max() < 0.1:
                 break
-        found.append((result.fun, theta))
-    theta = min(found, key=lambda one: round(one[0], 6))[1]  # of equals the first, however their last digits differ
+        optima.append((result.fun, theta))
+    _, theta = min(optima, key=lambda optimum: round(optimum[0], 6))  # of equals the first, whatever their last digits
     return np.round(_polished(theta, X, y), DECIMALS)
 
 
@@ -205,7 +205,7 @@ def sample_slice(
 class Posterior:
     """Posterior of f given values y (n,) at rows X (n, D), with hyper-parameters hyper.
 
-    Exact where inducing is None. Otherwise inducing (m, D) are the rows through which the data are seen, by the fully
+    Exact if inducing is None. Otherwise inducing (m, D) are the rows through which the data are seen, by the fully
     independent conditional of E. Snelson and Z. Ghahramani (NIPS 2005): y_i given f(Z) has variance sigma^2 + k(x_i,
     x_i) - k(x_i, Z) K_ZZ^-1 k(Z, x_i). The cost is O(n^3), or O(n m^2).
 

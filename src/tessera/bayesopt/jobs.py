@@ -28,10 +28,10 @@ class RunsParams(Section):
 
 
 def jobs(suite: SuiteParams) -> dict[str, RunsParams]:
-    """All jobs of a suite by FUNCTION/SAMPLER/SCHEDULE-BLOCK, in the order in which they tell most soonest.
+    """All jobs of a suite by FUNCTION/SAMPLER/SCHEDULE-BLOCK, ordered so that the first ones tell most.
 
-    Every function by every sampler asynchronously, the first block of seeds of all before the second; and one sampler
-    in batches and by lag. A job depends on no other sampler or function: what is added to a suite leaves the rest.
+    Every sampler on every function asynchronously, the first block of seeds of all before the second; and one sampler
+    in batches and by lag. A job depends on no other sampler or function, so additions to a suite leave it as it is.
     """
     blocks = [list(range(suite.seeds))[start : start + suite.block] for start in range(0, suite.seeds, suite.block)]
     cells: list[tuple[str, str, Mode, int]] = [
@@ -39,13 +39,13 @@ def jobs(suite: SuiteParams) -> dict[str, RunsParams]:
     ]
     cells.append((suite.lag.function, suite.lag.sampler, "sync", 1))
     cells += [(suite.lag.function, suite.lag.sampler, "lag", lag) for lag in suite.lag.lags]
-    found = {}
+    by_name = {}
     for number, block in enumerate(blocks):
         for function, name, mode, lag in cells:
             seeds = [seed for seed in block if seed < suite.fewer_seeds.get(name, suite.seeds)]
             if not seeds:
                 continue
-            one = RunsParams(
+            job = RunsParams(
                 function=function,
                 name=name,
                 sampler=suite.samplers[name],
@@ -57,5 +57,5 @@ def jobs(suite: SuiteParams) -> dict[str, RunsParams]:
                 evaluations=suite.evaluations,
                 noise=suite.noise,
             )
-            found[f"{function}/{name}/{one.schedule.replace(' ', '_')}-{number}"] = one
-    return found
+            by_name[f"{function}/{name}/{job.schedule.replace(' ', '_')}-{number}"] = job
+    return by_name

@@ -1,10 +1,10 @@
-"""A study on disk: one JSON file a trial, written whole or not at all, that any number of processes share.
+"""A study on disk: one JSON file per trial, written whole or not at all, shared by any number of processes.
 
     DIRECTORY/study.json         space, settings and seed, and the version of the rules for proposals
     DIRECTORY/trial_00007.json   a Trial: waiting, running under a lease, done or failed
     DIRECTORY/lock               held while trials are read and written together
 
-There is no database, so nothing that can stay locked: the lock is the kernel's, and goes with the process that held it.
+There is no database that could stay locked: the lock is the kernel's, and goes with the process that held it.
 """
 
 import fcntl
@@ -29,8 +29,8 @@ _NAME = re.compile(r"trial_(\d{5,})\.json")
 class Journal:
     """The files of one study. study is what makes it that study: plain data, compared when a journal is opened again.
 
-    Raises ValueError, naming the file, where the directory holds another study, where a trial is there twice or is no
-    trial.
+    Raises ValueError, naming the file, if the directory holds another study, if a trial is there twice or if a file
+    is not a trial.
     """
 
     def __init__(self, path: str | Path, study: dict[str, Any] | None = None) -> None:
@@ -47,7 +47,7 @@ class Journal:
             elif (there := self._begun(file)) != self.study:
                 names = sorted(key for key in {*there, *self.study} if there.get(key) != self.study.get(key))
                 raise ValueError(
-                    f"{file}: another study, whose {', '.join(names)} differ; valid is the same or an empty directory"
+                    f"{file}: another study, whose {', '.join(names)} differ; expected the same or an empty directory"
                 )
 
     @staticmethod
@@ -75,22 +75,24 @@ class Journal:
 
     def read(self) -> list[Trial]:
         """All trials, by id. Finished ones are read once."""
-        found: dict[int, Trial] = {}
+        trials: dict[int, Trial] = {}
         for path in sorted(self.path.glob("trial_*")):
             match = _NAME.fullmatch(path.name)
             if not match:
-                raise ValueError(f"{path}: is a copy of a trial, or none; valid are names such as trial_00007.json")
+                raise ValueError(
+                    f"{path}: is a copy of a trial, or not a trial; expected a name such as trial_00007.json"
+                )
             number = int(match[1])
             trial = self._finished.get(number) or Trial.from_json(files.read_json(path), str(path))
-            if trial.id != number or number in found:
+            if trial.id != number or number in trials:
                 raise ValueError(f"{path}: holds trial {trial.id}, which is there twice; remove the copy")
-            found[number] = trial
+            trials[number] = trial
             if trial.finished:
                 self._finished[number] = trial
-        if sorted(found) != list(range(len(found))):
-            missing = sorted(set(range(max(found) + 1)) - set(found))
+        if sorted(trials) != list(range(len(trials))):
+            missing = sorted(set(range(max(trials) + 1)) - set(trials))
             raise ValueError(f"{self.path}: trials {missing} are missing between others; restore them")
-        return [found[number] for number in sorted(found)]
+        return [trials[number] for number in sorted(trials)]
 
     def write(self, trial: Trial) -> None:
         """Write a trial in place of what there was of it."""

@@ -18,9 +18,9 @@ from tessera.common import params as layers
 LINES = 5
 
 
-def values(given: Mapping[str, Any], own: Mapping[str, Any], point: Mapping[str, Any]) -> dict[str, Any]:
-    """The stage's params: those given, the objective's own laid over them, and each variable set at its dotted path."""
-    merged = layers.merge(given, own)
+def values(sections: Mapping[str, Any], overrides: Mapping[str, Any], point: Mapping[str, Any]) -> dict[str, Any]:
+    """The stage's params: the sections, overrides laid over them, and each variable set at its dotted path."""
+    merged = layers.merge(sections, overrides)
     for name, value in point.items():
         *path, last = name.split(".")
         overlay: dict[str, Any] = {last: value}
@@ -30,26 +30,26 @@ def values(given: Mapping[str, Any], own: Mapping[str, Any], point: Mapping[str,
     return merged
 
 
-def run(objective: ObjectiveParams, given: Mapping[str, Any], scratch: Path) -> tuple[float | None, str | None]:
-    """The metric of the objective's stage with the params given, or why there is none.
+def run(objective: ObjectiveParams, stage_params: Mapping[str, Any], scratch: Path) -> tuple[float | None, str | None]:
+    """The metric of the objective's stage with these params, or why there is none.
 
-    The stage has scratch, an empty directory, for its files; it is removed afterwards. Raises OSError where the stage
-    was ended by a signal, which says nothing about its params, and ValueError where the metric's path leads to no
+    The stage has scratch, an empty directory, for its files; it is removed afterwards. Raises OSError if the stage
+    was ended by a signal, which says nothing about its params, and ValueError if the metric's path leads to no
     number.
     """
     shutil.rmtree(scratch, ignore_errors=True)  # of a killed job, it may be there
     scratch.mkdir(parents=True)
     try:
-        return _run(objective, given, scratch)
+        return _run(objective, stage_params, scratch)
     finally:
         shutil.rmtree(scratch)
 
 
-def _run(objective: ObjectiveParams, given: Mapping[str, Any], scratch: Path) -> tuple[float | None, str | None]:
+def _run(objective: ObjectiveParams, stage_params: Mapping[str, Any], scratch: Path) -> tuple[float | None, str | None]:
     metrics = scratch / "metrics.json"
-    command = [sys.executable, "-m", code.stage(objective.stage), "--params", files.to_json(given, indent=None)]
+    command = [sys.executable, "-m", code.stage(objective.stage), "--params", files.to_json(stage_params, indent=None)]
     for name, argument in objective.arguments.items():
-        texts = [str(one).replace("{scratch}", str(scratch)) for one in _list(argument)]
+        texts = [str(item).replace("{scratch}", str(scratch)) for item in _list(argument)]
         command += [f"--{name.replace('_', '-')}", *texts]
     command += [f"--{objective.output.replace('_', '-')}", str(metrics)]
     process = subprocess.Popen(
@@ -80,16 +80,16 @@ def _list(argument: Any) -> list[Any]:
     return argument if isinstance(argument, list) else [argument]
 
 
-def _metric(found: Any, path: list[str | int]) -> tuple[float | None, str | None]:
+def _metric(content: Any, path: list[str | int]) -> tuple[float | None, str | None]:
     """The number at a path of keys and indices."""
     for key in path:
         try:
-            found = found[key]
+            content = content[key]
         except (KeyError, IndexError, TypeError):
-            valid = sorted(found) if isinstance(found, dict) else f"{type(found).__name__}"
+            valid = sorted(content) if isinstance(content, dict) else f"{type(content).__name__}"
             raise ValueError(f"objective.metric = {path}: there is no {key!r}; there is {valid}") from None
-    if found is None:
+    if content is None:
         return None, "the metric is null"
-    if isinstance(found, bool) or not isinstance(found, int | float):
-        raise ValueError(f"objective.metric = {path} is {found!r}; valid is the path of a number")
-    return float(found), None
+    if isinstance(content, bool) or not isinstance(content, int | float):
+        raise ValueError(f"objective.metric = {path} is {content!r}; expected the path of a number")
+    return float(content), None

@@ -1,6 +1,6 @@
 """Other packages' optimisers as Samplers of a benchmark, with the settings that their users get without asking.
 
-They come with the extra `peers`. Each is told of pending points in the way that is its own, and gets the same seeds and
+They come with the extra `peers`. Each is told of pending points in its own way, and gets the same seeds and
 the same clock as ours.
 """
 
@@ -25,7 +25,7 @@ RESTARTS, RAW_SAMPLES = 10, 512
 def make(peer: Peer, function: Function, seed: int, edges: Edges) -> Sampler:
     """The peer for a function of floats; edges is the rule of botorch-filtered.
 
-    Raises ImportError, naming the extra, where its package is missing.
+    Raises ImportError, naming the extra, if its package is missing.
     """
     package = peer.partition("-")[0]
     try:
@@ -44,10 +44,10 @@ class Optuna:
         import optuna
 
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        made = optuna.samplers.TPESampler if peer == "optuna-tpe" else optuna.samplers.GPSampler
+        sampler_class = optuna.samplers.TPESampler if peer == "optuna-tpe" else optuna.samplers.GPSampler
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            sampler = made(seed=seed % (1 << 32))
+            sampler = sampler_class(seed=seed % (1 << 32))
         self._study = optuna.create_study(sampler=sampler)
         self._space = {
             name: optuna.distributions.FloatDistribution(low, high) for name, (low, high) in _box(function).items()
@@ -93,7 +93,7 @@ class Ax:
         self._client.complete_trial(number, {"loss": value})
 
     def recommend(self) -> int:
-        """By Ax's own rule: the model's prediction if it has one that is any good, or else the least value."""
+        """By Ax's own rule: the model's prediction if that is good enough, or else the least value."""
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return self._client.get_best_parameterization()[2]
@@ -171,10 +171,10 @@ class BoTorch:
 
 
 def _box(function: Function) -> dict[str, tuple[float, float]]:
-    """Bounds of each variable. Raises ValueError where one is no float of a linear scale."""
-    found = {}
+    """Bounds of each variable. Raises ValueError if one is not a float on a linear scale."""
+    box = {}
     for name, variable in function.space.variables.items():
         if not isinstance(variable, Float) or variable.log:
-            raise ValueError(f"{name} is {variable!r}; valid is a float on a linear scale")
-        found[name] = (variable.low, variable.high)
-    return found
+            raise ValueError(f"{name} is {variable!r}; expected a float on a linear scale")
+        box[name] = (variable.low, variable.high)
+    return box

@@ -1,12 +1,12 @@
-"""Where to look next: BOP, FuBar VC and Thompson sampling, with rules against edges and repeats.
+"""Where to look next: BOP, FuBar VC and Thompson sampling, with rules for edges and repeats.
 
 A proposal is a pure function of the observations, the pending points, the settings and a seed, so that it can be made
 on any machine, and made again. Processors differ in the last digits of sums and exponentials; so the random stream
 depends on no such digits, and what is fitted, drawn or chosen is rounded before anything follows from it.
 
 Methods of R. Rubin, New heuristics for parallel and scalable Bayesian optimization, arXiv 1807.00373 (2018), as
-docs/bayesopt.md reads them; x is in the unit cube, values are standardised, s(x) is the posterior's standard deviation
-of f and mu(x) its mean.
+README.md interprets them; x is in the unit cube, values are standardised, s(x) is the posterior's standard deviation of
+f and mu(x) its mean.
 
     floor   V(x): s(x) > max(rho sigma, sem_min)
     best    x_b: the least mu among observed and pending points where V holds, or among all
@@ -17,8 +17,8 @@ of f and mu(x) its mean.
     finite  a point that has been tried, in a space where others are left: instead the least of one sample among those
 
 Plain Thompson sampling goes to the minimum of one sample. A plain confidence bound (ucb) goes to the least mu - 2 s,
-and looks at no pending points: all that tells two proposals apart is what has been observed between them. It is a null
-to compare with.
+and looks at no pending points: two proposals differ only by what has been observed between them. It is a null to
+compare with.
 """
 
 from dataclasses import dataclass
@@ -41,7 +41,7 @@ POWER_DECIMALS, FANTASY_DECIMALS = 3, 6
 
 @dataclass(frozen=True)
 class Data:
-    """Finished trials: rows X (n, D), values y (n,), NaN where there is none, and whether each was feasible (n,)."""
+    """Finished trials: rows X (n, D), values y (n,), NaN if there is none, and whether each was feasible (n,)."""
 
     X: np.ndarray
     y: np.ndarray
@@ -73,8 +73,8 @@ def propose(
     The random stream is that of (seed, index).
     """
     warm = np.zeros(0) if warm is None else np.asarray(warm, dtype=float)
-    own = randomness.seed(seed, "bayesopt", index)
-    rng = np.random.default_rng(own)
+    own_seed = randomness.seed(seed, "bayesopt", index)
+    rng = np.random.default_rng(own_seed)
     known = np.isfinite(data.y)
     tried = np.concatenate([data.X, pending])
     if settings.method == "random" or known.sum() < 2 * space.free:
@@ -83,7 +83,7 @@ def propose(
         others = finite.untried(space, tried, row, rng)
         if others is not None:
             row = feasibility.accepted(rng.permutation(others), success, rng)
-        return Proposal(row, "random", np.zeros(0), own)
+        return Proposal(row, "random", np.zeros(0), own_seed)
     y = standardise(data.y[known], settings.transform)
     X = data.X[known]
     theta = fit(X, y, settings, warm, rng)
@@ -95,15 +95,15 @@ def propose(
     others = finite.untried(space, tried, row, rng)
     if others is not None:
         row, kind = search.choose(others)
-    return Proposal(row, kind, theta, own)
+    return Proposal(row, kind, theta, own_seed)
 
 
 def standardise(y: np.ndarray, transform: Transform = "none") -> np.ndarray:
-    """Values (n,) less their mean, over their standard deviation, or over 1 where they are all the same.
+    """Values (n,) less their mean, over their standard deviation, or over 1 if they are all the same.
 
     yeo-johnson: the standardised values go through the power transformation of I. Yeo and R. Johnson (Biometrika 87,
     2000) with the lambda in POWERS of the largest likelihood, and are standardised again. It keeps their order, and
-    gives a Gaussian process less to explain where a few values are far above all others.
+    gives a Gaussian process less to explain if a few values are far above all others.
     """
     centred = y - y.mean()
     spread = centred.std()
@@ -112,12 +112,12 @@ def standardise(y: np.ndarray, transform: Transform = "none") -> np.ndarray:
     z = centred / spread
     if transform == "none":
         return z
-    power = optimize.minimize_scalar(lambda one: -stats.yeojohnson_llf(one, z), bounds=POWERS, method="bounded").x
+    power = optimize.minimize_scalar(lambda power: -stats.yeojohnson_llf(power, z), bounds=POWERS, method="bounded").x
     return standardise(stats.yeojohnson(z, round(power, POWER_DECIMALS)))
 
 
 def fit(X: np.ndarray, y: np.ndarray, settings: Settings, warm: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """theta from standardised values, of a part of the observations where they are many."""
+    """theta from standardised values, of a part of the observations if they are many."""
     if len(y) > settings.fit_limit:
         part = gp.inducing_rows(X, y, settings.fit_limit, rng)
         X, y = X[part], y[part]

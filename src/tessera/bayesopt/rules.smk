@@ -1,146 +1,131 @@
-# Bayesian optimisation: studies of the workflow as static chains of proposals and evaluations, and benchmarks.
+# Bayesian optimisation: benchmarks of optimisers, and studies of the workflow as static chains of jobs.
 
 from tessera.bayesopt import jobs
 from tessera.bayesopt.params import ProposalParams
 
 STUDIES = PARAMS.bayesopt.studies
-SUITES = PARAMS.bayesopt.suites
+# Suites by the name of their benchmark, under which its results stand.
+BENCHMARKS = {"bayesopt" if suite == "quick" else f"bayesopt_{suite}": suite for suite in PARAMS.bayesopt.suites}
+# What each job of a benchmark runs, by its name.
+BENCHMARK_JOBS = {name: jobs.jobs(PARAMS.bayesopt.suites[suite]) for name, suite in BENCHMARKS.items()}
 
-# Figures and tables of report.smk, with what each shows.
-BAYESOPT_FIGURES = {
-    "proposals": "proposals, posterior mean and floor",
-    "regret": "regret by evaluations and by clock",
-    "edges": "likeness to the edge, and repeats",
-    "lag": "makespan and regret by lag",
-}
-BAYESOPT_TABLES = {
-    "results": "regrets, edges and costs in numbers",
-    "comparison": "paired comparisons",
-    "lag": "makespan and regret by lag",
-}
+# The report of one benchmark, and of one study.
+BENCHMARK_REPORT = published(
+    "{benchmark}",
+    texts={"results": "median regrets"},
+    tables={
+        "regrets": "regrets, edges and costs in numbers",
+        "comparison": "paired comparisons",
+        "lag": "makespan and regret by lag, in numbers",
+    },
+    figures={
+        "proposals": "proposals, posterior mean and floor",
+        "regret": "regret by evaluations and by clock",
+        "edges": "proposals near the edge, and repeats",
+        "lag": "makespan and regret by lag",
+    },
+    shown=("regret", "lag"),
+)
+STUDY_REPORT = published(
+    "bayesopt_{study}",
+    tables={"trials": "trials of {study}"},
+    figures={"trace": "trace of {study}"},
+    shown=("trace",),
+)
 
 
 wildcard_constraints:
     study="|".join(STUDIES),
-    benchmark="|".join(["bayesopt", *(f"bayesopt_{suite}" for suite in SUITES)]),
+    benchmark="|".join(BENCHMARKS),
     job=r"[a-z0-9-]+/[a-z0-9-]+/[a-z]+(_\d+)?-\d+",
     trial=r"\d+",
 
 
-# Where the report of a benchmark stands.
-BENCHMARKS = {"bayesopt" if suite == "quick" else f"bayesopt_{suite}": suite for suite in SUITES}
-
-
-def benchmark_report(name):
-    """Figures, tables and runs of one benchmark."""
-    return {
-        "figures": [f"reports/figures/{name}/{figure}.svg" for figure in BAYESOPT_FIGURES],
-        "tables": [f"reports/tables/{name}/{table}.csv" for table in BAYESOPT_TABLES],
-        "results": f"reports/tables/{name}/results.md",
-        "metrics": f"reports/metrics/{name}.json",
-        "runs": f"reports/metrics/{name}",
-    }
-
-
-def study_report(study):
-    """Figure, table and runs of one study of the workflow."""
-    return {
-        "trials": f"reports/tables/bayesopt_{study}/trials.csv",
-        "figure": f"reports/figures/bayesopt_{study}/trace.svg",
-        "metrics": f"reports/metrics/bayesopt_{study}.json",
-        "runs": f"reports/metrics/bayesopt_{study}",
-    }
-
-
-def flat(found):
-    """All paths of a report."""
-    return [path for one in found.values() for path in (one if isinstance(one, list) else [one])]
-
-
-def bayesopt_item(path, title):
-    """A figure or table of the report, whichever benchmark or study it is of."""
-    kind, _, name = os.path.splitext(path)[0].split("/")[1:]
-    place = {"category": "Bayesopt", "subcategory": kind.capitalize(), "labels": {"shows": title}}
-    return report(path, caption=os.path.abspath(f"build/captions/bayesopt/{name}.rst"), **place)
+def report_of(report, **wildcards):
+    """Paths of one benchmark's or study's report."""
+    return expand(list(flatten(report.values())), **wildcards)
 
 
 rule bayesopt:
     input:
-        flat(benchmark_report("bayesopt")),
-        flat(study_report("branin")),
+        report_of(BENCHMARK_REPORT, benchmark="bayesopt"),
+        report_of(STUDY_REPORT, study="branin"),
     message:
         "The quick benchmark, and a study of the workflow on Branin's function"
 
 
 rule bayesopt_benchmark:
     input:
-        flat(benchmark_report("bayesopt_full")),
+        report_of(BENCHMARK_REPORT, benchmark="bayesopt_full"),
     message:
-        "The large benchmark, with other packages. Not in `all`"
+        "The large benchmark, with other packages. Not part of `all`"
 
 
 rule bayesopt_variations:
     input:
-        [flat(benchmark_report(f"bayesopt_{suite}")) for suite in ("ablations", "noise", "single", "sixteen")],
+        report_of(BENCHMARK_REPORT, benchmark=[f"bayesopt_{suite}" for suite in ("ablations", "noise", "single", "sixteen")]),
     message:
         "Benchmarks of ablations, of noise, and of one and sixteen evaluations at a time: hours"
 
 
 rule bayesopt_tunes_tempotron:
     input:
-        flat(study_report("tempotron")),
+        report_of(STUDY_REPORT, study="tempotron"),
     message:
         "Learning rate and momentum of the tempotron, tuned"
 
 
 rule bayesopt_tunes_tsvm:
     input:
-        flat(study_report("tsvm")),
+        report_of(STUDY_REPORT, study="tsvm"),
     message:
-        "The temporal support vector machine's margin in time and width of kernel, tuned"
+        "The temporal support vector machine's margin in time and kernel width, tuned"
 
 
 rule bayesopt_tunes_puzzle:
     input:
-        flat(study_report("puzzle")),
+        report_of(STUDY_REPORT, study="puzzle"),
     message:
         "Puzzle's rates of distillation and weights of losses, tuned"
 
 
-def study_section(wildcards):
-    """One study, as one canonical text: a change of another is none of this one's."""
-    return section(f"bayesopt.studies.{wildcards.study}")
+def read_by(text, *sections):
+    """The text of a rule's params, of which these sections of params.yaml are also part."""
+    SECTIONS[text].update(sections)
+    return text
 
 
 def proposal_section(wildcards):
-    """What a study's proposals depend on. A larger budget or lag makes none of the others anew."""
-    name = f"bayesopt.studies.{wildcards.study}"
-    given = params.section(PARAMS, name)
-    text = files.to_json({key: given[key] for key in ProposalParams.model_fields}, indent=None)
-    SECTIONS.setdefault(text, set()).add(name)
-    return text
+    """What a study's proposals depend on: a larger budget or lag leaves those that are there."""
+    return read_by(canonical({}, **proposal_values(wildcards.study)), f"bayesopt.studies.{wildcards.study}")
+
+
+def proposal_values(study):
+    values = params.section(PARAMS, f"bayesopt.studies.{study}")
+    return {key: values[key] for key in ProposalParams.model_fields}
 
 
 def objective_section(wildcards):
     """A study's objective, and the sections that its stage is given."""
+    return objective_text(wildcards.study)
+
+
+def confirm_section(wildcards):
+    """The same, and what recommends a trial."""
+    return objective_text(wildcards.study, proposals=proposal_values(wildcards.study))
+
+
+def objective_text(study, **others):
+    sections = STUDIES[study].objective.sections
+    given = {section.rpartition(".")[2]: params.section(PARAMS, section) for section in sections}
+    text = canonical({"objective": f"bayesopt.studies.{study}.objective"}, given=given, **others)
+    return read_by(text, f"bayesopt.studies.{study}", *sections)
+
+
+def objective_files(wildcards):
+    """Files that a study's objective reads, and the code that it runs."""
     objective = STUDIES[wildcards.study].objective
-    given = {name.rpartition(".")[2]: params.section(PARAMS, name) for name in objective.sections}
-    text = files.to_json({"objective": objective.model_dump(mode="json"), "given": given}, indent=None)
-    SECTIONS.setdefault(text, set()).update([f"bayesopt.studies.{wildcards.study}", *objective.sections])
-    return text
-
-
-def before(wildcards):
-    """Proposals of all trials before this one."""
-    return expand(
-        "data/bayesopt/studies/{study}/{trial}/proposal.json", study=wildcards.study, trial=range(int(wildcards.trial))
-    )
-
-
-def known(wildcards):
-    """Results that the proposal of a trial may know: up to `lag` before it."""
-    last = int(wildcards.trial) - STUDIES[wildcards.study].lag
-    return expand("data/bayesopt/studies/{study}/{trial}/result.json", study=wildcards.study, trial=range(last + 1))
+    return objective.inputs + code(objective.stage)
 
 
 def all_trials(name):
@@ -154,8 +139,17 @@ def all_trials(name):
 
 rule bayesopt_propose:
     input:
-        proposals=before,
-        results=known,
+        # The points of all trials before this one, and the results of those that are at least `lag` before it.
+        proposals=lambda wildcards: expand(
+            "data/bayesopt/studies/{study}/{trial}/proposal.json",
+            study=wildcards.study,
+            trial=range(int(wildcards.trial)),
+        ),
+        results=lambda wildcards: expand(
+            "data/bayesopt/studies/{study}/{trial}/result.json",
+            study=wildcards.study,
+            trial=range(int(wildcards.trial) - STUDIES[wildcards.study].lag + 1),
+        ),
         code=code("bayesopt_propose"),
     output:
         proposal="data/bayesopt/studies/{study}/{trial}/proposal.json",
@@ -168,18 +162,17 @@ rule bayesopt_propose:
     threads: 1
     params:
         cfg=proposal_section,
+        stage=stage("bayesopt_propose"),
     message:
         "Propose trial {wildcards.trial} of {wildcards.study}"
     shell:
-        "python -m tessera.bayesopt.stages.propose --params {params.cfg:q} --trial {wildcards.trial}"
-        " --proposals {input.proposals} --results {input.results} --proposal {output.proposal} > {log} 2>&1"
+        STAGE
 
 
 rule bayesopt_evaluate:
     input:
+        objective_files,
         proposal="data/bayesopt/studies/{study}/{trial}/proposal.json",
-        files=lambda wildcards: STUDIES[wildcards.study].objective.inputs,
-        objective=lambda wildcards: code(STUDIES[wildcards.study].objective.stage),
         code=code("bayesopt_evaluate"),
     output:
         result="data/bayesopt/studies/{study}/{trial}/result.json",
@@ -191,18 +184,17 @@ rule bayesopt_evaluate:
     threads: 1
     params:
         cfg=objective_section,
+        stage=stage("bayesopt_evaluate"),
     message:
         "Evaluate trial {wildcards.trial} of {wildcards.study}"
     shell:
-        "python -m tessera.bayesopt.stages.evaluate --params {params.cfg:q} --proposal {input.proposal}"
-        " --result {output.result} --cost {output.cost} > {log} 2>&1"
+        STAGE
 
 
 rule bayesopt_confirm:
     input:
+        objective_files,
         results=all_trials("result"),
-        files=lambda wildcards: STUDIES[wildcards.study].objective.inputs,
-        objective=lambda wildcards: code(STUDIES[wildcards.study].objective.stage),
         code=code("bayesopt_confirm"),
     output:
         confirmation="data/bayesopt/studies/{study}/confirm/{replicate}.json",
@@ -212,12 +204,12 @@ rule bayesopt_confirm:
         "logs/benchmarks/bayesopt_confirm/{study}/{replicate}.tsv"
     threads: 1
     params:
-        cfg=objective_section,
+        cfg=confirm_section,
+        stage=stage("bayesopt_confirm"),
     message:
-        "Run the defaults and the best trial of {wildcards.study} with another seed, {wildcards.replicate}"
+        "Run the defaults and the recommended trial of {wildcards.study} with another seed, {wildcards.replicate}"
     shell:
-        "python -m tessera.bayesopt.stages.confirm --params {params.cfg:q} --results {input.results}"
-        " --replicate {wildcards.replicate} --confirmation {output.confirmation} > {log} 2>&1"
+        STAGE
 
 
 rule bayesopt_study:
@@ -231,43 +223,33 @@ rule bayesopt_study:
         ),
         code=code("bayesopt_study"),
     output:
-        trials=bayesopt_item("reports/tables/bayesopt_{study}/trials.csv", "trials of {study}"),
-        figure=bayesopt_item("reports/figures/bayesopt_{study}/trace.svg", "trace of {study}"),
-        metrics="reports/metrics/bayesopt_{study}.json",
-        runs=directory("reports/metrics/bayesopt_{study}"),
+        **STUDY_REPORT,
     log:
         "logs/bayesopt_study/{study}.log",
     benchmark:
         "logs/benchmarks/bayesopt_study/{study}.tsv"
     threads: 1
     params:
-        cfg=study_section,
+        cfg=lambda wildcards: section(f"bayesopt.studies.{wildcards.study}"),
+        stage=stage("bayesopt_study"),
     message:
         "Table, figure and runs of {wildcards.study}"
     shell:
-        "python -m tessera.bayesopt.stages.study --params {params.cfg:q} --study {wildcards.study}"
-        " --results {input.results} --costs {input.costs} --confirmations {input.confirmations} --trials {output.trials} --figure {output.figure}"
-        " --metrics {output.metrics} --runs {output.runs} > {log} 2>&1"
+        STAGE
 
 
 def suite_section(wildcards):
-    """One suite and the seed, as one canonical text."""
-    name = f"bayesopt.suites.{BENCHMARKS[wildcards.benchmark]}"
-    text = files.to_json({"suite": params.section(PARAMS, name), "seed": PARAMS.seed}, indent=None)
-    SECTIONS.setdefault(text, set()).update([name, "seed"])
-    return text
-
-
-# What each job of a benchmark runs, by its name.
-BENCHMARK_JOBS = {name: jobs.jobs(SUITES[suite]) for name, suite in BENCHMARKS.items()}
+    """One suite and the seed."""
+    return read_by(
+        canonical({"suite": f"bayesopt.suites.{BENCHMARKS[wildcards.benchmark]}", "seed": "seed"}), "bayesopt.defaults"
+    )
 
 
 def job_section(wildcards):
-    """One job and the seed, as one canonical text: a change of another job is none of this one's."""
+    """One job and the seed, so that changing another job of the suite does not invalidate this one."""
     job = BENCHMARK_JOBS[wildcards.benchmark][wildcards.job].model_dump(mode="json")
-    text = files.to_json({"job": job, "seed": PARAMS.seed}, indent=None)
-    SECTIONS.setdefault(text, set()).update([f"bayesopt.suites.{BENCHMARKS[wildcards.benchmark]}", "seed"])
-    return text
+    suite = f"bayesopt.suites.{BENCHMARKS[wildcards.benchmark]}"
+    return read_by(canonical({"seed": "seed"}, job=job), suite, "bayesopt.defaults")
 
 
 def of_jobs(kind):
@@ -279,64 +261,40 @@ def of_jobs(kind):
 
 rule bayesopt_runs:
     input:
-        code=code("bayesopt_benchmark"),
+        code=code("bayesopt_runs"),
     output:
         runs="data/bayesopt/runs/{benchmark}/{job}.parquet",
         cost="data/bayesopt/runs/{benchmark}/{job}.json",
     log:
-        "logs/bayesopt_benchmark/{benchmark}/{job}.log",
+        "logs/bayesopt_runs/{benchmark}/{job}.log",
     benchmark:
-        "logs/benchmarks/bayesopt_benchmark/{benchmark}/{job}.tsv"
+        "logs/benchmarks/bayesopt_runs/{benchmark}/{job}.tsv"
     threads: 1
     params:
         cfg=job_section,
+        stage=stage("bayesopt_runs"),
     message:
-        "Benchmark of optimisers, {wildcards.benchmark}, {wildcards.job}"
+        "Runs of optimisers, {wildcards.benchmark}, {wildcards.job}"
     shell:
-        "OMP_NUM_THREADS={threads} python -m tessera.bayesopt.stages.benchmark --params {params.cfg:q}"
-        " --runs {output.runs} --cost {output.cost} > {log} 2>&1"
+        STAGE
 
 
-rule bayesopt_tables:
+rule bayesopt_suite_report:
     input:
-        runs=of_jobs("parquet"),
+        evaluations=of_jobs("parquet"),
         costs=of_jobs("json"),
-        code=code("bayesopt_tables"),
+        code=code("bayesopt_suite_report"),
     output:
-        results=bayesopt_item("reports/tables/{benchmark}/results.md", "results in words"),
-        tables=[bayesopt_item(f"reports/tables/{{benchmark}}/{n}.csv", t) for n, t in BAYESOPT_TABLES.items()],
-        metrics="reports/metrics/{benchmark}.json",
-        runs=directory("reports/metrics/{benchmark}"),
+        **BENCHMARK_REPORT,
     log:
-        "logs/bayesopt_tables/{benchmark}.log",
+        "logs/bayesopt_suite_report/{benchmark}.log",
     benchmark:
-        "logs/benchmarks/bayesopt_tables/{benchmark}.tsv"
+        "logs/benchmarks/bayesopt_suite_report/{benchmark}.tsv"
     threads: 1
     params:
         cfg=suite_section,
+        stage=stage("bayesopt_suite_report"),
     message:
-        "Tables and runs of {wildcards.benchmark}"
+        "Tables, figures and runs of {wildcards.benchmark}"
     shell:
-        "python -m tessera.bayesopt.stages.tables --params {params.cfg:q} --benchmark {wildcards.benchmark}"
-        " --evaluations {input.runs} --costs {input.costs} --results {output.results} --tables {output.tables}"
-        " --metrics {output.metrics} --runs {output.runs} > {log} 2>&1"
-
-
-rule bayesopt_figures:
-    input:
-        runs=of_jobs("parquet"),
-        code=code("bayesopt_figures"),
-    output:
-        figures=[bayesopt_item(f"reports/figures/{{benchmark}}/{n}.svg", t) for n, t in BAYESOPT_FIGURES.items()],
-    log:
-        "logs/bayesopt_figures/{benchmark}.log",
-    benchmark:
-        "logs/benchmarks/bayesopt_figures/{benchmark}.tsv"
-    threads: 1
-    params:
-        cfg=suite_section,
-    message:
-        "Figures of {wildcards.benchmark}"
-    shell:
-        "python -m tessera.bayesopt.stages.figures --params {params.cfg:q} --evaluations {input.runs}"
-        " --figures {output.figures} > {log} 2>&1"
+        STAGE

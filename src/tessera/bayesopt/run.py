@@ -1,4 +1,4 @@
-"""Minimise a function: evaluate trials in processes, side by side, with a time limit, until the budget is spent."""
+"""Minimise a function: evaluate trials in parallel processes, with a time limit, until the budget is spent."""
 
 import contextlib
 import logging
@@ -49,22 +49,20 @@ def minimize(
     max_failures_in_a_row: int | None = 15,
     **options: Any,
 ) -> Result:
-    """Minimise f over a space with some evaluations, those of the journal included.
+    """Minimise f over a space with some evaluations, including those of the journal.
 
     workers: evaluations at a time. timeout: seconds after which one is stopped and recorded as failed. initial: points
-    that are evaluated first, where the study is new. options: those of Optimizer. Each evaluation is a process of its
+    that are evaluated first, if the study is new. options: those of Optimizer. Each evaluation is a process of its
     own, which ends with all that it has started: after its answer, at the time limit, and with this process, however
     that ends. Several calls, on any host, may share a journal; trials of dead ones are taken over. The order in which
     evaluations end decides what proposals know, so that runs with more workers differ; each can be proven by `replay`.
 
-    An evaluation that raises, dies, or returns no number is recorded as failed, and the study goes on; the first such
+    An evaluation that raises, dies, or returns no number is recorded as failed, and the study continues; the first such
     error is logged with its traceback. Raises ObjectiveError, naming it, if max_failures_in_a_row evaluations fail one
     after the other, None: never. Points that are merely infeasible are no failures if f returns (value, False).
     """
     if evaluations < 1 or workers < 1 or (timeout is not None and timeout <= 0):
-        raise ValueError(
-            f"evaluations = {evaluations}, workers = {workers}, timeout = {timeout}; valid are numbers above 0"
-        )
+        raise ValueError(f"evaluations = {evaluations}, workers = {workers}, timeout = {timeout}; all must be above 0")
     if max_failures_in_a_row is not None and max_failures_in_a_row < 1:
         raise ValueError(f"max_failures_in_a_row = {max_failures_in_a_row}; expected an integer from 1, or None")
     optimizer = Optimizer(space, **options)
@@ -84,7 +82,7 @@ def minimize(
                         return Result(optimizer.best(), optimizer.trials)
                     time.sleep(min(1.0, lease / 4))  # the rest is evaluated by others, who may die
                     continue
-                alarm = min([lease / 4, *(one.left() for one in running.values())])
+                alarm = min([lease / 4, *(evaluation.left() for evaluation in running.values())])
                 ready = wait(list(running), max(alarm, 0.0))
                 for pipe, evaluation in list(running.items()):
                     if pipe in ready or evaluation.left() <= 0:
@@ -131,8 +129,8 @@ class _Terminated(BaseException):
 @contextlib.contextmanager
 def _stopping_at_sigterm() -> Iterator[None]:
     """Leave the block in good order when SIGTERM comes, and then end by it, unless the program has its own way."""
-    own = threading.current_thread() is not threading.main_thread()
-    if own or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+    in_thread = threading.current_thread() is not threading.main_thread()
+    if in_thread or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
         yield
         return
 

@@ -16,7 +16,7 @@ from tessera.bayesopt.gp import Posterior, kernel_slope, slope
 
 #: Decimals of the rows that a search visits; without, each step may double a difference in the last digit.
 DECIMALS = 8
-#: Values (s,) and gradients (s, D) of the functions with the given indices (s,) at rows (s, D), one row a function.
+#: Values (s,) and gradients (s, D) of the functions with the given indices (s,) at rows (s, D), one row per function.
 Batch = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
 
 
@@ -72,12 +72,12 @@ def _frequencies(count: int, width: int, rng: np.random.Generator) -> tuple[np.n
 
 
 def minimise(batch: Batch, starts: np.ndarray, iterations: int = 60, memory: int = 8, tolerance: float = 1e-5) -> tuple:
-    """Local minima of one function a start, by projected L-BFGS in the unit cube, all starts at once.
+    """Local minima of one function per start, by projected L-BFGS in the unit cube, all starts at once.
 
     starts is (s, D). Returns rows (s, D) and values (s,). An axis that lies on a bound and whose gradient points
     outwards is left out of the step and of the curvature; steps are halved until Armijo's condition holds along the
-    projection. A search ends where its projected gradient is below tolerance times the larger of 1 and |f|, where its
-    step fails, or after the iterations.
+    projection. A search ends if its projected gradient is below tolerance times the larger of 1 and |f|, if its step
+    fails, or after the iterations.
     """
     x = starts.copy()
     count, width = x.shape
@@ -99,15 +99,15 @@ def minimise(batch: Batch, starts: np.ndarray, iterations: int = 60, memory: int
         fresh = steep | ~(R[:, alive] > 0).any(axis=0)
         size = np.ones(len(alive))
         size[fresh] = 0.1 / np.maximum(np.abs(direction[fresh]).max(axis=1), 1e-12)
-        moved, new_f, new_g, found = _line_search(batch, x[alive], f[alive], g[alive], direction, size, alive)
+        moved, new_f, new_g, stepped = _line_search(batch, x[alive], f[alive], g[alive], direction, size, alive)
         step, change = moved - x[alive], new_g - g[alive]
         curvature = np.einsum("sd,sd->s", step, change)
-        good = found & (curvature > 1e-10 * np.einsum("sd,sd->s", change, change))
+        good = stepped & (curvature > 1e-10 * np.einsum("sd,sd->s", change, change))
         S[:-1, alive], Y[:-1, alive], R[:-1, alive] = S[1:, alive], Y[1:, alive], R[1:, alive]
         S[-1, alive], Y[-1, alive] = step, change
         R[-1, alive] = np.where(good, 1.0 / np.where(good, curvature, 1.0), 0.0)
         x[alive], f[alive], g[alive] = moved, new_f, new_g
-        alive = alive[found]
+        alive = alive[stepped]
     return x, f
 
 
@@ -163,16 +163,16 @@ def _line_search(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Halve each row's step until the decrease is enough; rows that find none stay where they are."""
     best, best_f, best_g = x.copy(), f.copy(), g.copy()
-    found = np.zeros(len(x), dtype=bool)
+    stepped = np.zeros(len(x), dtype=bool)
     for _ in range(trials):
-        todo = np.flatnonzero(~found)
+        todo = np.flatnonzero(~stepped)
         moved = np.round(np.clip(x[todo] + size[todo, None] * direction[todo], 0.0, 1.0), DECIMALS)
         new_f, new_g = batch(moved, which[todo])
         enough = new_f <= f[todo] + 1e-4 * np.einsum("sd,sd->s", g[todo], moved - x[todo])
         done = todo[enough]
         best[done], best_f[done], best_g[done] = moved[enough], new_f[enough], new_g[enough]
-        found[done] = True
-        if found.all():
+        stepped[done] = True
+        if stepped.all():
             break
         size[todo[~enough]] /= 2
-    return best, best_f, best_g, found
+    return best, best_f, best_g, stepped

@@ -1,4 +1,4 @@
-"""One proposal's search: minima of posterior samples, poll steps, and what they are held against.
+"""One proposal's search: minima of posterior samples, poll steps, and what they are compared with.
 
 x is in the unit cube, values are standardised, s(x) is the posterior's standard deviation of f and mu(x) its mean.
 """
@@ -13,7 +13,7 @@ from tessera.bayesopt.settings import Settings
 from tessera.bayesopt.space import Space
 
 Kind = Literal["thompson", "poll", "ucb", "random"]
-#: Confidence bounds lie so many standard deviations from the mean.
+#: Number of standard deviations between a confidence bound and the mean.
 CONFIDENCE = 2.0
 #: Decimals to which standardised values are compared, so that ties do not depend on rounding errors.
 DECIMALS = 6
@@ -42,23 +42,23 @@ class Search:
         """The row (D,) to evaluate, and how it was found."""
         method = self.settings.method
         if method == "ucb":
-            found = self._least(self._bound(), self._starts(self._least_mean()), None)
-            if found is not None:
-                return found, "ucb"
+            row = self._least(self._bound(), self._starts(self._least_mean()), None)
+            if row is not None:
+                return row, "ucb"
         elif method == "thompson":
             starts = self._starts(self._least_mean())
-            found = self._least(self._sample(1), starts, None)  # one sample, from all starts
-            if found is not None:
-                return found, "thompson"
+            row = self._least(self._sample(1), starts, None)  # one sample, from all starts
+            if row is not None:
+                return row, "thompson"
         else:
             best = self._best()
             starts = self._starts(best)
-            found = self._least(self._sample(len(starts)), starts, best)
-            if found is not None:
-                return found, "thompson"
-            found = self._poll(best)
-            if found is not None:
-                return found, "poll"
+            row = self._least(self._sample(len(starts)), starts, best)
+            if row is not None:
+                return row, "thompson"
+            row = self._poll(best)
+            if row is not None:
+                return row, "poll"
         return feasibility.random_row(self.space, self.success, self.rng), "random"
 
     def choose(self, rows: np.ndarray) -> tuple[np.ndarray, Kind]:

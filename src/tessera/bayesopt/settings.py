@@ -31,10 +31,10 @@ def real(value: Any, name: str) -> float:
 
 @dataclass(frozen=True)
 class Settings:
-    """Options of a study's proposals. Raises ValueError where one is out of range."""
+    """Options of a study's proposals. Raises ValueError if one is out of range."""
 
     method: Method = "bop"
-    #: What becomes of a candidate on the boundary: kept, discarded, or kept where the gradient gives evidence.
+    #: Edge rule: candidates on the boundary are kept, discarded, or kept if the gradient gives evidence.
     edges: Edges = "evidence"
     #: Whether a point that is known well enough is left alone.
     floor: bool = True
@@ -63,20 +63,20 @@ class Settings:
         }
         for name, valid in choices.items():
             if getattr(self, name) not in valid:
-                raise ValueError(f"{name} = {getattr(self, name)!r}; valid are {', '.join(valid)}")
+                raise ValueError(f"{name} = {getattr(self, name)!r}; expected one of {', '.join(valid)}")
         for name in ("rho", "sem_min", "poll", "barrier", "excluded", "tau"):
             object.__setattr__(self, name, real(getattr(self, name), name))  # Python's own, for the journal
         for name in ("rho", "sem_min", "poll", "barrier"):
             if not 0 < getattr(self, name) < np.inf:
-                raise ValueError(f"{name} = {getattr(self, name)}; valid is a number above 0")
+                raise ValueError(f"{name} = {getattr(self, name)}; must be above 0")
         for name in ("excluded", "tau"):
             if not 0 < getattr(self, name) < 1:
-                raise ValueError(f"{name} = {getattr(self, name)}; valid is a number between 0 and 1")
+                raise ValueError(f"{name} = {getattr(self, name)}; must be between 0 and 1")
         for name in ("starts", "sweeps", "features", "fit_limit", "exact_limit", "inducing"):
             object.__setattr__(self, name, integer(getattr(self, name), name, 1))
         object.__setattr__(self, "floor", bool(self.floor))
         if self.inducing > self.exact_limit:
-            raise ValueError(f"inducing = {self.inducing}; valid is at most exact_limit = {self.exact_limit}")
+            raise ValueError(f"inducing = {self.inducing}; must be at most exact_limit = {self.exact_limit}")
 
     def to_json(self) -> dict[str, Any]:
         """All options, by name."""

@@ -1,6 +1,6 @@
 """Search spaces: named variables, and their place in the unit cube in which the optimiser works.
 
-A float or integer takes one axis of the cube, a categorical one axis a choice (one-hot), a fixed value none.
+A float or integer takes one axis of the cube, a categorical one axis per choice (one-hot), a fixed value none.
 """
 
 import itertools
@@ -40,22 +40,22 @@ def plain(value: Any, place: str) -> Any:
     if hasattr(value, "tolist"):
         value = value.tolist()
     if isinstance(value, Mapping):
-        return {key: plain(one, f"{place}.{key}") for key, one in value.items()}
+        return {key: plain(child, f"{place}.{key}") for key, child in value.items()}
     if isinstance(value, list | tuple):
-        return [plain(one, f"{place}[{i}]") for i, one in enumerate(value)]
+        return [plain(child, f"{place}[{i}]") for i, child in enumerate(value)]
     if value is None or isinstance(value, bool | int | float | str):
         return value
     raise ValueError(f"{place} = {value!r}; expected a number, a text, true, false or null")
 
 
 class _Variable(Section):
-    """What all variables have in common: faults are named in one line each, also where they are made by hand."""
+    """What all variables have in common: faults are named in one line each, also for variables made in code."""
 
     def __init__(self, **values: Any) -> None:
         checked = params.check(type(self), {name: plain(value, name) for name, value in values.items()})
         super().__init__(**dict(checked))
 
-    # To pydantic this is no constructor of its own: it goes by the fields when it reads params.yaml.
+    # Pydantic is to ignore this constructor and validate by the fields when it reads params.yaml.
     __init__.__pydantic_base_init__ = True  # type: ignore[attr-defined]
 
 
@@ -71,7 +71,7 @@ class _Number(_Variable):
     def _check(self) -> Self:
         low, high = self.low, self.high
         if not low < high:
-            raise ValueError(f"low = {low}, high = {high}: the range is empty; valid is low < high, or kind: fixed")
+            raise ValueError(f"low = {low}, high = {high}: the range is empty; expected low < high, or kind: fixed")
         if self.log and low <= 0:
             raise ValueError(f"low = {low}: a logarithmic range begins above 0")
         if isinstance(low, int) and max(abs(low), abs(high)) >= 1 << 63:
@@ -97,7 +97,7 @@ class Float(_Number):
 
     def to_axes(self, value: Any) -> list[float]:
         if not isinstance(value, int | float) or isinstance(value, bool) or not self.low <= value <= self.high:
-            raise ValueError(f"{value!r}; valid is a number from {self.low} to {self.high}")
+            raise ValueError(f"{value!r}; expected a number from {self.low} to {self.high}")
         if self.log:
             low = _ln(self.low)
             share = float(_EXACT.divide(_EXACT.subtract(_ln(value), low), _EXACT.subtract(_ln(self.high), low)))
@@ -135,7 +135,7 @@ class Int(_Number):
 
     def to_axes(self, value: Any) -> list[float]:
         if not isinstance(value, int) or isinstance(value, bool) or not self.low <= value <= self.high:
-            raise ValueError(f"{value!r}; valid is an integer from {self.low} to {self.high}")
+            raise ValueError(f"{value!r}; expected an integer from {self.low} to {self.high}")
         if self.log:
             return [self._log_ratio(2 * value) / self._log_ratio(2 * self.high + 1)]
         return [(2 * (value - self.low) + 1) / (2 * (self.high - self.low + 1))]
@@ -181,10 +181,10 @@ class Categorical(_Variable):
         return np.eye(self.width)
 
     def to_axes(self, value: Any) -> list[float]:
-        found = [type(value) is type(choice) and value == choice for choice in self.choices]
-        if not any(found):
-            raise ValueError(f"{value!r}; valid is one of {list(self.choices)}")
-        return [float(one) for one in found]
+        chosen = [type(value) is type(choice) and value == choice for choice in self.choices]
+        if not any(chosen):
+            raise ValueError(f"{value!r}; expected one of {list(self.choices)}")
+        return [float(match) for match in chosen]
 
     def from_axes(self, axes: np.ndarray) -> Choice:
         return self.choices[int(np.argmax(axes))]
@@ -212,7 +212,7 @@ class Fixed(_Variable):
 
     def to_axes(self, value: Any) -> list[float]:
         if type(value) is not type(self.value) or value != self.value:
-            raise ValueError(f"{value!r}; valid is {self.value!r}")
+            raise ValueError(f"{value!r}; expected {self.value!r}")
         return []
 
     def from_axes(self, axes: np.ndarray) -> Choice:
@@ -233,17 +233,19 @@ class Space:
     """Named variables in their order; points are mappings by name outside, rows of the unit cube (n, D) inside.
 
     variables are Float, Int, Categorical or Fixed, or mappings with the same keys as in params.yaml. Raises ValueError,
-    naming the variable, where one is malformed or none is free.
+    naming the variable, if one is malformed or none is free.
     """
 
     def __init__(self, variables: Mapping[str, Any]) -> None:
         if not isinstance(variables, Mapping) or not all(isinstance(name, str) for name in variables):
             raise ValueError(f"{variables!r}; expected a mapping from names to variables")
-        given = {
-            name: one.model_dump(mode="json") if isinstance(one, Section) else plain(one, f"space.{name}")
-            for name, one in variables.items()
+        values = {
+            name: variable.model_dump(mode="json")
+            if isinstance(variable, Section)
+            else plain(variable, f"space.{name}")
+            for name, variable in variables.items()
         }
-        self.variables = params.check(_Variables, {"space": given}).space
+        self.variables = params.check(_Variables, {"space": values}).space
         self.slices: dict[str, slice] = {}
         start = 0
         for name, variable in self.variables.items():
@@ -252,7 +254,7 @@ class Space:
         self.width = start
         self.free = sum(variable.width > 0 for variable in self.variables.values())
         if not self.free:
-            raise ValueError("the space has no variable to optimise; valid is at least one that is not fixed")
+            raise ValueError("the space has no variable to optimise; at least one must not be fixed")
         #: Number of points: infinite if a variable is a float.
         self.size = math.prod(variable.count for variable in self.variables.values())
         #: Axes that have edges: those of floats. The ends of an integer's range and a choice are values as any other.
@@ -265,16 +267,16 @@ class Space:
         """Plain data from which Space makes the same space."""
         return {name: variable.model_dump(mode="json") for name, variable in self.variables.items()}
 
-    def point(self, given: Mapping[str, Any]) -> dict[str, Any]:
+    def point(self, point: Mapping[str, Any]) -> dict[str, Any]:
         """A point with Python's own values. Raises ValueError, naming the variable, if it is not in the space."""
-        self.to_cube(given)
-        return {name: plain(given[name], name) for name in given}
+        self.to_cube(point)
+        return {name: plain(point[name], name) for name in point}
 
     def to_cube(self, point: Mapping[str, Any]) -> np.ndarray:
-        """Row (D,) of a point. Raises ValueError, naming the variable, where it is not in the space."""
+        """Row (D,) of a point. Raises ValueError, naming the variable, if it is not in the space."""
         if not isinstance(point, Mapping) or set(point) != set(self.variables):
             names = sorted(map(str, point)) if isinstance(point, Mapping) else repr(point)
-            raise ValueError(f"a point has the variables {names}; valid are {sorted(self.variables)}")
+            raise ValueError(f"a point has the variables {names}; expected {sorted(self.variables)}")
         row: list[float] = []
         for name, variable in self.variables.items():
             try:
@@ -285,11 +287,13 @@ class Space:
 
     def from_cube(self, row: np.ndarray) -> dict[str, Any]:
         """The point that is nearest to a row (D,) of the cube."""
-        return {name: one.from_axes(row[self.slices[name]]) for name, one in self.variables.items()}
+        return {name: variable.from_axes(row[self.slices[name]]) for name, variable in self.variables.items()}
 
     def snap(self, rows: np.ndarray) -> np.ndarray:
         """Rows (n, D), moved to where points stand: floats on a grid, integers mid-bin, choices in corners."""
-        return np.concatenate([one.snap(rows[:, self.slices[name]]) for name, one in self.variables.items()], axis=1)
+        return np.concatenate(
+            [variable.snap(rows[:, self.slices[name]]) for name, variable in self.variables.items()], axis=1
+        )
 
     def uniform(self, n: int, rng: np.random.Generator) -> np.ndarray:
         """n rows (n, D), uniform over the space."""
@@ -298,5 +302,5 @@ class Space:
 
     def rows(self) -> np.ndarray:
         """Rows (size, D) of all points of a finite space."""
-        levels = [one.levels() for one in self.variables.values() if not isinstance(one, Float)]
+        levels = [variable.levels() for variable in self.variables.values() if not isinstance(variable, Float)]
         return np.array([np.concatenate(parts) for parts in itertools.product(*levels)])

@@ -2,7 +2,7 @@
 
 import os
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,7 +20,7 @@ from tessera.bayesopt.trial import Trial, best, proposed, rows_of
 
 
 class ToldBeforeError(ValueError):
-    """A trial's outcome is there already."""
+    """The trial already has an outcome."""
 
 
 class Optimizer:
@@ -45,7 +45,7 @@ class Optimizer:
         unknown = set(settings) - set(Settings.__dataclass_fields__)
         if unknown:
             raise ValueError(
-                f"no such setting: {', '.join(unknown)}; valid are {', '.join(Settings.__dataclass_fields__)}"
+                f"no such setting: {', '.join(unknown)}; expected one of {', '.join(Settings.__dataclass_fields__)}"
             )
         self.settings = Settings(method=method, **settings)  # type: ignore[arg-type]
         self.seed = integer(seed, "seed", 0)
@@ -68,7 +68,7 @@ class Optimizer:
             return [self._ask() for _ in range(n)]
 
     def add(self, params: Mapping[str, Any], kind: str = "baseline") -> Trial:
-        """A new trial at a point of the caller's choice. Raises ValueError where it is not in the space."""
+        """A new trial at a point of the caller's choice. Raises ValueError if it is not in the space."""
         point = self.space.point(params)
         with self._shared():
             return self._write(Trial(id=len(self._trials), params=point, kind=kind))
@@ -79,17 +79,17 @@ class Optimizer:
         """Record how a trial ended, and return it.
 
         value: what is minimised. feasible: whether constraints held. failed: why there is no value. A value that is NaN
-        or infinite makes the trial failed; failed trials stay, as infeasible. Raises ValueError where there is no such
+        or infinite makes the trial failed; failed trials stay, as infeasible. Raises ValueError if there is no such
         trial or it has ended before.
         """
         number = trial.id if isinstance(trial, Trial) else integer(trial, "trial", 0)
         if value is None and failed is None:
-            raise ValueError(f"trial {number}: valid is a value, or failed=REASON")
+            raise ValueError(f"trial {number}: pass either a value or failed=REASON")
         if failed is None:
             value = real(value, f"trial {number}: value")
         with self._shared():
             if not 0 <= number < len(self._trials):
-                raise ValueError(f"trial {number} is unknown; valid are 0 to {len(self._trials) - 1}")
+                raise ValueError(f"trial {number} is unknown; expected 0 to {len(self._trials) - 1}")
             known = self._trials[number]
             if known.finished:
                 raise ToldBeforeError(f"trial {number} has been told before: it is {known.state}")
@@ -98,7 +98,7 @@ class Optimizer:
     def claim(self, lease: float = 60.0, limit: int = 0) -> Trial | None:
         """Take a trial that waits, or whose worker is dead, for `lease` seconds.
 
-        Where there is none, ask for a new one, as long as there are fewer than `limit`; else return None.
+        If there is none, ask for a new one, as long as there are fewer than `limit`; else return None.
         """
         with self._shared():
             for trial in self._trials:
@@ -121,22 +121,12 @@ class Optimizer:
                 self._write(replace(known, state="waiting", owner=None, until=None))
 
     def best(self) -> Trial | None:
-        """The feasible trial of least value, the first of equals; None where there is none."""
+        """The feasible trial of least value, the first of equals; None if there is none."""
         return best(self._trials)
 
     def recommend(self) -> Trial | None:
-        """The feasible trial of least posterior mean: where values are noisy, the least of them is a lucky one."""
-        found = [trial for trial in self._trials if trial.state == "done" and trial.feasible]
-        if len(found) < 2 * self.space.free:
-            return self.best()
-        with one_thread():
-            X = rows_of(self.space, found)
-            values = np.array([trial.value for trial in found], dtype=float)
-            y = proposing.standardise(values, self.settings.transform)
-            rng = np.random.default_rng(self.seed)
-            theta = proposing.fit(X, y, self.settings, np.zeros(0), rng)
-            mean = proposing.condition(X, y, theta, X[:0], self.settings, rng).mean(X)
-        return found[int(np.argmin(np.round(mean, DECIMALS)))]
+        """The feasible trial of least posterior mean: if values are noisy, the least of them is biased downwards."""
+        return recommended(self.space, self.settings, self.seed, self._trials)
 
     def _ask(self) -> Trial:
         seen = [trial for trial in self._trials if trial.finished]
@@ -191,6 +181,21 @@ def one_thread() -> Iterator[None]:
             yield
 
 
+def recommended(space: Space, settings: Settings, seed: int, trials: Sequence[Trial]) -> Trial | None:
+    """The feasible trial of least posterior mean, or of least value as long as there are too few trials for a model."""
+    feasible = [trial for trial in trials if trial.state == "done" and trial.feasible]
+    if len(feasible) < 2 * space.free:
+        return best(trials)
+    with one_thread():
+        X = rows_of(space, feasible)
+        values = np.array([trial.value for trial in feasible], dtype=float)
+        y = proposing.standardise(values, settings.transform)
+        rng = np.random.default_rng(seed)
+        theta = proposing.fit(X, y, settings, np.zeros(0), rng)
+        mean = proposing.condition(X, y, theta, X[:0], settings, rng).mean(X)
+    return feasible[int(np.argmin(np.round(mean, DECIMALS)))]
+
+
 @dataclass(frozen=True)
 class Replayed:
     """A trial of a journal, proposed once more from what it says it knew."""
@@ -206,10 +211,10 @@ class Replayed:
 
 
 def replay(journal: str | Path) -> list[Replayed]:
-    """Propose every trial of a journal again, each from the trials it had seen, but those that were given."""
-    found = Journal(journal)
-    space, settings = Space(found.study["space"]), Settings(**found.study["settings"])
-    trials = found.read()
+    """Propose every trial of a journal again, each from the trials it had seen, except those that were given."""
+    study = Journal(journal)
+    space, settings = Space(study.study["space"]), Settings(**study.study["settings"])
+    trials = study.read()
     replayed = []
     for trial in trials:
         if trial.seed is None:
@@ -217,6 +222,6 @@ def replay(journal: str | Path) -> list[Replayed]:
         pending = [trials[number] for number in trial.pending]
         with one_thread():
             seen = [trials[number] for number in trial.seen]
-            again = proposed(space, settings, found.study["seed"], trial.id, seen, pending)
+            again = proposed(space, settings, study.study["seed"], trial.id, seen, pending)
         replayed.append(Replayed(trial, again))
     return replayed

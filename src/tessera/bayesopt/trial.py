@@ -50,12 +50,12 @@ class Trial:
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any], source: str) -> "Trial":
-        """Raises ValueError, naming source, where content is not a trial."""
+        """Raises ValueError, naming source, if content is not a trial."""
         known = set(cls.__dataclass_fields__)
         if not isinstance(content, Mapping) or not {"id", "params", "kind"} <= set(content) <= known:
-            raise ValueError(f"{source}: is not a trial; valid are the keys {', '.join(sorted(known))}")
+            raise ValueError(f"{source}: is not a trial; expected the keys {', '.join(sorted(known))}")
         if content.get("state", "waiting") not in STATES:
-            raise ValueError(f"{source}: state = {content['state']!r}; valid are {', '.join(STATES)}")
+            raise ValueError(f"{source}: state = {content['state']!r}; expected one of {', '.join(STATES)}")
         tuples = {name: tuple(content.get(name, ())) for name in ("seen", "pending", "theta")}
         return cls(**{**content, **tuples})
 
@@ -87,9 +87,9 @@ def data_of(space: Space, trials: Sequence[Trial]) -> Data:
 
 
 def best(trials: Sequence[Trial]) -> Trial | None:
-    """The feasible trial of least value, the first of equals; None where there is none."""
-    found = [trial for trial in trials if trial.state == "done" and trial.feasible]
-    return min(found, key=lambda trial: (trial.value, trial.id)) if found else None
+    """The feasible trial of least value, the first of equals; None if there is none."""
+    feasible = [trial for trial in trials if trial.state == "done" and trial.feasible]
+    return min(feasible, key=lambda trial: (trial.value, trial.id)) if feasible else None
 
 
 def rows_of(space: Space, trials: Sequence[Trial]) -> np.ndarray:
@@ -107,7 +107,7 @@ def proposed(
     seen, pending = sorted(seen, key=lambda trial: trial.id), sorted(pending, key=lambda trial: trial.id)
     modelled = [trial for trial in (*seen, *pending) if trial.theta]
     warm = max(modelled, key=lambda trial: trial.id) if modelled else None
-    found = proposing.propose(
+    proposal = proposing.propose(
         space,
         settings,
         data_of(space, seen),
@@ -118,11 +118,11 @@ def proposed(
     )
     return Trial(
         id=index,
-        params=space.from_cube(found.row),
-        kind=found.kind,
+        params=space.from_cube(proposal.row),
+        kind=proposal.kind,
         seen=tuple(trial.id for trial in seen),
         pending=tuple(trial.id for trial in pending),
         warm=warm.id if warm else None,
-        theta=tuple(map(float, found.theta)),
-        seed=found.seed,
+        theta=tuple(map(float, proposal.theta)),
+        seed=proposal.seed,
     )

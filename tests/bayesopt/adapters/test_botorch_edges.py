@@ -100,10 +100,10 @@ def test_without_a_rule_it_is_optimize_acqf() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"rule": "soft"}, "rule = 'soft'; valid are none, hard, evidence"),
+        ({"rule": "soft"}, "rule = 'soft'; expected none, hard or evidence"),
         ({"excluded": 1.0}, "excluded = 1.0"),
         ({"tau": 0.0}, "tau = 0.0"),
-        ({"edged": [True]}, r"edged has shape \(1,\); valid is \(2,\)"),
+        ({"edged": [True]}, r"edged has shape \(1,\); expected \(2,\)"),
         ({"bounds": BOUNDS[:1]}, r"bounds has shape \(1, 2\)"),
     ],
 )
@@ -114,7 +114,7 @@ def test_wrong_options_are_refused(options: dict, message: str) -> None:
 
 def test_no_batch_without_pending_points() -> None:
     model = model_of(slope)
-    with pytest.raises(ValueError, match="q = 2: PosteriorMean knows no pending points"):
+    with pytest.raises(ValueError, match="q = 2: PosteriorMean does not know pending points"):
         EdgeFilter(model, BOUNDS)(PosteriorMean(model), q=2)
 
 

@@ -121,12 +121,12 @@ def test_a_space_that_changes_is_followed() -> None:
 
 
 def test_wrong_options_are_refused() -> None:
-    with pytest.raises(ValueError, match="method = 'ei'; valid are bop, fubar"):
+    with pytest.raises(ValueError, match="method = 'ei'; expected one of bop, fubar"):
         adapter.TesseraSampler(method="ei")
     with pytest.raises(ValueError, match="seed = -1"):
         adapter.TesseraSampler(seed=-1)
     several = optuna.create_study(directions=["minimize"] * 2, sampler=adapter.TesseraSampler())
-    with pytest.raises(ValueError, match="the study has 2 objectives; valid is one"):
+    with pytest.raises(ValueError, match="the study has 2 objectives; expected one"):
         several.ask().suggest_float("a", 0.0, 1.0)
 
 

@@ -1,4 +1,4 @@
-"""The stages of a study of the workflow: proposals from files in any order, and evaluations that go wrong."""
+"""The stages: proposals from files in any order, evaluations that go wrong, runs of benchmarks, and reports."""
 
 import json
 import multiprocessing
@@ -12,15 +12,13 @@ import pytest
 
 from tessera.bayesopt import functions
 from tessera.bayesopt import objective as objectives
+from tessera.bayesopt.jobs import jobs as jobs_of
 from tessera.bayesopt.params import StudyParams
-from tessera.bayesopt.stages import benchmark, confirm, propose
+from tessera.bayesopt.stages import confirm, propose, runs, suite_report
 from tessera.bayesopt.stages import evaluate as bayesopt_evaluate
 from tessera.bayesopt.stages import study as bayesopt_study
 from tessera.bayesopt.trial import Trial
-from tessera.common import files
-from tessera.puzzle.stages import distillation
-from tessera.tempotron.stages import rate as tempotron_rate
-from tessera.tsvm.stages import jitter as tsvm_jitter
+from tessera.common import files, run_files
 
 BRANIN = functions.get("branin")
 
@@ -80,7 +78,7 @@ def test_a_baseline_comes_first(tmp_path: Path) -> None:
     propose.main(params, 0, [], [], tmp_path / "proposal.json")
     found = files.read_json(tmp_path / "proposal.json")
     assert (found["kind"], found["params"]) == ("baseline", {"x.x0": 0.0, "x.x1": 7.5})
-    with pytest.raises(ValueError, match=r"baseline: x\.x0 = 11\.0; valid is a number from -5\.0 to 10\.0"):
+    with pytest.raises(ValueError, match=r"baseline: x\.x0 = 11\.0; expected a number from -5\.0 to 10\.0"):
         study(baseline={"x.x0": 11.0, "x.x1": 7.5})
 
 
@@ -109,9 +107,9 @@ import argparse, json, os, subprocess, sys, time
 parser = argparse.ArgumentParser()
 for name in ("--params", "--out", "--directory"):
     parser.add_argument(name)
-given = parser.parse_args()
-params = json.loads(given.params)
-assert os.path.isdir(os.path.dirname(given.directory)) and params["seed"] == 3
+options = parser.parse_args()
+params = json.loads(options.params)
+assert os.path.isdir(os.path.dirname(options.directory)) and params["seed"] == 3
 what = params["deep"]["what"]
 if what == "raise":
     sys.exit("error: no good")
@@ -120,14 +118,14 @@ if what == "bytes":
     sys.exit(1)
 if what in ("hang", "programs"):
     if what == "programs":
-        started = [subprocess.Popen(["sleep", "300"], start_new_session=own) for own in (False, True)]
-        beside = os.path.dirname(os.path.dirname(given.directory))
-        open(os.path.join(beside, "pids"), "w").write(" ".join(str(one.pid) for one in started))
+        started = [subprocess.Popen(["sleep", "300"], start_new_session=detached) for detached in (False, True)]
+        beside = os.path.dirname(os.path.dirname(options.directory))
+        open(os.path.join(beside, "pids"), "w").write(" ".join(str(program.pid) for program in started))
     time.sleep(60)
 if what == "die":
     os.kill(os.getpid(), 9)
 text = {"nan": "NaN", "null": "null", "text": '"x"'}.get(what, "1.5")
-open(given.out, "w").write('{"a": [{"b": ' + text + "}]}")
+open(options.out, "w").write('{"a": [{"b": ' + text + "}]}")
 """
 
 
@@ -157,8 +155,8 @@ def test_outcomes_of_an_objective(
 
 
 def test_programs_of_a_killed_job_end_with_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    given = (tmp_path, objective(tmp_path, monkeypatch), {"deep.what": "programs"})
-    job = multiprocessing.get_context("fork").Process(target=evaluate, args=given)
+    arguments = (tmp_path, objective(tmp_path, monkeypatch), {"deep.what": "programs"})
+    job = multiprocessing.get_context("fork").Process(target=evaluate, args=arguments)
     job.start()
     deadline = time.monotonic() + 60
     while not (tmp_path / "pids").exists() or not (text := (tmp_path / "pids").read_text()):
@@ -175,7 +173,7 @@ def test_programs_of_a_killed_job_end_with_it(tmp_path: Path, monkeypatch: pytes
     ("what", "path", "message"),
     [
         ("die", ["a", 0, "b"], "was ended by SIGKILL; run again"),
-        ("text", ["a", 0, "b"], "is 'x'; valid is the path of a number"),
+        ("text", ["a", 0, "b"], "is 'x'; expected the path of a number"),
         ("fine", ["a", 0, "c"], r"there is no 'c'; there is \['b'\]"),
         ("fine", ["a", 1], "there is no 1"),
     ],
@@ -189,13 +187,28 @@ def test_faults_that_are_not_the_trial_s(
 
 
 def objective(directory: Path, monkeypatch: pytest.MonkeyPatch) -> dict:
-    """An objective whose stage is the script above: it is found instead of tessera.stages.NAME."""
+    """An objective whose stage is the script above, which is run in place of any stage."""
     script = directory / "python"
     script.write_text(f"#!{sys.executable}\nimport sys\ndel sys.argv[1:3]\n{STAGE}")
     script.chmod(0o755)
     monkeypatch.setattr(objectives.sys, "executable", str(script))
     arguments = {"directory": "{scratch}/child"}
-    return {"stage": "any", "arguments": arguments, "output": "out", "metric": ["a", 0, "b"], "timeout": 60.0}
+    return {
+        "stage": "bayesopt_function",
+        "arguments": arguments,
+        "output": "out",
+        "metric": ["a", 0, "b"],
+        "timeout": 60.0,
+    }
+
+
+def published(directory: Path, params: StudyParams, results: list[Path], confirmations: list[Path]) -> dict[str, Path]:
+    """Files of the report of a study called branin."""
+    costs = [path.with_name("cost.json") for path in results]
+    out = {name: directory / name for name in ("trials.csv", "trace.svg", "metrics.json", "runs.jsonl")}
+    table, figure, *others = out.values()
+    bayesopt_study.main(params, "branin", results, costs, confirmations, [table], [figure], *others)
+    return out
 
 
 def test_table_figure_and_runs_of_a_study(tmp_path: Path) -> None:
@@ -203,80 +216,89 @@ def test_table_figure_and_runs_of_a_study(tmp_path: Path) -> None:
     results = chain(tmp_path, params, random.Random(0))
     failed = Trial.from_json(files.read_json(results[2]), "result")
     files.write_json(results[2], Trial(id=2, params=failed.params, kind="random").ended(None, error="no").to_json())
-    costs = [path.with_name("cost.json") for path in results]
-    for path in costs:
-        files.write_json(path, {"seconds": 1.0})
-    out = {name: tmp_path / f"{name}.out" for name in ("trials", "figure", "metrics", "runs")}
-    bayesopt_study.main(params, "branin", results[::-1], costs, [], **out)
-    table = files.read_csv(out["trials"])
+    for number, path in enumerate(results):
+        files.write_json(path.with_name("cost.json"), {"seconds": float(number)})
+    out = published(tmp_path, params, results, [])
+    table = files.read_csv(out["trials.csv"])
     assert table["trial"].tolist() == [0, 1, 2, 3]
     assert table["state"].tolist() == ["done", "done", "failed", "done"]
-    found = files.read_json(out["metrics"])
-    assert found["failed"] == 1
-    assert found["baseline"] == pytest.approx(BRANIN({"x0": 0.0, "x1": 7.5}))
-    assert found["best"]["value"] == table["value"].min()
-    assert len(list(out["runs"].glob("bayesopt_evaluate/*.json"))) == 4
-    assert out["figure"].read_text().startswith("<?xml")
-    assert found["confirmed"] is None
+    metrics = files.read_json(out["metrics.json"])
+    assert metrics["failed"] == 1
+    assert metrics["baseline"] == pytest.approx(BRANIN({"x0": 0.0, "x1": 7.5}))
+    assert metrics["best"]["value"] == table["value"].min()
+    assert metrics["confirmed"] is None
+    records = run_files.read(out["runs.jsonl"])
+    assert [record.name for record in records] == ["trial 0", "trial 1", "trial 2", "trial 3"]
+    assert [record.job for record in records] == [f"bayesopt_evaluate/branin/{number}" for number in range(4)]
+    assert [record.metrics["seconds"] for record in records] == [0.0, 1.0, 2.0, 3.0]
+    assert ["value" in record.metrics for record in records] == [True, True, False, True]
+    assert records[2].note == "failed: no"
+    assert records[0].figures == [str(out["trace.svg"])]
+    assert out["trace.svg"].read_text().startswith("<?xml")
 
     again = [tmp_path / f"confirm-{i}.json" for i in range(4)]
     for i, (path, tuned) in enumerate(zip(again, (1.0, 2.0, 3.0, None), strict=True)):
         files.write_json(path, {"seed": i + 1, "trial": 3, "baseline": 3.0, "tuned": tuned})
-    bayesopt_study.main(params, "branin", results, costs, again, **out)
-    made = files.read_json(out["metrics"])["confirmed"]
-    assert (made["seeds"], made["failed"], made["baseline"], made["tuned"]) == (4, 1, 3.0, 2.0)
+    confirmed = files.read_json(published(tmp_path, params, results, again)["metrics.json"])["confirmed"]
+    assert (confirmed["seeds"], confirmed["failed"], confirmed["baseline"], confirmed["tuned"]) == (4, 1, 3.0, 2.0)
     # Student's t of two degrees of freedom: 4.303 / sqrt(3) on either side of the mean difference.
-    assert (made["low"], made["high"]) == pytest.approx((-1 - 2.484, -1 + 2.484), abs=1e-3)
+    assert (confirmed["low"], confirmed["high"]) == pytest.approx((-1 - 2.484, -1 + 2.484), abs=1e-3)
+
+
+def confirmation(directory: Path, trials: list[Trial], space: dict, monkeypatch: pytest.MonkeyPatch) -> dict:
+    """The file of replicate 2 of trials, whose values with another seed are that seed plus x; none for x = 0."""
+    results = [directory / f"{trial.id}.json" for trial in trials]
+    for path, trial in zip(results, trials, strict=True):
+        files.write_json(path, trial.to_json())
+
+    def run(_: object, values: dict, scratch: Path) -> tuple[float | None, str | None]:
+        return (values["seed"] + values["x"], None) if values["x"] else (None, "no")
+
+    monkeypatch.setattr(objectives, "run", run)
+    content = {
+        "proposals": {"space": space, "baseline": trials[0].params, "seed": 0},
+        "objective": {"stage": "any", "metric": ["a"], "sections": ["seed"]},
+        "given": {"seed": 7},
+    }
+    path = directory / "confirmation.json"
+    confirm.main(confirm.Params.model_validate_json(json.dumps(content)), results[::-1], 2, path)
+    return files.read_json(path)
 
 
 def test_baseline_and_best_are_run_again_with_another_seed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of few trials, the best is that of least value."""
     trials = [
-        Trial(id=0, params={"seed_is": 0.0}, kind="baseline").ended(3.0),
-        Trial(id=1, params={"seed_is": 1.0}, kind="random").ended(2.0),
-        Trial(id=2, params={"seed_is": 2.0}, kind="random").ended(None, error="no"),
+        Trial(id=0, params={"x": 0.0, "y": 0.0}, kind="baseline").ended(3.0),
+        Trial(id=1, params={"x": 1.0, "y": 0.0}, kind="random").ended(2.0),
+        Trial(id=2, params={"x": 2.0, "y": 0.0}, kind="random").ended(None, error="no"),
     ]
-    results = [tmp_path / f"{trial.id}.json" for trial in trials]
-    for path, trial in zip(results, trials, strict=True):
-        files.write_json(path, trial.to_json())
-    asked = []
+    space = {name: {"kind": "float", "low": 0.0, "high": 2.0} for name in "xy"}
+    outcome = confirmation(tmp_path, trials, space, monkeypatch)
+    assert outcome == {"seed": 10, "trial": 1, "baseline": None, "tuned": 11.0}
 
-    def run(_: object, given: dict, scratch: Path) -> tuple[float | None, str | None]:
-        asked.append(given)
-        return (given["seed"] + given["seed_is"], None) if given["seed_is"] else (None, "no")
 
-    monkeypatch.setattr(objectives, "run", run)
-    params = confirm.Params.model_validate_json(
-        json.dumps({"objective": {"stage": "any", "metric": ["a"], "sections": ["seed"]}, "given": {"seed": 7}})
-    )
-    confirm.main(params, results[::-1], 2, tmp_path / "confirmation.json")
-    found = files.read_json(tmp_path / "confirmation.json")
-    assert found == {"seed": 10, "trial": 1, "baseline": None, "tuned": 11.0}
-    assert [one["seed_is"] for one in asked] == [0.0, 1.0]
+def test_of_noisy_values_the_recommended_trial_is_run_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One lucky value at a point that is otherwise bad is not what the model recommends."""
+    values = {0.5: [1.0, 1.1, 0.9, 1.05, -0.2], 1.0: [0.1, 0.0, -0.1, 0.05, -0.05], 1.5: [1.0, 1.2, 0.9, 1.1, 0.95]}
+    pairs = [(x, value) for x, several in values.items() for value in several]
+    trials = [Trial(id=i, params={"x": x}, kind="random").ended(value) for i, (x, value) in enumerate(pairs)]
+    outcome = confirmation(tmp_path, trials, {"x": {"kind": "float", "low": 0.0, "high": 2.0}}, monkeypatch)
+    assert pairs[outcome["trial"]][0] == 1.0
+    assert (outcome["baseline"], outcome["tuned"]) == (10.5, 11.0)
 
 
 def test_what_cannot_be_run_again_is_refused() -> None:
-    with pytest.raises(ValueError, match="confirm = 2: valid is 0 for a study without a baseline"):
+    with pytest.raises(ValueError, match="confirm = 2: must be 0 for a study without a baseline"):
         study(confirm=2)
-    with pytest.raises(ValueError, match="confirm = 2: valid is 0 for an objective without seed"):
+    with pytest.raises(ValueError, match="confirm = 2: must be 0 for an objective without seed"):
         study(confirm=2, baseline={"x.x0": 0.0, "x.x1": 7.5})
-
-
-def test_the_tempotron_s_objective_prefers_momentum(tmp_path: Path) -> None:
-    rate = {"afferents": 40, "k": 10.0, "load": 1.75, "replicates": 3, "max_epochs": 400, "learning_rate": 1e-3}
-    found = {}
-    for momentum in (0.0, 0.95):
-        values = {"neuron": {"tau_m": 15.0, "tau_s": 3.75}, "rate": rate | {"decay": 1 - momentum}, "seed": 0}
-        tempotron_rate.main(tempotron_rate.Params.model_validate_json(json.dumps(values)), tmp_path / "metrics.json")
-        found[momentum] = files.read_json(tmp_path / "metrics.json")
-    assert found[0.95]["log10_epochs"] < found[0.0]["log10_epochs"]
-    assert found[0.95]["solved"] >= found[0.0]["solved"]
 
 
 def test_a_job_of_a_benchmark(tmp_path: Path) -> None:
     job = {"function": "branin", "name": "mine", "sampler": {"method": "ucb", "edges": "none"}, "mode": "lag",
            "workers": 2, "lag": 3, "spread": 0.5, "seeds": [4, 7], "evaluations": 9, "noise": 0.1}  # fmt: skip
-    params = benchmark.Params.model_validate_json(json.dumps({"job": job, "seed": 0}))
-    benchmark.main(params, tmp_path / "runs.parquet", tmp_path / "cost.json")
+    params = runs.Params.model_validate_json(json.dumps({"job": job, "seed": 0}))
+    runs.main(params, tmp_path / "runs.parquet", tmp_path / "cost.json")
     table = files.read_parquet(tmp_path / "runs.parquet")
     assert set(zip(table["sampler"], table["seed"], table["schedule"], strict=True)) == {
         ("mine", 4, "lag 3"),
@@ -285,56 +307,52 @@ def test_a_job_of_a_benchmark(tmp_path: Path) -> None:
     assert set(table["kind"]) == {"random", "ucb"}
     assert len(table) == 18
     assert (table["value"] - table["regret"] != BRANIN.least).all()  # values are noisy, regrets are not
-    assert [one["seed"] for one in files.read_json(tmp_path / "cost.json")] == [4, 7]
+    assert [cost["seed"] for cost in files.read_json(tmp_path / "cost.json")] == [4, 7]
 
 
-def jitter(directory: Path, **changes: object) -> dict:
-    task = {"afferents": 30, "targets": 2, "duration": 100.0, "tasks": 1, "copies": 3, "jitter": 1.0, "window": 2.0}
-    svm = {"tau_c": 2.0, "hold": 2.0, "sigma": 1.0}
-    values = {"svm": svm, "task": task | changes, "seed": 0}
-    tsvm_jitter.main(tsvm_jitter.Params.model_validate_json(json.dumps(values)), directory / "metrics.json")
-    return files.read_json(directory / "metrics.json")
-
-
-def test_the_support_vector_machine_s_objective_grows_with_jitter(tmp_path: Path) -> None:
-    little, much = jitter(tmp_path, jitter=0.01), jitter(tmp_path, jitter=20.0)
-    assert little["miss"] == little["miss_learned"] == 0.0
-    assert little["solved"] == 1.0
-    assert 0 < much["miss"] <= 1
-    assert much["miss_learned"] == 0.0
-
-
-def distilled(parent: Path, tokens: Path, directory: Path, rate: float, **changes: object) -> dict:
-    optimiser = {"tokens": 120, "batch_windows": 2, "learning_rate": 1e-3}
-    values = {
-        "space": {"attention": {"kv1": {"kind": "gqa", "kv_heads": 1}},
-                  "ffn": {"ffn50": {"kind": "gated", "width": 0.5}}},
-        "library": {"jobs": 1, "initialisation": "least_squares", "selection": "reconstruction", "loss": "per_token",
-                    "ridge": 1e-4, "valid_windows": 4, "distillation": optimiser},
-        "heal": {"cosine": 1.0, "kl": 1.0, "lm": 0.0, "train": "blocks", "checkpoint_steps": 10,
-                 "equal": optimiser | {"tokens": 600, "learning_rate": rate}, "full": optimiser},
-        "child": {"layers": [0, 2], "block": "kv1+ffn50", "window": 20, "calibration_windows": 12, "heal_windows": 30,
-                  "valid_windows": 6} | changes,
-        "seed": 3,
-    }  # fmt: skip
-    params = distillation.Params.model_validate_json(json.dumps(values))
-    distillation.main(params, parent, tokens, directory / "library", directory / "metrics.json")
-    return files.read_json(directory / "metrics.json")
-
-
-def test_puzzle_s_objective_is_lowered_by_healing(parent, tokens, tmp_path: Path) -> None:
-    found = distilled(parent(), tokens, tmp_path, 1e-3)
-    assert 0 < found["kl_div"] < found["kl_div_before"]
-    assert len(found["training_kl_div"]) == 15
-    again = distilled(parent(), tokens, tmp_path / "again", 1e-3)
-    assert again == found
-    still = distilled(parent(), tokens, tmp_path / "still", 1e-12)
-    assert still["kl_div"] == pytest.approx(still["kl_div_before"], rel=1e-3)
-    assert still["kl_div_before"] == found["kl_div_before"]
-
-
-def test_puzzle_s_objective_refuses_layers_that_are_not_there(parent, tokens, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"child\.layers = \[7\]: the parent has the layers 0 to 2"):
-        distilled(parent(), tokens, tmp_path, 1e-3, layers=[0, 7])
-    with pytest.raises(ValueError, match="layers = "):
-        distilled(parent(), tokens, tmp_path, 1e-3, layers=[1, 1])
+def test_the_report_of_a_benchmark(tmp_path: Path) -> None:
+    suite = {
+        "functions": ["branin", "levy4"],
+        "samplers": {"ours": {}, "sobol": {"sampler": "sobol"}},
+        "reference": "ours",
+        "seeds": 3,
+        "evaluations": 9,
+        "noise": 0.0,
+        "schedule": {"workers": 2, "spread": 0.5},
+        "lag": {"sampler": "ours", "function": "branin", "lags": [1, 2]},
+        "block": 2,
+    }
+    params = suite_report.Params.model_validate_json(json.dumps({"suite": suite, "seed": 0}))
+    jobs = jobs_of(params.suite)
+    for name, job in jobs.items():
+        job_params = runs.Params.model_validate_json(json.dumps({"job": job.model_dump(mode="json"), "seed": 0}))
+        runs.main(job_params, tmp_path / f"{name}.parquet", tmp_path / f"{name}.json")
+    texts, tables = ["results.md"], ["regrets.csv", "comparison.csv", "lag.csv"]
+    figures = [f"{name}.svg" for name in ("proposals", "regret", "edges", "lag")]
+    suite_report.main(
+        params,
+        "bayesopt_small",
+        [tmp_path / f"{name}.parquet" for name in jobs],
+        [tmp_path / f"{name}.json" for name in jobs],
+        *([tmp_path / name for name in names] for names in (texts, tables, figures)),
+        tmp_path / "metrics.json",
+        tmp_path / "runs.jsonl",
+    )
+    metrics = files.read_json(tmp_path / "metrics.json")
+    regrets = files.read_csv(tmp_path / "regrets.csv").set_index(["function", "sampler"])
+    assert regrets.index.tolist() == [(f, s) for f in suite["functions"] for s in suite["samplers"]]
+    assert metrics["regret"]["levy4"]["sobol"]["regret_median"] == regrets.loc[("levy4", "sobol"), "regret_median"]
+    assert set(metrics["lag"]) == {"sync", "async", "lag_1", "lag_2"}
+    assert metrics["comparison"]["all"].keys() == {"sobol"}
+    lines = (tmp_path / "results.md").read_text().splitlines()
+    assert [line.split(" | ")[0] for line in lines[-2:]] == ["| ours", "| sobol"]
+    assert all((tmp_path / name).read_text().startswith("<?xml") for name in figures)
+    records = run_files.read(tmp_path / "runs.jsonl")
+    assert len(records) == 3 * (2 * 2 + 3)
+    assert {record.experiment for record in records} == {"bayesopt/small"}
+    for record in records:
+        rule, name, *job = record.job.split("/")
+        assert (rule, name) == ("bayesopt_runs", "bayesopt_small")
+        assert int(record.tags["seed"]) in jobs["/".join(job)].seeds
+        assert record.history["regret"][-1] == (9, record.metrics["final_regret"])
+        assert record.figures == [str(tmp_path / "regret.svg")]

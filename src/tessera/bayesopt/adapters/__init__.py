@@ -1,1 +1,1 @@
-"""Adapters to other packages, which the extra `peers` brings: a sampler for Optuna, a filter of edges for BoTorch."""
+"""Adapters to other packages, installed by the extra `peers`: a sampler for Optuna, an edge filter for BoTorch."""

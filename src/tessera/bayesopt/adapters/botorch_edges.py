@@ -1,4 +1,4 @@
-"""A filter of edges around the optimiser of any BoTorch acquisition function.
+"""An edge filter around the optimiser of any BoTorch acquisition function.
 
     edge_filter = EdgeFilter(model, bounds, rule="evidence")
     candidates, value = edge_filter(acquisition, q=1, num_restarts=10, raw_samples=512)
@@ -33,7 +33,7 @@ class EdgeFilter:
     D). rule: hard discards all candidates within the width that excludes the share `excluded` of the box; evidence
     keeps one if, at each face it is near to, the model's output rises outwards with a probability above tau; none
     keeps all.
-    edged: axes (D,) that have edges, by default all. Raises ValueError where an option is out of range.
+    edged: axes (D,) that have edges, by default all. Raises ValueError if an option is out of range.
     """
 
     def __init__(
@@ -46,19 +46,21 @@ class EdgeFilter:
         edged: Sequence[bool] | None = None,
     ) -> None:
         if rule not in ("none", "hard", "evidence"):
-            raise ValueError(f"rule = {rule!r}; valid are none, hard, evidence")
+            raise ValueError(f"rule = {rule!r}; expected none, hard or evidence")
         for name, share in (("excluded", excluded), ("tau", tau)):
             if not 0 < share < 1:
-                raise ValueError(f"{name} = {share}; valid is a number between 0 and 1")
+                raise ValueError(f"{name} = {share}; must be between 0 and 1")
         if bounds.ndim != 2 or len(bounds) != 2 or not bool((bounds[0] < bounds[1]).all()):
-            raise ValueError(f"bounds has shape {tuple(bounds.shape)}; valid is (2, D), with the lower bounds below")
+            raise ValueError(
+                f"bounds has shape {tuple(bounds.shape)}; expected (2, D), with the lower bounds below the upper"
+            )
         if model.num_outputs != 1:
-            raise ValueError(f"model.num_outputs = {model.num_outputs}; valid is 1")
+            raise ValueError(f"model.num_outputs = {model.num_outputs}; must be 1")
         width = bounds.shape[1]
         self.model, self.bounds, self.rule, self.tau = model, bounds, rule, tau
         self.edged = np.ones(width, dtype=bool) if edged is None else np.asarray(edged, dtype=bool)
         if self.edged.shape != (width,):
-            raise ValueError(f"edged has shape {self.edged.shape}; valid is ({width},)")
+            raise ValueError(f"edged has shape {self.edged.shape}; expected ({width},)")
         self.width = edges.edge_width(excluded, int(self.edged.sum()))
 
     def __call__(
@@ -71,13 +73,13 @@ class EdgeFilter:
     ) -> tuple[Tensor, Tensor]:
         """Candidates (q, D), chosen one after the other, and the acquisition's value at the last choice.
 
-        options are those of optimize_acqf. Where the rule refuses every local maximum, the best of raw_samples Sobol
+        options are those of optimize_acqf. If the rule refuses every local maximum, the best of raw_samples Sobol
         points away from the edge is the candidate.
         """
         if q < 1:
-            raise ValueError(f"q = {q}; valid is an integer from 1")
+            raise ValueError(f"q = {q}; expected an integer from 1")
         if q > 1 and isinstance(acquisition, AnalyticAcquisitionFunction):
-            raise ValueError(f"q = {q}: {type(acquisition).__name__} knows no pending points; valid is q = 1")
+            raise ValueError(f"q = {q}: {type(acquisition).__name__} does not know pending points; q must be 1")
         before = getattr(acquisition, "X_pending", None)
         chosen: list[Tensor] = []
         try:
@@ -85,7 +87,7 @@ class EdgeFilter:
                 if chosen:
                     pending = torch.cat([*([] if before is None else [before]), *chosen])
                     acquisition.set_X_pending(pending)
-                row, value = self._one(acquisition, num_restarts, raw_samples, options)
+                row, value = self._candidate(acquisition, num_restarts, raw_samples, options)
                 chosen.append(row)
         finally:
             if q > 1:
@@ -102,10 +104,10 @@ class EdgeFilter:
             return not (low | high).any()
         return all(self._rises(share, int(axis), bool(low[axis])) > self.tau for axis in np.flatnonzero(low | high))
 
-    def _one(
+    def _candidate(
         self, acquisition: AcquisitionFunction, num_restarts: int, raw_samples: int, options: dict[str, Any]
     ) -> tuple[Tensor, Tensor]:
-        found, values = optimize_acqf(
+        candidates, values = optimize_acqf(
             acquisition,
             self.bounds,
             q=1,
@@ -114,8 +116,8 @@ class EdgeFilter:
             **{**options, "return_best_only": False},
         )
         for i in torch.argsort(values, descending=True).tolist():
-            if self.passes(found[i, 0]):
-                return found[i], values[i]
+            if self.passes(candidates[i, 0]):
+                return candidates[i], values[i]
         inner = self._inner()
         rows = draw_sobol_samples(inner, raw_samples, 1, seed=int(torch.randint(1 << 30, (1,))))
         with torch.no_grad():

@@ -30,46 +30,48 @@ THETA = "tessera:theta"
 class TesseraSampler(BaseSampler):
     """Proposals of an Optimizer with the same options, for the parameters that all finished trials share.
 
-    Others, and those of the first trials, are uniform. Raises ValueError where an option is wrong, and at the first
-    proposal where the study has several objectives.
+    Others, and those of the first trials, are uniform. Raises ValueError if an option is wrong, and at the first
+    proposal if the study has several objectives.
     """
 
     def __init__(self, method: str = "bop", seed: int = 0, **settings: Any) -> None:
         self.settings = Settings(method=method, **settings)  # type: ignore[arg-type]
         if seed < 0:
-            raise ValueError(f"seed = {seed}: valid is an integer >= 0")
+            raise ValueError(f"seed = {seed}; expected an integer >= 0")
         self.seed = seed
         self._shared = IntersectionSearchSpace()
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         if len(study.directions) > 1:
-            raise ValueError(f"the study has {len(study.directions)} objectives; valid is one")
-        found = self._shared.calculate(study)
-        return {name: one for name, one in found.items() if not one.single()}
+            raise ValueError(f"the study has {len(study.directions)} objectives; expected one")
+        shared = self._shared.calculate(study)
+        return {name: distribution for name, distribution in shared.items() if not distribution.single()}
 
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
         if not search_space:
             return {}
-        space = Space({name: variable(one) for name, one in search_space.items()})
+        space = Space({name: variable(distribution) for name, distribution in search_space.items()})
         sign = -1.0 if study.direction == StudyDirection.MAXIMIZE else 1.0
         seen: list[Trial] = []
         pending: list[Trial] = []
-        for one in study.get_trials(deepcopy=False):
-            known = _known(one, search_space, sign, space.width + 3)
-            if known is not None and one.number != trial.number:
+        for other in study.get_trials(deepcopy=False):
+            known = _known(other, search_space, sign, space.width + 3)
+            if known is not None and other.number != trial.number:
                 (seen if known.finished else pending).append(known)
         with one_thread():
-            made = proposed(space, self.settings, self.seed, trial.number, seen, pending)
-        study._storage.set_trial_system_attr(trial._trial_id, THETA, list(made.theta))
-        return {name: external(one, made.params[name]) for name, one in search_space.items()}
+            proposal = proposed(space, self.settings, self.seed, trial.number, seen, pending)
+        study._storage.set_trial_system_attr(trial._trial_id, THETA, list(proposal.theta))
+        return {name: external(distribution, proposal.params[name]) for name, distribution in search_space.items()}
 
     def sample_independent(
         self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
     ) -> Any:
-        own = randomness.seed(self.seed, "bayesopt", "optuna", trial.number, param_name)
-        return RandomSampler(seed=own % (1 << 32)).sample_independent(study, trial, param_name, param_distribution)
+        number_seed = randomness.seed(self.seed, "bayesopt", "optuna", trial.number, param_name)
+        return RandomSampler(seed=number_seed % (1 << 32)).sample_independent(
+            study, trial, param_name, param_distribution
+        )
 
 
 def variable(distribution: BaseDistribution) -> Variable:
@@ -80,11 +82,11 @@ def variable(distribution: BaseDistribution) -> Variable:
     if isinstance(distribution, CategoricalDistribution):
         return Categorical(choices=tuple(range(len(distribution.choices))))
     if not isinstance(distribution, FloatDistribution | IntDistribution):
-        raise ValueError(f"{distribution}: valid are Optuna's float, int and categorical distributions")
+        raise ValueError(f"{distribution}: expected a float, int or categorical distribution of Optuna")
     if _stepped(distribution):
         return Int(low=0, high=_steps(distribution, distribution.high))
-    made = Float if isinstance(distribution, FloatDistribution) else Int
-    return made(low=distribution.low, high=distribution.high, log=distribution.log)
+    kind = Float if isinstance(distribution, FloatDistribution) else Int
+    return kind(low=distribution.low, high=distribution.high, log=distribution.log)
 
 
 def external(distribution: BaseDistribution, value: Any) -> Any:
@@ -115,20 +117,20 @@ def _steps(distribution: FloatDistribution | IntDistribution, value: float) -> i
     return round((value - distribution.low) / distribution.step)
 
 
-def _known(one: FrozenTrial, search_space: dict[str, BaseDistribution], sign: float, thetas: int) -> Trial | None:
-    """A trial of Optuna's as one of ours; None where it lacks a parameter, or lies outside of its range."""
+def _known(frozen: FrozenTrial, search_space: dict[str, BaseDistribution], sign: float, thetas: int) -> Trial | None:
+    """Optuna's trial as ours; None if it lacks a parameter or lies outside its range."""
     params = {}
     for name, distribution in search_space.items():
-        if name not in one.params or not distribution._contains(distribution.to_internal_repr(one.params[name])):
+        if name not in frozen.params or not distribution._contains(distribution.to_internal_repr(frozen.params[name])):
             return None
-        params[name] = internal(distribution, one.params[name])
-    theta = tuple(one.system_attrs.get(THETA, ()))
-    trial = Trial(one.number, params, "optuna", theta=theta if len(theta) == thetas else ())
-    if not one.state.is_finished():
+        params[name] = internal(distribution, frozen.params[name])
+    theta = tuple(frozen.system_attrs.get(THETA, ()))
+    trial = Trial(frozen.number, params, "optuna", theta=theta if len(theta) == thetas else ())
+    if not frozen.state.is_finished():
         return trial
-    if one.state != TrialState.COMPLETE or one.value is None:
-        return trial.ended(None, error=f"Optuna's trial is {one.state.name}")
-    return trial.ended(sign * one.value, feasible=_holds(one.system_attrs.get("constraints")))
+    if frozen.state != TrialState.COMPLETE or frozen.value is None:
+        return trial.ended(None, error=f"Optuna's trial is {frozen.state.name}")
+    return trial.ended(sign * frozen.value, feasible=_holds(frozen.system_attrs.get("constraints")))
 
 
 def _holds(constraints: Sequence[float] | None) -> bool:

@@ -22,19 +22,18 @@ class Params(Section):
 def main(params: Params, proposal: Path, result: Path, cost: Path) -> None:
     """Write the trial with its outcome, and the seconds that it took.
 
-    A stage that ends with an error, takes longer than the time limit or gives no finite number makes the trial failed.
-    One that is ended by a signal says nothing about the trial: that is an error of this job, which Snakemake runs
-    again.
+    The trial has failed if the stage ends with an error, exceeds the time limit or gives no finite number. A stage
+    that is ended by a signal says nothing about the trial: that is an error of this job, which Snakemake runs again.
     """
     trial = Trial.from_json(files.read_json(proposal), str(proposal))
-    begun = time.monotonic()
-    given = objective.values(params.given, params.objective.params, trial.params)
-    value, error = objective.run(params.objective, given, result.parent / "scratch")
+    start = time.monotonic()
+    values = objective.values(params.given, params.objective.params, trial.params)
+    value, error = objective.run(params.objective, values, result.parent / "scratch")
     trial = trial.ended(value, error=error)
     if trial.error:
         print(f"trial {trial.id} failed: {trial.error}", file=sys.stderr)
     files.write_json(result, trial.to_json())
-    files.write_json(cost, {"seconds": time.monotonic() - begun})
+    files.write_json(cost, {"seconds": time.monotonic() - start})
 
 
 if __name__ == "__main__":

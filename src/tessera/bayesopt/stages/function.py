@@ -15,13 +15,13 @@ class Params(Section):
 
 
 def main(params: Params, metrics: Path) -> None:
-    """Write {"value": f(x), "regret": f(x) less the least value}, to the 12 decimals on which processors agree."""
+    """Write {"value": f(x), "regret": f(x) - minimum}, rounded to the 12 decimals on which processors agree."""
     from tessera.bayesopt import functions
 
     function = functions.get(params.function)
     function.space.to_cube(params.x)
-    found = {"value": function(params.x), "regret": function.regret(params.x)}
-    files.write_json(metrics, {name: round(value, 12) for name, value in found.items()})
+    outcome = {"value": function(params.x), "regret": function.regret(params.x)}
+    files.write_json(metrics, {name: round(value, 12) for name, value in outcome.items()})
 
 
 if __name__ == "__main__":

@@ -16,10 +16,10 @@ def main(params: ProposalParams, trial: int, proposals: list[Path], results: lis
         return
     before = [Trial.from_json(files.read_json(path), str(path)) for path in proposals]
     seen = [Trial.from_json(files.read_json(path), str(path)) for path in results]
-    known = {one.id for one in seen}
-    pending = [one for one in before if one.id not in known]
-    made = proposed(Space(params.space), params.settings(), params.seed, trial, seen, pending)
-    files.write_json(proposal, made.to_json())
+    known = {item.id for item in seen}
+    pending = [item for item in before if item.id not in known]
+    next_trial = proposed(Space(params.space), params.settings(), params.seed, trial, seen, pending)
+    files.write_json(proposal, next_trial.to_json())
 
 
 if __name__ == "__main__":

@@ -9,53 +9,56 @@ from matplotlib.figure import Figure
 
 from tessera.bayesopt import benchmark, functions
 from tessera.bayesopt import propose as proposing
-from tessera.bayesopt.params import SuiteParams
+from tessera.bayesopt.params import SamplerParams, SuiteParams
 from tessera.bayesopt.report import tables
+from tessera.bayesopt.report.results import SuiteResults
 from tessera.bayesopt.settings import Settings
 from tessera.common import plots
 
+#: Colour and name of each kind of proposal.
 KINDS = {"random": plots.GREY, "thompson": plots.BLUE, "poll": plots.ORANGE}
 KIND_NAMES = {"random": "uniform", "thompson": "search", "poll": "poll"}
-
-
 #: Functions side by side.
 COLUMNS = 3
 
 
 def styles(suite: SuiteParams) -> dict[str, tuple[str, str]]:
-    """A colour and a line for each sampler; those that do not learn are grey and black, other packages dashed."""
+    """A colour and a line style for each sampler; those that do not learn are grey and black, other packages dashed."""
     plain = cycle([plots.GREY, plots.BLACK])
     ours, theirs = cycle(plots.CYCLE[:7]), cycle(plots.CYCLE[:7])
-    found = {}
-    for name, one in suite.samplers.items():
-        if one.sampler == "sobol" or one.method == "random":
-            found[name] = (next(plain), "-")
+    pairs = {}
+    for name, sampler in suite.samplers.items():
+        if sampler.sampler == "sobol" or sampler.method == "random":
+            pairs[name] = (next(plain), "-")
         else:
-            found[name] = (next(ours), "-") if one.sampler == "tessera" else (next(theirs), "--")
-    return found
+            pairs[name] = (next(ours), "-") if sampler.sampler == "tessera" else (next(theirs), "--")
+    return pairs
 
 
-def regret(found: pd.DataFrame, suite: SuiteParams, seed: int) -> Figure:
-    """Median regret of the recommended point, by evaluations (above) and by the simulated clock (below), with its
-    interval over seeds; one column per function, three in a row."""
+def regret(results: SuiteResults) -> Figure:
+    """Regret of the point that would be recommended, by evaluations (above) and by a simulated clock (below), on which
+    the workers share log-normal runtimes.
+
+    Lines are medians over seeds, bands 95 % bootstrap intervals of the median over the seeds of each function.
+    """
+    suite = results.suite
     columns = min(COLUMNS, len(suite.functions))
     groups = -(-len(suite.functions) // columns)
     figure, axes = plots.grid(2 * groups, columns, 2.9)
     style = styles(suite)
-    part = tables.asynchronous(found)
     for number, function in enumerate(suite.functions):
         group, column = divmod(number, columns)
         above, below = axes[2 * group, column], axes[2 * group + 1, column]
         below.sharey(above)
-        runs = part[part["function"] == function]
+        runs = results.asynchronous[results.asynchronous["function"] == function]
         end = float(runs.groupby(["sampler", "seed"], observed=True)["ended"].max().min())
         times = np.linspace(1.0, end, 60)
         for sampler in suite.samplers:
-            some = [run for _, run in runs[runs["sampler"] == sampler].groupby("seed")]
-            by_evaluation = np.array([benchmark.regret_by_evaluation(run) for run in some])
-            by_clock = np.array([benchmark.regret_by_clock(run, times) for run in some])
-            _curve(above, np.arange(1, suite.evaluations + 1), by_evaluation, style[sampler], sampler, seed)
-            _curve(below, times, by_clock, style[sampler], sampler, seed)
+            by_seed = [run for _, run in runs[runs["sampler"] == sampler].groupby("seed")]
+            by_evaluation = np.array([benchmark.regret_by_evaluation(run) for run in by_seed])
+            by_clock = np.array([benchmark.regret_by_clock(run, times) for run in by_seed])
+            _curve(above, np.arange(1, suite.evaluations + 1), by_evaluation, style[sampler], sampler, results.seed)
+            _curve(below, times, by_clock, style[sampler], sampler, results.seed)
         above.set(title=function, xlabel="evaluations", xlim=(1, suite.evaluations))
         below.set(xlabel="simulated clock, median runtimes", xlim=(1, end))
         plots.log_scale(above.yaxis)
@@ -64,12 +67,12 @@ def regret(found: pd.DataFrame, suite: SuiteParams, seed: int) -> Figure:
             axis.set_visible(False)
     for axis in axes[:, 0]:
         axis.set_ylabel("regret of the recommended point\nmedian and 95 % interval over seeds")
-    handles, names = axes[0, 0].get_legend_handles_labels()
-    figure.legend(handles, names, loc="outside lower center", ncols=5)
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=5)
     return figure
 
 
 def _curve(axis: Axes, x: np.ndarray, curves: np.ndarray, style: tuple[str, str], name: str, seed: int) -> None:
+    """Median of curves (seeds, x) and its interval, where all of them have a value."""
     kept = np.isfinite(curves).all(axis=0)
     x, curves = x[kept], np.maximum(curves[:, kept], benchmark.LEAST_REGRET)
     bounds = np.array([benchmark.interval(curves[:, i], seed, draws=400) for i in range(curves.shape[1])])
@@ -78,9 +81,13 @@ def _curve(axis: Axes, x: np.ndarray, curves: np.ndarray, style: tuple[str, str]
     axis.fill_between(x, bounds[:, 0], bounds[:, 1], color=colour, alpha=0.1, lw=0)
 
 
-def edges(found: pd.DataFrame, suite: SuiteParams, seed: int) -> Figure:
-    """Edge enrichment (left) and rate of repeats (right) of each sampler, a bar a function."""
-    final = tables.finals(tables.asynchronous(found))
+def edges(results: SuiteResults) -> Figure:
+    """Left: how much more often than uniform points proposals lie within 2 % of a bound, initial points left out.
+    Right: how often a proposal repeats an earlier one. One bar per function, the mean over seeds, with its 95 %
+    bootstrap interval.
+    """
+    suite, final = results.suite, results.finals
+    final = final[final["schedule"] == "async"]
     figure, axes = plots.grid(1, 2, 0.55 + 0.42 * len(suite.samplers) * max(1, len(suite.functions) / 4), sharey=True)
     shades = dict(zip(suite.functions, cycle(plots.CYCLE), strict=False))
     height = 0.8 / len(suite.functions)
@@ -89,13 +96,13 @@ def edges(found: pd.DataFrame, suite: SuiteParams, seed: int) -> Figure:
             middles, errors = [], []
             for sampler in suite.samplers:
                 values = final[(final["function"] == function) & (final["sampler"] == sampler)][key].to_numpy()
-                rng = np.random.default_rng(seed)
+                rng = np.random.default_rng(results.seed)
                 means = values[rng.integers(len(values), size=(1000, len(values)))].mean(axis=1)
                 low, high = np.quantile(means, [0.025, 0.975])
                 middles.append(values.mean())
                 errors.append((max(values.mean() - low, 0), max(high - values.mean(), 0)))
             places = np.arange(len(suite.samplers)) + (i - (len(suite.functions) - 1) / 2) * height
-            # More functions than colours: hatched from the second round on.
+            # If there are more functions than colours: hatched from the second round on.
             hatch = "////" * (i // len(plots.CYCLE)) or None
             axis.barh(places, middles, height, xerr=np.array(errors).T, color=shades[function], label=function,
                       hatch=hatch, edgecolor="white", lw=0, error_kw={"lw": 0.8, "ecolor": plots.BLACK})  # fmt: skip
@@ -112,68 +119,51 @@ def edges(found: pd.DataFrame, suite: SuiteParams, seed: int) -> Figure:
     return figure
 
 
-def lag(found: pd.DataFrame, suite: SuiteParams, seed: int) -> Figure:
-    """Makespan and final regret by lag, beside batches and the asynchronous schedule."""
-    table = tables.lag(found, suite, seed).set_index("schedule")
+def lag(results: SuiteResults) -> Figure:
+    """Makespan, in median runtimes, and final regret by lag L, compared with batches and the asynchronous schedule on
+    the same draws of runtimes. Medians over seeds with 95 % bootstrap intervals.
+    """
+    choice, table = results.suite.lag, tables.lag(results).set_index("schedule")
     figure, axes = plots.grid(1, 2, 3.0)
-    names = [f"lag {value}" for value in suite.lag.lags]
     for axis, key in zip(axes[0], ("makespan", "regret"), strict=True):
-        part = table.loc[names]
+        part = table.loc[[f"lag {value}" for value in choice.lags]]
         middle = part[f"{key}_median"].to_numpy()
         errors = np.abs(np.array([middle - part[f"{key}_low"], part[f"{key}_high"] - middle]))
-        axis.errorbar(suite.lag.lags, middle, errors, color=plots.BLUE, marker="o", label="lag-L")
-        for name, colour in (("sync", plots.RED), ("async", plots.GREEN)):
-            row = table.loc[name]
-            axis.axhline(row[f"{key}_median"], color=colour, label={"sync": "batches", "async": "asynchronous"}[name])
+        axis.errorbar(choice.lags, middle, errors, color=plots.BLUE, marker="o", label="lag-L")
+        for schedule, colour, label in (("sync", plots.RED, "batches"), ("async", plots.GREEN, "asynchronous")):
+            row = table.loc[schedule]
+            axis.axhline(row[f"{key}_median"], color=colour, label=label)
             axis.axhspan(row[f"{key}_low"], row[f"{key}_high"], color=colour, alpha=0.12, lw=0)
         axis.set_xscale("log", base=2)
-        axis.set_xticks(suite.lag.lags, [str(value) for value in suite.lag.lags])
+        axis.set_xticks(choice.lags, [str(value) for value in choice.lags])
         axis.set_xlabel("lag L")
-    axes[0, 0].set(ylabel="makespan, median runtimes", title=f"{suite.schedule.workers} workers, {suite.lag.function}")
-    axes[0, 1].set(ylabel="regret at the end", yscale="log", title=suite.lag.sampler)
+    title = f"{results.suite.schedule.workers} workers, {choice.function}"
+    axes[0, 0].set(ylabel="makespan, median runtimes", title=title)
+    axes[0, 1].set(ylabel="regret at the end", yscale="log", title=choice.sampler)
     figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
     return figure
 
 
-def proposals(found: pd.DataFrame, suite: SuiteParams, seed: int) -> Figure:
-    """The proposals of one run of each of up to three samplers on a plane, the last posterior mean, and the floor."""
-    flat = [name for name in suite.functions if functions.get(name).space.width == 2]
-    if not flat:
-        raise ValueError(f"functions = {suite.functions}: valid is at least one of two variables, for the figure")
+def proposals(results: SuiteResults) -> Figure:
+    """Proposals of one run on a function of two variables, by how they were found, over the posterior mean (dark is
+    high) after the last, for up to three samplers.
+
+    Hatched, with a green border, is where the function is known well enough: points there are not evaluated again.
+    """
+    suite, runs = results.suite, results.asynchronous
+    planes = [name for name in suite.functions if functions.get(name).space.width == 2]
+    if not planes:
+        raise ValueError(f"functions = {suite.functions}: the figure needs at least one of two variables")
     learning = [n for n, o in suite.samplers.items() if o.sampler == "tessera" and o.method != "random"][:3]
     figure, axes = plots.grid(1, len(learning), 3.4, sharex=True, sharey=True)
-    ticks = np.linspace(0, 1, 101)
-    mesh = np.array([(a, b) for b in ticks for a in ticks])
-    part = tables.asynchronous(found)
     for axis, sampler in zip(axes[0], learning, strict=True):
-        run = part[(part["function"] == flat[0]) & (part["sampler"] == sampler) & (part["seed"] == 0)]
-        X = run[["x0", "x1"]].to_numpy()
-        settings = Settings(**suite.samplers[sampler].options())
-        y = proposing.standardise(run["value"].to_numpy(), settings.transform)
-        rng = np.random.default_rng(seed)
-        theta = proposing.fit(X, y, settings, np.zeros(0), rng)
-        posterior = proposing.condition(X, y, theta, X[:0], settings, rng)
-        mean, sd = posterior.mean_sd(mesh)
-        shape = (len(ticks), len(ticks))
-        axis.contourf(ticks, ticks, mean.reshape(shape), 14, cmap="Greys", alpha=0.55)
-        least = max(settings.rho * posterior.hyper.noise, settings.sem_min)
-        known = (sd <= least).reshape(shape).astype(float)
-        if settings.floor and known.any():
-            axis.contourf(ticks, ticks, known, [0.5, 1.5], colors="none", hatches=["////"])
-            axis.contour(ticks, ticks, known, [0.5], colors=plots.GREEN, linewidths=0.8)
+        run = runs[(runs["function"] == planes[0]) & (runs["sampler"] == sampler) & (runs["seed"] == 0)]
+        _posterior(axis, run, suite.samplers[sampler], results.seed)
         for kind, colour in KINDS.items():
-            some = run[run["kind"] == kind]
-            axis.scatter(
-                some["x0"],
-                some["x1"],
-                s=16,
-                color=colour,
-                ec="white",
-                lw=0.4,
-                zorder=3,
-                clip_on=False,
-                label=KIND_NAMES[kind],
-            )
+            points = run[run["kind"] == kind]
+            label = KIND_NAMES[kind]
+            axis.scatter(points["x0"], points["x1"], s=16, color=colour, ec="white", lw=0.4, zorder=3, clip_on=False,
+                         label=label)  # fmt: skip
         axis.set(title=sampler, xlabel="$x_0$, share of its range", xlim=(0, 1), ylim=(0, 1), aspect="equal")
         axis.grid(False)
     axes[0, 0].set_ylabel("$x_1$, share of its range")
@@ -181,3 +171,23 @@ def proposals(found: pd.DataFrame, suite: SuiteParams, seed: int) -> Figure:
     handles.append(plots.line(plots.GREEN))
     figure.legend(handles, [*names, "known well enough (floor)"], loc="outside lower center", ncols=4)
     return figure
+
+
+def _posterior(axis: Axes, run: pd.DataFrame, sampler: SamplerParams, seed: int) -> None:
+    """The mean after a run on a plane, and where the floor says that enough is known."""
+    ticks = np.linspace(0, 1, 101)
+    mesh = np.array([(a, b) for b in ticks for a in ticks])
+    shape = (len(ticks), len(ticks))
+    X = run[["x0", "x1"]].to_numpy()
+    settings = Settings(**sampler.options())
+    y = proposing.standardise(run["value"].to_numpy(), settings.transform)
+    rng = np.random.default_rng(seed)
+    theta = proposing.fit(X, y, settings, np.zeros(0), rng)
+    posterior = proposing.condition(X, y, theta, X[:0], settings, rng)
+    mean, sd = posterior.mean_sd(mesh)
+    axis.contourf(ticks, ticks, mean.reshape(shape), 14, cmap="Greys", alpha=0.55)
+    least = max(settings.rho * posterior.hyper.noise, settings.sem_min)
+    known = (sd <= least).reshape(shape).astype(float)
+    if settings.floor and known.any():
+        axis.contourf(ticks, ticks, known, [0.5, 1.5], colors="none", hatches=["////"])
+        axis.contour(ticks, ticks, known, [0.5], colors=plots.GREEN, linewidths=0.8)
