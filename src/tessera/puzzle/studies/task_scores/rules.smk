@@ -100,7 +100,7 @@ rule puzzle_task_scores_evaluate:
         choices="data/puzzle_studies/task_scores/children.json",
         library=LIBRARY,
         child="data/puzzle_studies/task_scores/healed/{score}",
-        code=code("puzzle_evaluate"),
+        code=code("puzzle_evaluate_child"),
     output:
         metrics="data/puzzle_studies/task_scores/evaluation/{score}.json",
     log:
@@ -113,7 +113,7 @@ rule puzzle_task_scores_evaluate:
     message:
         "Evaluate the child of score {wildcards.score}"
     shell:
-        "python -m tessera.puzzle.stages.evaluate --params {params.cfg:q} --method {wildcards.score}"
+        "python -m tessera.puzzle.stages.evaluate_child --params {params.cfg:q} --method {wildcards.score}"
         " --parent data/parent --tokens data/tokens --choices {input.choices} --library {input.library}"
         " --children {input.child} --states equal --metrics {output.metrics} 2>&1 | tee {log}"
 
