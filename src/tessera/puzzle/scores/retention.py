@@ -2,7 +2,7 @@
 
     retention = (accuracy of the child - chance) / (accuracy of the parent - chance)
 
-Sets, and how the likeliest choice is determined, are chosen on the parent's answers to one half of the items; all that is
+Sets, and the measure of the likeliest choice, are chosen on the parent's answers to one half of the items; all that is
 reported is of the other half.
 """
 

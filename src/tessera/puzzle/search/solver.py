@@ -249,5 +249,5 @@ def _rows(library: Library, layers: Sequence[str], at_most: Limits, at_least: Li
 
 
 def _weight(layer: str, variant: str) -> int:
-    """26 bits that distinguish equal optima: the one of least summed weight is unique, except with probability < 1e-4."""
+    """26 bits that distinguish equal optima: with probability > 0.9999, one has the least summed weight."""
     return int.from_bytes(hashlib.blake2b(f"{layer}\0{variant}".encode(), digest_size=4).digest()) >> 6

@@ -8,7 +8,7 @@ from tessera.common import files
 
 
 def of_gguf(path: str | Path) -> dict[str, Any]:
-    """The tokenizer's keys of another GGUF file, as they are. Raises ValueError if it is not a GGUF file or has no tokenizer."""
+    """The tokenizer's keys of another GGUF file, unchanged. Raises ValueError if it is damaged or has none."""
     from gguf import GGUFReader
 
     try:

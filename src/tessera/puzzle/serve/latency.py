@@ -20,7 +20,7 @@ def latencies(
     repeats: int,
     track: Callable[[Iterable[int]], Iterable[int]] = iter,
 ) -> dict[str, dict[str, list[float]]]:
-    """Milliseconds of every forward pass, by model and phase: `prefill`, to the first token, and `decode`, one per token.
+    """Milliseconds of every forward pass by model and phase: `prefill`, to the first token; `decode`, one per token.
 
     All models take turns pass by pass over `repeats` rounds, after one that is not counted; track wraps the loop.
     """
