@@ -3,9 +3,9 @@
 TARGETS = list(PARAMS.puzzle.costs.targets)
 METHODS = list(PARAMS.puzzle.search.methods)
 KEPT = "mip"  # the method whose children are healed in full and kept
-# What may be deleted: it would be computed again to the same digits.
+# What may be deleted; it would be computed again to the same digits.
 KEPT_SCORES = "logs/scores"  # scores by their content
-TEACHER = "logs/teacher"  # the parent's hidden states, where params ask healing to keep them
+TEACHER = "logs/teacher"  # the parent's hidden states, if heal.teacher = cache
 
 TOKENS = [*rules.data_tokens.output.streams, rules.data_tokens.output.documents]  # of data/tokens
 SHARDS = expand("data/puzzle/activations/{shard}", shard=range(PARAMS.puzzle.calibration.shards))
@@ -49,14 +49,14 @@ rule puzzle_scores:
 
 rule puzzle_costs:
     input:
-        expand("data/puzzle/costs/{target}.parquet", target=TARGETS),
+        PUZZLE["costs"],
     message:
         "Cost tables of every target"
 
 
 rule puzzle_search:
     input:
-        expand("data/puzzle/search/{target}/children.json", target=TARGETS),
+        PUZZLE["children"],
     message:
         "Frontiers and choices of every target"
 
@@ -64,15 +64,15 @@ rule puzzle_search:
 rule puzzle_child:
     input:
         expand("data/puzzle/children/{target}", target=TARGETS),
-        expand("data/puzzle/evaluation/{target}-{method}.json", target=TARGETS, method=METHODS),
+        PUZZLE["evaluation"],
     message:
-        "The children of every method, healed and evaluated, of which one a target is kept"
+        "The children of every method, healed and evaluated; one child per target is kept"
 
 
 rule puzzle_evaluate:
     input:
-        expand("data/puzzle/frontier/{target}.json", target=TARGETS),
-        "data/puzzle/speed.json",
+        PUZZLE["frontier"],
+        PUZZLE["speed"],
     message:
         "The frontier as measured, and time and memory on this machine"
 
@@ -172,7 +172,7 @@ rule puzzle_costs_target:
         "logs/puzzle_costs_target/{target}.log",
     benchmark:
         "logs/benchmarks/puzzle_costs_target/{target}.tsv"
-    # Measured costs are of a machine that does nothing else.
+    # Costs are measured on a machine that does nothing else.
     threads: workflow.cores
     params:
         # The space and one target, so that changing another target does not invalidate this one.
@@ -259,7 +259,7 @@ rule puzzle_heal:
 
 
 rule puzzle_heal_full:
-    # The longest jobs of all: begun first, so that no core waits for one at the end.
+    # The longest jobs of all start first, so that no core waits for one at the end.
     input:
         parent=PARENT,
         tokens=TOKENS,
@@ -349,8 +349,8 @@ rule puzzle_speed:
     input:
         parent=PARENT,
         children=expand("data/puzzle/children/{target}", target=TARGETS),
-        costs=expand("data/puzzle/costs/{target}.parquet", target=TARGETS),
-        choices=expand("data/puzzle/search/{target}/children.json", target=TARGETS),
+        costs=PUZZLE["costs"],
+        choices=PUZZLE["children"],
         code=code("puzzle_speed"),
     output:
         metrics="data/puzzle/speed.json",

@@ -1,4 +1,4 @@
-"""Make the cost table of one target: time, memory and parameters of every variant on a hardware and workload."""
+"""Make the cost table of one target: time, memory and parameters of every variant on its hardware and workload."""
 
 import datetime
 from pathlib import Path
@@ -17,7 +17,7 @@ class Params(Section):
 
 
 def main(params: Params, config: Path, table: Path, info: Path) -> None:
-    """config is the parent's config.json; info gets what the table is of, and for a measured one the date."""
+    """Write the table and info: what the table describes, and its date if it was measured. config is the parent's."""
     from tessera.puzzle import costs
     from tessera.puzzle.models import architecture
 

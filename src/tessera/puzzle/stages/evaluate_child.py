@@ -1,4 +1,4 @@
-"""Evaluate one child against the parent: as assembled, and as each healing left it."""
+"""Evaluate one child against the parent: as assembled, and after each healing."""
 
 from pathlib import Path
 
@@ -31,7 +31,7 @@ def main(
     states: list[str],
     metrics: Path,
 ) -> None:
-    """Write child state -> domain -> metrics; states name the healed children, `assembled` is that before healing."""
+    """Write child state -> domain -> metrics; states name the healed children; `assembled` is the child before healing."""
     import numpy as np
     import torch
 

@@ -19,8 +19,8 @@ class Params(Section):
 def main(params: Params, part: int, parent: Path, activations: list[Path], library: Path) -> None:
     """Write a directory of layer_<i>.safetensors and layer_<i>.json, the variants' weights and losses.
 
-    The layers are those of job number `part`; activations are the shards of the calibration text. Of the parent a layer
-    is in memory, of the text some windows.
+    The layers are those of job number `part`; activations are the shards of the calibration text. In memory are one
+    layer of the parent and some windows of the text.
     """
     from functools import partial
 

@@ -28,7 +28,7 @@ def main(
 ) -> None:
     """Write layer -> subblock -> variant -> metrics for the layers of job number `part`.
 
-    cache is a directory of scores that were computed before, of which those that are needed again are taken.
+    cache is a directory of scores that were computed before and are reused.
     """
     import torch
 

@@ -1,4 +1,4 @@
-"""Search a target's block library: the frontier of throughputs, and the children that are to be assembled."""
+"""Search a target's block library: the frontier of throughputs, and the children to assemble."""
 
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,7 @@ def main(
     frontier_table: Path,
     children: Path,
 ) -> None:
-    """Write the block library of the layers' scores, {layer: scores} in each file, and a cost table; and search it."""
+    """Write the block library of the layers' scores ({layer: scores} in each file) and a cost table, and search it."""
     table = files.read_parquet(costs)
     layers = {int(layer): scored for path in scores for layer, scored in files.read_json(path).items()}
     blocks = block_library.make([layers[layer] for layer in sorted(layers)], table)

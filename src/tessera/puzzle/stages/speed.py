@@ -1,4 +1,4 @@
-"""Time and memory of the parent and the kept children, side by side on this machine, and as they were predicted."""
+"""Measure time and memory of the parent and the kept children on this machine, and compare with the predictions."""
 
 import datetime
 from pathlib import Path
@@ -10,7 +10,7 @@ from tessera.puzzle.params import SpeedParams
 
 
 class Params(Section):
-    """The targets, of which the first one measured on a CPU is served, and the repeats."""
+    """The targets, of which the first measured on a CPU is served, and the repeats."""
 
     costs: CostsParams
     speed: SpeedParams
@@ -27,8 +27,8 @@ def main(
 ) -> None:
     """Write time, memory and predicted time of parent and children.
 
-    children, costs and choices are one a target, whose name is that of a child's directory, of a table's file and of
-    the directory of its choices; method names the children's row in choices.
+    children, costs and choices have one path per target: a child's directory and a table's file are named after it, and
+    so is the directory of its choices; method names the children's row in choices.
     """
     import torch
 
