@@ -31,7 +31,7 @@ def main(
     states: list[str],
     metrics: Path,
 ) -> None:
-    """Write child state -> domain -> metrics; states name the healed children; `assembled` is the child before healing."""
+    """Write state -> domain -> metrics; states name the healed children, `assembled` is the child before healing."""
     import numpy as np
     import torch
 
