@@ -16,12 +16,14 @@ from tessera.puzzle.search.program import Solver
 
 app = typer.Typer(help="Choose one block variant for each layer, under hard budgets.", no_args_is_help=True)
 Library = Annotated[Path, typer.Argument(help="block library, JSON of {layer: {variant: {stats, metrics}}}")]
-Objective = Annotated[str, typer.Option(help="score whose sum is made least")]
-Bigger = Annotated[bool, typer.Option("--bigger-is-better", help="make the objective's sum greatest instead")]
-AtMost = Annotated[list[str], typer.Option(help="KEY=NUMBER or KEY=SHARE% of the parent; may be repeated")]
-AtLeast = Annotated[list[str], typer.Option(help="as --at-most, from below; both on one key make a range")]
+Objective = Annotated[str, typer.Option(help="score to minimise (summed over layers)")]
+Bigger = Annotated[bool, typer.Option("--bigger-is-better", help="maximise the objective instead")]
+AtMost = Annotated[
+    list[str], typer.Option(help="upper limit: KEY=NUMBER, or KEY=PERCENT% of the parent's; may be repeated")
+]
+AtLeast = Annotated[list[str], typer.Option(help="lower limit, as --at-most; both for one key make a range")]
 Parent = Annotated[str | None, typer.Option(help="name of the parent's own variant, if it cannot be inferred")]
-Engine = Annotated[Solver, typer.Option(help="highs or cbc")]
+Engine = Annotated[Solver, typer.Option(help="solver: highs or cbc")]
 Out = Annotated[Path | None, typer.Option(help="JSON file for the result")]
 
 
@@ -31,17 +33,17 @@ def solve(
     objective: Objective = "metrics.kl_div",
     at_most: AtMost = [],  # noqa: B006  Typer wants a list
     at_least: AtLeast = [],  # noqa: B006
-    speedup: Annotated[float | None, typer.Option(help="blocks' throughput, in multiples of the parent's")] = None,
+    speedup: Annotated[float | None, typer.Option(help="block throughput, in multiples of the parent's")] = None,
     bigger_is_better: Bigger = False,
     homogeneous: Annotated[bool, typer.Option("--homogeneous", help="one variant for all layers")] = False,
     count: Annotated[int, typer.Option(min=1, help="number of solutions, each --min-difference from the others")] = 1,
     min_difference: Annotated[int, typer.Option(min=0, help="layers in which solutions differ")] = 0,
-    different_from: Annotated[list[Path], typer.Option(help="earlier --out file to differ from")] = [],  # noqa: B006
+    different_from: Annotated[list[Path], typer.Option(help="earlier --out file whose solutions to differ from")] = [],  # noqa: B006
     parent: Parent = None,
     solver: Engine = "highs",
     out: Out = None,
 ) -> None:
-    """Find the proven best choice of one variant for each layer."""
+    """Find the provably best choice of one variant for each layer."""
     with errors():
         blocks = block_library.read(library)
         with errors(library):
@@ -70,9 +72,11 @@ def solve(
 def frontier(
     library: Library,
     objective: Objective = "metrics.kl_div",
-    budget: Annotated[str, typer.Option(help="key of the cost that is swept")] = budgets.RUNTIME,
-    speedups: Annotated[str, typer.Option(help="parent's budget divided by these, as in 1.05,1.3,2")] = "",
-    limits: Annotated[str, typer.Option(help="the budgets themselves: numbers or shares, as in 100,80%")] = "",
+    budget: Annotated[str, typer.Option(help="key of the cost to sweep")] = budgets.RUNTIME,
+    speedups: Annotated[str, typer.Option(help="budgets as the parent's cost divided by these, as in 1.05,1.3,2")] = "",
+    limits: Annotated[
+        str, typer.Option(help="budgets as numbers or percentages of the parent's cost, as in 100,80%")
+    ] = "",
     at_most: AtMost = [],  # noqa: B006
     at_least: AtLeast = [],  # noqa: B006
     bigger_is_better: Bigger = False,
@@ -105,7 +109,7 @@ def frontier(
 
 @contextmanager
 def errors(path: Path | None = None) -> Iterator[None]:
-    """End with status 1 and one line; or, given a path, put it before the error."""
+    """Exit with status 1 and one line; given a path, put it before the error instead."""
     try:
         yield
     except (ValueError, OSError) as error:
@@ -136,8 +140,8 @@ def _float(text: str) -> float:
 
 
 def _why(solution: Solution, limits: dict[str, float]) -> str:
-    """What is infeasible and what would not be."""
-    lines = ["infeasible: no choice keeps all the limits"]
+    """What is infeasible, and what would be feasible."""
+    lines = ["infeasible: no choice keeps all limits"]
     for name, nearest in solution.smallest_feasible.items():
         key = name.split(" ")[-1]
         asked = f" {limits[key]}" if key in limits else ""

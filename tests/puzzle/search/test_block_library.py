@@ -28,8 +28,8 @@ def test_reads_what_it_is_given(tmp_path):
         ("[]", "not a block library"),
         ("{}", "not a block library"),
         ('{"layer_0": {}}', "layer_0 has no variants"),
-        ('{"layer_0": {"v0": {"stats": 3}}}', "layer_0, 'v0' is not of the form"),
-        ('{"layer_0": {"v0": {}, "v0": {}}}', "the key 'v0' is there twice"),
+        ('{"layer_0": {"v0": {"stats": 3}}}', "layer_0, 'v0' must have the form"),
+        ('{"layer_0": {"v0": {}, "v0": {}}}', "the key 'v0' is duplicated"),
     ],
 )
 def test_bad_files_are_refused_by_name(tmp_path, text, message):

@@ -83,7 +83,7 @@ def writing(path: Path, shape: Sequence[int]) -> Iterator[Callable[[Tensor], obj
         yield lambda windows: file.write(windows.detach().contiguous().numpy().data)
         written, whole = file.tell() - begin, 4 * int(np.prod(shape, dtype=np.int64))
         if written != whole:
-            raise ValueError(f"{path}: {written} bytes were written of the {whole} that the shape {tuple(shape)} has")
+            raise ValueError(f"{path}: {written} bytes were written, but the shape {tuple(shape)} needs {whole}")
 
 
 def store(path: Path, shape: Sequence[int], parts: Iterable[Tensor]) -> StoredStates:

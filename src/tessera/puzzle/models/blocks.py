@@ -106,7 +106,7 @@ def _read_weights(directory: Path, prefix: str = "") -> dict[str, Tensor]:
     state: dict[str, Tensor] = {}
     for path in paths:
         if not path.is_file():
-            raise FileNotFoundError(f"{path}: no such file; weights are read from safetensors alone")
+            raise FileNotFoundError(f"{path}: no such file; weights are read only from safetensors")
         try:
             with safe_open(path, framework="pt") as file:
                 for name in file.keys():  # noqa: SIM118

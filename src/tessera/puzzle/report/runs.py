@@ -35,11 +35,6 @@ def _record(
 
 
 def _library(results: Results) -> Iterator[RunRecord]:
-    params = results.params
-    sections = {
-        "library": params.library.model_dump(mode="json"),
-        "calibration": params.calibration.model_dump(mode="json"),
-    }
     for layer in results.layers:
         for subblock in SUBBLOCKS:
             metrics, history = {}, {}
@@ -57,11 +52,11 @@ def _library(results: Results) -> Iterator[RunRecord]:
             yield _record(
                 results,
                 {"layer": layer, "subblock": subblock},
-                sections,
+                _sections(results, "library", "calibration"),
                 metrics,
                 experiment="puzzle/library",
                 name=f"layer {layer} {subblock}",
-                job=f"puzzle_library_part/{layer % params.library.jobs}",
+                job=f"puzzle_library_part/{layer % results.params.library.jobs}",
                 inputs=DATA,
                 history=history,
                 figures=["library", "training", "scores"],
@@ -79,7 +74,7 @@ def _costs(results: Results) -> Iterator[RunRecord]:
         yield _record(
             results,
             {"target": target},
-            {"target_of": results.params.costs.targets[target].model_dump(mode="json")},
+            {"cost_target": results.params.costs.targets[target].model_dump(mode="json")},
             metrics,
             _device(results, target),
             experiment="puzzle/costs",
@@ -104,7 +99,7 @@ def _frontier(results: Results) -> Iterator[RunRecord]:
         yield _record(
             results,
             labels,
-            {"search": results.params.search.model_dump(mode="json")},
+            _sections(results, "search"),
             metrics,
             _device(results, row["target"]),
             experiment="puzzle/frontier",
@@ -131,7 +126,7 @@ def _children(results: Results) -> Iterator[RunRecord]:
             yield _record(
                 results,
                 {"target": target, "method": method, "schedule": schedule},
-                {"search": results.params.search.model_dump(mode="json"), "heal": _heal(results, schedule)},
+                _sections(results, "search", heal=_heal(results, schedule)),
                 metrics,
                 _device(results, target),
                 experiment="puzzle/child",
@@ -142,6 +137,11 @@ def _children(results: Results) -> Iterator[RunRecord]:
                 figures=["healing", "evaluation", "layer_costs"],
                 note=f"`{' '.join(child['blocks'])}`",
             )
+
+
+def _sections(results: Results, *names: str, **others: Json) -> Json:
+    """Sections of params.yaml, and others that are not whole."""
+    return {"puzzle": {name: getattr(results.params, name).model_dump(mode="json") for name in names} | others}
 
 
 def _device(results: Results, target: str) -> str:

@@ -46,7 +46,7 @@ def check(library: Library) -> None:
             raise ValueError(f"{layer} has no variants; expected a mapping with at least one")
         for variant, entry in variants.items():
             if not isinstance(entry, Mapping) or not all(isinstance(v, Mapping) for v in entry.values()):
-                raise ValueError(f"{layer}, {variant!r} is not of the form {{'stats': {{...}}, 'metrics': {{...}}}}")
+                raise ValueError(f"{layer}, {variant!r} must have the form {{'stats': {{...}}, 'metrics': {{...}}}}")
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -54,7 +54,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     entries = dict(pairs)
     if len(entries) < len(pairs):
         names = [name for name, _ in pairs]
-        raise ValueError(f"the key {next(n for n in names if names.count(n) > 1)!r} is there twice")
+        raise ValueError(f"the key {next(n for n in names if names.count(n) > 1)!r} is duplicated")
     return entries
 
 
@@ -81,7 +81,7 @@ def number(library: Library, layer: str, variant: str, key: str) -> float:
     if not abs(value) <= sys.float_info.max:  # nor an integer that no float can hold
         raise ValueError(f"{layer}, {variant!r}: {key} = {value}; expected a finite number")
     if section == "stats" and value < 0:
-        raise ValueError(f"{layer}, {variant!r}: {key} = {value}; a cost is not negative")
+        raise ValueError(f"{layer}, {variant!r}: {key} = {value}; a cost must not be negative")
     return value
 
 
@@ -139,7 +139,7 @@ def make(scores: Sequence[Mapping[str, Any]], costs: "pd.DataFrame") -> dict[str
         attention, ffn = dict(layer["attention"]), dict(layer["ffn"])
         parent = attention.get(PARENT) or ffn.get(PARENT)
         if parent is None:
-            raise ValueError(f"{name}: no scores of {PARENT!r}, against which the others count")
+            raise ValueError(f"{name}: no scores of {PARENT!r}, to which the others are relative")
         attention[PARENT] = ffn[PARENT] = parent
         library[name] = {}
         for a, a_scores in sorted(attention.items()):

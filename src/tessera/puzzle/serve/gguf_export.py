@@ -47,11 +47,13 @@ class Layout:
 def layouts(spec: ModelSpec) -> list[Layout]:
     """Every layer's layout. Raises ValueError, naming the layers, if llama.cpp has no form for one."""
     if spec.qk_norm:
-        raise ValueError("llama.cpp's deci knows no norm of queries and keys (as Qwen 3 has): no GGUF file can be made")
+        raise ValueError(
+            "llama.cpp's deci does not support norms of queries and keys (as in Qwen 3), so no GGUF file can be written"
+        )
     linear = [i for i, (_, ffn) in enumerate(spec.layers) if ffn.kind == "linear"]
     if linear:
         raise ValueError(
-            f"llama.cpp has no linear map in an FFN's place, as {_name(linear)} of this child; search without the "
+            f"llama.cpp has no linear map in place of an FFN, as in {_name(linear)} of this child; search without the "
             f"variant, or serve the Hugging Face checkpoint"
         )
     if all(attention.kind != "gqa" for attention, _ in spec.layers):
@@ -259,7 +261,7 @@ def verify(path: str | Path, model: LanguageModel, tokenizer: Mapping[str, Any])
     there = {tensor.name: tensor for tensor in reader.tensors}
     if there.keys() != wanted_tensors.keys():
         raise ValueError(
-            f"{path}: tensors that are not in both: {', '.join(sorted(there.keys() ^ wanted_tensors.keys()))}"
+            f"{path}: tensors in only one of file and child: {', '.join(sorted(there.keys() ^ wanted_tensors.keys()))}"
         )
     for tensor_name, tensor in there.items():
         exact = wanted_tensors[tensor_name].to(torch.float32).numpy()
@@ -270,7 +272,7 @@ def verify(path: str | Path, model: LanguageModel, tokenizer: Mapping[str, Any])
         if value.shape != exact.shape or not np.array_equal(
             value, dequantize(_packed(wanted_tensors[tensor_name], kind), kind)
         ):
-            raise ValueError(f"{path}: {tensor_name} has not the child's values")
+            raise ValueError(f"{path}: the values of {tensor_name} differ from the child's")
         largest = float(np.abs(exact).max())
         error = max(error, float(np.abs(value - exact).max()) / largest if largest else 0.0)
         parameters += exact.size

@@ -17,7 +17,7 @@ def of_gguf(path: str | Path) -> dict[str, Any]:
         raise ValueError(f"{path}: truncated or not a GGUF file ({error})") from error
     keys = {name: field.contents() for name, field in reader.fields.items() if name.startswith("tokenizer.")}
     if "tokenizer.ggml.tokens" not in keys:
-        raise ValueError(f"{path}: has no key 'tokenizer.ggml.tokens'")
+        raise ValueError(f"{path}: no key 'tokenizer.ggml.tokens'")
     return keys
 
 
@@ -33,7 +33,7 @@ def of_directory(directory: str | Path, pre: str, vocab_size: int) -> dict[str, 
     content = files.read_json(path)
     model, added = content["model"], content.get("added_tokens", [])
     if model.get("type") != "BPE" or "ByteLevel" not in json.dumps(content.get("pre_tokenizer")):
-        raise ValueError(f"{path}: a {model.get('type')} tokenizer; byte-level BPE alone can be written")
+        raise ValueError(f"{path}: a {model.get('type')} tokenizer; only byte-level BPE can be written")
     ids = model["vocab"] | {token["content"]: token["id"] for token in added}
     for unused in range(len(ids), vocab_size):
         ids[f"[PAD{unused}]"] = unused
