@@ -75,7 +75,7 @@ def test_frontier_by_speedups_and_by_limits(path, tmp_path):
     [
         (
             ("--at-most", f"{TIME}=1"),
-            "infeasible: no choice keeps all the limits\n  at_most stats.runtime_ms 1.0: 2 would",
+            "infeasible: no choice keeps all limits\n  at_most stats.runtime_ms 1.0: 2 would",
         ),
         (("--at-most", TIME), "expected KEY=NUMBER"),
         (("--at-most", f"{TIME}=1", "--at-most", f"{TIME}=2"), "is given twice"),

@@ -218,7 +218,7 @@ def test_bad_arguments_are_refused(change, message):
     ("value", "message"),
     [
         (math.nan, r"layer_1, 'v0': stats\.runtime_ms = nan; expected a finite number"),
-        (-1.0, r"layer_1, 'v0': stats\.runtime_ms = -1\.0; a cost is not negative"),
+        (-1.0, r"layer_1, 'v0': stats\.runtime_ms = -1\.0; a cost must not be negative"),
         ("fast", r"layer_1, 'v0': stats\.runtime_ms = 'fast'; expected a number"),
         (True, r"layer_1, 'v0': stats\.runtime_ms = True; expected a number"),
     ],
