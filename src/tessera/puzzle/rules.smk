@@ -226,11 +226,14 @@ rule puzzle_choose:
 
 PROCESSES = PARAMS.puzzle.heal.processes
 GPUS = int(PARAMS.puzzle.heal.device == "cuda")  # of one process that heals
-# A thread a process, of the threads that Snakemake gives the job.
+# One thread per process, of those that Snakemake gives the job.
 TORCHRUN = f"OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 torchrun --standalone --nproc-per-node {PROCESSES}"
+# As STAGE, for the stages that heal.
+HEAL_STAGE = STAGE if PROCESSES == 1 else STAGE.replace("python", TORCHRUN, 1)
+# For rules that are not converted yet.
 HEAL = (
     ("python" if PROCESSES == 1 else TORCHRUN)
-    + " -m tessera.puzzle.stages.child --params {params.cfg:q} --parent data/parent --tokens data/tokens"
+    + " -m tessera.puzzle.stages.heal --params {params.cfg:q} --parent data/parent --tokens data/tokens"
     " --choices {input.choices} --library {input.library} --child {output.child} --curve {output.curve}"
     f" --teacher-cache {TEACHER}"
 )
@@ -243,7 +246,7 @@ rule puzzle_heal:
         tokens=TOKENS,
         choices="data/puzzle/search/{target}/children.json",
         library=LIBRARY,
-        code=code("puzzle_child"),
+        code=code("puzzle_heal"),
     output:
         child=temp(directory("data/puzzle/healed/{target}/{method}")),
         curve="data/puzzle/curves/{target}/{method}.json",
@@ -256,11 +259,16 @@ rule puzzle_heal:
         gpu=GPUS * PROCESSES,
     params:
         cfg=section("puzzle.space", "puzzle.calibration", "puzzle.heal", "seed"),
+        stage=stage(
+            "puzzle_heal",
+            schedule="equal",
+            checkpoint=lambda wildcards: f"logs/checkpoints/{wildcards.target}-{wildcards.method}.safetensors",
+            teacher_cache=TEACHER,
+        ),
     message:
         "Heal the {wildcards.target} child of {wildcards.method}"
     shell:
-        HEAL + " --method {wildcards.method} --schedule equal"
-        " --checkpoint logs/checkpoints/{wildcards.target}-{wildcards.method}.safetensors 2>&1 | tee {log}"
+        HEAL_STAGE
 
 
 rule puzzle_heal_full:
@@ -270,25 +278,31 @@ rule puzzle_heal_full:
         tokens=TOKENS,
         choices="data/puzzle/search/{target}/children.json",
         library=LIBRARY,
-        code=code("puzzle_child"),
+        code=code("puzzle_heal"),
     output:
         child=directory("data/puzzle/children/{target}"),
         curve="data/puzzle/curves/{target}/full.json",
     log:
-        "logs/puzzle_heal/{target}/full.log",
+        "logs/puzzle_heal_full/{target}.log",
     benchmark:
-        "logs/benchmarks/puzzle_heal/{target}/full.tsv"
+        "logs/benchmarks/puzzle_heal_full/{target}.tsv"
     priority: 1
     threads: PROCESSES
     resources:
         gpu=GPUS * PROCESSES,
     params:
         cfg=section("puzzle.space", "puzzle.calibration", "puzzle.heal", "seed"),
+        stage=stage(
+            "puzzle_heal",
+            method=KEPT,
+            schedule="full",
+            checkpoint=lambda wildcards: f"logs/checkpoints/{wildcards.target}-full.safetensors",
+            teacher_cache=TEACHER,
+        ),
     message:
         "Heal the {wildcards.target} child in full"
     shell:
-        HEAL + f" --method {KEPT} --schedule full"
-        " --checkpoint logs/checkpoints/{wildcards.target}-full.safetensors 2>&1 | tee {log}"
+        HEAL_STAGE
 
 
 def healed(wildcards):

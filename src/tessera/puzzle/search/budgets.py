@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from tessera.puzzle.costs import throughput
+from tessera.puzzle import costs
 from tessera.puzzle.costs.params import Workload
 from tessera.puzzle.search import block_library
 from tessera.puzzle.search.block_library import NON_BLOCK, Library
@@ -70,6 +70,6 @@ def speed(runtime_ms: float, parent_ms: float, info: Mapping[str, Any]) -> dict[
     for part, outside in (("blocks", 0.0), ("model", info[NON_BLOCK]["runtime_ms"])):
         child = runtime_ms + outside
         found[f"{part}_speedup"] = (parent_ms + outside) / child if child else None
-        rates = throughput(child, workload) if child else {"all_tokens_per_s": None, "output_tokens_per_s": None}
+        rates = costs.throughput(child, workload) if child else {"all_tokens_per_s": None, "output_tokens_per_s": None}
         found |= {f"{part}_{name}": rate for name, rate in rates.items()}
     return found

@@ -8,13 +8,37 @@ from collections.abc import Mapping
 from typing import Any, get_args
 
 import numpy as np
+from pydantic import Field
 
+from tessera.common.params import Section
 from tessera.puzzle.search import baselines, block_library, budgets, solver
 from tessera.puzzle.search.block_library import Library
 from tessera.puzzle.search.solver import Method
-from tessera.puzzle.studies.validity.params import BaselineParams, DiverseParams, RandomParams
 
 Row = dict[str, Any]
+
+
+class DiverseParams(Section):
+    """Children that are each the best of those that differ from all before."""
+
+    speedups: tuple[float, ...]
+    count: int = Field(ge=1, description="children at each target and speed-up, the optimum not counted")
+    min_difference: int = Field(ge=1, description="layers in which each differs from all before it")
+
+
+class BaselineParams(Section):
+    """Children of the ways to choose that the search is compared with."""
+
+    target: str
+    methods: tuple[Method, ...]
+    speedups: tuple[float, ...]
+
+
+class RandomParams(Section):
+    """Children in which some layers, drawn at random, have a block drawn at random."""
+
+    replaced: tuple[int, ...] = Field(description="layers that are exchanged, one child each")
+    share: float = Field(gt=0, le=1, description="blocks of a layer to draw from, those of least score")
 
 
 def row(group: str, method: str, blocks: list[str], target: str | None = None, speedup: float | None = None) -> Row:

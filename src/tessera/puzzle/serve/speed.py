@@ -20,11 +20,23 @@ import torch
 from torch import Tensor
 
 from tessera.puzzle.costs.measured import using_threads
-from tessera.puzzle.costs.params import CostTarget, Workload
+from tessera.puzzle.costs.params import CostsParams, CostTarget, Workload
 from tessera.puzzle.models import blocks
 from tessera.puzzle.models.model import LanguageModel
 
 PHASES = ("prefill", "decode", "runtime")
+#: Name of the parent among the models that are served.
+PARENT = "parent"
+
+
+def served(costs: CostsParams) -> tuple[str, CostTarget]:
+    """Return the name of the first target measured on a CPU, and the target. Raises ValueError if there is none."""
+    for name, target in costs.targets.items():
+        if (target.source, target.hardware) == ("measured", "cpu"):
+            return name, target
+    raise ValueError(
+        "puzzle.costs.targets: no target has source measured and hardware cpu, whose workload is served; add one"
+    )
 
 
 @dataclass(frozen=True)

@@ -5,10 +5,8 @@ from pathlib import Path
 
 from tessera.common import files, progress, stage
 from tessera.common.params import Section
-from tessera.puzzle.costs.params import CostsParams, CostTarget
+from tessera.puzzle.costs.params import CostsParams
 from tessera.puzzle.params import SpeedParams
-
-PARENT = "parent"
 
 
 class Params(Section):
@@ -37,17 +35,16 @@ def main(
     from tessera.puzzle.child import chosen
     from tessera.puzzle.costs import child_cost, measured
     from tessera.puzzle.models import blocks
-    from tessera.puzzle.models.space import PARENT as KEPT
-    from tessera.puzzle.models.space import compose
+    from tessera.puzzle.models.space import PARENT, compose
     from tessera.puzzle.serve import speed
 
-    name, target = served(params.costs)
+    name, target = speed.served(params.costs)
     table = files.read_parquet({path.stem: path for path in costs}[name])
-    places = {PARENT: parent} | {path.name: path for path in children}
+    places = {speed.PARENT: parent} | {path.name: path for path in children}
     # Memory first, while this process is small; a machine short of memory then says so at once.
     memory = {key: speed.peak_memory(place, target) for key, place in places.items()}
     models = {key: blocks.load(place).requires_grad_(False) for key, place in places.items()}
-    blocks_of = {PARENT: [compose(KEPT, KEPT)] * len(models[PARENT].spec.layers)}
+    blocks_of = {speed.PARENT: [compose(PARENT, PARENT)] * len(models[speed.PARENT].spec.layers)}
     blocks_of |= {path.parent.name: chosen(path, method)["blocks"] for path in choices}
 
     found = speed.times(
@@ -56,8 +53,8 @@ def main(
     predicted = {key: child_cost(table, choice) for key, choice in blocks_of.items()}
     rows = {}
     for key, model in models.items():
-        speedup = speed.speedups(found[PARENT], found[key])
-        foreseen = {phase: _ratio(predicted[PARENT], predicted[key], phase) for phase in speed.PHASES}
+        speedup = speed.speedups(found[speed.PARENT], found[key])
+        foreseen = {phase: _ratio(predicted[speed.PARENT], predicted[key], phase) for phase in speed.PHASES}
         rows[key] = {
             "parameters": sum(p.numel() for p in model.parameters()),
             "measured": speed.summary(found[key], target.workload),
@@ -86,16 +83,6 @@ def main(
             "repeats": params.speed.repeats,
             "models": rows,
         },
-    )
-
-
-def served(costs: CostsParams) -> tuple[str, CostTarget]:
-    """Name of the first target measured on a CPU, and the target. Raises ValueError where there is none."""
-    for name, target in costs.targets.items():
-        if (target.source, target.hardware) == ("measured", "cpu"):
-            return name, target
-    raise ValueError(
-        "puzzle.costs.targets has none of source measured and hardware cpu, whose workload to serve; add one"
     )
 
 

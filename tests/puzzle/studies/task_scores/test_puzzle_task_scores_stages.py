@@ -14,8 +14,8 @@ from tessera.puzzle.models import architecture as architectures
 from tessera.puzzle.models import blocks
 from tessera.puzzle.scores.choices import log_probabilities
 from tessera.puzzle.scores.retention import correct, right_answers, selections
-from tessera.puzzle.stages import child as puzzle_child
 from tessera.puzzle.stages import evaluate
+from tessera.puzzle.stages import heal as puzzle_heal
 from tessera.puzzle.stages import scores as puzzle_scores
 from tessera.puzzle.studies.task_scores import score as task_score
 from tessera.puzzle.studies.task_scores.stages import choose
@@ -90,8 +90,8 @@ def out(params, parent, library, variants, tokens, repository, tmp_path_factory)
     choose.main(settings, [out / "kl.json"], parts, out / "costs.parquet", out / "children.json")
     for score in SCORES:
         healed = out / f"healed/{score}"
-        puzzle_child.main(
-            params(puzzle_child), score, "equal", place, tokens, out / "children.json", library(),
+        puzzle_heal.main(
+            params(puzzle_heal), score, "equal", place, tokens, out / "children.json", library(),
             out / "checkpoint.safetensors", healed, out / f"curves/{score}.json",
         )  # fmt: skip
         evaluate.main(

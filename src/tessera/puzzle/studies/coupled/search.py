@@ -8,10 +8,9 @@ from tessera.puzzle.models.blocks import Choice
 from tessera.puzzle.models.space import Space
 from tessera.puzzle.search import block_library, budgets, draws
 from tessera.puzzle.search.block_library import Library
-from tessera.puzzle.search.draws import Row
+from tessera.puzzle.search.draws import DiverseParams, Row
 from tessera.puzzle.studies.coupled.pairs import MARK, can_be_coupled, plain
 from tessera.puzzle.studies.coupled.params import CoupledParams
-from tessera.puzzle.studies.validity.params import DiverseParams
 
 
 def first_search(libraries: Mapping[str, Library], objective: str, params: CoupledParams) -> list[Row]:

@@ -5,7 +5,7 @@ from typing import Any
 from pydantic import Field, field_validator
 
 from tessera.common.params import Section
-from tessera.puzzle.studies.tasks.params import TaskSet
+from tessera.data.params import TaskSet
 
 
 class TaskScoresParams(Section):

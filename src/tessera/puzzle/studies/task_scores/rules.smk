@@ -73,7 +73,7 @@ rule puzzle_task_scores_heal:
         tokens=TOKENS,
         choices="data/puzzle_studies/task_scores/children.json",
         library=LIBRARY,
-        code=code("puzzle_child"),
+        code=code("puzzle_heal"),
     output:
         child=temp(directory("data/puzzle_studies/task_scores/healed/{score}")),
         curve=temp("data/puzzle_studies/task_scores/curves/{score}.json"),

@@ -19,13 +19,13 @@ import torch
 from torch import Tensor
 
 from tessera.common import files
+from tessera.data.params import TaskSet
 from tessera.puzzle.models.model import LanguageModel
 from tessera.puzzle.models.space import PARENT
 from tessera.puzzle.scores import choices
 from tessera.puzzle.scores.choices import Tokens
 from tessera.puzzle.scores.replace_one import Variants, exchanged, hidden_states, standard_error
 from tessera.puzzle.scores.retention import Selection, correct
-from tessera.puzzle.studies.tasks.params import TaskSet
 
 #: Scores that the search may sum; of both less is better.
 OBJECTIVES = ("error", "choice_nll")

@@ -1,29 +1,12 @@
 """Parameters of the study of the children on task items, in text that they write, and in latency."""
 
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import Field, field_validator, model_validator
 
 from tessera.common.params import Section
-from tessera.data.params import Source
+from tessera.data.params import Source, TaskSet
 from tessera.puzzle.search import Method
-
-TaskSet = Literal[
-    "agreement_simple",
-    "agreement_nounpp",
-    "agreement_linzen",
-    "agreement_nonce",
-    "hyperbaton",
-    "goal_inference",
-    "step_inference",
-    "timedial",
-    "discourse_marker",
-    "mmlu_cloze",
-    "general_knowledge",
-    "phrase_relatedness",
-    "similarities",
-    "cause_and_effect",
-]
 
 
 class SamplesParams(Section):

@@ -57,7 +57,7 @@ rule puzzle_tasks_heal:
         tokens=TOKENS,
         choices="data/puzzle/search/{target}/children.json",
         library=LIBRARY,
-        code=code("puzzle_child"),
+        code=code("puzzle_heal"),
     output:
         child=temp(directory("data/puzzle_studies/tasks/healed/{target}/{method}")),
         curve=temp("data/puzzle_studies/tasks/curves/{target}/{method}.json"),

@@ -5,7 +5,6 @@ from pathlib import Path
 from tessera.common import files, progress, stage
 from tessera.common.params import Section
 from tessera.puzzle.costs.params import CostsParams
-from tessera.puzzle.stages.speed import served
 from tessera.puzzle.studies.peers.params import PeersParams
 
 
@@ -27,7 +26,7 @@ def main(params: Params, parent: Path, children: list[Path], metrics: Path) -> N
     from tessera.puzzle.models.specs import model_spec
     from tessera.puzzle.serve import speed
 
-    name, target = served(params.costs)
+    name, target = speed.served(params.costs)
     architecture = architectures.read(parent)
     models = {PARENT: blocks.load(parent).requires_grad_(False)}
     for path in children:

@@ -14,10 +14,10 @@ from tessera.common.association import clustered, partial_spearman, ranks, spear
 from tessera.common.files import Json
 from tessera.common.intervals import known, plus_minus
 from tessera.common.run_files import RunRecord
+from tessera.data.params import TaskSet
 from tessera.puzzle.models.space import PARENT
 from tessera.puzzle.scores.retention import Answers, Bootstrap
 from tessera.puzzle.studies.task_scores.score import OBJECTIVES, chosen
-from tessera.puzzle.studies.tasks.params import TaskSet
 from tessera.puzzle.studies.tasks.report.results import answered
 
 KL = "kl_div"

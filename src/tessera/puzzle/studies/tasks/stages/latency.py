@@ -6,7 +6,6 @@ from pathlib import Path
 from tessera.common import files, progress, stage
 from tessera.common.params import Section
 from tessera.puzzle.costs.params import CostsParams
-from tessera.puzzle.stages.speed import PARENT, served
 from tessera.puzzle.studies.tasks.params import TasksParams
 
 
@@ -24,6 +23,7 @@ def main(params: Params, parent: Path, children: list[Path], latency: Path) -> N
     from tessera.puzzle.costs import measured
     from tessera.puzzle.models import blocks
     from tessera.puzzle.serve.latency import latencies, percentiles
+    from tessera.puzzle.serve.speed import PARENT, served
 
     name, target = served(params.costs)
     places = {PARENT: parent} | {path.name: path for path in children}

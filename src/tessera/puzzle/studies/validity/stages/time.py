@@ -6,7 +6,6 @@ from tessera.common import files, progress, stage
 from tessera.common.params import Section
 from tessera.puzzle.costs.params import CostsParams
 from tessera.puzzle.models.space import PARENT, Space, compose
-from tessera.puzzle.stages.speed import served
 from tessera.puzzle.studies.validity.params import ValidityParams
 
 
@@ -26,7 +25,7 @@ def main(params: Params, parent: Path, library: list[Path], costs: list[Path], c
     from tessera.puzzle.serve import speed
     from tessera.puzzle.studies.validity.children import evenly
 
-    name, target = served(params.costs)
+    name, target = speed.served(params.costs)
     table = files.read_parquet({path.stem: path for path in costs}[name])
     rows = [row for group in files.read_json(children).values() for row in group]
     predicted = [child_cost(table, row["blocks"]) for row in rows]
