@@ -119,5 +119,5 @@ def test_unknown_variants_are_named():
     form = quadratic.fitted(scores, NONE, "neighbourhood")
     with pytest.raises(ValueError, match="1 ffn ffn25"):
         form.predict(["parent+parent", "parent+ffn25", "parent+parent"])
-    with pytest.raises(ValueError, match="of 5 exchanges; the scores have 12"):
+    with pytest.raises(ValueError, match="of 5 exchanges, scores of 12"):
         quadratic.measured(scores, np.eye(5))

@@ -1,4 +1,4 @@
-"""Summed scores corrected by the interactions of exchanges: fits to children that were run, and the optima they lead to."""
+"""Summed scores corrected by the interactions of exchanges: fits to children that were run, and the new optima."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

@@ -62,7 +62,7 @@ class Quadratic:
     Q: np.ndarray
 
     def predict(self, blocks: Sequence[str]) -> float:
-        """Predicted KL of a child of one ATTENTION+FFN per layer. Raises ValueError, naming it, on an unknown variant."""
+        """Predicted KL of a child, one ATTENTION+FFN per layer. Raises ValueError if a variant is unknown."""
         chosen = self._chosen(blocks)
         return float(self.Q[np.ix_(chosen, chosen)].sum())
 

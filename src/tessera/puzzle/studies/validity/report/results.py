@@ -157,7 +157,7 @@ def composed_sum(results: Results, row: Json) -> float | None:
 
 
 def optima(results: Results) -> list[Json]:
-    """Return the corrected optima with the sum's optimum at the same target and speed-up, paired by window of test text.
+    """Return the corrected optima with the sum's optimum at the same target and speed-up, paired by window.
 
     Raises ValueError if the sum's optimum was not run.
     """

@@ -46,7 +46,7 @@ def composed(results: Results) -> pd.DataFrame:
 
 
 def optimum(results: Results) -> pd.DataFrame:
-    """Optima of the corrected objectives, one per row, compared with the optimum of the plain sum at the same budget."""
+    """Optima of the corrected objectives, one per row, compared with the plain sum's optimum at the same budget."""
     rows = []
     for best in optima(results):
         row = {key: value for key, value in best.items() if key not in STATES}
@@ -74,8 +74,8 @@ def markdown(results: Results) -> str:
     """
     found = numbers(results)
     lines = [
-        f"{found['children']} children; 95 % intervals by the bootstrap over children. Count: Spearman's correlation of "
-        "KL with the number of replaced subblocks alone. Given it: the partial correlation of the prediction.",
+        f"{found['children']} children; 95 % intervals by the bootstrap over children. Count: Spearman's correlation "
+        "of KL with the number of replaced subblocks alone. Given it: the partial correlation of the prediction.",
         "",
         *_predictions(found),
         "Error is the root mean square of log(true / predicted). "
@@ -83,8 +83,8 @@ def markdown(results: Results) -> str:
         "",
         *_optima(found),
         *_times(found),
-        "By parameters, constant: errors when the speed-up is predicted by the number of parameters, or by one value for "
-        "all.",
+        "By parameters, constant: errors when the speed-up is predicted by the number of parameters, or by one value "
+        "for all.",
     ]
     if "ratio" in found["composed"]:
         lines += ["", f"Score of a block over the sum of its two subblocks' ({found['composed']['pairs']} pairs): "

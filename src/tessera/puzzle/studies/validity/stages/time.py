@@ -34,7 +34,7 @@ def main(params: Params, parent: Path, library: list[Path], costs: list[Path], c
     whole = [compose(PARENT, PARENT)] * len(teacher.spec.layers)
     models = {PARENT: teacher}
     about = {PARENT: {"group": PARENT, "blocks": whole, "predicted": child_cost(table, whole)}}
-    for n in evenly([costs["runtime_ms"] for costs in predicted], settings.children):
+    for n in evenly([cost["runtime_ms"] for cost in predicted], settings.children):
         child, blocks_of = rows[n]["name"], rows[n]["blocks"]
         models[child] = assemble(teacher, parent, params.space, library, blocks_of)
         about[child] = {"group": rows[n]["group"], "blocks": blocks_of, "predicted": predicted[n]}
