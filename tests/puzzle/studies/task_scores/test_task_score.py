@@ -134,8 +134,8 @@ def test_items_are_of_the_half_that_chooses_and_of_sets_that_count():
 @pytest.mark.parametrize(
     ("counts", "message"),
     [
-        ({"good": 5}, r"task_scores\.items\.good = 5: the half that chooses has 4"),
-        ({"none": 2}, r"task_scores\.items\.none = 2: the half that chooses has 0"),
+        ({"good": 5}, r"task_scores\.items\.good = 5: the half that chooses has only 4"),
+        ({"none": 2}, r"task_scores\.items\.none = 2: the half that chooses has only 0"),
         ({"poor": 2}, "the parent is near chance in all of poor"),
     ],
 )

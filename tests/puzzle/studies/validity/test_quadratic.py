@@ -79,7 +79,7 @@ def test_cross_validation_does_not_see_the_fold_that_it_predicts():
     spoilt[0] *= 50
     first, second = (quadratic.held_out(table, t, range(len(t))) for t in (true, spoilt))
     assert first[0] == second[0] and first[1] != second[1]
-    with pytest.raises(ValueError, match="two folds"):
+    with pytest.raises(ValueError, match="all children are of one fold"):
         quadratic.held_out(table, true, ["one"] * len(true))
 
 
