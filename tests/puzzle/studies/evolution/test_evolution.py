@@ -163,5 +163,5 @@ def test_a_ledger_of_something_else_is_replaced_and_a_file_that_is_none_refused(
     evolve(evolution.Ledger(path, {"text": "b"}, measure), 11, 10)
     assert len(asked) == 10 and "b" in files.read_json(path)["identity"]
     files.write_json(path, [1])
-    with pytest.raises(ValueError, match=r"kept\.json: not what a search has kept here"):
+    with pytest.raises(ValueError, match=r"kept\.json: not the ledger of a search"):
         evolution.Ledger(path, {"text": "b"}, measure)

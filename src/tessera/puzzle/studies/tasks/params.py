@@ -23,7 +23,7 @@ class TasksParams(Section):
 
     groups: dict[str, dict[TaskSet, int]] = Field(
         min_length=1,
-        description="most items of each set, by group: every second one chooses metric and sets, the others are reported",
+        description="most items of each set, by group: every second chooses metric and sets, the others are reported",
     )
     characters: int = Field(ge=1, description="longer items, prompt and choices together, are left out")
     margin: float = Field(
