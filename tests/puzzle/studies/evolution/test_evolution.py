@@ -103,10 +103,10 @@ def test_evolution_ends_where_nothing_new_is_left():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"limit": 3}, "the start is outside the budgets"),
+        ({"limit": 3}, "a start is outside the budgets"),
         ({"evaluations": 0}, "at least 1"),
         ({"mutations": -1.0}, "mutations at least 0"),
-        ({"start": ()}, "valid is one choice or more"),
+        ({"start": ()}, "expected at least one choice"),
     ],
 )
 def test_what_cannot_be_searched_is_refused(options, message):

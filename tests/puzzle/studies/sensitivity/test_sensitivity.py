@@ -68,7 +68,7 @@ def test_exact_scores_change_nothing_and_noise_costs():
     assert min(noisy.regret) >= -1e-12 and max(noisy.regret) > 0
     assert np.mean(noisy.optimism) > 0  # what is chosen for its luck promises too much
     assert max(noisy.changed_attention) > 0 and noisy.value == exact.value
-    with pytest.raises(ValueError, match=r"speed-up 1000: no child; feasible would be"):
+    with pytest.raises(ValueError, match=r"speed-up 1000: no child is that fast; the smallest feasible"):
         resample.sensitivity(scores(), table(8), "kl_div", [1000], generators(2))
     with pytest.raises(ValueError, match="composed pairs"):
         resample.sensitivity([one | {"block": {"a+b": {}}} for one in scores()], table(8), "kl_div", [1.1], [])

@@ -46,7 +46,7 @@ def main(
     from tessera.puzzle.studies.coupled import pairs as coupled
 
     settings, teacher = params.coupled, blocks.load(parent).requires_grad_(False)
-    # The very windows of the frontier's measurement.
+    # The windows on which the frontier is measured.
     seed, length = randomness.seed(params.seed, "puzzle", "frontier"), params.scores.window + 1
     test = windows(tokens, "test", length, settings.windows, seed)
     reference = Reference(teacher, torch.from_numpy(test.tokens).long(), test.document)
