@@ -88,8 +88,8 @@ def _layer(config: Mapping[str, Any], block: Mapping[str, Any], name: str) -> La
 def throughput(pricer: H100Database, model: Served, workload: Workload, gpus: int = 1) -> dict[str, float]:
     """Prefill and decode time in ms, output tokens per second and GPU, and memory of one GPU in GiB.
 
-    Heads, channels and the vocabulary are divided among the GPUs. Raises ValueError if a division has a remainder, or if
-    the database cannot price a layout.
+    Heads, channels and the vocabulary are divided among the GPUs. Raises ValueError if a division has a remainder,
+    or if the database cannot price a layout.
     """
     shard = _sharded(model.architecture, gpus)
     counts = Counter(dict.fromkeys(operations.non_block_operations(shard), 1))
@@ -186,8 +186,8 @@ def throughputs(
     """Return workloads of the paper, (tokens read, written), one per row, at the assumed batches and the best that fit.
 
     child and parent are output tokens per second and GPU, ratio their quotient; fits states whether the assumed
-    batches do; best_* are of the batch and group with most output tokens per second and GPU among those that fit. Raises
-    ValueError if a workload is not one of the paper's.
+    batches do; best_* are of the batch and group with most output tokens per second and GPU among those that fit.
+    Raises ValueError if a workload is not one of the paper's.
     """
     rows = []
     for prefill, decode in workloads:

@@ -102,7 +102,7 @@ class Coupling(LayerLibrary):
 
     @torch.no_grad()
     def last(self, attention: nn.Module | None, ffn: nn.Module | None) -> tuple[nn.Linear, Moments]:
-        """A pair's last linear map, and moments of its features and of the residual that it must add to match the parent's output.
+        """A pair's last linear map, and moments of its features and of what the parent's output lacks before it.
 
         Raises ValueError if both subblocks are no-ops.
         """

@@ -21,8 +21,8 @@ def _handle(software: str) -> Line2D:
 
 
 def throughput(results: Results) -> Figure:
-    """Throughput of a published child (Nemotron Super 49B) over its parent's (Llama-3.1-70B), summed from NVIDIA's kernel
-    timings, compared with NVIDIA's numbers for Nemotron 51B.
+    """Throughput of a published child (Nemotron Super 49B) over its parent's (Llama-3.1-70B), summed from NVIDIA's
+    kernel timings, compared with NVIDIA's numbers for Nemotron 51B.
 
     Batches and GPUs of NVIDIA's numbers are not stated: filled marks are at those assumed (child 256 on one GPU, parent
     384 on four), hollow ones at the best that fit into memory. No error bars: the sums are deterministic.

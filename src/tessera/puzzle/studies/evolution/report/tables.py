@@ -40,7 +40,7 @@ def searches(results: Results) -> pd.DataFrame:
 
 
 def metrics(results: Results) -> Json:
-    """Numbers by search and seed, how many searches clearly differ from the program, and the scores' cost in children."""
+    """Numbers by search and seed, how many searches clearly differ from the program, and what the scores cost."""
     frame = searches(results)
     numbers: Json = {"scores_children": results.searches[0]["scores_children"], "all": {}}
     for row in frame.astype(object).to_dict("records"):

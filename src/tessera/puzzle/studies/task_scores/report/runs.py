@@ -9,10 +9,10 @@ from tessera.puzzle.studies.task_scores.search import SCORES
 
 def runs(results: Results) -> Iterator[RunRecord]:
     """One run per score."""
-    found = numbers(results)
+    summary = numbers(results)
     for score in SCORES:
-        metrics = {key: float(value) for key, value in found["children"][score].items()}
-        for place, by_name in found["models"][score].items():
+        metrics = {key: float(value) for key, value in summary["children"][score].items()}
+        for place, by_name in summary["models"][score].items():
             metrics |= {
                 f"{place}/{name}": interval["value"]
                 for name, interval in by_name.items()

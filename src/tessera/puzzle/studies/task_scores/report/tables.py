@@ -36,7 +36,7 @@ def markdown(results: Results) -> str:
     items. The text also says how the scores rank the variants, and how many variants each distinguishes from the
     parent.
     """
-    found, rows = numbers(results), children(results)
+    summary, rows = numbers(results), children(results)
     places = [place for place in PLACES if f"equal_{place}_{KL}" in rows]
     header = ("score", "its sum", "layers unlike the KL's",
               *(f"KL {PLACES[place]}, {when}" for when in STATES.values() for place in places),
@@ -47,10 +47,10 @@ def markdown(results: Results) -> str:
         cells = [NAMES[score], f"{row[f'sum_{score}']:.3f}", "" if score == KL else str(row["unlike"])]
         for state in STATES:
             cells += [plus_minus(row[f"{state}_{p}_{KL}"], row[f"{state}_{p}_{KL}_se"]) for p in places]
-        for model in found["models"][score].values():
+        for model in summary["models"][score].values():
             cells += [_percent(model["accuracy"]), "" if score == KL else _percent(model["difference"], signed=True)]
         body.append(cells)
-    parent, reported = found["models"][PARENT], found["reported"]
+    parent, reported = summary["models"][PARENT], summary["reported"]
     lines = [
         *table(header, body),
         f"Accuracy in % of the reported half's items, after equal healing: {reported['all']} of all sets that count "
@@ -58,22 +58,22 @@ def markdown(results: Results) -> str:
         f"({_percent(parent['scored']['accuracy'])}); 95 % paired bootstrap intervals over items. KL in nats per "
         "token, ± standard errors by document. Sums are of the scores before healing.",
         "",
-        *(f"* {sentence}" for sentence in _sentences(found)),
+        *(f"* {sentence}" for sentence in _sentences(summary)),
     ]
     return "\n".join(lines) + "\n"
 
 
-def _sentences(found: Json) -> Iterator[str]:
+def _sentences(summary: Json) -> Iterator[str]:
     yield (
-        f"Scores are of {found['items']} items, so accuracy moves in steps of {100 * found['accuracy_step']:.1f} "
-        f"points; the {found['variants']} variants take {found['noise']['error']['values']} different values of it."
+        f"Scores are of {summary['items']} items, so accuracy moves in steps of {100 * summary['accuracy_step']:.1f} "
+        f"points; the {summary['variants']} variants take {summary['noise']['error']['values']} different values of it."
     )
-    for score, noise in found["noise"].items():
+    for score, noise in summary["noise"].items():
         yield (
             f"{NAMES[score]}: {100 * noise['clear']:.0f} % of the variants differ clearly from the parent (1.96 "
             f"standard errors); {100 * noise['below_parent']:.0f} % score better than it."
         )
-    for score, agreement in found["agreement"].items():
+    for score, agreement in summary["agreement"].items():
         rho, alone, beyond = (agreement[name] for name in ("spearman", "variant", "partial"))
         if all(number is not None for interval in (rho, alone, beyond) for number in interval.values()):
             yield (
@@ -82,13 +82,13 @@ def _sentences(found: Json) -> Iterator[str]:
                 f"{alone['value']:.2f}; by KL given that, {beyond['value']:.2f} [{beyond['low']:.2f}, "
                 f"{beyond['high']:.2f}], over layers."
             )
-    promised, lost = (found["children"][score]["sum_error"] for score in ("error", KL))
+    promised, lost = (summary["children"][score]["sum_error"] for score in ("error", KL))
     yield (
         f"By the sum of errors on items, the child chosen by that sum loses {100 * promised:.1f} points of accuracy "
         f"before healing, the one by KL {100 * lost:.1f}. A sum below 0 promises a gain that other items need not show."
     )
     for score in OBJECTIVES:
-        difference = found["models"][score]["all"]["difference"]
+        difference = summary["models"][score]["all"]["difference"]
         if difference["value"] is None or difference["low"] is None:
             continue
         verdict = "neither clearly better nor worse"

@@ -17,12 +17,12 @@ def tasks(results: Results) -> pd.DataFrame:
     likeliest choice is determined, and whether the set counts (the parent is clearly above chance on the items that
     choose).
     """
-    found = numbers(results)
+    summary = numbers(results)
     group = dict(zip(results.every.sets, results.every.groups, strict=True))
     rows = []
-    for name, selection in found["selection"].items():
+    for name, selection in summary["selection"].items():
         for model in results.models:
-            accuracy = found["models"][model]["sets"][name]
+            accuracy = summary["models"][model]["sets"][name]
             row = {"group": group[name], "set": name, "model": model, "accuracy": accuracy["value"]}
             row |= {"low": accuracy["low"], "high": accuracy["high"]}
             row |= {"chance": selection["chance"], "items": selection["reported"]}
@@ -45,8 +45,8 @@ def markdown(results: Results) -> str:
     How the likeliest choice is determined and which sets count was chosen on other items, by the parent alone. Further
     tables have perplexity by domain, latency of single tokens, and memory.
     """
-    found = numbers(results)
-    models, groups, answers = found["models"], results.groups, results.answers
+    summary = numbers(results)
+    models, groups, answers = summary["models"], results.groups, results.answers
     chance = [f"{100 * answers.chance[answers.groups == group].mean():.0f}" for group in groups]
     lines = [
         "**Retention**, % of the parent's accuracy above chance, with 95 % intervals over items:",
@@ -74,9 +74,9 @@ def markdown(results: Results) -> str:
                 ),
             ],
         ),
-        *(f"* {sentence}" for sentence in _sentences(found)),
+        *(f"* {sentence}" for sentence in _sentences(summary)),
         "",
-        *_perplexity(results, found["perplexity"]),
+        *_perplexity(results, summary["perplexity"]),
         *_latency(results),
     ]
     return "\n".join(lines).rstrip("\n") + "\n"
@@ -119,15 +119,15 @@ def _latency(results: Results) -> list[str]:
     ]
 
 
-def _sentences(found: Json) -> Iterator[str]:
-    selection = found["selection"]
+def _sentences(summary: Json) -> Iterator[str]:
+    selection = summary["selection"]
     dropped = [name for name, chosen in selection.items() if not chosen["kept"]]
     per_byte = [name for name, chosen in selection.items() if chosen["kept"] and chosen["metric"] == "per_byte"]
     if dropped:
         yield f"Not counted, because the parent is near chance on the items that choose: {', '.join(dropped)}."
     if per_byte:
         yield f"Answered by log-probability per byte: {', '.join(per_byte)}; the others by its sum."
-    for target, rows in found["differences"].items():
+    for target, rows in summary["differences"].items():
         for method, difference in rows.items():
             if difference["value"] is None or difference["low"] is None:
                 yield f"{target}: the parent is at chance, so the MIP's child cannot be compared with the {method} one."

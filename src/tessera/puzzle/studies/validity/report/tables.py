@@ -72,23 +72,23 @@ def markdown(results: Results) -> str:
 
     Intervals are 95 %, by the bootstrap over children.
     """
-    found = numbers(results)
+    summary = numbers(results)
     lines = [
-        f"{found['children']} children; 95 % intervals by the bootstrap over children. Count: Spearman's correlation "
+        f"{summary['children']} children; 95 % intervals by the bootstrap over children. Count: Spearman's correlation "
         "of KL with the number of replaced subblocks alone. Given it: the partial correlation of the prediction.",
         "",
-        *_predictions(found),
+        *_predictions(summary),
         "Error is the root mean square of log(true / predicted). "
-        f"Small sums are those up to {found['correction']['most']:g} nats.",
+        f"Small sums are those up to {summary['correction']['most']:g} nats.",
         "",
-        *_optima(found),
-        *_times(found),
+        *_optima(summary),
+        *_times(summary),
         "By parameters, constant: errors when the speed-up is predicted by the number of parameters, or by one value "
         "for all.",
     ]
-    if "ratio" in found["composed"]:
-        lines += ["", f"Score of a block over the sum of its two subblocks' ({found['composed']['pairs']} pairs): "
-                  f"{_interval(found['composed']['ratio'])}."]  # fmt: skip
+    if "ratio" in summary["composed"]:
+        lines += ["", f"Score of a block over the sum of its two subblocks' ({summary['composed']['pairs']} pairs): "
+                  f"{_interval(summary['composed']['ratio'])}."]  # fmt: skip
     return "\n".join(lines) + "\n"
 
 
@@ -99,14 +99,14 @@ def _interval(number: Json, digits: int = 2) -> str:
     return f"{number['value']:.{digits}f}{ends}"
 
 
-def _predictions(found: Json) -> list[str]:
+def _predictions(summary: Json) -> list[str]:
     header = ("children", "prediction", "KL measured", "Spearman", "count", "given it", "Kendall", "true / predicted",
               "error")  # fmt: skip
     rows = []
-    for name, predictors in found["ranks"].items():
+    for name, predictors in summary["ranks"].items():
         for predictor in (predictor for predictor in PREDICTORS if predictor in predictors):
             for state, ranks in predictors[predictor].items():
-                bias = found["bias"][name].get(predictor, {}).get(state)
+                bias = summary["bias"][name].get(predictor, {}).get(state)
                 rows.append(
                     (
                         f"{SET_NAMES[name]} ({ranks['children']})",
@@ -122,7 +122,7 @@ def _predictions(found: Json) -> list[str]:
     return table(header, rows, len(header))
 
 
-def _optima(found: Json) -> list[str]:
+def _optima(summary: Json) -> list[str]:
     header = ("optimum of", "KL measured", "KL / KL of the sum's optimum", "better", "clearly better", "clearly worse")
     rows = [
         (
@@ -133,24 +133,24 @@ def _optima(found: Json) -> list[str]:
             str(optimum["clearly_better"]),
             str(optimum["clearly_worse"]),
         )
-        for form, states in found["optimum"].items()
+        for form, states in summary["optimum"].items()
         for state, optimum in states.items()
     ]
     return table(header, rows, 2)
 
 
-def _times(found: Json) -> list[str]:
+def _times(summary: Json) -> list[str]:
     header = ("time", "children", "predicted / measured speed-up", "error", "by parameters", "constant", "largest",
               "Spearman")  # fmt: skip
     keys = ("ratio", "error", "error_by_parameters", "error_of_constant", "largest")
     rows = [
         (
             phase,
-            str(found["time"]["children"]),
+            str(summary["time"]["children"]),
             *(f"{errors[key]:.3f}" for key in keys),
             _interval(errors["ranks"]["spearman"]),
         )
         for phase in PHASES
-        if (errors := found["time"].get(phase))
+        if (errors := summary["time"].get(phase))
     ]
     return table(header, rows)
