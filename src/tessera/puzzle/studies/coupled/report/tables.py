@@ -102,8 +102,8 @@ def markdown(results: Results) -> str:
     """
     lines = [
         *_pairs(numbers(results)["pairs"]),
-        "Means over pairs. Loss: normalised error of the block's output on held-out text; a phase that does not lower it"
-        " is taken back. KL: the parent with only this block exchanged, nats per token; summed: of its two subblocks."
+        "Means over pairs. Loss: normalised error of the block's output on held-out text; a phase that does not lower"
+        " it is undone. KL: the parent with only this block exchanged, nats per token; summed: of its two subblocks."
         " Taken: pairs whose coupled block is in a child of the second search.",
         "",
         *_children(results),
