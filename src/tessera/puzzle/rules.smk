@@ -7,7 +7,6 @@ KEPT = "mip"  # the method whose children are healed in full and kept
 KEPT_SCORES = "logs/scores"  # scores by their content
 TEACHER = "logs/teacher"  # the parent's hidden states, where params ask healing to keep them
 
-PARENT = list(rules.data_parent.output)  # of data/parent
 TOKENS = [*rules.data_tokens.output.streams, rules.data_tokens.output.documents]  # of data/tokens
 SHARDS = expand("data/puzzle/activations/{shard}", shard=range(PARAMS.puzzle.calibration.shards))
 LIBRARY = expand("data/puzzle/library/part_{part}", part=range(PARAMS.puzzle.library.jobs))
@@ -98,6 +97,26 @@ rule puzzle_evaluate:
         "data/puzzle/speed.json",
     message:
         "The frontier as measured, and time and memory on this machine"
+
+
+rule puzzle_parent:
+    input:
+        source=parent_files(),
+        code=code("puzzle_parent"),
+    output:
+        parent=PARENT,
+    log:
+        "logs/puzzle_parent.log",
+    benchmark:
+        "logs/benchmarks/puzzle_parent.tsv"
+    threads: 1
+    params:
+        cfg=section("data.parent", member=member(PACKAGES.get(PARENT_NAME), "gguf")),
+        stage=stage("puzzle_parent"),
+    message:
+        "Make the parent out of {params.cfg}"
+    shell:
+        STAGE
 
 
 rule puzzle_activations:
