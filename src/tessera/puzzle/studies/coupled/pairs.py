@@ -1,7 +1,7 @@
 """Coupled blockwise distillation: pairs of variants that survive a first search learn together, for a second search.
 
-Decoupled, an FFN variant learns behind the parent's attention, an attention variant before the parent's FFN. Composed,
-each meets what it has never seen; most of all an FFN behind a dropped attention. Coupled, both subblocks A, F of a pair
+Decoupled, an FFN variant learns after the parent's attention, an attention variant before the parent's FFN. Composed,
+each meets what it has never seen; most of all an FFN after a dropped attention. Coupled, both subblocks A, F of a pair
 imitate the output o of the parent's block together, from the parent's own hidden states x before it:
 
     h = x + A(norm x),    o_child = h + F(norm h),    loss = mean_t |o_t - o_child,t|^2 / |o_t|^2
@@ -51,7 +51,7 @@ def is_coupled(block: str) -> bool:
 def can_be_coupled(pair: str, space: Space) -> bool:
     """Return whether decoupled distillation has left something of a pair to be learnt.
 
-    Not where the attention is the parent's, behind which the FFN was distilled, nor where both subblocks are no-ops.
+    It has not if the attention is the parent's, after which the FFN was distilled, nor if both subblocks are no-ops.
     """
     attention, ffn = decompose(pair)
     kinds = space.attentions()[attention].kind, space.ffns()[ffn].kind
@@ -67,7 +67,7 @@ class Coupling(LayerLibrary):
     def couple(self, name: str, pair: Pair, ridges: Sequence[float]) -> dict[str, Any]:
         """Train a pair in place.
 
-        The record has held-out losses: decoupled, refitted (with the best of the ridges, also where it is not kept) and
+        The record has held-out losses: decoupled, refitted (with the best of the ridges, even if it is not kept) and
         trained; and in `kept` the last phase that lowered them.
         """
         block = copy.deepcopy(self.layer)

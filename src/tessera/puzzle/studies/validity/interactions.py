@@ -1,4 +1,4 @@
-"""How the effects of exchanged subblocks meet in the logits: their inner products in the parent's own metric.
+"""How the effects of exchanged subblocks interact in the logits: their inner products in the parent's own metric.
 
 For a token, with the parent's distribution p and an exchange's change of the log-probabilities d = log q - log p,
 

@@ -1,4 +1,4 @@
-"""KL of a child to second order: scores of its exchanged subblocks, and how their effects on the logits meet.
+"""KL of a child to second order: scores of its exchanged subblocks, and how their effects on the logits interact.
 
 To second order in what the exchanges do to the logits, d_i for the i-th exchanged subblock,
 

@@ -32,7 +32,7 @@ def main(
 ) -> None:
     """Write the children's rows with their metrics on test text, `assembled` and `healed`, and the healing curve.
 
-    Children of the same blocks are run once. teacher_cache is where the parent's hidden states are kept under
+    Children of the same blocks are run once. teacher_cache is where the parent's hidden states are kept if
     heal.teacher = cache.
     """
     from dataclasses import asdict

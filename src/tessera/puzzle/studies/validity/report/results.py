@@ -122,7 +122,7 @@ def sets(results: Results) -> dict[str, list[Json]]:
 
 
 def predictions(results: Results, predictor: str) -> dict[str, float | None]:
-    """Return one prediction of every child by name; null where it has none."""
+    """Return one prediction of every child by name; null if it has none."""
     return {child["name"]: child[predictor] for child in results.correction["children"]}
 
 
