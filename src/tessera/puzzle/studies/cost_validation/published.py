@@ -2,9 +2,9 @@
 
 Both, by their published configurations, are summed from kernels as one GPU of a tensor-parallel group runs them,
 all-reduces included; output tokens per second and GPU are compared with NVIDIA's, whose child is another one of the
-same family: at the batches that are assumed for NVIDIA's, and at the best batch and group of those that fit into memory.
-Nothing here sets anything in the model. No scheduler, sampling or host time is in the sums, and prompts are read all at
-once before the first token is written.
+same family: at the batches assumed for NVIDIA's, and at the best batch and group of those that fit into memory. Nothing
+here sets anything in the model. No scheduler, sampling or host time is in the sums, and prompts are read all at once
+before the first token is written.
 """
 
 import dataclasses
