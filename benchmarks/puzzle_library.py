@@ -33,7 +33,7 @@ from tessera.puzzle.models.model import Layer
 from tessera.puzzle.models.space import FFN, Attention, Space
 from tessera.puzzle.params import BATCH, PuzzleParams
 from tessera.puzzle.serve.speed import peak_resident_mib
-from tessera.puzzle.stages import library as puzzle_library
+from tessera.puzzle.stages import library_part as puzzle_library
 
 CONFIG = profile.SHAPES["smollm2-135m"] | {"num_hidden_layers": 4}
 TINY = {"hidden_size": 36, "intermediate_size": 48, "num_hidden_layers": 1}

@@ -13,9 +13,11 @@ from small_chain import OPTIMISER
 from tessera.common import files
 from tessera.puzzle import child
 from tessera.puzzle.models import blocks
-from tessera.puzzle.stages import activations, evaluate, frontier, scores
+from tessera.puzzle.stages import activations, frontier
+from tessera.puzzle.stages import evaluate_child as evaluate
 from tessera.puzzle.stages import heal as puzzle_heal
-from tessera.puzzle.stages import library as puzzle_library
+from tessera.puzzle.stages import library_part as puzzle_library
+from tessera.puzzle.stages import scores_part as scores
 
 BASE = small_chain.PARAMS
 PARAMS = {

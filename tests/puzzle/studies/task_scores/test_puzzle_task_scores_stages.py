@@ -16,9 +16,9 @@ from tessera.puzzle.models import blocks
 from tessera.puzzle.scores.choices import log_probabilities
 from tessera.puzzle.scores.retention import correct, right_answers, selections
 from tessera.puzzle.scores.task_items import tokenised
-from tessera.puzzle.stages import evaluate
+from tessera.puzzle.stages import evaluate_child as evaluate
 from tessera.puzzle.stages import heal as puzzle_heal
-from tessera.puzzle.stages import scores as puzzle_scores
+from tessera.puzzle.stages import scores_part as puzzle_scores
 from tessera.puzzle.studies.task_scores import score as task_score
 from tessera.puzzle.studies.task_scores.report import REPORT
 from tessera.puzzle.studies.task_scores.stages import choose

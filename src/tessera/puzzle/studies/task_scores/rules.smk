@@ -106,7 +106,7 @@ rule puzzle_task_scores_evaluate:
         choices=TASK_SCORE_CHILDREN,
         library=LIBRARY,
         children="data/puzzle_studies/task_scores/healed/{score}",
-        code=code("puzzle_evaluate"),
+        code=code("puzzle_evaluate_child"),
     output:
         metrics="data/puzzle_studies/task_scores/evaluation/{score}.json",
     log:
@@ -116,7 +116,7 @@ rule puzzle_task_scores_evaluate:
     threads: 1
     params:
         cfg=section("puzzle.space", "puzzle.evaluate", "data", "seed"),
-        stage=stage("puzzle_evaluate", method=lambda wildcards: wildcards.score, states="equal"),
+        stage=stage("puzzle_evaluate_child", method=lambda wildcards: wildcards.score, states="equal"),
     message:
         "Evaluate the child of score {wildcards.score}"
     shell:
