@@ -20,7 +20,7 @@ Objective = Annotated[str, typer.Option(help="score whose sum is made least")]
 Bigger = Annotated[bool, typer.Option("--bigger-is-better", help="make the objective's sum greatest instead")]
 AtMost = Annotated[list[str], typer.Option(help="KEY=NUMBER or KEY=SHARE% of the parent; may be repeated")]
 AtLeast = Annotated[list[str], typer.Option(help="as --at-most, from below; both on one key make a range")]
-Parent = Annotated[str | None, typer.Option(help="variant that is the parent's block, where it cannot be told")]
+Parent = Annotated[str | None, typer.Option(help="name of the parent's own variant, if it cannot be inferred")]
 Engine = Annotated[Solver, typer.Option(help="highs or cbc")]
 Out = Annotated[Path | None, typer.Option(help="JSON file for the result")]
 
@@ -51,19 +51,19 @@ def solve(
                 most[budgets.RUNTIME] = min(runtime, most.get(budgets.RUNTIME, runtime))
             limits: dict[str, Any] = {"at_most": most, "at_least": least, "bigger_is_better": bigger_is_better}
             if homogeneous:
-                found = [baselines.homogeneous(blocks, objective, **limits)]
+                solutions = [baselines.homogeneous(blocks, objective, **limits)]
             else:
                 earlier = [s["choice"] for path in different_from for s in files.read_json(path)["solutions"]]
-                found = search.diverse(
+                solutions = search.diverse(
                     blocks, objective, count, min_difference, earlier, solver=solver, **limits
                 ) or [search.solve(
                     blocks, objective, different_from=earlier, min_difference=min_difference, solver=solver, **limits
                 )]  # fmt: skip
-        if found[0].status == "infeasible":
-            raise ValueError(f"{library}: {_why(found[0], most | least)}")
-        for solution in found:
+        if solutions[0].status == "infeasible":
+            raise ValueError(f"{library}: {_why(solutions[0], most | least)}")
+        for solution in solutions:
             _show(solution, objective, most, least)
-        _write(out, {"objective": objective, **limits}, found)
+        _write(out, {"objective": objective, **limits}, solutions)
 
 
 @app.command()
@@ -93,14 +93,14 @@ def frontier(
                 at = [budgets.resolve(blocks, {budget: text}, parent)[budget] for text in limits.split(",")]
             most, least = (budgets.resolve(blocks, _pairs(texts), parent) for texts in (at_most, at_least))
             options: dict[str, Any] = {"at_least": least, "bigger_is_better": bigger_is_better, "solver": solver}
-            found = search.frontier(blocks, objective, budget, at, most, **options)
+            solutions = search.frontier(blocks, objective, budget, at, most, **options)
         table = Table("at most " + budget, objective, "bound", "relaxation", "shadow price", "status")
-        for limit, s in zip(at, found, strict=True):
+        for limit, s in zip(at, solutions, strict=True):
             price = s.shadow_prices.get(f"at_most {budget}")
             table.add_row(*(_text(v) for v in (limit, s.value, s.bound, s.relaxation, price)), s.status)
         console().print(table)
         request = {"objective": objective, "budget": budget, "limits": at, "at_most": most, "at_least": least}
-        _write(out, request, found)
+        _write(out, request, solutions)
 
 
 @contextmanager
@@ -117,22 +117,22 @@ def errors(path: Path | None = None) -> Iterator[None]:
 
 def _pairs(texts: Sequence[str]) -> dict[str, float | str]:
     """KEY=VALUE texts as a dictionary."""
-    made: dict[str, float | str] = {}
+    limits: dict[str, float | str] = {}
     for text in texts:
         key, equals, value = text.partition("=")
         if not (key and equals and value):
-            raise ValueError(f"{text!r}; valid is KEY=NUMBER, as in stats.memory_mib=80000, or KEY=SHARE%")
-        if key in made:
+            raise ValueError(f"{text!r}; expected KEY=NUMBER, as in stats.memory_mib=80000, or KEY=PERCENT%")
+        if key in limits:
             raise ValueError(f"{key} is given twice")
-        made[key] = value
-    return made
+        limits[key] = value
+    return limits
 
 
 def _float(text: str) -> float:
     try:
         return float(text)
     except ValueError:
-        raise ValueError(f"--speedups: {text!r}; valid are numbers with commas between, as in 1.05,1.3,2") from None
+        raise ValueError(f"--speedups: {text!r}; expected comma-separated numbers, as in 1.05,1.3,2") from None
 
 
 def _why(solution: Solution, limits: dict[str, float]) -> str:
@@ -151,7 +151,7 @@ def _text(value: float | None) -> str:
 
 
 def _show(solution: Solution, objective: str, most: dict[str, float], least: dict[str, float]) -> None:
-    """Print sums beside their limits, then which layers take which variant."""
+    """Print sums and their limits, then the layers of each variant."""
     title = solution.status if solution.bound is None else f"{solution.status}, bound {_text(solution.bound)}"
     sums = Table("sum over layers", "value", "at least", "at most", title=title)
     sums.add_row(objective, _text(solution.value), "", "")
@@ -164,6 +164,6 @@ def _show(solution: Solution, objective: str, most: dict[str, float], least: dic
     console().print(sums, choice)
 
 
-def _write(out: Path | None, request: dict[str, Any], found: Sequence[Solution]) -> None:
+def _write(out: Path | None, request: dict[str, Any], solutions: Sequence[Solution]) -> None:
     if out is not None:
-        files.write_json(out, {"request": request, "solutions": [s.as_dict() for s in found]})
+        files.write_json(out, {"request": request, "solutions": [s.as_dict() for s in solutions]})

@@ -42,10 +42,10 @@ def gguf(
         else:
             tokenizer = gguf_tokenizer.of_directory(child, str(tokenizer_pre), model.spec.vocab_size)
         gguf_export.write(model, out, tokenizer, dtype, child.name, license_name)
-        found = gguf_export.verify(out, model, tokenizer)
+        report = gguf_export.verify(out, model, tokenizer)
     typer.echo(
-        f"{out}: {found['tensors']} tensors, {found['parameters']:,} parameters, as the child's to "
-        f"{found['largest_error']:.1e} of a tensor's largest value"
+        f"{out}: {report['tensors']} tensors, {report['parameters']:,} parameters, as the child's to "
+        f"{report['largest_error']:.1e} of a tensor's largest value"
     )
 
 
@@ -75,14 +75,14 @@ def serve(
     from tessera.puzzle.search import best_batch
 
     with errors():
-        shape, wanted = architecture.from_config(files.read_json(config), config), _space(space)
-        layers = {int(layer): one for path in scores for layer, one in files.read_json(path).items()}
+        shape, variants = architecture.from_config(files.read_json(config), config), _space(space)
+        layers = {int(layer): scored for path in scores for layer, scored in files.read_json(path).items()}
         shared = {"source": source, "hardware": hardware, "software": software, "dtype": dtype}
-        tables = {batch: _table(shape, wanted, shared, batch, prefill, decode) for batch in _batches(batches)}
+        tables = {batch: _table(shape, variants, shared, batch, prefill, decode) for batch in _batches(batches)}
         limits = {"throughput": throughput, "memory_mib": memory_mib, "latency_ms": latency_ms}
         limits |= {"first_token_ms": first_token_ms, "parameters": parameters}
         if counted not in ("output", "all"):
-            raise ValueError(f"--counted: {counted!r}; valid are output and all")
+            raise ValueError(f"--counted: {counted!r}; expected output or all")
         service = Service(**limits, counted=counted)  # type: ignore[arg-type]
         best, words = best_batch.solve([layers[i] for i in sorted(layers)], tables, service, objective)
         for batch, said in words.items():
@@ -94,18 +94,18 @@ def serve(
             request = (
                 shared | limits | {"counted": counted, "prefill": prefill, "decode": decode, "objective": objective}
             )
-            found = {"batch": best.batch, "costs": best.costs, "solution": best.solution.as_dict(), "request": request}
-            files.write_json(out, found)
+            answer = {"batch": best.batch, "costs": best.costs, "solution": best.solution.as_dict(), "request": request}
+            files.write_json(out, answer)
 
 
 def _batches(text: str) -> list[int]:
     try:
-        found = [int(part) for part in text.split(",")]
+        sizes = [int(part) for part in text.split(",")]
     except ValueError:
-        found = []
-    if not found or min(found) < 1:
-        raise ValueError(f"--batches: {text!r}; valid are whole numbers with commas between, as in 1,16,64")
-    return found
+        sizes = []
+    if not sizes or min(sizes) < 1:
+        raise ValueError(f"--batches: {text!r}; expected comma-separated whole numbers, as in 1,16,64")
+    return sizes
 
 
 def _space(path: Path) -> Any:
@@ -159,9 +159,9 @@ def sizes(
         if not peak * utilisation:
             raise ValueError("--peak and --utilisation are more than 0")
         settings = parameters.load(params[0], *params[1:]).puzzle
-        found = {shape: counted.steps(profile.shape(shape), settings) for shape in shapes}
+        counts = {shape: counted.steps(profile.shape(shape), settings) for shape in shapes}
     table = Table("parent", "step", "jobs", "PFLOP", "device-hours", "memory of a job, GiB", "disk, GiB")
-    for shape, steps in found.items():
+    for shape, steps in counts.items():
         for step in steps:
             hours = step.flops / (peak * 1e12 * utilisation) / 3600
             sizes = (f"{size / 2**30:,.1f}" for size in (step.memory, step.disk))

@@ -48,7 +48,7 @@ def test_parent_is_told_by_name_by_divergence_or_by_hand():
     assert block_library.parent_choice(lib) == {"layer_0": "v0", "layer_1": "v0"}
     assert block_library.parent_choice(lib, "v1") == {"layer_0": "v1", "layer_1": "v1"}
     lib["layer_1"]["v1"]["metrics"]["kl_div"] = 0
-    with pytest.raises(ValueError, match="layer_1: cannot tell the parent; name its variant, one of 'v0', 'v1'"):
+    with pytest.raises(ValueError, match="layer_1: cannot infer the parent's variant; name it, one of 'v0', 'v1'"):
         block_library.parent_choice(lib)
     lib["layer_1"]["parent+parent"] = lib["layer_1"].pop("v1")
     assert block_library.parent_choice(lib)["layer_1"] == "parent+parent"

@@ -259,7 +259,7 @@ def test_infeasible_and_unknown_methods_are_refused(out, parent, tokens, tmp_pat
 def test_library_of_a_space_that_the_parent_has_not_is_refused(out, parent, tokens, tmp_path):
     space = {"attention": {"kv3": {"kind": "gqa", "kv_heads": 3}}, "ffn": {}}
     shards = [out / f"activations/{i}" for i in range(2)]
-    with pytest.raises(ValueError, match=r"attention\.kv3: kv_heads is 3; valid for this parent are \[1, 2\]"):
+    with pytest.raises(ValueError, match=r"attention\.kv3: kv_heads is 3; for this parent, expected one of \[1, 2\]"):
         puzzle_library.main(params(puzzle_library, space=space), 0, parent(), shards, tmp_path / "library")
     assert not (tmp_path / "library").exists()
 

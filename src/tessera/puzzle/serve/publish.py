@@ -13,7 +13,7 @@ from tessera.puzzle.models.model import LanguageModel
 def checkpoint(model: LanguageModel, source: str | Path, directory: str | Path, dtype: str) -> None:
     """Write the child that was loaded from `source` to an existing directory, its weights rounded to dtype.
 
-    The modelling code is this package's own. Raises FileNotFoundError where source has no config.json.
+    The modelling code is this package's own. Raises FileNotFoundError if source has no config.json.
     """
     source, directory = Path(source), Path(directory)
     config = files.read_json(source / "config.json")

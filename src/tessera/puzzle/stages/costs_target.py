@@ -22,15 +22,15 @@ def main(params: Params, config: Path, table: Path, info: Path) -> None:
     from tessera.puzzle.models import architecture
 
     shape = architecture.from_config(files.read_json(config), config)
-    found = costs.of_target(shape, params.space, params.target)
+    costs_table = costs.of_target(shape, params.space, params.target)
     about = {
         "target": params.target.model_dump(),
-        "hardware": found["hardware"].iloc[0],
-        "software": found["software"].iloc[0],
+        "hardware": costs_table["hardware"].iloc[0],
+        "software": costs_table["software"].iloc[0],
     }
     if params.target.source == "measured":
         about["date"] = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    files.write_parquet(table, found)
+    files.write_parquet(table, costs_table)
     files.write_json(info, about)
 
 

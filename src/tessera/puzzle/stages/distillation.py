@@ -32,7 +32,7 @@ class ChildParams(Section):
     def _check(self) -> Self:
         decompose(self.block)
         if min(self.layers) < 0 or len(set(self.layers)) < len(self.layers):
-            raise ValueError(f"layers = {self.layers}; valid are layers from 0, each once")
+            raise ValueError(f"layers = {self.layers}; expected distinct layers, counted from 0")
         return self
 
 
@@ -45,9 +45,9 @@ class Params(Section):
 
 
 def main(params: Params, parent: Path, tokens: Path, library: Path, metrics: Path) -> None:
-    """Write the child's KL divergence from the parent (nats a token), before and after healing, and its losses.
+    """Write the child's KL divergence from the parent (nats per token), before and after healing, and its losses.
 
-    library is a directory that the variants are written to, for the child to be assembled from; beside it is the
+    library is a directory that the variants are written to, for the child to be assembled from; next to it is the
     cache of heal.teacher = cache.
     """
     from functools import partial
@@ -64,9 +64,9 @@ def main(params: Params, parent: Path, tokens: Path, library: Path, metrics: Pat
     from tessera.puzzle.scores import divergence
     from tessera.puzzle.scores.replace_one import head, hidden_states
 
-    own = params.child
+    child = params.child
     architecture = architectures.read(parent)
-    beyond = [layer for layer in own.layers if layer >= architecture.num_layers]
+    beyond = [layer for layer in child.layers if layer >= architecture.num_layers]
     if beyond:
         raise ValueError(f"child.layers = {beyond}: the parent has the layers 0 to {architecture.num_layers - 1}")
     params.space.check(architecture)
@@ -74,20 +74,22 @@ def main(params: Params, parent: Path, tokens: Path, library: Path, metrics: Pat
 
     def text(name: str, split: str, count: int, more: int) -> torch.Tensor:
         seed = randomness.seed(params.seed, "puzzle", "distillation", name)
-        return torch.from_numpy(windows(tokens, split, own.window + more, count, seed).tokens).long()
+        return torch.from_numpy(windows(tokens, split, child.window + more, count, seed).tokens).long()
 
     texts = {
-        "train": text("library", "train", own.calibration_windows, 0),
+        "train": text("library", "train", child.calibration_windows, 0),
         "valid": text("library valid", "valid", params.library.valid_windows, 0),
     }
-    attention, ffn = decompose(own.block)
+    attention, ffn = decompose(child.block)
     space = Space(
-        attention={name: one for name, one in params.space.attention.items() if name == attention},
-        ffn={name: one for name, one in params.space.ffn.items() if name == ffn},
+        attention={name: variant for name, variant in params.space.attention.items() if name == attention},
+        ffn={name: variant for name, variant in params.space.ffn.items() if name == ffn},
     )
     with files.scratch_directory(library) as scratch:
-        train, valid = (store_before(own.layers, teacher, one, scratch / name) for name, one in texts.items())
-        for layer in own.layers:
+        train, valid = (
+            store_before(child.layers, teacher, tokens_of, scratch / name) for name, tokens_of in texts.items()
+        )
+        for layer in child.layers:
             stream = partial(randomness.torch_generator, params.seed, "puzzle", "distillation", layer)
             block, around = teacher.model.layers[layer], scratch / str(layer)
             around.mkdir()
@@ -96,22 +98,24 @@ def main(params: Params, parent: Path, tokens: Path, library: Path, metrics: Pat
             )
             tensors, _ = builder.build()
             files.save_tensors(library / f"layer_{layer}.safetensors", tensors)
-    choice = [own.block if layer in own.layers else compose(PARENT, PARENT) for layer in range(architecture.num_layers)]
+    choice = [
+        child.block if layer in child.layers else compose(PARENT, PARENT) for layer in range(architecture.num_layers)
+    ]
     model = children.assemble(teacher, parent, params.space, [library], choice)
 
-    held_out = text("valid", "valid", own.valid_windows, 1)
+    held_out = text("valid", "valid", child.valid_windows, 1)
     x, targets = held_out[:, :-1], held_out[:, 1:].flatten()
 
     def divergences() -> float:
         with torch.no_grad():
             last = hidden_states(teacher, x)[0][-1].flatten(0, 1)
             states = hidden_states(model, x)[0][-1].flatten(0, 1)
-            (found,) = divergence.compare(head(teacher), last, [(head(model), states)], targets)
-        return float(found.kl_div.double().mean())
+            (agreement,) = divergence.compare(head(teacher), last, [(head(model), states)], targets)
+        return float(agreement.kl_div.double().mean())
 
     before = divergences()
     order = randomness.torch_generator(params.seed, "puzzle", "distillation", "order")
-    learnt, cache = text("heal", "train", own.heal_windows, 1), library.with_name("teacher")
+    learnt, cache = text("heal", "train", child.heal_windows, 1), library.with_name("teacher")
     curve = heal(teacher, model, learnt, params.heal, params.heal.equal, order, teacher_cache=cache)
     files.write_json(metrics, {"kl_div": divergences(), "kl_div_before": before, "training_kl_div": curve.kl_div})
 

@@ -61,7 +61,7 @@ def main(
         for split, sources in domains.values()
         for source in sources
     ]
-    found = evaluate(
+    results = evaluate(
         teacher,
         models,
         torch.from_numpy(np.concatenate([t.tokens for t in text])).long(),
@@ -70,7 +70,7 @@ def main(
         {group: sources for group, (_, sources) in domains.items() if sources},
         lambda rows: progress.track(rows, f"evaluate {choices.parent.name}/{method}"),
     )
-    files.write_json(metrics, {"method": method, "target": choices.parent.name, "states": found, "choice": row})
+    files.write_json(metrics, {"method": method, "target": choices.parent.name, "states": results, "choice": row})
 
 
 if __name__ == "__main__":

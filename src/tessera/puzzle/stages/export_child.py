@@ -1,4 +1,4 @@
-"""Export a kept child: a directory with checkpoint, model card and, where llama.cpp can compute it, a GGUF file."""
+"""Export a kept child: a directory with checkpoint, model card and, if llama.cpp can compute it, a GGUF file."""
 
 import tempfile
 from pathlib import Path
@@ -23,7 +23,7 @@ class Params(Section):
     export: ExportParams
     parent: str
     member: str | None = None
-    """Path of the parent's GGUF file in its package, where it comes in one."""
+    """Path of the parent's GGUF file in its package, if it is in one."""
     sources: dict[str, Source]
 
 
@@ -45,12 +45,12 @@ def main(
     from tessera.puzzle.models import architecture, blocks
     from tessera.puzzle.serve import card, gguf_export, publish
 
-    found = chosen(choices, method)
+    row = chosen(choices, method)
     model = blocks.load(child).requires_grad_(False)
     name = f"{params.parent.rpartition(':')[2].rpartition('/')[2]}-puzzle-{target}"
     report: dict[str, Any] = {"child": name, "gguf": None, "refusal": None}
-    with files.replacing_directory(export) as made:
-        publish.checkpoint(model, child, made, params.export.checkpoint)
+    with files.replacing_directory(export) as directory:
+        publish.checkpoint(model, child, directory, params.export.checkpoint)
         try:
             gguf_export.layouts(model.spec)
             tokenizer = _tokenizer(params, source, child, model.spec.vocab_size)
@@ -58,7 +58,7 @@ def main(
             report["refusal"] = str(refusal)
             words = f"no file here: {refusal}."
         else:
-            file = made / f"{name}.gguf"
+            file = directory / f"{name}.gguf"
             gguf_export.write(model, file, tokenizer, params.export.dtype, name, params.export.license)
             report["gguf"] = gguf_export.verify(file, model, tokenizer)
             words = card.gguf_words(model.spec, file.name)
@@ -72,20 +72,20 @@ def main(
             parent_layer=blocks.model_spec(shape).layers[0],
             parameters=sum(value.numel() for value in model.parameters()),
             target=target,
-            search=found,
+            search=row,
             info=files.read_json(info),
             scores=files.read_json(evaluation)["states"]["full"],
-            sources=[(text, one.package, one.content) for text, one in params.sources.items()],
+            sources=[(text, package.package, package.content) for text, package in params.sources.items()],
             training_tokens=files.read_json(curve)["tokens"][-1],
             gguf=words,
         )
         report["vllm_obstacles"] = card.vllm_obstacles(model.spec)
-        files.write_text(made / "README.md", card.card(facts))
-        files.write_json(made / "export.json", report)
+        files.write_text(directory / "README.md", card.card(facts))
+        files.write_json(directory / "export.json", report)
 
 
 def _tokenizer(params: Params, source: list[Path], child: Path, vocab_size: int) -> dict[str, Any]:
-    """The tokenizer's keys: the parent's own where it was a GGUF file. Raises ValueError where they cannot be had."""
+    """The tokenizer's keys: the parent's own if it was a GGUF file. Raises ValueError if they are not known."""
     from tessera.data import packages
     from tessera.puzzle.serve import gguf_tokenizer
 
@@ -95,7 +95,7 @@ def _tokenizer(params: Params, source: list[Path], child: Path, vocab_size: int)
             packages.extract(source[0], params.member, gguf)
             return gguf_tokenizer.of_gguf(gguf)
     if params.export.tokenizer_pre is None:
-        raise ValueError("puzzle_extras.export.tokenizer_pre is null, and the parent is no GGUF file that tells it")
+        raise ValueError("puzzle_extras.export.tokenizer_pre is null, and the parent is not a GGUF file that states it")
     return gguf_tokenizer.of_directory(child, params.export.tokenizer_pre, vocab_size)
 
 

@@ -33,7 +33,7 @@ def main(
 ) -> None:
     """Write the healed child of `method` in choices as a Hugging Face directory, and its training curve.
 
-    teacher_cache is where the parent's hidden states are kept under heal.teacher = cache. Under torchrun every process
+    teacher_cache is the directory of the parent's hidden states with heal.teacher = cache. Under torchrun every process
     runs this; the first one writes.
     """
     from dataclasses import asdict
@@ -46,7 +46,7 @@ def main(
     from tessera.puzzle.heal.train import Checkpoint, heal
     from tessera.puzzle.models import blocks
 
-    # How the same losses are computed is no part of a healing's identity.
+    # How the same losses are computed is not part of a healing's identity.
     decisive = params.model_dump(mode="json", exclude={"heal": {"gradient_checkpointing", "teacher", "processes"}})
     window = params.calibration.window
     count = max(1, params.calibration.tokens // window)
@@ -57,7 +57,7 @@ def main(
         model = children.assemble(teacher, parent, params.space, library, row["blocks"])
         text = windows(tokens, "train", window + 1, count, randomness.seed(params.seed, "puzzle", "heal"))
         saved = Checkpoint(checkpoint, {"blocks": row["blocks"], "schedule": schedule, "params": decisive})
-        found = heal(
+        losses = heal(
             teacher,
             model,
             torch.from_numpy(text.tokens).long(),
@@ -72,7 +72,7 @@ def main(
         )
         if group.rank == 0:
             children.save(model, parent, child)
-            files.write_json(curve, asdict(found))
+            files.write_json(curve, asdict(losses))
             saved.remove()
 
 

@@ -30,7 +30,7 @@ def main(
 ) -> None:
     """Write the block library of the layers' scores, {layer: scores} in each file, and a cost table; and search it."""
     table = files.read_parquet(costs)
-    layers = {int(layer): found for path in scores for layer, found in files.read_json(path).items()}
+    layers = {int(layer): scored for path in scores for layer, scored in files.read_json(path).items()}
     blocks = block_library.make([layers[layer] for layer in sorted(layers)], table)
     info = block_library.measurement_info(table)
     files.write_json(library, blocks)
@@ -46,13 +46,13 @@ def main(
         budget = budgets.runtime_for_speedup(blocks, speedup)
         limits = {**at_most, budgets.RUNTIME: min(budget, at_most.get(budgets.RUNTIME, budget))}
         generator = randomness.generator(params.seed, "puzzle_search", target, str(speedup))
-        found = baselines.choose(
+        solution = baselines.choose(
             method, blocks, search.objective, limits, at_least, generator=generator, solver=search.solver
         )
-        return _row(found, parent_ms, info) | {"method": method, "speedup": speedup, "runtime_budget_ms": budget}
+        return _row(solution, parent_ms, info) | {"method": method, "speedup": speedup, "runtime_budget_ms": budget}
 
     grid = [(method, speedup) for speedup in search.speedups for method in search.methods]
-    points = [point(*one) for one in progress.track(grid, f"search {target}")]
+    points = [point(method, speedup) for method, speedup in progress.track(grid, f"search {target}")]
     about = {"target": target, "objective": search.objective, "parent_runtime_ms": parent_ms}
     files.write_json(frontier, about | {"points": points})
     files.write_csv(frontier_table, _flat(points))
@@ -60,23 +60,23 @@ def main(
     files.write_json(children, about | {"speedup": search.child_speedup, "children": chosen})
 
 
-def _row(found: Solution, parent_ms: float, info: dict[str, Any]) -> dict[str, Any]:
+def _row(solution: Solution, parent_ms: float, info: dict[str, Any]) -> dict[str, Any]:
     # JSON files have their keys sorted, layer_10 before layer_2; `blocks` is in the order of the layers.
-    row = found.as_dict() | {"blocks": list(found.choice.values())}
+    row = solution.as_dict() | {"blocks": list(solution.choice.values())}
     return row | {
-        "speed": None if found.value is None else budgets.speed(found.costs[budgets.RUNTIME], parent_ms, info)
+        "speed": None if solution.value is None else budgets.speed(solution.costs[budgets.RUNTIME], parent_ms, info)
     }
 
 
 def _flat(points: list[dict[str, Any]]) -> pd.DataFrame:
-    """The points without their choices, one column a number."""
+    """The points without their choices, one column per number."""
     first = ["speedup", "method", "status", "value", "bound", "relaxation", "runtime_budget_ms"]
     rows = []
-    for one in points:
-        row = {name: one[name] for name in first}
-        row["shadow_price"] = one["shadow_prices"].get(f"at_most {budgets.RUNTIME}")
-        row |= {key.removeprefix("stats."): cost for key, cost in one["costs"].items()}
-        rows.append(row | (one["speed"] or {}))
+    for point in points:
+        row = {name: point[name] for name in first}
+        row["shadow_price"] = point["shadow_prices"].get(f"at_most {budgets.RUNTIME}")
+        row |= {key.removeprefix("stats."): cost for key, cost in point["costs"].items()}
+        rows.append(row | (point["speed"] or {}))
     return pd.DataFrame(rows)
 
 

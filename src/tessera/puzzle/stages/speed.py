@@ -47,17 +47,17 @@ def main(
     blocks_of = {speed.PARENT: [compose(PARENT, PARENT)] * len(models[speed.PARENT].spec.layers)}
     blocks_of |= {path.parent.name: chosen(path, method)["blocks"] for path in choices}
 
-    found = speed.times(
+    times = speed.times(
         models, target, params.speed.repeats, lambda rounds: progress.track(rounds, "speed of parent and children")
     )
     predicted = {key: child_cost(table, choice) for key, choice in blocks_of.items()}
     rows = {}
     for key, model in models.items():
-        speedup = speed.speedups(found[speed.PARENT], found[key])
+        speedup = speed.speedups(times[speed.PARENT], times[key])
         foreseen = {phase: _ratio(predicted[speed.PARENT], predicted[key], phase) for phase in speed.PHASES}
         rows[key] = {
             "parameters": sum(p.numel() for p in model.parameters()),
-            "measured": speed.summary(found[key], target.workload),
+            "measured": speed.summary(times[key], target.workload),
             "memory": memory[key],
             "predicted": predicted[key],
             "speedup": speedup,
@@ -65,7 +65,7 @@ def main(
             "speedup_error": {
                 phase: foreseen[phase] / speedup[phase] - 1 for phase in speed.PHASES if phase in speedup
             },
-            "rounds": {phase: getattr(found[key], phase) for phase in ("prefill", "decode")},
+            "rounds": {phase: getattr(times[key], phase) for phase in ("prefill", "decode")},
         }
     with measured.using_threads(target.threads):
         cpu = torch.device("cpu")
