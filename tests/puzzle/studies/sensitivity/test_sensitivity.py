@@ -146,4 +146,4 @@ def test_command_finds_the_best_batch(tmp_path):
     refused = call("--throughput", 1e12)
     assert refused.exit_code == 1 and "no batch has a child within the budgets" in refused.output
     wrong = call("--batches", "1,x")
-    assert wrong.exit_code == 1 and "'1,x'; valid are whole numbers" in wrong.output
+    assert wrong.exit_code == 1 and "'1,x'; expected comma-separated whole numbers" in wrong.output
