@@ -217,13 +217,6 @@ GPUS = int(PARAMS.puzzle.heal.device == "cuda")  # of one process that heals
 TORCHRUN = f"OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 torchrun --standalone --nproc-per-node {PROCESSES}"
 # As STAGE, for the stages that heal.
 HEAL_STAGE = STAGE if PROCESSES == 1 else STAGE.replace("python", TORCHRUN, 1)
-# For rules that are not converted yet.
-HEAL = (
-    ("python" if PROCESSES == 1 else TORCHRUN)
-    + " -m tessera.puzzle.stages.heal --params {params.cfg:q} --parent data/parent --tokens data/tokens"
-    " --choices {input.choices} --library {input.library} --child {output.child} --curve {output.curve}"
-    f" --teacher-cache {TEACHER}"
-)
 
 
 rule puzzle_heal:
