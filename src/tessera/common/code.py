@@ -16,6 +16,12 @@ ROOT = PACKAGE.parent
 UNNAMED = ("studies", "workflow")
 
 
+def module(path: str | Path) -> str:
+    """Return the dotted name of a file of the package."""
+    parts = Path(path).relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
 @cache
 def stages() -> dict[str, str]:
     """Return the module of each stage by its name, which is also that of its rule.
@@ -28,7 +34,7 @@ def stages() -> dict[str, str]:
         if path.stem != "__init__":
             parts = path.relative_to(PACKAGE).with_suffix("").parts
             names = [part for part in parts[:-2] if part not in UNNAMED]
-            modules["_".join([*names, path.stem])] = ".".join(["tessera", *parts])
+            modules["_".join([*names, path.stem])] = module(path)
     return modules
 
 

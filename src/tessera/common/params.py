@@ -5,15 +5,18 @@ refused with the file, the path of the key, the value, and what would be valid.
 """
 
 import difflib
+import importlib
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, create_model
+
+from tessera.common import code
 
 
 class Section(BaseModel):
@@ -25,6 +28,22 @@ class Section(BaseModel):
 
 
 Model = TypeVar("Model", bound=BaseModel)
+
+
+def gathered(name: str, base: type[Section], modules: Iterable[Path]) -> Any:
+    """Return a model that adds to base the sections of some params.py of this package: their SECTIONS, models by name.
+
+    So a study's parameters are found by its folder. A params.py without SECTIONS is a part of others. Raises ValueError
+    if two modules have a section of the same name.
+    """
+    sections: dict[str, Any] = {}
+    for path in sorted(modules):
+        module = importlib.import_module(code.module(path))
+        for key, model in getattr(module, "SECTIONS", {}).items():
+            if key in sections:
+                raise ValueError(f"{path}: SECTIONS: {key} is the section of another module")
+            sections[key] = (model, ...)
+    return create_model(name, __base__=base, __doc__=base.__doc__, **sections)
 
 
 class _UniqueKeys(yaml.SafeLoader):

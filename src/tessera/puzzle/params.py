@@ -5,6 +5,7 @@ from typing import Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from tessera.puzzle.costs.params import CostsParams
+from tessera.puzzle.extras_params import ExtrasParams
 from tessera.puzzle.models.space import Space
 from tessera.puzzle.search import SearchParams
 
@@ -128,3 +129,6 @@ class PuzzleParams(_Section):
     heal: HealParams
     evaluate: EvaluateParams
     speed: SpeedParams
+
+
+SECTIONS = {"puzzle": PuzzleParams, "puzzle_extras": ExtrasParams}

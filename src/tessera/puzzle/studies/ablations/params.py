@@ -82,3 +82,6 @@ class AblationsParams(Section):
                     f"cases.{name}: against = {case.against!r} is no case; valid are {', '.join(self.cases)}"
                 )
         return self
+
+
+SECTIONS = {"ablations": AblationsParams}

@@ -23,3 +23,6 @@ class CoupledParams(Section):
     distillation: OptimiserParams
     windows: int = Field(ge=1, description="windows of test text, as long as those of the scores")
     healing: OptimiserParams = Field(description="equal healing of the children that are compared")
+
+
+SECTIONS = {"coupled": CoupledParams}

@@ -30,3 +30,6 @@ class TaskScoresParams(Section):
         if few := [name for name, count in items.items() if count < 2]:
             raise ValueError(f"{', '.join(few)}: valid are 2 items or more")
         return items
+
+
+SECTIONS = {"task_scores": TaskScoresParams}
