@@ -22,6 +22,14 @@ def module(path: str | Path) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
+def study(folder: Path) -> str:
+    """Return the name of a study's folder, with which those of its rules begin: puzzle_peers of puzzle/studies/peers.
+
+    That of the package itself, and of the folders that name nothing, is empty.
+    """
+    return "_".join(part for part in folder.relative_to(PACKAGE).parts if part not in UNNAMED)
+
+
 @cache
 def stages() -> dict[str, str]:
     """Return the module of each stage by its name, which is also that of its rule.
@@ -29,13 +37,11 @@ def stages() -> dict[str, str]:
     The stage of tessera/tempotron/stages/findable.py is tempotron_findable, that of
     tessera/puzzle/studies/peers/stages/child.py puzzle_peers_child, that of tessera/workflow/stages/claims.py claims.
     """
-    modules = {}
-    for path in sorted(PACKAGE.rglob("stages/*.py")):
-        if path.stem != "__init__":
-            parts = path.relative_to(PACKAGE).with_suffix("").parts
-            names = [part for part in parts[:-2] if part not in UNNAMED]
-            modules["_".join([*names, path.stem])] = module(path)
-    return modules
+    return {
+        "_".join(filter(None, [study(path.parents[1]), path.stem])): module(path)
+        for path in sorted(PACKAGE.rglob("stages/*.py"))
+        if path.stem != "__init__"
+    }
 
 
 def stage(name: str) -> str:
