@@ -79,7 +79,10 @@ def test_overlays(tmp_path: Path) -> None:
         ("step: {limits: {ms: .inf}}", "b.yaml: step.limits.ms = inf; must be a finite number"),
         ("step: {limits: {ms: '-.inf'}}", "b.yaml: step.limits.ms = '-.inf'; must be a valid number"),
         ("step: {method: no}", "b.yaml: step.method = False; must be 'mip' or 'greedy'; YAML reads names such as no"),
-        ("step: {variants: [full, off]}", "b.yaml: step.variants.1 = False; must be a valid string; YAML reads names such as"),
+        (
+            "step: {variants: [full, off]}",
+            "b.yaml: step.variants.1 = False; must be a valid string; YAML reads names such as",
+        ),
         ("step: {betas: [0.1]}", "b.yaml: step.betas.1 is missing; expected a value"),
         ("step: {betas: [0.1, x]}", "b.yaml: step.betas.1 = 'x'; must be a valid number"),
         ("step: {betas: [0.9, 0.1]}", "b.yaml: step: the first of betas may not be above the second"),

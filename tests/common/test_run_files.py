@@ -13,7 +13,9 @@ from tessera.common.run_files import RunRecord
 
 
 def test_round_trip(tmp_path: Path) -> None:
-    record = RunRecord(experiment="a/b", name="c", job="a", params={"x": [1, 2]}, history={"loss": [(0, 2.0), (3, 1.5)]})
+    record = RunRecord(
+        experiment="a/b", name="c", job="a", params={"x": [1, 2]}, history={"loss": [(0, 2.0), (3, 1.5)]}
+    )
     other = record.model_copy(update={"name": "a"})
     run_files.write(tmp_path / "runs.jsonl", [record, other])
     assert run_files.read(tmp_path / "runs.jsonl") == [other, record]  # by name

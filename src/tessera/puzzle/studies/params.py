@@ -22,4 +22,6 @@ class _Studies(Section):
         return self
 
 
-SECTIONS = {"puzzle_studies": params.gathered("PuzzleStudiesParams", _Studies, Path(__file__).parent.glob("*/params.py"))}
+SECTIONS = {
+    "puzzle_studies": params.gathered("PuzzleStudiesParams", _Studies, Path(__file__).parent.glob("*/params.py"))
+}
