@@ -195,7 +195,10 @@ def _measured(content: Any, key: tuple[str, ...] | float) -> Measured | None:
 
 
 def table(verdicts: list[Verdict]) -> str:
-    """The verdicts as a table in Markdown, failures as they are."""
+    """Every claim of `reports/claims.yaml`: its criterion, chosen before the run, the result, and whether it holds.
+
+    Failures are shown as failures. `make verify` prints the same on a terminal.
+    """
     header = ("study", "claim", "source", "criterion", "result", "null", "")
     rows = []
     for verdict in verdicts:
