@@ -51,6 +51,11 @@ def stage(name: str) -> str:
     return stages()[name]
 
 
+def reports() -> list[str]:
+    """Return the module of each study's report."""
+    return [module(path) for path in sorted(PACKAGE.rglob("report/__init__.py"))]
+
+
 class Argument(NamedTuple):
     """An argument of a stage's main."""
 

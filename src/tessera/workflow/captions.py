@@ -46,9 +46,10 @@ def write(folder: Path) -> None:
 
 def _items() -> Iterator[tuple[str, Any]]:
     """The code of each item, with the path of its file."""
-    for path in sorted(code.PACKAGE.rglob("report/__init__.py")):
-        study = code.study(path.parents[1])
-        for report in vars(importlib.import_module(code.module(path))).values():
+    for name in code.reports():
+        module = importlib.import_module(name)
+        study = code.study(Path(str(module.__file__)).parents[1])
+        for report in vars(module).values():
             if isinstance(report, Report):
                 for kind, ending in ENDINGS.items():
                     yield from ((f"{study}/{name}{ending}", item) for name, item in getattr(report, kind).items())

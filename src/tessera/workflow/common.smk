@@ -49,7 +49,12 @@ def section(*names, **others):
 
 def code(stage):
     """Source files of the stage's module and all it imports: inputs of its rule, so that their content decides."""
-    return [os.path.relpath(path) for path in source.closure(source.stage(stage))]
+    return files_of(source.stage(stage))
+
+
+def files_of(module):
+    """Source files of a module and all it imports."""
+    return [os.path.relpath(path) for path in source.closure(module)]
 
 
 def report_item(path, study, title):

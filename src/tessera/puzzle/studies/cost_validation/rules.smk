@@ -38,3 +38,6 @@ rule puzzle_validate_costs:
     shell:
         "python -m tessera.puzzle.studies.cost_validation.stages.report --params {params.cfg:q} --figures {output.figures}"
         " --tables {output.tables} --results {output.results} --metrics {output.metrics} > {log} 2>&1"
+
+
+DEFAULT_TARGETS.append("puzzle_cost_validation")

@@ -47,3 +47,6 @@ rule puzzle_sensitivity_figure:
     shell:
         "python -m tessera.puzzle.studies.sensitivity.stages.report --sensitivity {input.sensitivity}"
         " --figure {output.figure} --table {output.table} --metrics {output.metrics} > {log} 2>&1"
+
+
+DEFAULT_TARGETS.append("puzzle_sensitivity")
