@@ -169,3 +169,6 @@ class BayesoptParams(Section):
 def defaults() -> dict[str, Any]:
     """Settings of proposals that params.yaml does not name, for the record."""
     return asdict(Settings())
+
+
+SECTIONS = {"bayesopt": BayesoptParams}

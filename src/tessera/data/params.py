@@ -74,3 +74,6 @@ class DataParams(Section):
     parent: Parent
     text: TextParams
     tokens: TokensParams
+
+
+SECTIONS = {"data": DataParams}

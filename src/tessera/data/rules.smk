@@ -8,17 +8,11 @@ PACKAGES = packages.read(os.path.join(workflow.basedir, "data/packages.yaml"))
 PARENT_KIND, _, PARENT_NAME = PARAMS.data.parent.partition(":")
 SOURCES = list(PARAMS.data.text.sources)
 OOD_SOURCES = list(PARAMS.data.text.out_of_domain)
-# The parent, which puzzle_parent makes.
-PARENT = [
-    f"data/parent/{name}"
-    for name in (
-        "config.json",
-        "model.safetensors",
-        "tokenizer.json",
-        "tokenizer_config.json",
-        "generation_config.json",
-    )
-]
+# The parent's files, which puzzle_parent makes.
+PARENT = expand(
+    "data/parent/{file}",
+    file=["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "generation_config.json"],
+)
 # Directories that are read whole, for `tessera dvc`.
 DIRECTORIES = [os.path.normpath(PARENT_NAME)] if PARENT_KIND == "directory" else []
 
@@ -27,7 +21,7 @@ if PARENT_KIND == "package" and PARENT_NAME not in PACKAGES:
 
 
 def parent_files():
-    """Files that the parent is made of; none where it comes from the hub."""
+    """Files that the parent is made of; none if it comes from the hub."""
     if PARENT_KIND == "package":
         return [f"data/raw/{PACKAGES[PARENT_NAME].file}"]
     if PARENT_KIND == "directory":
@@ -36,7 +30,7 @@ def parent_files():
 
 
 def member(package, name):
-    """Path of a member within its package; null where there is none."""
+    """Path of a member within its package; null if there is no package."""
     return package.members[name] if package else None
 
 
@@ -53,12 +47,11 @@ rule data_fetch:
     threads: 1
     params:
         cfg=lambda wildcards: next(p for p in PACKAGES.values() if p.file == wildcards.file).model_dump_json(),
-        reuse=os.path.join(workflow.basedir, "data/raw"),
+        stage=stage("data_fetch", reuse=os.path.join(workflow.basedir, "data/raw")),
     message:
         "Fetch {wildcards.file}"
     shell:
-        "python -m tessera.data.stages.fetch --params {params.cfg:q} --wheel {output.wheel} --reuse {params.reuse:q}"
-        " > {log} 2>&1"
+        STAGE
 
 
 rule data_text:
@@ -79,11 +72,11 @@ rule data_text:
             "data.text",
             member=member(packages.holding(PACKAGES, wildcards.source), wildcards.source),
         ),
+        stage=stage("data_text"),
     message:
         "Read the documents of {wildcards.source}"
     shell:
-        "python -m tessera.data.stages.text --params {params.cfg:q} --source {wildcards.source} --wheel {input.wheel}"
-        " --documents {output.documents} > {log} 2>&1"
+        STAGE
 
 
 rule data_tokens:
@@ -105,13 +98,11 @@ rule data_tokens:
     threads: workflow.cores
     params:
         cfg=section("data.tokens"),
+        stage=stage("data_tokens"),
     message:
         "Tokenise all documents"
     shell:
-        "RAYON_NUM_THREADS={threads} python -m tessera.data.stages.tokens --params {params.cfg:q}"
-        " --texts {input.texts} --ood-texts {input.ood_texts} --tokenizer {input.tokenizer}"
-        " --generation-config {input.generation_config} --streams {output.streams} --documents {output.documents}"
-        " --metrics {output.metrics} --table {output.table} > {log} 2>&1"
+        "RAYON_NUM_THREADS={threads} " + STAGE
 
 
 rule data:

@@ -131,3 +131,6 @@ class PuzzleParams(Section):
     heal: HealParams
     evaluate: EvaluateParams
     speed: SpeedParams
+
+
+SECTIONS = {"puzzle": PuzzleParams}

@@ -159,3 +159,6 @@ class TempotronParams(Section):
     ablation: AblationParams
     brian: BrianParams
     real: RealParams
+
+
+SECTIONS = {"tempotron": TempotronParams}

@@ -128,3 +128,6 @@ class TsvmParams(Section):
     brian: BrianParams
     kernels: KernelsParams
     real: RealParams
+
+
+SECTIONS = {"tsvm": TsvmParams}

@@ -106,7 +106,7 @@ def test_the_command_line_of_a_rule(tmp_path, capsys):
     assert wheel.read_bytes() == (tmp_path / "kept" / package.file).read_bytes()
     with pytest.raises(SystemExit):
         stage.run(fetch.main, ["--params", package.model_dump_json().replace('"sha256"', '"sha1"'), *arguments])
-    assert "sha1 is no known key; did you mean 'sha256'" in capsys.readouterr().err
+    assert "sha1: unknown key; did you mean 'sha256'" in capsys.readouterr().err
 
 
 def test_smoke_and_default_text_differ_only_in_size():

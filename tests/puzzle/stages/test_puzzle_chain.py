@@ -275,7 +275,7 @@ def test_library_of_a_space_that_the_parent_has_not_is_refused(out, parent, toke
         (
             scores,
             {"scores": {"jobs": 1, "windows": 1, "window": 8, "extra": 1}},
-            r"scores\.extra is no known key",
+            r"scores\.extra: unknown key",
         ),
         (puzzle_heal, {"heal": PARAMS["heal"] | {"cosine": -1.0}}, r"heal\.cosine = -1\.0"),
         (evaluate, {"evaluate": {"windows": 0, "window": 8}}, r"evaluate\.windows = 0"),

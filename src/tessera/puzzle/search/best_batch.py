@@ -1,7 +1,7 @@
-"""The best child for a service: batch size and blocks together, under budgets that a service has.
+"""The best child for a service: batch size and blocks together, under the budgets of a service.
 
-A program has one batch size [Puzzle, App. B]; so one is solved for each batch, by the cost table of that batch, and the
-best is kept. What is outside the layers (embedding, head) is taken off the budgets first.
+A program has one batch size [Puzzle, App. B]; so one is solved for each batch size, with its cost table, and the best is
+kept. The costs outside the layers (embedding, head) are subtracted from the budgets first.
 """
 
 from collections.abc import Mapping
@@ -12,10 +12,9 @@ import pandas as pd
 
 from tessera.puzzle.search import block_library, budgets
 from tessera.puzzle.search import solver as search
-from tessera.puzzle.search.block_library import NON_BLOCK
+from tessera.puzzle.search.block_library import NON_BLOCK, Scores
 from tessera.puzzle.search.program import Solver
 from tessera.puzzle.search.solver import Solution
-from tessera.puzzle.studies.sensitivity.resample import Scores
 
 
 @dataclass(frozen=True)

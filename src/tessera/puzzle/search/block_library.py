@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Library = Mapping[str, Mapping[str, Mapping[str, Mapping[str, float]]]]
+#: For each layer: subblock -> variant -> metrics.
+Scores = Sequence[Mapping[str, Any]]
 #: Columns of a cost table that become a block's stats; the two subblocks' add up.
 STATS = ("runtime_ms", "prefill_ms", "decode_ms", "parameters", "parameters_mib", "memory_mib", "kv_cache_mib")
 NON_BLOCK = "non_block"
@@ -122,7 +124,7 @@ def parent_choice(library: Library, parent: str | None = None) -> dict[str, str]
     return choice
 
 
-def make(scores: Sequence[Mapping[str, Any]], costs: "pd.DataFrame") -> dict[str, Any]:
+def make(scores: Scores, costs: "pd.DataFrame") -> dict[str, Any]:
     """Return the library of all pairs of subblock variants, from their scores and a target's cost table.
 
     scores: for each layer {"attention": {variant: {metric: value}}, "ffn": {...}}, the parent's own metrics under

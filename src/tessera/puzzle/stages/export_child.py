@@ -6,7 +6,7 @@ from typing import Any
 
 from tessera.common import files, stage
 from tessera.common.params import Section
-from tessera.puzzle.extras_params import ExportParams
+from tessera.puzzle.serve.params import ExportParams
 
 
 class Source(Section):

@@ -129,7 +129,7 @@ def test_searches_without_children_or_pairs_are_refused(variants):
         ({"ridges": []}, "ridges"),
         ({"ridges": [1.0, 0.0]}, r"ridges\.1 = 0\.0"),
         ({"jobs": 0}, "jobs = 0"),
-        ({"ridge": 1.0}, "ridge.* did you mean 'ridges'"),
+        ({"ridge": 1.0}, "ridge: unknown key; did you mean 'ridges'"),
     ],
 )
 def test_bad_parameters_are_named(changes, message):

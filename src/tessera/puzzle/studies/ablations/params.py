@@ -84,3 +84,6 @@ class AblationsParams(Section):
                     f"cases.{name}: against = {case.against!r} is not a case; expected one of {', '.join(self.cases)}"
                 )
         return self
+
+
+SECTIONS = {"ablations": AblationsParams}

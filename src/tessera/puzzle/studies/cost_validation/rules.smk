@@ -38,3 +38,6 @@ rule puzzle_cost_validation:
         rules.puzzle_cost_validation_report.output,
     message:
         "The cost model compared with others' measurements"
+
+
+DEFAULT_TARGETS.append("puzzle_cost_validation")

@@ -23,3 +23,6 @@ class CoupledParams(Section):
     distillation: OptimiserParams = Field(description="of both subblocks of a pair, on the block library's text")
     windows: int = Field(ge=1, description="windows of test text, as long as those of the scores")
     healing: OptimiserParams = Field(description="equal healing of the children that are compared")
+
+
+SECTIONS = {"coupled": CoupledParams}

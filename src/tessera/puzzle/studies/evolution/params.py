@@ -29,3 +29,6 @@ class EvolutionParams(Section):
     def evaluations(self) -> int:
         """Children that a search runs, the same number for all but the program."""
         return self.population + self.generations * self.offspring
+
+
+SECTIONS = {"evolution": EvolutionParams}

@@ -16,3 +16,6 @@ class PeersParams(Section):
     speedup: float = Field(gt=1, description="throughput of the blocks, in multiples of the parent's")
     methods: tuple[Peer, ...] = Field(min_length=1)
     repeats: int = Field(ge=1, description="rounds of the workload that are timed")
+
+
+SECTIONS = {"peers": PeersParams}

@@ -15,8 +15,7 @@ import pandas as pd
 from tessera.puzzle import search
 from tessera.puzzle.models.space import PARENT, decompose
 from tessera.puzzle.search import block_library, budgets
-
-Scores = Sequence[Mapping[str, Any]]
+from tessera.puzzle.search.block_library import Scores
 
 
 def drawn(scores: Scores, metric: str, generator: np.random.Generator) -> list[dict[str, Any]]:

@@ -52,3 +52,6 @@ rule puzzle_sensitivity:
         rules.puzzle_sensitivity_report.output,
     message:
         "The search's choices when scores are drawn again"
+
+
+DEFAULT_TARGETS.append("puzzle_sensitivity")

@@ -31,3 +31,6 @@ class TaskScoresParams(Section):
         if few := [name for name, count in items.items() if count < 2]:
             raise ValueError(f"{', '.join(few)}: expected at least 2 items")
         return items
+
+
+SECTIONS = {"task_scores": TaskScoresParams}

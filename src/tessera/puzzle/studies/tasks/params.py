@@ -56,3 +56,6 @@ class TasksParams(Section):
         if few := [name for sets in self.groups.values() for name, count in sets.items() if count < 4]:
             raise ValueError(f"{', '.join(few)}: expected at least 4 items, two to choose by and two to report")
         return self
+
+
+SECTIONS = {"tasks": TasksParams}

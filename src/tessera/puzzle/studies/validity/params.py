@@ -37,3 +37,6 @@ class ValidityParams(Section):
     correction: CorrectionParams
     time: TimeParams
     bootstrap: int = Field(ge=100, description="draws of each interval")
+
+
+SECTIONS = {"validity": ValidityParams}

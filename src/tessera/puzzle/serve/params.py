@@ -1,11 +1,9 @@
-"""Parameters of what accompanies the main chain: export, validation of the cost model, sensitivity of the search."""
+"""Parameters of the export of children."""
 
 from pydantic import Field
 
 from tessera.common.params import Section
 from tessera.puzzle.serve.gguf_types import Dtype
-from tessera.puzzle.studies.cost_validation.params import CostValidationParams
-from tessera.puzzle.studies.sensitivity.params import SensitivityParams
 
 
 class ExportParams(Section):
@@ -17,11 +15,3 @@ class ExportParams(Section):
     tokenizer_pre: str | None = Field(
         description="llama.cpp's name of the pre-tokenizer, for a parent that is not a GGUF file; null if unknown"
     )
-
-
-class ExtrasParams(Section):
-    """The section `puzzle_extras`."""
-
-    export: ExportParams
-    cost_validation: CostValidationParams
-    sensitivity: SensitivityParams
