@@ -1,7 +1,7 @@
 """The best child for a service: batch size and blocks together, under the budgets of a service.
 
-A program has one batch size [Puzzle, App. B]; so one is solved for each batch size, with its cost table, and the best is
-kept. The costs outside the layers (embedding, head) are subtracted from the budgets first.
+A program has one batch size [Puzzle, App. B], so one is solved for each batch size with its cost table, and the best
+is kept. The costs outside the layers (embedding, head) are subtracted from the budgets first.
 """
 
 from collections.abc import Mapping
