@@ -1,8 +1,8 @@
 """Least squares against gradient descent: what one pass over the text gives, and how long descent takes to get there.
 
 For one layer's linear FFN and half-width FFN: held-out loss after a closed-form fit on n tokens, compared with a
-gradient-only run from the paper's initialisation that has seen n tokens, at its best of several learning rates; and the KL of the
-whole model with the variant in place. Run after `snakemake data`:
+gradient-only run from the paper's initialisation that has seen n tokens, at its best of several learning rates; and the
+KL of the whole model with the variant in place. Run after `snakemake data`:
 
     python benchmarks/puzzle_least_squares.py --layer 3
 """

@@ -8,8 +8,8 @@ times are CPU seconds of the process, which another process on the machine does 
 * Blockwise distillation of a variant on the parent's activations, with its share of the parent's one pass over the
   text, compared with training it inside the whole parent: a forward pass of parent and child and a backward pass down
   to the variant for each step. A variant of each subblock, at layers spread over the model.
-* Scores of the default space at some layers, from hidden states that are computed once, compared with a full forward pass
-  for each variant.
+* Scores of the default space at some layers, from hidden states that are computed once, compared with a full forward
+  pass for each variant.
 * FLOP/s of a distillation step and of a healing step, counted by torch, compared with a matrix product of that type.
 * Growth of distillation with the tokens.
 """
