@@ -16,26 +16,26 @@ export DO_NOT_TRACK := true
 export MLFLOW_SERVER_ENABLE_JOB_EXECUTION := false
 PORT ?= 5000
 
-help: ## this list
+help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' Makefile | column -t -s $$'\t'
 
-run: $(VENV)/installed ## run the default study and show the results; ARGS are Snakemake's, such as ARGS="-n puzzle"
+run: $(VENV)/installed ## run all studies and show the results; ARGS go to Snakemake, such as ARGS="-n puzzle"
 	tessera run $(ARGS)
 
-smoke: $(VENV)/installed ## run the whole workflow on a small scale, in build/smoke
+smoke: $(VENV)/installed ## run the whole workflow on a small scale in build/smoke
 	tessera smoke
 
-test: $(VENV)/installed ## run the tests, but the slow ones
+test: $(VENV)/installed ## run the tests, except slow ones
 	OMP_NUM_THREADS=1 pytest -q -n 2 --dist loadfile $(ARGS)
 
-test-all: $(VENV)/installed ## run all tests, but those of SLURM
+test-all: $(VENV)/installed ## run all tests, except those of SLURM
 	OMP_NUM_THREADS=1 pytest -q -n 2 --dist loadfile -m "not slurm" $(ARGS)
 
-test-slurm: $(VENV)/installed ## run the workflow through a SLURM of one node; as root, with Debian's slurm-wlm and munge
+test-slurm: $(VENV)/installed ## run the workflow through a one-node SLURM; needs root and Debian's slurm-wlm and munge
 	pip install -q --no-deps -r profiles/slurm/requirements.txt
 	OMP_NUM_THREADS=1 pytest -q -m slurm tests/workflow/test_slurm.py $(ARGS)
 
-faults: $(VENV)/installed ## try kills, full disks, damaged files and the like, and write reports/tables/faults.md
+faults: $(VENV)/installed ## kill runs, fill disks, damage files, and write the outcome to reports/tables/faults.md
 	TESSERA_FAULTS=reports/tables/faults.md OMP_NUM_THREADS=1 pytest -q -m "not slurm" tests/workflow/test_faults.py $(ARGS)
 
 check: $(VENV)/installed ## formatting, lint, unused code and types
@@ -48,7 +48,7 @@ check: $(VENV)/installed ## formatting, lint, unused code and types
 	vulture
 	mypy
 
-unused: $(VENV)/installed ## name functions, attributes and fields that seem to be used nowhere
+unused: $(VENV)/installed ## list functions, attributes and fields that appear to be unused
 	vulture --min-confidence 60
 
 format: $(VENV)/installed ## format Python and Snakemake files
@@ -56,27 +56,27 @@ format: $(VENV)/installed ## format Python and Snakemake files
 	ruff format .
 	snakefmt Snakefile src
 
-dvc: $(VENV)/installed ## bring dvc.yaml in step with Snakemake's rules
+dvc: $(VENV)/installed ## update dvc.yaml from Snakemake's rules
 	tessera dvc
 
-ui: $(VENV)/installed ## fill MLflow from the run files and show it on 127.0.0.1
-	-tessera track
+ui: $(VENV)/installed ## fill MLflow from the run files and serve it on 127.0.0.1
+	-tessera track --port $(PORT)
 	mlflow ui --backend-store-uri sqlite:///mlflow.db --host 127.0.0.1 --port $(PORT) --workers 1
 
-screenshots: $(VENV)/installed ## look at MLflow's pages and the report in Chromium and keep pictures in reports/screenshots
-	SCREENSHOTS=reports/screenshots pytest -q -m slow tests/report/test_views.py tests/workflow/test_report_page.py
+screenshots: $(VENV)/installed ## open MLflow's pages and the report in Chromium and save screenshots in reports/screenshots
+	SCREENSHOTS=reports/screenshots pytest -q -m slow tests/workflow/test_views.py tests/workflow/test_report_page.py
 
-verify: $(VENV)/installed ## check every claim of reports/claims.yaml against the results
+verify: $(VENV)/installed ## check every claim in reports/claims.yaml against the results
 	tessera verify
 
-report: $(VENV)/installed ## write reports/report.html, one page with figures, tables, claims, code and provenance
+report: $(VENV)/installed ## write reports/report.html: all figures, tables, claims, code and provenance on one page
 	snakemake shown
 	snakemake --report reports/report.html shown
 
-provenance: $(VENV)/installed ## write ro-crate-metadata.json: what made the results, of what, on what, under which licences
+provenance: $(VENV)/installed ## write ro-crate-metadata.json: steps, inputs, hardware and licences of the results
 	snakemake provenance
 
-lock: ## write requirements.lock anew from pyproject.toml
+lock: ## regenerate requirements.lock from pyproject.toml
 	rm -rf build/lock
 	$(PYTHON) -m venv build/lock
 	build/lock/bin/pip install -q ".[dev]"

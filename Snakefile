@@ -1,9 +1,15 @@
-# Tessera: data -> studies -> metrics and figures -> report. The rules of a study are in its folder, src/tessera/STUDY,
-# every number is in params.yaml.
+# Tessera: data -> studies -> metrics and figures -> report. Each study is a folder of src/tessera, with its rules in
+# rules.smk; every number is in params.yaml.
+#
+#   puzzle       which blocks of a pretrained language model can be made cheaper on given hardware
+#   tempotron    how many patterns of spikes a neuron can tell apart
+#   balanced     when a selective neuron is robust to noise
+#   tsvm         weights that fire at given times with the largest margin
+#   bayesopt     whether edges and known minima waste evaluations
 #
 #   snakemake              the default run, on 2 cores
-#   snakemake puzzle       one study (puzzle, tempotron, balanced, tsvm, bayesopt), or one of its steps: puzzle_library, ...
-#   snakemake smoke        all of it in minutes, in build/smoke
+#   snakemake puzzle       one study, or one of its steps: puzzle_library, ...
+#   snakemake smoke        everything in minutes, in build/smoke
 #   snakemake -n           what would run, and why
 
 from pathlib import Path
@@ -24,11 +30,14 @@ include: "src/tessera/workflow/common.smk"
 include: "src/tessera/data/rules.smk"
 
 
-# A study's rules, then those of its side studies, which read what it makes.
-for rules_file in sorted(PACKAGE.glob("*/rules.smk")) + sorted(PACKAGE.glob("*/studies/*/rules.smk")):
-    if rules_file.parent.name not in ("data", "workflow"):
+# The target of each study has the name of its folder. Side studies read what their study makes; those that are part of
+# the default run add their target.
+STUDIES = sorted(set(PACKAGE.glob("*/rules.smk")) - {PACKAGE / "data/rules.smk", PACKAGE / "workflow/rules.smk"})
+DEFAULT_TARGETS = [path.parent.name for path in STUDIES]
 
-        include: str(rules_file)
+for rules_file in STUDIES + sorted(PACKAGE.glob("*/studies/*/rules.smk")):
+
+    include: str(rules_file)
 
 
 include: "src/tessera/workflow/rules.smk"
@@ -40,13 +49,7 @@ bridge.adopt(workflow)
 rule all:
     default_target: True
     input:
-        rules.puzzle.input,
-        rules.puzzle_cost_validation.input,
-        rules.puzzle_sensitivity.input,
-        rules.tempotron.input,
-        rules.balanced.input,
-        rules.bayesopt.input,
-        rules.tsvm.input,
+        RESULTS,
         rules.tracking.output,
 
 

@@ -33,17 +33,19 @@ OPTIONS: dict[str, dict] = {
 }
 
 
-def step(parent: LanguageModel, child: LanguageModel, tokens: Tensor, own: HealParams, kept: list[Tensor]) -> float:
+def step(
+    parent: LanguageModel, child: LanguageModel, tokens: Tensor, settings: HealParams, kept: list[Tensor]
+) -> float:
     """CPU seconds of a forward and a backward pass."""
-    teach = (lambda *_: kept) if own.teacher == "cache" else teacher.states
+    teach = (lambda *_: kept) if settings.teacher == "cache" else teacher.states
     start = time.process_time()
-    train.loss(parent, child, tokens, own, teach)[0].backward()
+    train.loss(parent, child, tokens, settings, teach)[0].backward()
     child.zero_grad()
     return time.process_time() - start
 
 
 def activations(
-    parent: LanguageModel, child: LanguageModel, tokens: Tensor, own: HealParams, kept: list[Tensor]
+    parent: LanguageModel, child: LanguageModel, tokens: Tensor, settings: HealParams, kept: list[Tensor]
 ) -> int:
     """Bytes that autograd saves in the forward pass, weights left out."""
     weights = {p.untyped_storage().data_ptr() for p in child.parameters()}
@@ -56,33 +58,33 @@ def activations(
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-        train.loss(parent, child, tokens, own, lambda *_: kept)
+        train.loss(parent, child, tokens, settings, lambda *_: kept)
     return sum(sizes.values())
 
 
 def main() -> None:
-    """Run the benchmark; write its numbers as JSON and its table as Markdown beside this file."""
+    """Run the benchmark; write its numbers as JSON and its table as Markdown next to this file."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tokens", type=int, default=256, help="of one step")
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    given = params.load(Path(__file__).parents[1] / "params.yaml").puzzle.heal
+    default = params.load(Path(__file__).parents[1] / "params.yaml").puzzle.heal
     parent, child = (LanguageModel(blocks.model_spec(profile.shape("smollm2-135m"))) for _ in range(2))
     child.load_state_dict(parent.requires_grad_(False).state_dict())
     for name, p in child.named_parameters():
         p.requires_grad_(name not in ("model.embed_tokens.weight", "lm_head.weight"))
     tokens = torch.randint(0, parent.spec.vocab_size, (1, options.tokens + 1))
     kept = teacher.states(parent, tokens[:, :-1])
-    settings = {name: given.model_copy(update=changes) for name, changes in OPTIONS.items()}
+    settings = {name: default.model_copy(update=changes) for name, changes in OPTIONS.items()}
     seconds: dict[str, list[float]] = {name: [] for name in settings}
     for _ in range(options.rounds):
-        for name, own in settings.items():
-            seconds[name].append(step(parent, child, tokens, own, kept))
+        for name, chosen in settings.items():
+            seconds[name].append(step(parent, child, tokens, chosen, kept))
     rows = {
-        name: {"seconds": min(seconds[name]), "activations": activations(parent, child, tokens, own, kept)}
-        for name, own in settings.items()
+        name: {"seconds": min(seconds[name]), "activations": activations(parent, child, tokens, chosen, kept)}
+        for name, chosen in settings.items()
     }
     cpu = torch.device("cpu")
     machine = f"{measured.machine(cpu)}, {measured.software(cpu)}, {time.strftime('%Y-%m-%d')}"

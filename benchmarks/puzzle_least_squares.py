@@ -1,8 +1,8 @@
 """Least squares against gradient descent: what one pass over the text gives, and how long descent takes to get there.
 
-For one layer's linear FFN and half-width FFN: held-out loss after a closed-form fit on n tokens, beside a gradient-only
-run from the paper's initialisation that has seen n tokens, at its best of several learning rates; and the KL of the
-whole model with the variant in place. Run after `snakemake data`:
+For one layer's linear FFN and half-width FFN: held-out loss after a closed-form fit on n tokens, compared with a
+gradient-only run from the paper's initialisation that has seen n tokens, at its best of several learning rates; and the
+KL of the whole model with the variant in place. Run after `snakemake data`:
 
     python benchmarks/puzzle_least_squares.py --layer 3
 """
@@ -32,7 +32,7 @@ HERE = Path(__file__).parent
 
 
 def main() -> None:
-    """Run the benchmark; write its numbers as JSON and its table as Markdown beside this file."""
+    """Run the benchmark; write its numbers as JSON and its table as Markdown next to this file."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=Path("data"))
     parser.add_argument("--layer", type=int, default=3)
@@ -68,8 +68,8 @@ def main() -> None:
     text = windows(tokens, "valid", WINDOW + 1, 12, seed=2)
 
     def kl(variants: dict[str, torch.nn.Module | None]) -> dict[str, float]:
-        found = score(model, {arguments.layer: {"ffn": variants}}, torch.from_numpy(text.tokens).long(), text.document)
-        return {name: metrics["kl_div"] for name, metrics in found[arguments.layer]["ffn"].items()}
+        scores = score(model, {arguments.layer: {"ffn": variants}}, torch.from_numpy(text.tokens).long(), text.document)
+        return {name: metrics["kl_div"] for name, metrics in scores[arguments.layer]["ffn"].items()}
 
     results = {}
     for name, spec in {
@@ -85,8 +85,8 @@ def main() -> None:
         for count in TOKENS:
             start = time.process_time()
             fitted = copy.deepcopy(paper)
-            own = initialise.channel_moments(teacher, batches(count // WINDOW)) if width else None
-            initialise.fit_ffn(fitted, own, kept.get(width), batches(count // WINDOW), ridge)
+            moments = initialise.channel_moments(teacher, batches(count // WINDOW)) if width else None
+            initialise.fit_ffn(fitted, moments, kept.get(width), batches(count // WINDOW), ridge)
             fit_seconds = time.process_time() - start
             best = None
             for rate in RATES:
@@ -102,8 +102,8 @@ def main() -> None:
                     "per_token",
                     randomness.torch_generator(0, name, count),
                 )
-                found = (loss(trained), rate, time.process_time() - start, trained)
-                best = found if best is None or found[0] < best[0] else best
+                trial = (loss(trained), rate, time.process_time() - start, trained)
+                best = trial if best is None or trial[0] < best[0] else best
             descended = best[3]
             rows.append(
                 {
@@ -132,13 +132,13 @@ def report(about: dict, results: dict) -> str:
         f"Layer {about['layer']}, {about['threads']} thread(s), torch {about['torch']}; one seed.",
         "Command: `python benchmarks/puzzle_least_squares.py`.",
     ]
-    for name, found in results.items():
-        kls = ", ".join(f"{k.replace('_', ' ')} {v:.3f}" for k, v in found["kl_div"].items())
+    for name, result in results.items():
+        kls = ", ".join(f"{k.replace('_', ' ')} {v:.3f}" for k, v in result["kl_div"].items())
         lines += [
             "",
             f"## FFN {name}",
             "",
-            f"Held-out loss: paper's initialisation {found['paper_loss']:.4f}, no-op {found['no_op_loss']:.4f}.",
+            f"Held-out loss: paper's initialisation {result['paper_loss']:.4f}, no-op {result['no_op_loss']:.4f}.",
             f"KL after replacement, nats a token: {kls}.",
             "",
             "| tokens | least squares | CPU s | gradient only | CPU s | rate | CPU s, gradient / least squares |",
@@ -147,7 +147,7 @@ def report(about: dict, results: dict) -> str:
         lines += [
             f"| {r['tokens']} | {r['least_squares']:.4f} | {r['least_squares_s']:.2f} | {r['gradient']:.4f} |"
             f" {r['gradient_s']:.2f} | {r['rate']:g} | {r['gradient_s'] / r['least_squares_s']:.1f} |"
-            for r in found["curve"]
+            for r in result["curve"]
         ]
     return "\n".join(lines) + "\n"
 

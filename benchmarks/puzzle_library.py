@@ -1,4 +1,4 @@
-"""A job of the block library: CPU time and peak memory by tokens, layers and variants, beside the bound of memory.
+"""A job of the block library: CPU time and peak memory by tokens, layers and variants, and the bound of memory.
 
     python benchmarks/puzzle_library.py [--tokens 2048] [--rounds 1]
 
@@ -33,7 +33,7 @@ from tessera.puzzle.models.model import Layer
 from tessera.puzzle.models.space import FFN, Attention, Space
 from tessera.puzzle.params import BATCH, PuzzleParams
 from tessera.puzzle.serve.speed import peak_resident_mib
-from tessera.puzzle.stages import library as puzzle_library
+from tessera.puzzle.stages import library_part as puzzle_library
 
 CONFIG = profile.SHAPES["smollm2-135m"] | {"num_hidden_layers": 4}
 TINY = {"hidden_size": 36, "intermediate_size": 48, "num_hidden_layers": 1}
@@ -69,41 +69,41 @@ def space_of(variants: int) -> Space:
     )
 
 
-def job(given: dict) -> dict[str, float]:
+def job(task: dict) -> dict[str, float]:
     """Run one job in this process; return its CPU seconds, and MiB of memory before and at its peak.
 
     A job on a tiny parent goes before, so that code is loaded.
     """
     torch.set_num_threads(1)
-    settings = puzzle_library.Params.model_validate(given["params"])
-    with tempfile.TemporaryDirectory(dir=given["scratch"]) as place:
-        tiny, made = Path(place) / "tiny", Path(place) / "library"
+    settings = puzzle_library.Params.model_validate(task["params"])
+    with tempfile.TemporaryDirectory(dir=task["scratch"]) as place:
+        tiny, library = Path(place) / "tiny", Path(place) / "library"
         make(tiny, CONFIG | TINY, {"train": BATCH, "valid": BATCH}, 16)
         puzzle_library.main(settings, 0, tiny, [tiny], Path(place) / "tiny library")
         before, start = peak_resident_mib(), time.process_time()
-        puzzle_library.main(settings, 0, Path(given["states"]), [Path(given["states"])], made)
+        puzzle_library.main(settings, 0, Path(task["states"]), [Path(task["states"])], library)
         return {"seconds": time.process_time() - start, "before": before, "peak": peak_resident_mib()}
 
 
-def fresh(given: dict) -> dict[str, float]:
+def fresh(task: dict) -> dict[str, float]:
     """The same in a fresh process."""
-    with ProcessPoolExecutor(max_workers=1, mp_context=PROCESSES) as one:
-        return one.submit(job, given).result()
+    with ProcessPoolExecutor(max_workers=1, mp_context=PROCESSES) as process:
+        return process.submit(job, task).result()
 
 
-def points(own: PuzzleParams, fewest: int, scratch: Path) -> Iterator[tuple[str, int, int, dict, dict[str, float]]]:
+def points(params: PuzzleParams, fewest: int, scratch: Path) -> Iterator[tuple[str, int, int, dict, dict[str, float]]]:
     """Yield table, number, tokens, the job's arguments, and the bound of its memory in bytes."""
-    window, shape = own.calibration.window, from_config(CONFIG)
+    window, shape = params.calibration.window, from_config(CONFIG)
     for table, numbers in (("tokens", [fewest * n for n in TIMES]), ("layers", LAYERS), ("variants", VARIANTS)):
         for number in numbers:
             tokens = number if table == "tokens" else fewest
             states = scratch / f"states_{tokens}"
             if not states.exists():
-                make(states, CONFIG, {"train": tokens // window, "valid": own.library.valid_windows}, window)
+                make(states, CONFIG, {"train": tokens // window, "valid": params.library.valid_windows}, window)
             jobs = shape.num_layers // (number if table == "layers" else 1)
-            training = own.library.distillation.model_copy(update={"tokens": tokens // 4})
-            library = own.library.model_copy(update={"jobs": jobs, "distillation": training})
-            space = space_of(number) if table == "variants" else own.space
+            training = params.library.distillation.model_copy(update={"tokens": tokens // 4})
+            library = params.library.model_copy(update={"jobs": jobs, "distillation": training})
+            space = space_of(number) if table == "variants" else params.space
             arguments = {
                 "params": {"space": space.model_dump(), "library": library.model_dump(), "seed": 0},
                 "states": str(states),
@@ -133,26 +133,26 @@ def markdown(report: dict) -> str:
         "since other jobs ran on the machine; memory above what the process has after a job on a tiny parent. "
         f"{BATCH} windows are read at once.",
         "Hidden states are those before, between and after the subblocks of one layer, all of them. Tensors that live",
-        "at once do not grow with the text (`tests/puzzle/test_library.py`); a resident set has besides what the",
-        "allocator keeps.",
+        "at once do not grow with the text (`tests/puzzle/library/test_library.py`); in addition, a resident set has",
+        "what the allocator keeps.",
         "Command: `python benchmarks/puzzle_library.py`.",
     ]
-    for table, found in report["tables"].items():
+    for table, content in report["tables"].items():
         lines += [
             "",
             f"| {table} | CPU s | peak, MiB | bound, MiB | peak / bound | hidden states, MiB |",
             "|--:|--:|--:|--:|--:|--:|",
         ]
-        for row in found["rows"]:
+        for row in content["rows"]:
             share = row["peak"] / row["bound"]
             lines.append(
                 f"| {row['number']:,} | {row['seconds']:.1f} | {row['peak']:.0f} | {row['bound']:.0f} | {share:.2f} | "
                 f"{row['states']:.0f} |"
             )
-        fit, unit, scale = found["fit"], *(("1,000 tokens", 1000) if table == "tokens" else (table[:-1], 1))
+        fit, unit, scale = content["fit"], *(("1,000 tokens", 1000) if table == "tokens" else (table[:-1], 1))
         lines += [
             "",
-            f"Time: {fit['slope'] * scale:.2f} s a {unit}, {fit['intercept']:.1f} s besides; R² {fit['r2']:.3f}, "
+            f"Time: {fit['slope'] * scale:.2f} s per {unit}, {fit['intercept']:.1f} s in addition; R² {fit['r2']:.3f}, "
             f"points within {100 * fit['deviation']:.0f} % of the line.",
         ]
     parts = ", ".join(f"{name} {size:.0f}" for name, size in report["bound"].items())
@@ -161,21 +161,21 @@ def markdown(report: dict) -> str:
 
 
 def main() -> None:
-    """Run the benchmark; write its numbers as JSON and its tables as Markdown beside this file."""
+    """Run the benchmark; write its numbers as JSON and its tables as Markdown next to this file."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tokens", type=int, default=2048, help="of calibration, at the smallest")
     parser.add_argument("--rounds", type=int, default=1)
     options = parser.parse_args()
     torch.manual_seed(0)
     settings = params.load(Path(__file__).parents[1] / "params.yaml")
-    own, shape = settings.puzzle, from_config(CONFIG)
+    puzzle, shape = settings.puzzle, from_config(CONFIG)
     done: dict[str, list[dict[str, float]]] = {}
     tables: dict[str, dict] = {}
     with tempfile.TemporaryDirectory() as place:
-        for table, number, tokens, arguments, bound in points(own, options.tokens, Path(place)):
+        for table, number, tokens, arguments, bound in points(puzzle, options.tokens, Path(place)):
             key = json.dumps(arguments)
             runs = done[key] = done.get(key) or [fresh(arguments) for _ in range(options.rounds)]
-            seen = tokens + own.library.valid_windows * own.calibration.window
+            seen = tokens + puzzle.library.valid_windows * puzzle.calibration.window
             row = {
                 "number": number,
                 "seconds": min(run["seconds"] for run in runs),
@@ -184,16 +184,16 @@ def main() -> None:
                 "states": 3 * seen * shape.hidden_size * FLOAT32 / 2**20,
             }
             tables.setdefault(table, {"rows": []})["rows"].append(row)
-    for found in tables.values():
-        found["fit"] = line([row["number"] for row in found["rows"]], [row["seconds"] for row in found["rows"]])
+    for content in tables.values():
+        content["fit"] = line([row["number"] for row in content["rows"]], [row["seconds"] for row in content["rows"]])
     cpu = torch.device("cpu")
-    parts = sizes.library_memory(shape, own.space, own.library, own.calibration.window)
+    parts = sizes.library_memory(shape, puzzle.space, puzzle.library, puzzle.calibration.window)
     report = {
         "machine": f"{measured.machine(cpu)}, {measured.software(cpu)}, {time.strftime('%Y-%m-%d')}",
         "tokens": options.tokens,
         "rounds": options.rounds,
-        "window": own.calibration.window,
-        "held_out": own.library.valid_windows,
+        "window": puzzle.calibration.window,
+        "held_out": puzzle.library.valid_windows,
         "tables": tables,
         "bound": {name: size / 2**20 for name, size in parts.items()},
     }

@@ -1,11 +1,11 @@
-"""Benchmark of the search: one optimum and a frontier, beside the plain program given whole to CBC.
+"""Benchmark of the search: one optimum and a frontier, compared with the plain program given whole to CBC.
 
     python benchmarks/puzzle_search.py [--layers 80] [--variants 54] [--points 40] [--seconds 60]
 
 The library is made: 6 attention by 9 FFN variants, costs as of a 70B model's blocks at batch 256 in fp8 (attention
 354 ms, FFN 463 ms a layer, in proportion to the KV heads and channels kept), scores of random magnitude by layer. Peers
 solve the same program with no reduction before and no tie-break after: PuLP with CBC and with HiGHS, and python-mip
-with CBC where it is installed. One thread, all in the same run; a peer is stopped after --seconds. Times are CPU
+with CBC if it is installed. One thread, all in the same run; a peer is stopped after --seconds. Times are CPU
 seconds, which another process on the machine does not lengthen.
 """
 
@@ -32,7 +32,7 @@ FFN |= {"linear": 0.05, "no_op": 0.0}
 SCORE = "metrics.kl_div"
 
 
-def made(layers: int, variants: int, seed: int, spread: float) -> dict:
+def random_library(layers: int, variants: int, seed: int, spread: float) -> dict:
     """A library; spread is the relative scatter of runtimes between layers, 0 for one cost table for all."""
     rng = np.random.default_rng(seed)
     pairs = [(a, f) for a in ATTENTION for f in FFN][:variants]
@@ -91,7 +91,7 @@ def timed(function, *arguments):
 
 
 def peers(seconds: float) -> dict:
-    found = {
+    peers = {
         "PuLP + CBC, plain": lambda lib, limit: plain_pulp(lib, limit, "cbc", seconds),
         "PuLP + HiGHS, plain": lambda lib, limit: plain_pulp(lib, limit, "highs", seconds),
     }
@@ -100,8 +100,8 @@ def peers(seconds: float) -> dict:
     except ImportError:
         print("python-mip is not installed: left out")
     else:
-        found[f"python-mip {mip.__version__} + CBC, plain"] = lambda lib, limit: python_mip(lib, limit, seconds)
-    return found
+        peers[f"python-mip {mip.__version__} + CBC, plain"] = lambda lib, limit: python_mip(lib, limit, seconds)
+    return peers
 
 
 def main() -> None:
@@ -111,10 +111,10 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path(__file__).with_suffix(""))
     options = parser.parse_args()
     # HiGHS and PuLP load at the first solve; that is not the search's time.
-    search.solve(made(2, options.variants, 0, 0.0), SCORE)
+    search.solve(random_library(2, options.variants, 0, 0.0), SCORE)
     rows = []
     for case, spread in (("one cost table for all layers", 0.0), ("costs differ by layer", 0.05)):
-        library = made(options.layers, options.variants, 0, spread)
+        library = random_library(options.layers, options.variants, 0, spread)
         for speedup in (1.1, 1.3, 2.17):
             limit = budgets.runtime_for_speedup(library, speedup, "kv8+ffn100")
             row: dict = {"case": case, "speedup": speedup, "budget_ms": limit, "seconds": {}, "proven": {}, "value": {}}

@@ -6,11 +6,11 @@ A model of SmolLM2-135M's shape with random weights: time does not depend on the
 times are CPU seconds of the process, which another process on the machine does not lengthen.
 
 * Blockwise distillation of a variant on the parent's activations, with its share of the parent's one pass over the
-  text, beside training it inside the whole parent: a forward pass of parent and child and a backward pass down to the
-  variant for each step. A variant of each subblock, at layers spread over the model.
-* Scores of the default space at some layers, from hidden states that are computed once, beside a full forward pass for
-  each variant.
-* FLOP/s of a distillation step and of a healing step, counted by torch, beside a matrix product of the same type.
+  text, compared with training it inside the whole parent: a forward pass of parent and child and a backward pass down
+  to the variant for each step. A variant of each subblock, at layers spread over the model.
+* Scores of the default space at some layers, from hidden states that are computed once, compared with a full forward
+  pass for each variant.
+* FLOP/s of a distillation step and of a healing step, counted by torch, compared with a matrix product of that type.
 * Growth of distillation with the tokens.
 """
 
@@ -50,16 +50,16 @@ VARIANTS_A_LAYER = (
 
 def timed(function: Callable[[], object], repeats: int = 1) -> float:
     """Least CPU seconds of a call."""
-    found = []
+    seconds = []
     for _ in range(repeats):
         start = time.process_time()
         function()
-        found.append(time.process_time() - start)
-    return min(found)
+        seconds.append(time.process_time() - start)
+    return min(seconds)
 
 
 def main() -> None:
-    """Run the benchmark; write its numbers as JSON and its table as Markdown beside this file."""
+    """Run the benchmark; write its numbers as JSON and its table as Markdown next to this file."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tokens", type=int, default=256, help="of one step")
     parser.add_argument("--threads", type=int, default=1)
@@ -128,17 +128,17 @@ def distillation(parent: LanguageModel, shape: profile.Architecture, windows: to
                 with torch.no_grad():
                     target = scores.hidden_states(parent, x)[0][-1]
                 state = parent.model.embed_tokens(x)
-                for i, one in enumerate(parent.model.layers):
-                    state = (child if i == layer else one)(state, rotary)
+                for i, original in enumerate(parent.model.layers):
+                    state = (child if i == layer else original)(state, rotary)
                 error, norm = distill.errors(target, state)
                 adam = distill.optimiser(parameters, settings(tokens))
                 distill.step((error / norm).mean(), parameters, adam, 1e-4, settings(tokens))
                 module.requires_grad_(False)
 
             blockwise()
-            own, theirs = timed(blockwise, 3) + shared, timed(whole, 2)
-            rows.append({"layer": layer, "subblock": subblock, "blockwise": own / tokens, "whole": theirs / tokens})
-            rows[-1]["ratio"] = theirs / own
+            ours, theirs = timed(blockwise, 3) + shared, timed(whole, 2)
+            rows.append({"layer": layer, "subblock": subblock, "blockwise": ours / tokens, "whole": theirs / tokens})
+            rows[-1]["ratio"] = theirs / ours
     block, module = parent.model.layers[3], variants(parent, shape)["ffn"]
 
     def many(steps: int) -> None:
@@ -160,40 +160,40 @@ def scoring(parent: LanguageModel, shape: profile.Architecture, windows: torch.T
     bound is the ratio of the matrix products that both ways run, counted by torch.
     """
     L, space = len(parent.model.layers), params.check(yaml.safe_load(Path("params.yaml").read_text())).puzzle.space
-    attention = {name: blocks.attention_spec(shape, one) for name, one in space.attention.items()}
-    ffn = {name: blocks.ffn_spec(shape, one) for name, one in space.ffn.items()}
+    attention = {name: blocks.attention_spec(shape, variant) for name, variant in space.attention.items()}
+    ffn = {name: blocks.ffn_spec(shape, variant) for name, variant in space.ffn.items()}
     modules: dict[str, dict[str, nn.Module | None]] = {
-        "attention": {name: build_attention(parent.spec, one) for name, one in attention.items()},
-        "ffn": {name: build_ffn(parent.spec, one) for name, one in ffn.items()},
+        "attention": {name: build_attention(parent.spec, spec) for name, spec in attention.items()},
+        "ffn": {name: build_ffn(parent.spec, spec) for name, spec in ffn.items()},
     }
-    wanted = dict.fromkeys(range(L // 12, L, L // 6), modules)
+    scored = dict.fromkeys(range(L // 12, L, L // 6), modules)
     documents = np.zeros(len(windows), int)
-    found: dict[str, list[float]] = {}
+    kl_divs: dict[str, list[float]] = {}
 
     def suffix() -> None:
-        rows = scores.score(parent, wanted, windows, documents)
-        found["suffix"] = [
-            rows[layer][part][name]["kl_div"] for layer in wanted for part in modules for name in modules[part]
+        rows = scores.score(parent, scored, windows, documents)
+        kl_divs["suffix"] = [
+            rows[layer][part][name]["kl_div"] for layer in scored for part in modules for name in modules[part]
         ]
 
     @torch.no_grad()
     def full() -> None:
         x, targets, kl = windows[:, :-1], windows[:, 1:].flatten(), []
         rotary, last = parent.model.positions(x), scores.hidden_states(parent, x)[0][-1].flatten(0, 1)
-        for layer in wanted:
+        for layer in scored:
             children = []
             for part, named in modules.items():
                 for module in named.values():
                     child = copy.copy(parent.model.layers[layer])
                     child._modules = dict(child._modules) | {MODULE[part]: module}
                     state = parent.model.embed_tokens(x)
-                    for i, one in enumerate(parent.model.layers):
-                        state = (child if i == layer else one)(state, rotary)
+                    for i, original in enumerate(parent.model.layers):
+                        state = (child if i == layer else original)(state, rotary)
                     children.append((scores.head(parent), state.flatten(0, 1)))
             # The parent's logits are as often computed as in the other way: what differs is the passes.
             agreements = divergence.compare(scores.head(parent), last, children, targets)
             kl += [float(agreement.kl_div.double().mean()) for agreement in agreements]
-        found["full"] = kl
+        kl_divs["full"] = kl
 
     seconds, work = {}, {}
     for name, way in (("suffix", suffix), ("full", full)):
@@ -201,9 +201,9 @@ def scoring(parent: LanguageModel, shape: profile.Architecture, windows: torch.T
         with FlopCounterMode(display=False) as counter:
             way()
         work[name] = counter.get_total_flops()
-    difference = max(abs(a - b) for a, b in zip(found["suffix"], found["full"], strict=True))
+    difference = max(abs(a - b) for a, b in zip(kl_divs["suffix"], kl_divs["full"], strict=True))
     return seconds | {
-        "variants": len(found["full"]),
+        "variants": len(kl_divs["full"]),
         "ratio": seconds["full"] / seconds["suffix"],
         "bound": work["full"] / work["suffix"],
         "largest_difference": difference,
@@ -244,13 +244,13 @@ def rates(parent: LanguageModel, shape: profile.Architecture, windows: torch.Ten
     def healing() -> None:
         train.heal(parent, child, windows, params, params.full, torch.Generator().manual_seed(0))
 
-    found = {"product": peak / 1e9}
+    rates = {"product": peak / 1e9}
     for name, step in (("distillation", blockwise), ("healing", healing)):
         with FlopCounterMode(display=False) as counter:
             step()
-        found[name] = counter.get_total_flops() / timed(step, 2) / 1e9
-        found[f"{name}_share"] = found[name] / found["product"]
-    return found
+        rates[name] = counter.get_total_flops() / timed(step, 2) / 1e9
+        rates[f"{name}_share"] = rates[name] / rates["product"]
+    return rates
 
 
 def markdown(report: dict) -> str:
@@ -266,8 +266,8 @@ def markdown(report: dict) -> str:
         "|--:|---|--:|--:|--:|",
     ]
     for row in d["rows"]:
-        own, theirs = 1e3 * row["blockwise"], 1e3 * row["whole"]
-        lines.append(f"| {row['layer']} | {row['subblock']} | {own:.4f} | {theirs:.3f} | {row['ratio']:.0f} |")
+        ours, theirs = 1e3 * row["blockwise"], 1e3 * row["whole"]
+        lines.append(f"| {row['layer']} | {row['subblock']} | {ours:.4f} | {theirs:.3f} | {row['ratio']:.0f} |")
     growth = ", ".join(f"{tokens} tokens {seconds:.2f} s" for tokens, seconds in d["seconds_by_tokens"].items())
     lines += [
         "",

@@ -15,7 +15,7 @@ from tessera.puzzle.costs import child_cost, of_target
 from tessera.puzzle.costs.params import CostTarget
 from tessera.puzzle.models.architecture import Architecture
 from tessera.puzzle.models.space import Space, decompose
-from tessera.puzzle.stages import search
+from tessera.puzzle.stages import search_target
 
 PARENT = Architecture(
     model_type="llama",
@@ -151,10 +151,10 @@ def _search(directory: Path, target: str, scores: list[Path], costs: Path) -> di
         "child_speedup": 1.3,
         "methods": METHODS,
     }
-    params = search.Params.model_validate_json(json.dumps({"search": settings, "seed": 0}))
+    params = search_target.Params.model_validate_json(json.dumps({"search": settings, "seed": 0}))
     names = ("library", "measurement_info", "frontier", "children")
     made = {name: directory / f"{name}.json" for name in names} | {"frontier_table": directory / "frontier.csv"}
-    search.main(params, target, scores, costs, **made)
+    search_target.main(params, target, scores, costs, **made)
     return made
 
 

@@ -131,14 +131,6 @@ def chain(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def found(chain):
-    """The same, read."""
-    from tessera.puzzle.report import results
-
-    return results.read(**chain)
-
-
-@pytest.fixture(scope="session")
 def repository():
     """The root of the repository."""
     return Path(__file__).parents[1]

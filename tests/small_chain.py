@@ -6,7 +6,7 @@ from tessera.puzzle.costs import of_target
 from tessera.puzzle.costs.params import CostTarget
 from tessera.puzzle.models import architecture as architectures
 from tessera.puzzle.models.space import Space
-from tessera.puzzle.stages import activations, library, scores, search
+from tessera.puzzle.stages import activations, library_part, scores_part, search_target
 
 OPTIMISER = {"batch_windows": 2, "learning_rate": 1e-3}
 TARGET = {
@@ -73,8 +73,8 @@ def of(stage, values):
 def make(out, parent, tokens, values=PARAMS):
     """Write the block library, scores, roofline costs and the search of the target `here` into a directory."""
     activations.main(of(activations, values), 0, parent, tokens, out / "activations")
-    library.main(of(library, values), 0, parent, [out / "activations"], out / "library")
-    scores.main(of(scores, values), 0, parent, tokens, [out / "library"], out / "scores.json")
+    library_part.main(of(library_part, values), 0, parent, [out / "activations"], out / "library")
+    scores_part.main(of(scores_part, values), 0, parent, tokens, [out / "library"], out / "scores.json")
     costs = out / "costs/here.parquet"
     about = {"source": "roofline", "hardware": "h100-sxm", "dtype": "bfloat16", "workload": TARGET["workload"]}
     space = Space.model_validate(values["space"])
@@ -82,7 +82,7 @@ def make(out, parent, tokens, values=PARAMS):
     made = {
         name: out / "search/here" / f"{name}.json" for name in ("library", "measurement_info", "frontier", "children")
     }
-    search.main(
-        of(search, values), "here", [out / "scores.json"], costs, **made,
+    search_target.main(
+        of(search_target, values), "here", [out / "scores.json"], costs, **made,
         frontier_table=out / "search/here/frontier.csv",
     )  # fmt: skip

@@ -29,7 +29,7 @@ def test_params_check(tree: Path) -> None:
     (tree / "mine.yaml").write_text("sede: 1\n")
     status, words = call("params", "check", "mine.yaml")
     assert status == 1
-    assert words.startswith("error: mine.yaml: sede is no known key; did you mean 'seed'?")
+    assert words.startswith("error: mine.yaml: sede: unknown key; did you mean 'seed'?")
 
 
 def test_params_check_without_a_file(tree: Path) -> None:

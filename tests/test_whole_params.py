@@ -48,7 +48,7 @@ def test_no_number_may_be_infinite(bad: float) -> None:
             place = place[name]
         before, place[key] = place[key], bad
         where = ".".join(map(str, [*sections, key]))
-        with pytest.raises(ValueError, match=rf"^{re.escape(where)} = {bad}; valid: finite number$"):
+        with pytest.raises(ValueError, match=rf"^{re.escape(where)} = {bad}; must be a finite number$"):
             params.check(config)
         place[key] = before
 
@@ -81,5 +81,5 @@ def test_check_names_the_overlay(tmp_path: Path) -> None:
     overlay.write_text("puzzle: {scores: {jobs: 0}}\n")
     base = ROOT / "params.yaml"
     merged = params.params.merge(params.params.read(base), params.params.read(overlay))
-    with pytest.raises(ValueError, match=r"mine\.yaml: puzzle\.scores\.jobs = 0; valid: greater than"):
+    with pytest.raises(ValueError, match=r"mine\.yaml: puzzle\.scores\.jobs = 0; must be greater than"):
         params.check(merged, [base, overlay])

@@ -1,4 +1,4 @@
-"""`tessera`: the commands for people. Stages have their own: python -m tessera.stages.NAME --help."""
+"""`tessera`: the commands for people. Stages have their own: python -m tessera.STUDY.stages.STAGE --help."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -8,9 +8,11 @@ from typing import Annotated
 
 import typer
 from rich.markdown import Markdown
+from rich.markup import escape
 from rich.table import Table
 
 from tessera import params as parameters
+from tessera.common import describe as describe_params
 from tessera.common import files
 from tessera.common.console import console
 from tessera.puzzle.model_cli import app as puzzle
@@ -47,7 +49,7 @@ def _errors() -> Iterator[None]:
 
 @app.command(context_settings=PASS)
 def run(context: typer.Context) -> None:
-    """Run the workflow, or the targets given, and show the results. Options are those of snakemake, such as -n."""
+    """Run the workflow or the given targets, and show the results. Takes the options of snakemake, such as -n."""
     with _errors():
         status = runner.run(context.args)
     if status:
@@ -67,7 +69,7 @@ def smoke() -> None:
 
 @app.command()
 def show() -> None:
-    """Show the results table, and where everything is."""
+    """Show the table of results, and where everything is."""
     out = console()
     table = Path("reports/tables/puzzle/results.md")
     if table.exists():
@@ -79,29 +81,29 @@ def show() -> None:
 
 
 @app.command()
-def track() -> None:
-    """Fill MLflow's database from the run files in reports/metrics, and save the views in which to compare them."""
+def track(port: Annotated[int, typer.Option(help="port of make ui, for the addresses")] = 5000) -> None:
+    """Fill MLflow's database from the run files in reports/runs, and print the addresses of the saved views."""
     from tessera.workflow import views
 
     with _errors():
         try:
             typer.echo(f"{tracking.sync()} new runs in {tracking.DATABASE}")
-        finally:  # a run file that is refused does not keep the others from being looked at
-            for name in views.save():
-                typer.echo(f"view: {name}")
+        finally:  # if one run file is refused, the others can still be viewed
+            for name, address in views.save().items():
+                typer.echo(f"{name}: http://127.0.0.1:{port}/#{address}")
 
 
 @app.command()
 def dvc() -> None:
-    """Bring the commands, dependencies and parameters in dvc.yaml in step with Snakemake's rules."""
+    """Update the commands, dependencies and parameters in dvc.yaml from Snakemake's rules."""
     with _errors():
         changed = dvc_stages.refresh()
-    typer.echo(f"changed: {', '.join(changed)}" if changed else "dvc.yaml is in step with the rules")
+    typer.echo(f"changed: {', '.join(changed)}" if changed else "dvc.yaml agrees with the rules")
 
 
 @app.command()
 def readme() -> None:
-    """Fill the results and the compute of README.md and docs/ from the files of the last run."""
+    """Fill the results and costs in README.md and the other documents from the files of the last run."""
     from tessera.workflow import readme as document
 
     with _errors():
@@ -111,15 +113,17 @@ def readme() -> None:
 
 @app.command()
 def verify() -> None:
-    """Check every claim of reports/claims.yaml against the results, and write reports/tables/claims.md."""
+    """Check every claim in reports/claims.yaml against the results, and write reports/tables/claims.md."""
     from tessera.workflow import claims
 
     with _errors():
         verdicts = claims.verify()
         files.write_text("reports/tables/claims.md", claims.table(verdicts))
-    table = Table("study", "claim", "wanted", "found", "null", "", box=None)
-    for one in verdicts:
-        table.add_row(one.study, one.name, one.claim.criterion, one.found, one.against, one.status)
+    table = Table("study", "claim", "criterion", "result", "null", "", box=None)
+    for verdict in verdicts:
+        table.add_row(
+            verdict.study, verdict.name, verdict.claim.criterion, verdict.result, verdict.against, verdict.status
+        )
     console().print(table)
     counts = Counter(verdict.status for verdict in verdicts)
     typer.echo(", ".join(f"{counts[status]} {status}" for status in ("pass", "fail", "missing")))
@@ -129,9 +133,22 @@ def verify() -> None:
 
 @params.command()
 def check(
-    overlays: Annotated[list[Path] | None, typer.Argument(help="files laid over params.yaml, in this order")] = None,
+    overlays: Annotated[list[Path] | None, typer.Argument(help="files laid over params.yaml, in order")] = None,
 ) -> None:
-    """Check params.yaml, with overlays where given."""
+    """Check params.yaml, with overlays if given."""
     with _errors():
         parameters.load("params.yaml", *(overlays or []))
     typer.echo("valid")
+
+
+@params.command()
+def describe(
+    section: Annotated[str, typer.Argument(help="section or key, such as puzzle.search; all by default")] = "",
+) -> None:
+    """Describe the parameters: key, type and range, value in params.yaml, and meaning."""
+    with _errors():
+        rows = describe_params.rows(parameters.load("params.yaml"), section)
+    table = Table("key", "type", "value", "meaning", box=None)
+    for row in rows:
+        table.add_row(*map(escape, row))
+    console().print(table)

@@ -6,46 +6,37 @@ from typing import Any
 
 from pydantic import Field
 
-from tessera.balanced.params import BalancedParams
-from tessera.bayesopt.params import BayesoptParams
-from tessera.common import params
+from tessera.common import code, params
 from tessera.common.params import Section
-from tessera.data.params import DataParams
-from tessera.puzzle.extras_params import ExtrasParams
-from tessera.puzzle.params import PuzzleParams
-from tessera.puzzle.studies.params import PuzzleStudiesParams
-from tessera.tempotron.params import TempotronParams
-from tessera.tsvm.params import TsvmParams
 
 
-class Params(Section):
+class _Whole(Section):
     """Every number that an experiment depends on."""
 
-    seed: int = Field(ge=0, description="root of all random streams")
-    data: DataParams
-    puzzle: PuzzleParams
-    puzzle_extras: ExtrasParams
-    puzzle_studies: PuzzleStudiesParams
-    tempotron: TempotronParams
-    balanced: BalancedParams
-    bayesopt: BayesoptParams
-    tsvm: TsvmParams
+    seed: int = Field(ge=0)
+    """Root of all random streams."""
 
 
-def load(*paths: str | Path) -> Params:
-    """Read params.yaml and overlays, each laid over those before it. Raises ValueError that tells every fault."""
+#: The sections of all studies: SECTIONS of each folder's params.py.
+Params = params.gathered(
+    "Params", _Whole, [*code.PACKAGE.glob("*/params.py"), *code.PACKAGE.glob("*/studies/params.py")]
+)
+
+
+def load(*paths: str | Path) -> Any:
+    """Read params.yaml and overlays, each laid over those before it. Raises ValueError that names every fault."""
     return params.load(Params, *paths)
 
 
-def check(config: Mapping[str, Any], paths: Sequence[str | Path] = ()) -> Params:
+def check(config: Mapping[str, Any], paths: Sequence[str | Path] = ()) -> Any:
     """Check parameters that were merged elsewhere; paths are the files they came from, for the errors."""
     return params.check(Params, config, [(str(path), params.read(path)) for path in paths])
 
 
-def section(values: Params, *names: str, **others: Any) -> Any:
+def section(values: Section, *names: str, **others: Any) -> Any:
     """Sections as plain data: one by itself; several, or one and others, as one dictionary.
 
-    Its keys are the last parts of the sections' names. Raises ValueError where there is no such section, or where two
+    Its keys are the last parts of the sections' names. Raises ValueError if there is no such section, or if two
     keys are the same.
     """
     plain = values.model_dump(mode="json")

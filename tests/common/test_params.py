@@ -64,33 +64,36 @@ def test_overlays(tmp_path: Path) -> None:
     [
         (
             "step: {token: 1}",
-            "b.yaml: step.token is no known key; did you mean 'tokens'? "
-            "valid: betas, limits, method, share, tokens, variants",
+            "b.yaml: step.token: unknown key; did you mean 'tokens'? "
+            "expected one of: betas, limits, method, share, tokens, variants",
         ),
-        ("other: 1", "b.yaml: other is no known key; valid: seed, step, targets"),
-        ("step: {tokens: '5'}", "b.yaml: step.tokens = '5'; valid: integer; YAML reads 5 as text"),
-        ("step: {share: 1e-3}", "b.yaml: step.share = '1e-3'; valid: number; YAML reads 1e-3 as text"),
-        ("step: {tokens: 0}", "b.yaml: step.tokens = 0; valid: greater than 0"),
-        ("step: {tokens: 2.5}", "b.yaml: step.tokens = 2.5; valid: integer"),
-        ("step: {tokens: true}", "b.yaml: step.tokens = True; valid: integer"),
-        ("step: {share: .nan}", "b.yaml: step.share = nan; valid: finite number"),
-        ("step: {share: .inf}", "b.yaml: step.share = inf; valid: finite number"),
-        ("step: {betas: [0.1, .nan]}", "b.yaml: step.betas.1 = nan; valid: finite number"),
-        ("step: {limits: {ms: .inf}}", "b.yaml: step.limits.ms = inf; valid: finite number"),
-        ("step: {limits: {ms: '-.inf'}}", "b.yaml: step.limits.ms = '-.inf'; valid: number"),
-        ("step: {method: no}", "b.yaml: step.method = False; valid: 'mip' or 'greedy'; YAML reads names such as no"),
-        ("step: {variants: [full, off]}", "b.yaml: step.variants.1 = False; valid: string; YAML reads names such as"),
-        ("step: {betas: [0.1]}", "b.yaml: step.betas.1 is missing; valid: a value"),
-        ("step: {betas: [0.1, x]}", "b.yaml: step.betas.1 = 'x'; valid: number"),
+        ("other: 1", "b.yaml: other: unknown key; expected one of: seed, step, targets"),
+        ("step: {tokens: '5'}", "b.yaml: step.tokens = '5'; must be a valid integer; YAML reads 5 as text"),
+        ("step: {share: 1e-3}", "b.yaml: step.share = '1e-3'; must be a valid number; YAML reads 1e-3 as text"),
+        ("step: {tokens: 0}", "b.yaml: step.tokens = 0; must be greater than 0"),
+        ("step: {tokens: 2.5}", "b.yaml: step.tokens = 2.5; must be a valid integer"),
+        ("step: {tokens: true}", "b.yaml: step.tokens = True; must be a valid integer"),
+        ("step: {share: .nan}", "b.yaml: step.share = nan; must be a finite number"),
+        ("step: {share: .inf}", "b.yaml: step.share = inf; must be a finite number"),
+        ("step: {betas: [0.1, .nan]}", "b.yaml: step.betas.1 = nan; must be a finite number"),
+        ("step: {limits: {ms: .inf}}", "b.yaml: step.limits.ms = inf; must be a finite number"),
+        ("step: {limits: {ms: '-.inf'}}", "b.yaml: step.limits.ms = '-.inf'; must be a valid number"),
+        ("step: {method: no}", "b.yaml: step.method = False; must be 'mip' or 'greedy'; YAML reads names such as no"),
+        (
+            "step: {variants: [full, off]}",
+            "b.yaml: step.variants.1 = False; must be a valid string; YAML reads names such as",
+        ),
+        ("step: {betas: [0.1]}", "b.yaml: step.betas.1 is missing; expected a value"),
+        ("step: {betas: [0.1, x]}", "b.yaml: step.betas.1 = 'x'; must be a valid number"),
         ("step: {betas: [0.9, 0.1]}", "b.yaml: step: the first of betas may not be above the second"),
-        ("step: {method: best}", "b.yaml: step.method = 'best'; valid: 'mip' or 'greedy'"),
-        ("step: 3", "b.yaml: step = 3; valid: mapping"),
-        ("targets: {h100: {kind: measured, repeats: 0}}", "b.yaml: targets.h100.repeats = 0; valid: greater than 0"),
+        ("step: {method: best}", "b.yaml: step.method = 'best'; must be 'mip' or 'greedy'"),
+        ("step: 3", "b.yaml: step = 3; must be a mapping"),
+        ("targets: {h100: {kind: measured, repeats: 0}}", "b.yaml: targets.h100.repeats = 0; must be greater than 0"),
         (
             "targets: {h100: {kind: database, bach: 1}}",
-            "b.yaml: targets.h100.bach is no known key; did you mean 'batch'?",
+            "b.yaml: targets.h100.bach: unknown key; did you mean 'batch'?",
         ),
-        ("targets: {h100: {kind: database}}", "b.yaml: targets.h100.batch is missing; valid: int"),
+        ("targets: {h100: {kind: database}}", "b.yaml: targets.h100.batch is missing; expected int"),
     ],
 )
 def test_faults(tmp_path: Path, overlay: str, message: str) -> None:
@@ -103,9 +106,9 @@ def test_all_faults_at_once(tmp_path: Path) -> None:
     with pytest.raises(ValueError) as caught:
         load(tmp_path, "seed: x\nstep: {betas: 1}\n")
     assert [line.split(".yaml: ")[1] for line in str(caught.value).splitlines()] == [
-        "seed = 'x'; valid: integer",
-        "step.tokens is missing; valid: int, tokens of training text",
-        "step.betas = 1; valid: array",
+        "seed = 'x'; must be a valid integer",
+        "step.tokens is missing; expected int, tokens of training text",
+        "step.betas = 1; must be a valid array",
     ]
 
 
@@ -123,7 +126,7 @@ def test_file_of_the_fault(tmp_path: Path) -> None:
         ("a: {~: 2}\n", r"a.yaml: YAML reads the key ~ as null"),
         ("a: {2020-01-01: 2}\n", r"a.yaml: YAML reads the key 2020-01-01 as \"2020-01-01\"; write it in quotes"),
         ("a: [1", r"a.yaml: while parsing a flow sequence"),
-        ("- 1", r"a.yaml: holds a list; valid is a mapping of sections"),
+        ("- 1", r"a.yaml: holds a list; expected a mapping of sections"),
     ],
 )
 def test_files_that_are_no_parameters(tmp_path: Path, text: str, message: str) -> None:

@@ -1,4 +1,4 @@
-"""Run files refuse, where they are written, what MLflow would refuse."""
+"""Run files: what is written is read back, and what MLflow would refuse is not written."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -13,9 +13,46 @@ from tessera.common.run_files import RunRecord
 
 
 def test_round_trip(tmp_path: Path) -> None:
-    record = RunRecord(experiment="a/b", name="c", params={"x": [1, 2]}, history={"loss": [(0, 2.0), (3, 1.5)]})
-    record.write(tmp_path / "run.json")
-    assert run_files.read(tmp_path / "run.json") == record
+    record = RunRecord(
+        experiment="a/b", name="c", job="a", params={"x": [1, 2]}, history={"loss": [(0, 2.0), (3, 1.5)]}
+    )
+    other = record.model_copy(update={"name": "a"})
+    run_files.write(tmp_path / "runs.jsonl", [record, other])
+    assert run_files.read(tmp_path / "runs.jsonl") == [other, record]  # by name
+
+
+def test_names_are_unique_within_an_experiment(tmp_path: Path) -> None:
+    record = RunRecord(experiment="a/b", name="c", job="a")
+    path = tmp_path / "runs.jsonl"
+    run_files.write(path, [record, record.model_copy(update={"experiment": "a/d"})])
+    line = path.read_text().splitlines()[0]
+    with pytest.raises(ValueError, match=r"runs\.jsonl: two runs are called a/b: c; a name must be unique"):
+        run_files.write(path, [record, record])
+    path.write_text(f"{line}\n{line}\n")
+    with pytest.raises(ValueError, match="two runs are called a/b: c"):
+        run_files.read(path)
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("{", "not JSON"),
+        ("[]", "holds a list; expected the object of a run"),
+        ('{"experiment": "a"}', "name is missing"),
+    ],
+)
+def test_a_damaged_line_is_named(tmp_path: Path, line: str, words: str) -> None:
+    path = tmp_path / "runs.jsonl"
+    run_files.write(path, [RunRecord(experiment="a/b", name="c", job="a")])
+    path.write_text(path.read_text() + line + "\n")
+    with pytest.raises(ValueError, match=rf"runs\.jsonl, line 2: .*{words}"):
+        run_files.read(path)
+
+
+@pytest.mark.parametrize("job", ["Rule", "rule/", "rule//a", "rule/two words", ""])
+def test_a_job_is_named_as_its_log(job: str) -> None:
+    with pytest.raises(ValueError, match="job"):
+        RunRecord(experiment="a/b", name="c", job=job)
 
 
 BAD_NAMES = [
@@ -40,8 +77,8 @@ BAD_NAMES = [
 @pytest.mark.parametrize("field", ["metrics", "history"])
 def test_names_that_mlflow_would_refuse(field: str, name: str) -> None:
     value = 1.0 if field == "metrics" else [(0, 1.0)]
-    with pytest.raises(ValueError, match="valid are at most 250 letters, digits, spaces and _-"):
-        RunRecord(experiment="a/b", name="c", **{field: {name: value}})
+    with pytest.raises(ValueError, match="must have at most 250 letters, digits, spaces and _-"):
+        RunRecord(experiment="a/b", name="c", job="a", **{field: {name: value}})
 
 
 @pytest.mark.parametrize("name", BAD_NAMES)
@@ -55,14 +92,14 @@ def test_names_that_mlflow_would_refuse(field: str, name: str) -> None:
     ],
 )
 def test_names_of_other_things(kind: str, fields: Callable[[str], dict], name: str) -> None:
-    with pytest.raises(ValueError, match=f"{kind} .* valid are at most 250 letters"):
-        RunRecord(**{"experiment": "a/b", "name": "c"} | fields(name))
+    with pytest.raises(ValueError, match=f"{kind} .* must have at most 250 letters"):
+        RunRecord(**{"experiment": "a/b", "name": "c", "job": "a"} | fields(name))
 
 
 @given(text("ab/.:@- é\n", max_size=8) | sampled_from(["a" * 250, "a" * 251]))
 def test_no_name_that_mlflow_refuses_is_written(name: str) -> None:
     try:
-        RunRecord(experiment="a/b", name="c", metrics={name: 1.0}, params={name: 1}, tags={name: "x"})
+        RunRecord(experiment="a/b", name="c", job="a", metrics={name: 1.0}, params={name: 1}, tags={name: "x"})
     except ValueError:
         return
     validation._validate_metric(name, 1.0, 0, 0)
@@ -85,20 +122,20 @@ def test_no_name_that_mlflow_refuses_is_written(name: str) -> None:
     ],
 )
 def test_what_mlflow_would_cut_or_mix_up_is_not_written(tmp_path: Path, fields: dict, words: str) -> None:
-    record = RunRecord(experiment="a/b", name="c").model_copy(update=fields)
-    with pytest.raises(ValueError, match=rf"x\.json: .*{words}") as caught:
-        record.write(tmp_path / "x.json")
+    record = RunRecord(experiment="a/b", name="c", job="a").model_copy(update=fields)
+    with pytest.raises(ValueError, match=rf"x\.jsonl: .*{words}") as caught:
+        run_files.write(tmp_path / "x.jsonl", [record])
     assert "\n" not in str(caught.value)
-    assert not (tmp_path / "x.json").exists()
+    assert not (tmp_path / "x.jsonl").exists()
 
 
 def test_a_truth_value_is_no_metric() -> None:
     with pytest.raises(ValueError, match="valid number"):
-        RunRecord(experiment="a/b", name="c", metrics={"loss": True})
+        RunRecord(experiment="a/b", name="c", job="a", metrics={"loss": True})
 
 
 def test_an_empty_section_is_not_no_section() -> None:
-    assert RunRecord(experiment="a", name="c", params={"a": {}, "b": {"c": None}}).flat_params() == {
+    assert RunRecord(experiment="a", name="c", job="a", params={"a": {}, "b": {"c": None}}).flat_params() == {
         "a": "{}",
         "b.c": "null",
     }
@@ -106,11 +143,10 @@ def test_an_empty_section_is_not_no_section() -> None:
 
 def test_a_curve_and_a_final_value_of_one_name() -> None:
     with pytest.raises(ValueError, match="loss: a final value and a curve of one name become one curve"):
-        RunRecord(experiment="a/b", name="c", metrics={"loss": 1.0}, history={"loss": [(0, 2.0)]})
+        RunRecord(experiment="a/b", name="c", job="a", metrics={"loss": 1.0}, history={"loss": [(0, 2.0)]})
 
 
 def test_not_finite_values_are_not_written(tmp_path: Path) -> None:
+    record = RunRecord(experiment="a/b", name="c", job="a").model_copy(update={"metrics": {"loss": float("nan")}})
     with pytest.raises(ValueError, match="loss"):
-        RunRecord(experiment="a/b", name="c").model_copy(update={"metrics": {"loss": float("nan")}}).write(
-            tmp_path / "x.json"
-        )
+        run_files.write(tmp_path / "x.jsonl", [record])

@@ -48,7 +48,7 @@ def test_parents(parent):
             {"text": {"test_percent": 50, "valid_percent": 50}},
             r"test_percent \+ valid_percent = 100: valid is below 100",
         ),
-        ({"text": {"min_turn": 3}}, r"text\.min_turn is no known key; did you mean 'min_turns'"),
+        ({"text": {"min_turn": 3}}, r"text\.min_turn: unknown key; did you mean 'min_turns'"),
         ({"tokens": {"ngram": "13"}}, r"tokens\.ngram = '13'"),
     ],
 )

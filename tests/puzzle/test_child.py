@@ -221,7 +221,7 @@ def test_chosen_row(tmp_path):
     }
     files.write_json(path, {"children": rows})
     assert child.chosen(path, "mip")["blocks"] == ["parent+no_op"]
-    with pytest.raises(ValueError, match=r"children\.json: no child of method 'random'; there are greedy, mip"):
+    with pytest.raises(ValueError, match=r"children\.json: no child of method 'random'; expected one of greedy, mip"):
         child.chosen(path, "random")
     with pytest.raises(ValueError, match=r"greedy has no child within the budget; .*2\.5"):
         child.chosen(path, "greedy")

@@ -75,13 +75,13 @@ def test_frontier_by_speedups_and_by_limits(path, tmp_path):
     [
         (
             ("--at-most", f"{TIME}=1"),
-            "infeasible: no choice keeps all the limits\n  at_most stats.runtime_ms 1.0: 2 would",
+            "infeasible: no choice keeps all limits\n  at_most stats.runtime_ms 1.0: 2 would",
         ),
-        (("--at-most", TIME), "valid is KEY=NUMBER"),
+        (("--at-most", TIME), "expected KEY=NUMBER"),
         (("--at-most", f"{TIME}=1", "--at-most", f"{TIME}=2"), "is given twice"),
         (("--at-most", "stats.watts=1"), "layer_0, 'v0' has no stats.watts"),
         (("--objective", "metrics.bleu"), "has no metrics.bleu"),
-        (("--speedup", "-1"), "speedup = -1.0; valid is a number > 0"),
+        (("--speedup", "-1"), "speedup = -1.0; expected a number > 0"),
     ],
 )
 def test_errors_are_one_message_and_status_1(path, arguments, message):
@@ -92,7 +92,7 @@ def test_errors_are_one_message_and_status_1(path, arguments, message):
 
 def test_frontier_wants_one_kind_of_budget(path):
     assert "either --speedups or --limits" in call("frontier", path).output
-    assert "'x'; valid are numbers" in call("frontier", path, "--speedups", "1,x").output
+    assert "'x'; expected comma-separated numbers" in call("frontier", path, "--speedups", "1,x").output
 
 
 def test_missing_and_bad_files_are_named(tmp_path):

@@ -47,7 +47,7 @@ def test_a_claim_has_one_criterion(tmp_path: Path, criterion: dict) -> None:
 
 def test_unknown_keys_are_refused_by_name(tmp_path: Path) -> None:
     write(tmp_path, **NEAR, tolerence=0.1)
-    with pytest.raises(ValueError, match=r"study\.one: tolerence is no known key; did you mean 'tolerance'"):
+    with pytest.raises(ValueError, match=r"study\.one: tolerence: unknown key; did you mean 'tolerance'"):
         claims.verify(tmp_path)
 
 

@@ -182,8 +182,8 @@ def test_wrong_params_are_refused(tmp_path: Path) -> None:
     done = snakemake("-n", "--configfile", str(overlay))
     assert done.returncode == 1
     for message in (
-        "wrong.yaml: puzzle.librari is no known key; did you mean 'library'?",
-        "wrong.yaml: puzzle.scores.jobs = 0; valid: greater than",
-        "wrong.yaml: sede is no known key; did you mean 'seed'?",
+        "wrong.yaml: puzzle.librari: unknown key; did you mean 'library'?",
+        "wrong.yaml: puzzle.scores.jobs = 0; must be greater than",
+        "wrong.yaml: sede: unknown key; did you mean 'seed'?",
     ):
         assert message in done.stderr + done.stdout

@@ -12,8 +12,8 @@ from tiny_models import SHAPE
 from tessera import params
 from tessera.common.params import Section
 from tessera.puzzle.stages import activations
-from tessera.puzzle.stages import library as puzzle_library
-from tessera.puzzle.stages import scores as puzzle_scores
+from tessera.puzzle.stages import library_part as puzzle_library
+from tessera.puzzle.stages import scores_part as puzzle_scores
 
 
 @pytest.fixture(scope="module")

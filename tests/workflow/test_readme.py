@@ -1,64 +1,84 @@
-"""The parts of documents that are made from files."""
+"""The parts of documents that are filled from files."""
+
+from pathlib import Path
 
 import pytest
 
 from tessera.workflow import readme
 
-TEXT = "a\n<!-- results:begin, by a command -->\nold\n<!-- results:end -->\nb\n"
+RESULTS = "reports/tables/puzzle/results.md"
 
 
-def test_a_part_is_exchanged_and_nothing_else():
-    made = readme.replaced(TEXT, "results", "new\n")
-    assert made == TEXT.replace("old", "new")
-    assert readme.part(made, "results") == "new\n" and readme.replaced(made, "results", "new\n") == made
+def document(name: str, content: str = "old") -> str:
+    return f"a\n<!-- {name}:begin -->\n{content}\n<!-- {name}:end -->\nb\n"
 
 
-def test_missing_marks_are_named():
+def test_a_part_is_exchanged_and_nothing_else() -> None:
+    text = document(RESULTS) + document("compute")
+    filled = readme.replaced(text, RESULTS, "new\n")
+    assert filled == document(RESULTS, "new") + document("compute")
+    assert readme.parts(filled, "README.md") == {RESULTS: "new\n", "compute": "old\n"}
+    assert readme.replaced(filled, RESULTS, "new\n") == filled
+
+
+def test_missing_marks_are_named() -> None:
     with pytest.raises(ValueError, match=r"README\.md: no part compute"):
-        readme.replaced(TEXT, "compute", "new")
+        readme.replaced(document(RESULTS), "compute", "new")
+    with pytest.raises(ValueError, match=r"docs/a\.md: the part compute does not end"):
+        readme.parts("<!-- compute:begin -->\nold\n", "docs/a.md")
 
 
-def test_compute_sums_the_jobs_of_a_rule_or_of_a_group(tmp_path):
-    for name, seconds in (("puzzle_library/0", 30), ("puzzle_library/1", 90), ("puzzle_speed", 6), ("tracking", 3)):
-        path = tmp_path / f"{name}.tsv"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(f"s\th:m:s\tmax_rss\n{seconds}\t0:00:30\t{10 * seconds}\n")
+def benchmark(root: Path, name: str, seconds: int) -> None:
+    path = root / f"{name}.tsv"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"s\th:m:s\tmax_rss\n{seconds}\t0:00:30\t{10 * seconds}\n")
+
+
+def test_compute_sums_the_jobs_of_a_rule_or_of_a_study(tmp_path: Path) -> None:
+    benchmark(tmp_path, "puzzle_library/0", 30)
+    benchmark(tmp_path, "puzzle_library/1", 90)
+    benchmark(tmp_path, "puzzle_peers_child/a", 60)
+    benchmark(tmp_path, "tracking", 3)
     assert readme.compute(tmp_path, "puzzle").splitlines()[2:] == [
         "| puzzle_library | 2 | 2.0 | 900 |",
-        "| puzzle_speed | 1 | 0.1 | 60 |",
-        "| all | 3 | 2.1 | 900 |",
+        "| puzzle_peers_child | 1 | 1.0 | 600 |",
+        "| all | 3 | 3.0 | 900 |",
     ]
-    for name in ("puzzle", "puzzle_library"):
-        (tmp_path / f"{name}.smk").touch()
-    assert readme.compute(tmp_path, rules=tmp_path).splitlines()[2:] == [
-        "| puzzle_library | 2 | 2.0 | 900 |",
-        "| puzzle | 1 | 0.1 | 60 |",
+    assert readme.compute(tmp_path).splitlines()[2:] == [
+        "| puzzle | 2 | 2.0 | 900 |",
+        "| puzzle_peers | 1 | 1.0 | 600 |",
         "| report and runs | 1 | 0.1 | 30 |",
-        "| all | 4 | 2.1 | 900 |",
+        "| all | 4 | 3.0 | 900 |",
     ]
 
 
-def test_update_fills_what_there_is(tmp_path):
-    (tmp_path / "docs").mkdir()
-    for name, parts in readme.DOCUMENTS.items():
-        others = (part for part in parts if part != "results")
-        marks = "".join(f"<!-- {part}:begin -->\n<!-- {part}:end -->\n" for part in others)
-        (tmp_path / name).write_text(TEXT * ("results" in parts) + marks)
+def test_update_fills_what_there_is(tmp_path: Path) -> None:
+    other = "reports/tables/tsvm/results.md"
+    places = {"README.md": RESULTS, "docs/guide.md": other, "src/tessera/puzzle/studies/peers/README.md": "compute"}
+    for name, part in places.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(document(part))
     with pytest.raises(FileNotFoundError, match="no results"):
         readme.update(tmp_path)
-    results = tmp_path / readme.RESULTS["results"]
-    results.parent.mkdir(parents=True)
-    results.write_text("| table |\n")
+    (tmp_path / RESULTS).parent.mkdir(parents=True)
+    (tmp_path / RESULTS).write_text("| table |\n")
+    benchmark(tmp_path / readme.BENCHMARKS, "puzzle_library", 30)
     assert readme.update(tmp_path) == ["README.md"]
-    assert readme.part((tmp_path / "README.md").read_text(), "results") == "| table |\n"
+    assert (tmp_path / "README.md").read_text() == document(RESULTS, "| table |")
+    benchmark(tmp_path / readme.BENCHMARKS, "puzzle_peers_child", 30)
+    assert readme.update(tmp_path) == ["src/tessera/puzzle/studies/peers/README.md"]
     assert readme.update(tmp_path) == []
 
 
-def test_the_documents_show_the_results_that_are_there(repository):
-    for name, parts in readme.DOCUMENTS.items():
-        text = (repository / name).read_text()
-        for one in parts:
-            shown = readme.part(text, one, name)
-            results = repository / readme.RESULTS.get(one, "none")
+def test_the_documents_show_the_results_that_are_there(repository: Path) -> None:
+    for path in readme.documents(repository):
+        for name, shown in readme.parts(path.read_text(), path).items():
+            results = repository / name
             if results.is_file():
-                assert shown == results.read_text(), f"{name} is out of date: run tessera readme"
+                assert shown == results.read_text(), f"{path} is out of date: run tessera readme"
+
+
+def test_every_part_has_a_file_that_the_workflow_or_a_benchmark_makes(repository: Path) -> None:
+    for path in readme.documents(repository):
+        for name in readme.parts(path.read_text(), path):
+            assert name == readme.COMPUTE or name.startswith(("reports/tables/", "benchmarks/")), f"{path}: {name}"

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -9,20 +10,24 @@ from pathlib import Path
 
 import pytest
 
+from tessera.common import run_files
 from tessera.common.run_files import RunRecord
-from tessera.workflow import tracking, views
+from tessera.workflow import bridge, readme, tracking, views
 
 RECORD = RunRecord(
     experiment="puzzle/library",
-    name="puzzle_library/layer=3",
+    name="layer 3, kv1",
+    job="puzzle_library/3",
+    inputs=["data/tokens"],
     params={"library": {"ridge": 0.1, "betas": [0.9, 0.95]}, "seed": 0, "source": "text"},
-    tags={"device": "cpu", "snakemake.rule": "puzzle_library"},
+    tags={"device": "cpu"},
     metrics={"loss": 0.5},
     history={"bld/loss": [(step, 1 / (step + 1)) for step in range(1500)]},
     figures=["reports/figures/loss.svg"],
     note="One layer's *library*.",
 )
-FILE = "reports/metrics/puzzle/puzzle_library/layer_3.json"
+FILE = "reports/runs/puzzle.jsonl"
+OTHER = "reports/runs/puzzle_peers.jsonl"
 
 
 @pytest.fixture(scope="session")
@@ -35,19 +40,24 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def root(template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A tree with a database and one run file."""
+    """A tree with a database and one run."""
     shutil.copy(template, tmp_path)
-    RECORD.write(tmp_path / FILE)
+    write(tmp_path, {})
     (tmp_path / "reports/figures").mkdir()
     (tmp_path / "reports/figures/loss.svg").write_text("<svg/>")
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
 
+def write(root: Path, *changes: dict, file: str = FILE) -> None:
+    """Write the record under these changes, one run each."""
+    run_files.write(root / file, [RECORD.model_copy(update=change) for change in changes])
+
+
 def runs(root: Path) -> list:
     """All runs of all experiments."""
     client = tracking._client(root)
-    return list(client.search_runs([one.experiment_id for one in client.search_experiments()]))
+    return list(client.search_runs([experiment.experiment_id for experiment in client.search_experiments()]))
 
 
 def git(root: Path, *arguments: str) -> str:
@@ -79,6 +89,9 @@ def test_everything_arrives(root: Path) -> None:
     assert tags["mlflow.note.content"] == RECORD.note
     assert tags["device"] == "cpu"
     assert tags["run.file"] == FILE
+    assert tags["snakemake.rule"] == "puzzle_library"
+    assert (tags["mlflow.source.name"], tags["mlflow.source.type"]) == ("snakemake puzzle_library", "LOCAL")
+    assert run.inputs.dataset_inputs == []  # dvc.lock is not there
     assert len(tags["lock.sha"]) == 12
     assert tags["current"] == "true"
     assert tracking.PENDING not in tags
@@ -92,10 +105,10 @@ def test_twice_is_once(root: Path) -> None:
 
 def test_changed_results_are_another_run(root: Path) -> None:
     tracking.sync(root)
-    RECORD.model_copy(update={"metrics": {"loss": 0.4}}).write(root / FILE)
+    write(root, {"metrics": {"loss": 0.4}})
     assert tracking.sync(root) == 1
     assert {run.data.metrics["loss"]: run.data.tags["current"] for run in runs(root)} == {0.5: "false", 0.4: "true"}
-    RECORD.write(root / FILE)  # as git checkout brings it back
+    write(root, {})  # as git checkout brings it back
     assert tracking.sync(root) == 0
     assert {run.data.metrics["loss"]: run.data.tags["current"] for run in runs(root)} == {0.5: "true", 0.4: "false"}
 
@@ -114,89 +127,157 @@ def test_killed_import(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert run.info.status == "FINISHED"
 
 
+def test_a_run_has_the_times_of_its_job(root: Path) -> None:
+    benchmark = root / readme.BENCHMARKS / "puzzle_library/3.tsv"
+    benchmark.parent.mkdir(parents=True)
+    benchmark.write_text("s\th:m:s\n10.5\t0:00:10\n2.0\t0:00:02\n")
+    os.utime(benchmark, (2000, 2000))
+    write(root, {}, {"name": "another", "job": "puzzle_library/4"})
+    os.utime(root / FILE, (3000, 3000))
+    tracking.sync(root)
+    times = {run.info.run_name: (run.info.start_time, run.info.end_time) for run in runs(root)}
+    assert times == {"layer 3, kv1": (1_987_500, 2_000_000), "another": (3_000_000, 3_000_000)}
+
+
+def test_data_sets_with_their_hashes(root: Path) -> None:
+    def lock(tokens: str) -> None:
+        entry = f"schema: '2.0'\nstages:\n  data:\n    cmd: x\n    outs:\n    - {{path: data/tokens, md5: {tokens}}}\n"
+        (root / "dvc.lock").write_text(entry)
+
+    def shown() -> list[tuple[str, str]]:
+        [run] = [run for run in runs(root) if run.data.tags["current"] == "true"]
+        return sorted((entry.dataset.name, entry.dataset.digest) for entry in run.inputs.dataset_inputs)
+
+    lock("1a.dir")
+    write(root, {"inputs": ["data/tokens/train.npy", "data/unknown"]})
+    tracking.sync(root)
+    assert shown() == [("data/tokens/train.npy", "1a.dir")]
+    # A run under way has made another stream, which dvc.lock does not know yet.
+    (root / bridge.UNRECORDED).parent.mkdir()
+    (root / bridge.UNRECORDED).write_text("data")
+    write(root, {})
+    tracking.sync(root)
+    assert shown() == []
+    (root / bridge.UNRECORDED).unlink()
+    lock("2b.dir")
+    tracking.sync(root)
+    tracking.sync(root)
+    assert shown() == [("data/tokens", "2b.dir")]
+
+
+LOCK = """schema: '2.0'
+stages:
+  puzzle_library:
+    cmd: x
+    deps:
+    - {{path: data/a, md5: 1a}}
+    - {{path: data/b, md5: 2b.dir}}
+    outs:
+    - {{path: reports/runs/puzzle.jsonl, md5: {md5}}}
+"""
+
+
 def test_commit_and_stage(root: Path) -> None:
-    (root / "dvc.lock").write_text(
-        "schema: '2.0'\nstages:\n  puzzle_library:\n    cmd: x\n    deps:\n    - {path: data/a, md5: 1a}\n"
-        "    - {path: data/b, md5: 2b.dir}\n    outs:\n    - {path: reports/metrics/puzzle, md5: 3c.dir}\n"
-    )
+    (root / "dvc.lock").write_text(LOCK.format(md5="3c"))
     git(root, "init", "-q")
     git(root, "add", FILE)
     git(root, "commit", "-q", "-m", "results")
-    made = git(root, "rev-parse", "HEAD")
+    commit = git(root, "rev-parse", "HEAD")
     git(root, "commit", "-q", "--allow-empty", "-m", "later")
     tracking.sync(root)
     [run] = runs(root)
-    assert run.data.tags["mlflow.source.git.commit"] == made
+    assert run.data.tags["mlflow.source.git.commit"] == commit
     assert run.data.tags["git.dirty"] == "false"
     assert run.data.tags["dvc.stage"] == "puzzle_library"
     assert run.data.tags["dvc.deps.md5"] == "data/a 1a\ndata/b 2b.dir"
-    RECORD.model_copy(update={"metrics": {"loss": 0.4}}).write(root / FILE)
+    write(root, {"metrics": {"loss": 0.4}})
     tracking.sync(root)
     newest = next(run for run in runs(root) if run.data.tags["current"] == "true")
     assert newest.data.tags["git.dirty"] == "true"
     assert newest.data.tags["mlflow.source.git.commit"] == git(root, "rev-parse", "HEAD")
 
 
+def test_commit_of_a_file_that_dvc_holds(root: Path) -> None:
+    """The commit is that which put the file's hash into dvc.lock."""
+
+    def tags() -> dict[str, str]:
+        tracking.sync(root)
+        return next(run.data.tags for run in runs(root) if run.data.tags["current"] == "true")
+
+    git(root, "init", "-q")
+    (root / "dvc.lock").write_text(LOCK.format(md5=hashlib.md5((root / FILE).read_bytes()).hexdigest()))
+    git(root, "add", "dvc.lock")
+    git(root, "commit", "-q", "-m", "results")
+    commit = git(root, "rev-parse", "HEAD")
+    (root / "dvc.lock").write_text((root / "dvc.lock").read_text() + "  later:\n    cmd: y\n")
+    git(root, "commit", "-q", "-a", "-m", "later")
+    assert (tags()["mlflow.source.git.commit"], tags()["git.dirty"]) == (commit, "false")
+    write(root, {"metrics": {"loss": 0.4}})  # by a run that dvc.lock does not know yet
+    assert (tags()["mlflow.source.git.commit"], tags()["git.dirty"]) == (git(root, "rev-parse", "HEAD"), "true")
+
+
 def test_each_file_has_the_commit_that_changed_it_last(root: Path) -> None:
-    other = FILE.replace("layer_3", "layer 4 ü")
-    (root / other).write_text((root / FILE).read_text())
+    write(root, {}, file=OTHER)
     git(root, "init", "-q")
     git(root, "add", ".")
     git(root, "commit", "-q", "-m", "both")
     first = git(root, "rev-parse", "HEAD")
-    RECORD.model_copy(update={"note": "Again."}).write(root / FILE)
+    write(root, {"note": "Again."})
     git(root, "commit", "-q", "-a", "-m", "one")
     second = git(root, "rev-parse", "HEAD")
-    RECORD.write(root / FILE.replace("layer_3", "layer_5"))
+    new = OTHER.replace("peers", "tasks")
+    write(root, {}, file=new)
     tracking.sync(root)
     tags = {run.data.tags["run.file"]: run.data.tags for run in runs(root)}
-    assert tags[other]["mlflow.source.git.commit"] == first
+    assert tags[OTHER]["mlflow.source.git.commit"] == first
     assert tags[FILE]["mlflow.source.git.commit"] == second
-    assert {tags[other]["git.dirty"], tags[FILE]["git.dirty"]} == {"false"}
-    assert tags[FILE.replace("layer_3", "layer_5")]["git.dirty"] == "true"
+    assert {tags[OTHER]["git.dirty"], tags[FILE]["git.dirty"]} == {"false"}
+    assert tags[new]["git.dirty"] == "true"
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"metrics": {"loss": "low"}}, r"layer_3\.json: metrics\.loss = 'low'; valid: number"),
-        ({"metric": {}}, r"layer_3\.json: metric is no known key; did you mean 'metrics'\?"),
-        ({"history": {"loss": [[0.5, 1.0]]}}, r"layer_3\.json: history\.loss\.0\.0 = 0\.5; valid: integer"),
-        ({"name": ""}, r"layer_3\.json: name = ''"),
-        ({"metrics": {"a//b": 1.0}}, r"layer_3\.json: .*metric 'a//b': valid are at most 250 letters"),
-        ({"params": {"a@b": 1}}, r"layer_3\.json: .*parameter 'a@b': valid are at most 250 letters"),
+        ({"metrics": {"loss": "low"}}, r"puzzle\.jsonl, line 1: metrics\.loss = 'low'; must be a valid number"),
+        ({"metric": {}}, r"puzzle\.jsonl, line 1: metric: unknown key; did you mean 'metrics'\?"),
+        (
+            {"history": {"loss": [[0.5, 1.0]]}},
+            r"puzzle\.jsonl, line 1: history\.loss\.0\.0 = 0\.5; must be a valid integer",
+        ),
+        ({"name": ""}, r"puzzle\.jsonl, line 1: name = ''"),
+        ({"metrics": {"a//b": 1.0}}, r"puzzle\.jsonl, line 1: .*metric 'a//b': must have at most 250 letters"),
+        ({"params": {"a@b": 1}}, r"puzzle\.jsonl, line 1: .*parameter 'a@b': must have at most 250 letters"),
     ],
 )
 def test_bad_files_are_named_and_the_others_imported(root: Path, change: dict, message: str) -> None:
-    RECORD.write(root / FILE.replace("layer_3", "layer_2"))
+    write(root, {}, file=OTHER)
     path = root / FILE
-    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    path.write_text(json.dumps(json.loads(path.read_text()) | change) + "\n")
     with pytest.raises(ValueError, match=message) as caught:
         tracking.sync(root)
     assert "\n" not in str(caught.value)
     [run] = runs(root)
-    assert run.data.tags["run.file"] == FILE.replace("layer_3", "layer_2")
+    assert run.data.tags["run.file"] == OTHER
 
 
 def test_truncated_file(root: Path) -> None:
     path = root / FILE
     path.write_bytes(path.read_bytes()[:50])
-    with pytest.raises(ValueError, match=r"layer_3\.json: truncated or not a \.json file"):
+    with pytest.raises(ValueError, match=r"puzzle\.jsonl, line 1: not JSON"):
         tracking.sync(root)
 
 
 def test_other_files_are_not_run_files(root: Path) -> None:
-    (root / "reports/metrics/puzzle/speed.json").write_text('{"tokens_per_second": 12.5}')
+    (root / "reports/runs/speed.json").write_text('{"tokens_per_second": 12.5}')
     assert tracking.sync(root) == 1
 
 
 def test_long_values_are_kept_whole(root: Path) -> None:
     values = {"short": "x" * 6000, "long": "y" * 6001 + "a", "list": list(range(3000))}
-    RECORD.model_copy(update={"params": values}).write(root / FILE)
     other = values | {"long": "y" * 6001 + "b"}
-    RECORD.model_copy(update={"params": other}).write(root / FILE.replace("layer_3", "layer_4"))
+    write(root, {"params": values}, {"params": other, "name": "other"})
     tracking.sync(root)
-    first, second = sorted(runs(root), key=lambda run: run.data.tags["run.file"])
+    first, second = sorted(runs(root), key=lambda run: run.info.run_name)
     assert first.data.params["short"] == values["short"]
     assert first.data.params["long"] != second.data.params["long"]
     assert first.data.params["list"] == second.data.params["list"]
@@ -209,7 +290,7 @@ def test_long_values_are_kept_whole(root: Path) -> None:
 def test_many_dependencies_are_summed_up(root: Path) -> None:
     deps = "".join(f"    - {{path: src/a/long/name/of/a/module/number_{i}.py, md5: {i:032x}}}\n" for i in range(200))
     (root / "dvc.lock").write_text(
-        f"stages:\n  puzzle_library:\n    deps:\n{deps}    outs:\n    - {{path: reports/metrics/puzzle, md5: 3c.dir}}\n"
+        f"stages:\n  puzzle_library:\n    deps:\n{deps}    outs:\n    - {{path: reports/runs, md5: 3c.dir}}\n"
     )
     for _ in range(2):
         tracking.sync(root)
@@ -223,21 +304,19 @@ def test_deleted_experiment_stays_deleted(root: Path, capsys: pytest.CaptureFixt
     client = tracking._client(root)
     experiment = client.get_experiment_by_name(RECORD.experiment).experiment_id
     client.delete_experiment(experiment)
-    RECORD.model_copy(update={"metrics": {"loss": 0.4}}).write(root / FILE)
-    RECORD.model_copy(update={"experiment": "other"}).write(root / FILE.replace("layer_3", "layer_4"))
+    write(root, {"metrics": {"loss": 0.4}}, {"experiment": "other"})
     assert tracking.sync(root) == 1
     assert [run.data.metrics["loss"] for run in runs(root)] == [0.5]
     command = f"MLFLOW_TRACKING_URI=sqlite:///mlflow.db mlflow experiments restore -x {experiment}"
     assert capsys.readouterr().err == (
-        f"puzzle/library is not imported, for it was deleted in MLflow; to have it back: {command}\n"
+        f"puzzle/library is not imported because it was deleted in MLflow; to restore it: {command}\n"
     )
     assert views.save(root) == {}
     subprocess.run(["env", *command.split()], cwd=root, check=True, capture_output=True)
     assert tracking.sync(root) == 1
-    assert {run.data.metrics["loss"]: run.data.tags["current"] for run in runs(root) if "layer_3" in str(run.data)} == {
-        0.5: "false",
-        0.4: "true",
-    }
+    client = tracking._client(root)
+    restored = client.search_runs([experiment])
+    assert {run.data.metrics["loss"]: run.data.tags["current"] for run in restored} == {0.5: "false", 0.4: "true"}
 
 
 def test_deleted_run_stays_deleted(root: Path) -> None:
@@ -248,21 +327,23 @@ def test_deleted_run_stays_deleted(root: Path) -> None:
     assert runs(root) == []
     (root / FILE).unlink()
     assert tracking.sync(root) == 0
-    RECORD.model_copy(update={"metrics": {"loss": 0.4}}).write(root / FILE)
+    write(root, {"metrics": {"loss": 0.4}})
     assert tracking.sync(root) == 1
 
 
-def test_missing_figure(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_missing_figures_are_one_line(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (root / "reports/figures/loss.svg").unlink()
+    write(root, {}, {"name": "other"}, {"name": "third", "figures": ["reports/details/curve.svg"]})
     tracking.sync(root)
-    assert "the figure reports/figures/loss.svg is not there" in capsys.readouterr().err
-    assert len(runs(root)) == 1
+    expected = "2 figures are missing (dvc pull fetches them), such as reports/details/curve.svg\n"
+    assert capsys.readouterr().err == expected
+    assert len(runs(root)) == 3
 
 
 @pytest.mark.slow
 def test_two_importers_at_once_and_no_database_yet(root: Path) -> None:
     (root / tracking.DATABASE).unlink()
-    command = [sys.executable, "-c", "from tessera.common import tracking; print(tracking.sync())"]
+    command = [sys.executable, "-c", "from tessera.workflow import tracking; print(tracking.sync())"]
     both = [subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE, text=True) for _ in range(2)]
     assert sorted(process.communicate()[0].strip() for process in both) == ["0", "1"]
     assert len(runs(root)) == 1

@@ -3,7 +3,6 @@
 import base64
 import json
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -21,39 +20,37 @@ import browsers
 import pytest
 
 from tessera.common import run_files
+from tessera.common.views import ONLY_CURRENT, OURS, View, bars
+from tessera.puzzle.report.views import CHILDREN
 from tessera.workflow import tracking, views
 
-#: What MLflow keeps in a browser: no assistant's pane, and the pages of model training.
+#: What MLflow keeps in a browser: no assistant's pane. The mode of its pages comes with the address.
 STORED = {
-    "mlflow.workflowType_v1": '"machine_learning"',
     "mlflow.assistant.fab.autoOpenedOnFirstLoad_v1": "true",
     "mlflow.assistant.panelOpen_v1": "false",
 }
-#: Run files that the pages are tried with: those of the views, less most of the seeds.
-TRIED = (
-    "puzzle/puzzle_child/*",
-    "puzzle/puzzle_frontier/*",
-    "puzzle/puzzle_library/layer=*[05]-*",
-    "tempotron/tempotron_findable/*",
-    "balanced/balanced_learning/*",
-    "tsvm/tsvm_noise/*",
-    "bayesopt/bayesopt_benchmark/function=branin-*seed=[01]-*",
-)
+VIEWS = views.of_studies()
 
 
 def unpack(value: str) -> dict:
     return json.loads(zlib.decompress(base64.b64decode(json.loads(value)["state"].removeprefix("deflate;"))))
 
 
-@pytest.mark.parametrize("view", views.VIEWS, ids=lambda view: view.key)
-def test_views_show_what_runs_have(view: views.View, repository: Path) -> None:
-    files = [path for path in repository.glob(run_files.RUN_FILES) if f'"{view.experiment}"' in path.read_text()]
-    records = [run_files.read(path) for path in files]
-    assert records, f"no run of {view.experiment}"
-    metrics = {name for one in records for name in [*one.metrics, *one.history]}
-    curves = {name for one in records for name in one.history}
-    params = {name for one in records for name in one.flat_params()}
-    tags = {name for one in records for name in one.tags}
+@pytest.fixture(scope="module")
+def records(repository: Path) -> list[run_files.RunRecord]:
+    """The runs of all studies that are there."""
+    return [record for path in sorted(repository.glob(run_files.RUN_FILES)) for record in run_files.read(path)]
+
+
+@pytest.mark.parametrize("view", VIEWS, ids=lambda view: view.key)
+def test_views_show_what_runs_have(view: View, records: list[run_files.RunRecord]) -> None:
+    runs = [record for record in records if record.experiment == view.experiment]
+    if not runs:
+        pytest.skip(f"no run of {view.experiment} is here; a run of its study, or dvc pull, brings them")
+    metrics = {name for run in runs for name in [*run.metrics, *run.history]}
+    curves = {name for run in runs for name in run.history}
+    params = {name for run in runs for name in run.flat_params()}
+    tags = {name for run in runs for name in run.tags}
     state = unpack(views.pack(view))
     for chart in state["compareRunCharts"]:
         axes = [axis["key"] for name, axis in chart.items() if name in ("xaxis", "yaxis")]
@@ -63,40 +60,52 @@ def test_views_show_what_runs_have(view: views.View, repository: Path) -> None:
         if chart["type"] == "LINE":
             assert set(chart["selectedMetricKeys"]) <= curves
     assert set(view.group_by) <= tags
-    assert state["searchFilter"].startswith(views.ONLY_CURRENT)
+    assert state["searchFilter"].startswith(ONLY_CURRENT)
+
+
+def test_every_experiment_is_described(records: list[run_files.RunRecord]) -> None:
+    described = views.experiments()
+    assert {record.experiment for record in records} <= set(described)
+    assert {view.experiment for view in VIEWS} <= set(described)
+    assert all(text.endswith((".", "?")) for text in described.values())
 
 
 def test_saved_once_and_taken_away(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"mlflow.db is not there; tessera track makes it"):
         views.save(tmp_path)
-    tracking.RunRecord(experiment="study/step", name="one").write(tmp_path / "reports/metrics/study/step/one.json")
+    record = run_files.RunRecord(experiment="study/step", name="one", job="study_step")
+    run_files.write(tmp_path / "reports/runs/study.jsonl", [record])
     tracking.sync(tmp_path)
-    one = views.View("study/step", "Loss by width", (views.bars("loss"),))
-    assert one.key == "tessera-loss-by-width"
-    elsewhere = replace(one, experiment="study/other")
-    addresses = views.save(tmp_path, (one, elsewhere))
+    view = View("study/step", "Loss by width", (bars("loss"),))
+    assert view.key == "tessera-loss-by-width"
+    elsewhere = replace(view, experiment="study/other")
+    addresses = views.save(tmp_path, (view, elsewhere), {"study/step": "Widths.", "study/other": "Others."})
     assert list(addresses) == ["Loss by width"]
     client = tracking._client(tmp_path)
     experiment = client.get_experiment_by_name("study/step")
-    assert addresses["Loss by width"] == (
-        f"/experiments/{experiment.experiment_id}/runs?compareRunsMode=CHART&viewStateShareKey=tessera-loss-by-width"
-    )
-    client.set_experiment_tag(experiment.experiment_id, f"{views.TAG}17", "a person's own")
-    views.save(tmp_path, ())
-    kept = [tag for tag in client.get_experiment_by_name("study/step").tags if tag.startswith(views.TAG)]
-    assert kept == [f"{views.TAG}17"]
+    assert experiment.tags[views.NOTE] == "Widths."
+    page = f"/experiments/{experiment.experiment_id}/runs"
+    state = "compareRunsMode=CHART&viewStateShareKey=tessera-loss-by-width&workflowType=machine_learning"
+    assert addresses["Loss by width"] == f"{page}?{state}"
+    client.set_experiment_tag(experiment.experiment_id, f"{views.TAG}17", "a person's view")
+    views.save(tmp_path, (), {"study/step": "All widths."})
+    tags = client.get_experiment_by_name("study/step").tags
+    assert [tag for tag in tags if tag.startswith(views.TAG)] == [f"{views.TAG}17"]
+    assert tags[views.NOTE] == "All widths."
+    client.set_experiment_tag(experiment.experiment_id, views.NOTE, "a person's words")
+    views.save(tmp_path, (), {"study/step": "Some widths."})
+    assert client.get_experiment_by_name("study/step").tags[views.NOTE] == "a person's words"
 
 
 @pytest.fixture(scope="module")
 def tree(tmp_path_factory: pytest.TempPathFactory, repository: Path) -> Path:
-    """A tree with a database of the committed runs."""
+    """A tree with a database of the runs that the views show."""
     browsers.executable()
     root = tmp_path_factory.mktemp("ui")
-    for pattern in TRIED:
-        for path in repository.glob(f"reports/metrics/{pattern}.json"):
-            copy = root / path.relative_to(repository)
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(path, copy)
+    shown = {view.experiment for view in VIEWS}
+    for path in repository.glob(run_files.RUN_FILES):
+        runs = [record for record in run_files.read(path) if record.experiment in shown]
+        run_files.write(root / path.relative_to(repository), runs)
     tracking.sync(root)
     return root
 
@@ -168,9 +177,12 @@ def clean(page: browsers.Page) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("view", views.VIEWS, ids=lambda view: view.key)
-def test_view_in_a_browser(view: views.View, tree: Path, server: str) -> None:
-    address = views.save(tree)[view.name]
+@pytest.mark.parametrize("view", VIEWS, ids=lambda view: view.key)
+def test_view_in_a_browser(view: View, tree: Path, server: str) -> None:
+    """On a first visit, by the address that `tessera track` prints."""
+    address = views.save(tree).get(view.name)
+    if address is None:
+        pytest.skip(f"no run of {view.experiment} is here")
     across = [chart for chart in view.charts if chart["type"] == "PARALLEL"]
     with browsers.open_page(1400, 800 if len(view.charts) <= view.columns else 1230, STORED) as page:
         page.goto(f"{server}/#{address}")
@@ -178,7 +190,7 @@ def test_view_in_a_browser(view: views.View, tree: Path, server: str) -> None:
         assert all(traces) and all(length > 0 for chart in traces for length in chart)
         axes = page.evaluate("[...document.querySelectorAll('.parcoords .dimension')].length")
         assert axes == sum(len(one["selectedParams"]) + len(one["selectedMetrics"]) for one in across)
-        page.shoot(view.key.removeprefix(views.OURS))
+        page.shoot(view.key.removeprefix(OURS))
         clean(page)
 
 
@@ -200,21 +212,24 @@ def choose(page: browsers.Page, box: int, *names: str) -> None:
 @pytest.mark.slow
 def test_compare_children(tree: Path, server: str) -> None:
     client = tracking._client(tree)
-    experiment = client.get_experiment_by_name("puzzle/child").experiment_id
+    if (known := client.get_experiment_by_name("puzzle/child")) is None:
+        pytest.skip("no run of puzzle/child is here")
+    experiment = known.experiment_id
     runs = client.search_runs([experiment], "tags.target = 'h100' and tags.schedule = 'equal'")
     assert len(runs) == 5
     ids = urllib.parse.quote(json.dumps([run.info.run_id for run in runs]))
     with browsers.open_page(1400, 900, STORED) as page:
-        page.goto(f"{server}/#/compare-runs?runs={ids}&experiments={urllib.parse.quote(json.dumps([experiment]))}")
+        experiments = urllib.parse.quote(json.dumps([experiment]))
+        page.goto(f"{server}/#/compare-runs?runs={ids}&experiments={experiments}&workflowType={views.MODE}")
         page.get_by_role("heading", name="Comparing 5 Runs from 1 Experiment").wait_for(timeout=60_000)
         finished(page, 1, 0)
         # The axes that the guide names, instead of the first three parameters.
         page.get_by_role("button", name="Clear All").click()
         choose(page, 0, "method")
-        choose(page, 1, *views.CHILDREN, "assembled_in_domain_kl_div")
+        choose(page, 1, *CHILDREN, "assembled_in_domain_kl_div")
         finished(page, 1, 0)
         labels = page.evaluate("document.querySelector('.js-plotly-plot').data[0].dimensions.map(one => one.label)")
-        assert labels == ["method", *views.CHILDREN, "assembled_in_domain_kl_div"]
+        assert labels == ["method", *CHILDREN, "assembled_in_domain_kl_div"]
         values = page.evaluate("document.querySelector('.js-plotly-plot').data[0].dimensions.map(one => one.values)")
         assert sorted(values[1]) == sorted(run.data.metrics["blocks_speedup"] for run in runs)
         page.shoot("compare-children")

@@ -204,3 +204,6 @@ class BalancedParams(Section):
     learning: LearningParams
     lif: LifParams
     attractor: AttractorParams
+
+
+SECTIONS = {"balanced": BalancedParams}

@@ -188,3 +188,6 @@ class BayesoptParams(Section):
         return {
             name: params.merge(shared, suite) if isinstance(suite, dict) else suite for name, suite in suites.items()
         }
+
+
+SECTIONS = {"bayesopt": BayesoptParams}

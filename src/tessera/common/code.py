@@ -16,6 +16,20 @@ ROOT = PACKAGE.parent
 UNNAMED = ("studies", "workflow")
 
 
+def module(path: str | Path) -> str:
+    """Return the dotted name of a file of the package."""
+    parts = Path(path).relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def study(folder: Path) -> str:
+    """Return the name of a study's folder, with which those of its rules begin: puzzle_peers of puzzle/studies/peers.
+
+    That of the package itself, and of the folders that name nothing, is empty.
+    """
+    return "_".join(part for part in folder.relative_to(PACKAGE).parts if part not in UNNAMED)
+
+
 @cache
 def stages() -> dict[str, str]:
     """Return the module of each stage by its name, which is also that of its rule.
@@ -23,13 +37,11 @@ def stages() -> dict[str, str]:
     The stage of tessera/tempotron/stages/findable.py is tempotron_findable, that of
     tessera/puzzle/studies/peers/stages/child.py puzzle_peers_child, that of tessera/workflow/stages/claims.py claims.
     """
-    modules = {}
-    for path in sorted(PACKAGE.rglob("stages/*.py")):
-        if path.stem != "__init__":
-            parts = path.relative_to(PACKAGE).with_suffix("").parts
-            names = [part for part in parts[:-2] if part not in UNNAMED]
-            modules["_".join([*names, path.stem])] = ".".join(["tessera", *parts])
-    return modules
+    return {
+        "_".join(filter(None, [study(path.parents[1]), path.stem])): module(path)
+        for path in sorted(PACKAGE.rglob("stages/*.py"))
+        if path.stem != "__init__"
+    }
 
 
 def stage(name: str) -> str:
@@ -37,6 +49,11 @@ def stage(name: str) -> str:
     if name not in stages():
         raise ModuleNotFoundError(f"no stage {name}; expected one of {', '.join(stages())}")
     return stages()[name]
+
+
+def reports() -> list[str]:
+    """Return the module of each study's report."""
+    return [module(path) for path in sorted(PACKAGE.rglob("report/__init__.py"))]
 
 
 class Argument(NamedTuple):

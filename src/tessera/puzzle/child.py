@@ -1,4 +1,4 @@
-"""Children: a parent with one variant chosen a layer, assembled from the block library, saved and loaded."""
+"""Children: a parent with one variant chosen per layer, assembled from the block library, saved and loaded."""
 
 import copy
 import json
@@ -21,19 +21,22 @@ from tessera.puzzle.models.specs import block_config
 
 __all__ = ["assemble", "chosen", "load", "save", "subblock", "subblocks", "variants_of"]
 
-#: Modules that travel with a checkpoint, so that it loads where this package is not installed.
-CODE = ("modeling_puzzle.py", "specs.py", "model.py", "architecture.py")
+#: Modules that travel with a checkpoint, so that it loads without this package.
+CODE = tuple(
+    Path(architectures.__file__).with_name(name)
+    for name in ("modeling_puzzle.py", "specs.py", "model.py", "architecture.py")
+)
 TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja", "vocab.json")
 
 
 def chosen(path: str | Path, method: str) -> dict[str, Any]:
     """The row of one method in a children.json that the search wrote; its `blocks` are the choice.
 
-    Raises ValueError, naming the file, where the method is missing or found no child within the budget.
+    Raises ValueError, naming the file, if the method is missing or found no child within the budget.
     """
     rows = files.read_json(path)["children"]
     if method not in rows:
-        raise ValueError(f"{path}: no child of method {method!r}; there are {', '.join(rows)}")
+        raise ValueError(f"{path}: no child of method {method!r}; expected one of {', '.join(rows)}")
     row = rows[method]
     if row["status"] == "infeasible":
         least = row["smallest_feasible"]
@@ -42,9 +45,9 @@ def chosen(path: str | Path, method: str) -> dict[str, Any]:
 
 
 def subblock(spec: ModelSpec, what: AttentionSpec | FFNSpec, name: str, path: Path) -> nn.Module | None:
-    """A variant's module with its tensors from a layer's library file, where their keys begin with `name`.
+    """A variant's module with its tensors from a layer's library file; their keys begin with `name`.
 
-    name is subblock.variant, as in ffn.ffn50. Raises ValueError, naming the file and variant, where tensors are missing
+    name is subblock.variant, as in ffn.ffn50. Raises ValueError, naming the file and variant, if tensors are missing
     or of another shape.
     """
     with torch.device("meta"):
@@ -63,21 +66,21 @@ def subblocks(
 ) -> tuple[nn.Module | None, nn.Module | None]:
     """Attention and FFN of a block ATTENTION+FFN: variants from the block library, copies of what is the parent's own.
 
-    Raises ValueError where the block is not in the space, or its tensors do not fit.
+    Raises ValueError if the block is not in the space, or its tensors do not fit.
     """
     attention, ffn = blocks.block_specs(architecture, space, layer, block)
     attention_name, ffn_name = decompose(block)
-    path, own = layer_file(library, layer), parent.model.layers[layer]
+    path, original = layer_file(library, layer), parent.model.layers[layer]
     return (
-        copy.deepcopy(own.self_attn)
+        copy.deepcopy(original.self_attn)
         if attention_name == PARENT
         else subblock(parent.spec, attention, f"attention.{attention_name}", path),
-        copy.deepcopy(own.mlp) if ffn_name == PARENT else subblock(parent.spec, ffn, f"ffn.{ffn_name}", path),
+        copy.deepcopy(original.mlp) if ffn_name == PARENT else subblock(parent.spec, ffn, f"ffn.{ffn_name}", path),
     )
 
 
 def layer_file(library: Sequence[Path], layer: int) -> Path:
-    """The file of one layer in a block library of several directories. Raises FileNotFoundError where there is none."""
+    """The file of one layer in a block library of several directories. Raises FileNotFoundError if there is none."""
     for directory in library:
         path = directory / f"layer_{layer}.safetensors"
         if path.is_file():
@@ -106,7 +109,7 @@ def variants_of(
 def assemble(
     parent: LanguageModel, parent_directory: str | Path, space: Space, library: Sequence[Path], choice: Choice
 ) -> LanguageModel:
-    """Return a child: the parent's embedding, norms and head, and each layer as chosen (one ATTENTION+FFN a layer).
+    """Return a child: the parent's embedding, norms and head, and each layer as chosen (one ATTENTION+FFN per layer).
 
     library is the directories that hold layer_<i>.safetensors. The child shares no storage with the parent. Raises
     ValueError where the choice or the library does not fit.
@@ -122,8 +125,8 @@ def assemble(
             layer.self_attn = subblock(parent.spec, attention, f"attention.{attention_name}", layer_file(library, i))
         if ffn_name != PARENT:
             layer.mlp = subblock(parent.spec, ffn, f"ffn.{ffn_name}", layer_file(library, i))
-    own = parent.state_dict()
-    rest = {k: own[k].clone() for k, v in child.state_dict().items() if v.is_meta}
+    weights = parent.state_dict()
+    rest = {k: weights[k].clone() for k, v in child.state_dict().items() if v.is_meta}
     child.load_state_dict(rest, strict=False, assign=True)
     if architecture.tied_embeddings:
         child.lm_head.weight = child.model.embed_tokens.weight
@@ -152,11 +155,11 @@ def save(child: LanguageModel, parent_directory: str | Path, directory: str | Pa
     state = child.state_dict()
     if architecture.tied_embeddings:
         del state["lm_head.weight"]
-    with files.replacing_directory(directory) as made:
-        files.save_tensors(made / "model.safetensors", state, metadata={"format": "pt"})
-        files.write_json(made / "config.json", config)
-        for name in CODE:
-            shutil.copyfile(Path(__file__).with_name(name), made / name)
+    with files.replacing_directory(directory) as hidden:
+        files.save_tensors(hidden / "model.safetensors", state, metadata={"format": "pt"})
+        files.write_json(hidden / "config.json", config)
+        for module in CODE:
+            shutil.copyfile(module, hidden / module.name)
         for name in (*TOKENIZER, "generation_config.json"):
             if (parent_directory / name).is_file():
-                shutil.copyfile(parent_directory / name, made / name)
+                shutil.copyfile(parent_directory / name, hidden / name)

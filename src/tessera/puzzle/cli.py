@@ -16,12 +16,14 @@ from tessera.puzzle.search.program import Solver
 
 app = typer.Typer(help="Choose one block variant for each layer, under hard budgets.", no_args_is_help=True)
 Library = Annotated[Path, typer.Argument(help="block library, JSON of {layer: {variant: {stats, metrics}}}")]
-Objective = Annotated[str, typer.Option(help="score whose sum is made least")]
-Bigger = Annotated[bool, typer.Option("--bigger-is-better", help="make the objective's sum greatest instead")]
-AtMost = Annotated[list[str], typer.Option(help="KEY=NUMBER or KEY=SHARE% of the parent; may be repeated")]
-AtLeast = Annotated[list[str], typer.Option(help="as --at-most, from below; both on one key make a range")]
-Parent = Annotated[str | None, typer.Option(help="variant that is the parent's block, where it cannot be told")]
-Engine = Annotated[Solver, typer.Option(help="highs or cbc")]
+Objective = Annotated[str, typer.Option(help="score to minimise (summed over layers)")]
+Bigger = Annotated[bool, typer.Option("--bigger-is-better", help="maximise the objective instead")]
+AtMost = Annotated[
+    list[str], typer.Option(help="upper limit: KEY=NUMBER, or KEY=PERCENT% of the parent's; may be repeated")
+]
+AtLeast = Annotated[list[str], typer.Option(help="lower limit, as --at-most; both for one key make a range")]
+Parent = Annotated[str | None, typer.Option(help="name of the parent's own variant, if it cannot be inferred")]
+Engine = Annotated[Solver, typer.Option(help="solver: highs or cbc")]
 Out = Annotated[Path | None, typer.Option(help="JSON file for the result")]
 
 
@@ -31,17 +33,17 @@ def solve(
     objective: Objective = "metrics.kl_div",
     at_most: AtMost = [],  # noqa: B006  Typer wants a list
     at_least: AtLeast = [],  # noqa: B006
-    speedup: Annotated[float | None, typer.Option(help="blocks' throughput, in multiples of the parent's")] = None,
+    speedup: Annotated[float | None, typer.Option(help="block throughput, in multiples of the parent's")] = None,
     bigger_is_better: Bigger = False,
     homogeneous: Annotated[bool, typer.Option("--homogeneous", help="one variant for all layers")] = False,
     count: Annotated[int, typer.Option(min=1, help="number of solutions, each --min-difference from the others")] = 1,
     min_difference: Annotated[int, typer.Option(min=0, help="layers in which solutions differ")] = 0,
-    different_from: Annotated[list[Path], typer.Option(help="earlier --out file to differ from")] = [],  # noqa: B006
+    different_from: Annotated[list[Path], typer.Option(help="earlier --out file whose solutions to differ from")] = [],  # noqa: B006
     parent: Parent = None,
     solver: Engine = "highs",
     out: Out = None,
 ) -> None:
-    """Find the proven best choice of one variant for each layer."""
+    """Find the provably best choice of one variant for each layer."""
     with errors():
         blocks = block_library.read(library)
         with errors(library):
@@ -51,28 +53,30 @@ def solve(
                 most[budgets.RUNTIME] = min(runtime, most.get(budgets.RUNTIME, runtime))
             limits: dict[str, Any] = {"at_most": most, "at_least": least, "bigger_is_better": bigger_is_better}
             if homogeneous:
-                found = [baselines.homogeneous(blocks, objective, **limits)]
+                solutions = [baselines.homogeneous(blocks, objective, **limits)]
             else:
                 earlier = [s["choice"] for path in different_from for s in files.read_json(path)["solutions"]]
-                found = search.diverse(
+                solutions = search.diverse(
                     blocks, objective, count, min_difference, earlier, solver=solver, **limits
                 ) or [search.solve(
                     blocks, objective, different_from=earlier, min_difference=min_difference, solver=solver, **limits
                 )]  # fmt: skip
-        if found[0].status == "infeasible":
-            raise ValueError(f"{library}: {_why(found[0], most | least)}")
-        for solution in found:
+        if solutions[0].status == "infeasible":
+            raise ValueError(f"{library}: {_why(solutions[0], most | least)}")
+        for solution in solutions:
             _show(solution, objective, most, least)
-        _write(out, {"objective": objective, **limits}, found)
+        _write(out, {"objective": objective, **limits}, solutions)
 
 
 @app.command()
 def frontier(
     library: Library,
     objective: Objective = "metrics.kl_div",
-    budget: Annotated[str, typer.Option(help="key of the cost that is swept")] = budgets.RUNTIME,
-    speedups: Annotated[str, typer.Option(help="parent's budget divided by these, as in 1.05,1.3,2")] = "",
-    limits: Annotated[str, typer.Option(help="the budgets themselves: numbers or shares, as in 100,80%")] = "",
+    budget: Annotated[str, typer.Option(help="key of the cost to sweep")] = budgets.RUNTIME,
+    speedups: Annotated[str, typer.Option(help="budgets as the parent's cost divided by these, as in 1.05,1.3,2")] = "",
+    limits: Annotated[
+        str, typer.Option(help="budgets as numbers or percentages of the parent's cost, as in 100,80%")
+    ] = "",
     at_most: AtMost = [],  # noqa: B006
     at_least: AtLeast = [],  # noqa: B006
     bigger_is_better: Bigger = False,
@@ -93,19 +97,19 @@ def frontier(
                 at = [budgets.resolve(blocks, {budget: text}, parent)[budget] for text in limits.split(",")]
             most, least = (budgets.resolve(blocks, _pairs(texts), parent) for texts in (at_most, at_least))
             options: dict[str, Any] = {"at_least": least, "bigger_is_better": bigger_is_better, "solver": solver}
-            found = search.frontier(blocks, objective, budget, at, most, **options)
+            solutions = search.frontier(blocks, objective, budget, at, most, **options)
         table = Table("at most " + budget, objective, "bound", "relaxation", "shadow price", "status")
-        for limit, s in zip(at, found, strict=True):
+        for limit, s in zip(at, solutions, strict=True):
             price = s.shadow_prices.get(f"at_most {budget}")
             table.add_row(*(_text(v) for v in (limit, s.value, s.bound, s.relaxation, price)), s.status)
         console().print(table)
         request = {"objective": objective, "budget": budget, "limits": at, "at_most": most, "at_least": least}
-        _write(out, request, found)
+        _write(out, request, solutions)
 
 
 @contextmanager
 def errors(path: Path | None = None) -> Iterator[None]:
-    """End with status 1 and one line; or, given a path, put it before the error."""
+    """Exit with status 1 and one line; given a path, put it before the error instead."""
     try:
         yield
     except (ValueError, OSError) as error:
@@ -117,27 +121,27 @@ def errors(path: Path | None = None) -> Iterator[None]:
 
 def _pairs(texts: Sequence[str]) -> dict[str, float | str]:
     """KEY=VALUE texts as a dictionary."""
-    made: dict[str, float | str] = {}
+    limits: dict[str, float | str] = {}
     for text in texts:
         key, equals, value = text.partition("=")
         if not (key and equals and value):
-            raise ValueError(f"{text!r}; valid is KEY=NUMBER, as in stats.memory_mib=80000, or KEY=SHARE%")
-        if key in made:
+            raise ValueError(f"{text!r}; expected KEY=NUMBER, as in stats.memory_mib=80000, or KEY=PERCENT%")
+        if key in limits:
             raise ValueError(f"{key} is given twice")
-        made[key] = value
-    return made
+        limits[key] = value
+    return limits
 
 
 def _float(text: str) -> float:
     try:
         return float(text)
     except ValueError:
-        raise ValueError(f"--speedups: {text!r}; valid are numbers with commas between, as in 1.05,1.3,2") from None
+        raise ValueError(f"--speedups: {text!r}; expected comma-separated numbers, as in 1.05,1.3,2") from None
 
 
 def _why(solution: Solution, limits: dict[str, float]) -> str:
-    """What is infeasible and what would not be."""
-    lines = ["infeasible: no choice keeps all the limits"]
+    """What is infeasible, and what would be feasible."""
+    lines = ["infeasible: no choice keeps all limits"]
     for name, nearest in solution.smallest_feasible.items():
         key = name.split(" ")[-1]
         asked = f" {limits[key]}" if key in limits else ""
@@ -151,7 +155,7 @@ def _text(value: float | None) -> str:
 
 
 def _show(solution: Solution, objective: str, most: dict[str, float], least: dict[str, float]) -> None:
-    """Print sums beside their limits, then which layers take which variant."""
+    """Print sums and their limits, then the layers of each variant."""
     title = solution.status if solution.bound is None else f"{solution.status}, bound {_text(solution.bound)}"
     sums = Table("sum over layers", "value", "at least", "at most", title=title)
     sums.add_row(objective, _text(solution.value), "", "")
@@ -164,6 +168,6 @@ def _show(solution: Solution, objective: str, most: dict[str, float], least: dic
     console().print(sums, choice)
 
 
-def _write(out: Path | None, request: dict[str, Any], found: Sequence[Solution]) -> None:
+def _write(out: Path | None, request: dict[str, Any], solutions: Sequence[Solution]) -> None:
     if out is not None:
-        files.write_json(out, {"request": request, "solutions": [s.as_dict() for s in found]})
+        files.write_json(out, {"request": request, "solutions": [s.as_dict() for s in solutions]})

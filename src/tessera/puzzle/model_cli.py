@@ -1,4 +1,4 @@
-"""`tessera puzzle`, continued: what is done with models, and not with block libraries alone."""
+"""`tessera puzzle`, continued: commands about models rather than block libraries."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,23 +12,22 @@ from tessera.puzzle.serve import gguf_export, gguf_tokenizer, gguf_types
 
 Scores = Annotated[list[Path], typer.Option(help="scores of the layers, as puzzle_scores writes them; may be repeated")]
 Config = Annotated[Path, typer.Option(help="the parent's config.json")]
-SpaceFile = Annotated[Path, typer.Option(help="params.yaml, or a file of the section puzzle.space alone")]
+SpaceFile = Annotated[Path, typer.Option(help="params.yaml, or a file with only the section puzzle.space")]
 
 
 @app.command()
 def gguf(
     child: Annotated[Path, typer.Argument(help="directory of a child, or of a parent")],
     out: Annotated[Path, typer.Option(help="GGUF file to write")],
-    parent_gguf: Annotated[
-        Path | None, typer.Option(help="GGUF file of the parent, whose tokenizer is taken over")
-    ] = None,
+    parent_gguf: Annotated[Path | None, typer.Option(help="GGUF file of the parent, whose tokenizer is copied")] = None,
     tokenizer_pre: Annotated[
-        str | None, typer.Option(help="or llama.cpp's name of the pre-tokenizer of the directory's own tokenizer.json")
+        str | None,
+        typer.Option(help="instead, llama.cpp's name of the pre-tokenizer of the directory's tokenizer.json"),
     ] = None,
-    dtype: Annotated[gguf_types.Dtype, typer.Option(help="of the matrices")] = "float16",
+    dtype: Annotated[gguf_types.Dtype, typer.Option(help="type of the matrices")] = "float16",
     license_name: Annotated[str | None, typer.Option("--license", help="the parent's licence, as hubs name it")] = None,
 ) -> None:
-    """Write a child as a GGUF file for llama.cpp, and check it by reading it back."""
+    """Write a child as a GGUF file for llama.cpp, and verify it by reading it back."""
     from tessera.puzzle.models import blocks
 
     with errors():
@@ -42,10 +41,10 @@ def gguf(
         else:
             tokenizer = gguf_tokenizer.of_directory(child, str(tokenizer_pre), model.spec.vocab_size)
         gguf_export.write(model, out, tokenizer, dtype, child.name, license_name)
-        found = gguf_export.verify(out, model, tokenizer)
+        report = gguf_export.verify(out, model, tokenizer)
     typer.echo(
-        f"{out}: {found['tensors']} tensors, {found['parameters']:,} parameters, as the child's to "
-        f"{found['largest_error']:.1e} of a tensor's largest value"
+        f"{out}: {report['tensors']} tensors, {report['parameters']:,} parameters, as the child's to "
+        f"{report['largest_error']:.1e} of a tensor's largest value"
     )
 
 
@@ -55,34 +54,36 @@ def serve(
     config: Config,
     space: SpaceFile = Path("params.yaml"),
     source: Annotated[str, typer.Option(help="h100-database or roofline")] = "h100-database",
-    software: Annotated[str, typer.Option(help="trtllm, vllm or sglang, of h100-database")] = "",
-    hardware: Annotated[str, typer.Option(help="h100-sxm; of roofline also h200-sxm and a100-sxm")] = "h100-sxm",
+    software: Annotated[str, typer.Option(help="trtllm, vllm or sglang (for h100-database)")] = "",
+    hardware: Annotated[str, typer.Option(help="h100-sxm; for roofline also h200-sxm and a100-sxm")] = "h100-sxm",
     dtype: Annotated[str, typer.Option(help="bfloat16 or fp8")] = "bfloat16",
-    batches: Annotated[str, typer.Option(help="batch sizes to try, with commas between")] = "1,8,16,32,64,128,256",
-    prefill: Annotated[int, typer.Option(help="tokens of a prompt")] = 512,
+    batches: Annotated[str, typer.Option(help="comma-separated batch sizes to try")] = "1,8,16,32,64,128,256",
+    prefill: Annotated[int, typer.Option(help="tokens per prompt")] = 512,
     decode: Annotated[int, typer.Option(help="tokens generated")] = 512,
-    throughput: Annotated[float | None, typer.Option(help="tokens per second, at least")] = None,
+    throughput: Annotated[float | None, typer.Option(help="minimal tokens per second")] = None,
     counted: Annotated[str, typer.Option(help="tokens that throughput counts: output or all")] = "output",
-    memory_mib: Annotated[float | None, typer.Option(help="weights and the batch's KV cache, at most")] = None,
-    latency_ms: Annotated[float | None, typer.Option(help="until the batch is done, at most")] = None,
-    first_token_ms: Annotated[float | None, typer.Option(help="until the whole batch has its first, at most")] = None,
-    parameters: Annotated[float | None, typer.Option(help="of the whole model, at most")] = None,
-    objective: Annotated[str, typer.Option(help="score whose sum is made least")] = "metrics.kl_div",
+    memory_mib: Annotated[float | None, typer.Option(help="maximal memory of weights and the batch's KV cache")] = None,
+    latency_ms: Annotated[float | None, typer.Option(help="maximal time until the batch is done")] = None,
+    first_token_ms: Annotated[
+        float | None, typer.Option(help="maximal time until every sequence has its first token")
+    ] = None,
+    parameters: Annotated[float | None, typer.Option(help="maximal parameters of the whole model")] = None,
+    objective: Annotated[str, typer.Option(help="score to minimise (summed over layers)")] = "metrics.kl_div",
     out: Annotated[Path | None, typer.Option(help="JSON file for the result")] = None,
 ) -> None:
-    """Find the best child and batch size for a service, its budgets being of the whole model."""
+    """Find the best child and batch size for a service. Budgets apply to the whole model."""
     from tessera.puzzle.models import architecture
     from tessera.puzzle.search import best_batch
 
     with errors():
-        shape, wanted = architecture.from_config(files.read_json(config), config), _space(space)
-        layers = {int(layer): one for path in scores for layer, one in files.read_json(path).items()}
+        shape, variants = architecture.from_config(files.read_json(config), config), _space(space)
+        layers = {int(layer): scored for path in scores for layer, scored in files.read_json(path).items()}
         shared = {"source": source, "hardware": hardware, "software": software, "dtype": dtype}
-        tables = {batch: _table(shape, wanted, shared, batch, prefill, decode) for batch in _batches(batches)}
+        tables = {batch: _table(shape, variants, shared, batch, prefill, decode) for batch in _batches(batches)}
         limits = {"throughput": throughput, "memory_mib": memory_mib, "latency_ms": latency_ms}
         limits |= {"first_token_ms": first_token_ms, "parameters": parameters}
         if counted not in ("output", "all"):
-            raise ValueError(f"--counted: {counted!r}; valid are output and all")
+            raise ValueError(f"--counted: {counted!r}; expected output or all")
         service = Service(**limits, counted=counted)  # type: ignore[arg-type]
         best, words = best_batch.solve([layers[i] for i in sorted(layers)], tables, service, objective)
         for batch, said in words.items():
@@ -94,22 +95,22 @@ def serve(
             request = (
                 shared | limits | {"counted": counted, "prefill": prefill, "decode": decode, "objective": objective}
             )
-            found = {"batch": best.batch, "costs": best.costs, "solution": best.solution.as_dict(), "request": request}
-            files.write_json(out, found)
+            answer = {"batch": best.batch, "costs": best.costs, "solution": best.solution.as_dict(), "request": request}
+            files.write_json(out, answer)
 
 
 def _batches(text: str) -> list[int]:
     try:
-        found = [int(part) for part in text.split(",")]
+        sizes = [int(part) for part in text.split(",")]
     except ValueError:
-        found = []
-    if not found or min(found) < 1:
-        raise ValueError(f"--batches: {text!r}; valid are whole numbers with commas between, as in 1,16,64")
-    return found
+        sizes = []
+    if not sizes or min(sizes) < 1:
+        raise ValueError(f"--batches: {text!r}; expected comma-separated whole numbers, as in 1,16,64")
+    return sizes
 
 
 def _space(path: Path) -> Any:
-    """The space of a params.yaml, or of a file that holds nothing else."""
+    """The space in a params.yaml, or in a file that holds nothing else."""
     from tessera.common import params
     from tessera.puzzle.models.space import Space
 
@@ -128,7 +129,7 @@ def _table(shape: Any, space: Any, shared: dict[str, str], batch: int, prefill: 
 
 @app.command()
 def parent(directory: Annotated[Path, typer.Argument(help="Hugging Face directory")]) -> None:
-    """Show whether a model can be a parent: its shape and possible variants, or what is missing for it."""
+    """Show whether a model can be a parent: its shape and possible variants, or what is missing."""
     from tessera.puzzle.models import parents
 
     with errors():
@@ -143,11 +144,11 @@ def sizes(
         list[Path], typer.Option(help="params.yaml and overlays such as params/paper.yaml; may be repeated")
     ] = [Path("params.yaml")],  # noqa: B006  Typer wants a list
     peak: Annotated[
-        float, typer.Option(min=0, help="TFLOP/s of a device; an H100 has 67 in float32, 989 in bf16")
+        float, typer.Option(min=0, help="peak TFLOP/s of a device; an H100 has 67 in float32, 989 in bf16")
     ] = 67,
-    utilisation: Annotated[float, typer.Option(min=0, max=1, help="share of the peak that is reached")] = 0.4,
+    utilisation: Annotated[float, typer.Option(min=0, max=1, help="fraction of the peak that is reached")] = 0.4,
 ) -> None:
-    """Tell what parents need: jobs, device-hours, memory and disk of each step of the chain, counted from shapes."""
+    """Estimate what parents need: jobs, device-hours, memory and disk of each step, counted from shapes."""
     from rich.table import Table
 
     from tessera import params as parameters
@@ -157,11 +158,11 @@ def sizes(
 
     with errors():
         if not peak * utilisation:
-            raise ValueError("--peak and --utilisation are more than 0")
+            raise ValueError("--peak and --utilisation must be greater than 0")
         settings = parameters.load(params[0], *params[1:]).puzzle
-        found = {shape: counted.steps(profile.shape(shape), settings) for shape in shapes}
-    table = Table("parent", "step", "jobs", "PFLOP", "device-hours", "memory of a job, GiB", "disk, GiB")
-    for shape, steps in found.items():
+        counts = {shape: counted.steps(profile.shape(shape), settings) for shape in shapes}
+    table = Table("parent", "step", "jobs", "PFLOP", "device-hours", "memory per job, GiB", "disk, GiB")
+    for shape, steps in counts.items():
         for step in steps:
             hours = step.flops / (peak * 1e12 * utilisation) / 3600
             sizes = (f"{size / 2**30:,.1f}" for size in (step.memory, step.disk))

@@ -1,122 +1,125 @@
-"""Parameters of the Puzzle study, one model a step of the chain."""
+"""Parameters of the main chain, one model per step."""
 
 from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
+from tessera.common.params import Section
 from tessera.puzzle.costs.params import CostsParams
 from tessera.puzzle.models.space import Space
 from tessera.puzzle.search import SearchParams
 
-#: Windows that pass through a block at once where the library takes no gradient.
+#: Windows that pass through a block at once if the library takes no gradient.
 BATCH = 8
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class CalibrationParams(_Section):
-    """Training text that the block library, and then healing, learn from."""
+class CalibrationParams(Section):
+    """Training text of the block library and of healing."""
 
     tokens: int = Field(gt=0, description="tokens of training text")
-    window: int = Field(gt=1, description="tokens of one window")
-    shards: int = Field(gt=0, description="jobs that the parent's forward pass is split into")
+    window: int = Field(gt=1, description="tokens per window")
+    shards: int = Field(gt=0, description="number of jobs of the parent's forward pass")
 
     @model_validator(mode="after")
     def _at_least_one_window(self) -> Self:
         if self.tokens < self.window:
-            raise ValueError(f"tokens = {self.tokens} holds no window: valid is at least window = {self.window}")
+            raise ValueError(f"tokens = {self.tokens} holds no window; expected at least window = {self.window}")
         return self
 
 
-class OptimiserParams(_Section):
+class OptimiserParams(Section):
     """AdamW with a cosine schedule after a linear warm-up."""
 
-    tokens: int = Field(ge=0, description="training tokens; 0 trains nothing")
-    batch_windows: int = Field(gt=0, description="windows of one step")
+    tokens: int = Field(ge=0, description="training tokens; with 0, nothing is trained")
+    batch_windows: int = Field(gt=0, description="windows per step")
     learning_rate: float = Field(gt=0)
     betas: tuple[float, float] = (0.9, 0.95)
     weight_decay: float = Field(0.0, ge=0)
-    clip: float = Field(1.0, gt=0, description="largest norm of the gradient")
-    warmup: float = Field(0.05, ge=0, lt=1, description="share of the steps")
+    clip: float = Field(1.0, gt=0, description="maximal norm of the gradient")
+    warmup: float = Field(0.05, ge=0, lt=1, description="fraction of the steps")
 
 
-class LibraryParams(_Section):
-    """Block library: initialisation and blockwise local distillation."""
+class LibraryParams(Section):
+    """Block library: initialisation and blockwise local distillation (BLD)."""
 
-    jobs: int = Field(gt=0, description="jobs that share the layers, every jobs-th layer each")
-    initialisation: Literal["paper", "least_squares"]
-    selection: Literal["contribution", "reconstruction"] = Field(
-        description="which FFN channels are kept: the paper's contribution, or least reconstruction error"
+    jobs: int = Field(gt=0, description="number of jobs; each takes every jobs-th layer")
+    initialisation: Literal["paper", "least_squares"] = Field(
+        description="where distillation starts: the paper's initialisation, or least squares"
     )
-    loss: Literal["per_token", "scalar"] = Field(description="form of the normalised error; the paper's is scalar")
+    selection: Literal["contribution", "reconstruction"] = Field(
+        description="FFN channels to keep: of largest contribution (the paper's), or least reconstruction error"
+    )
+    loss: Literal["per_token", "scalar"] = Field(
+        description="form of the normalised error of a block's output; the paper's is scalar"
+    )
     ridge: float = Field(
         gt=0, description="ridge of the least squares, relative to the mean diagonal of the Gram matrix"
     )
     valid_windows: int = Field(gt=0, description="held-out windows on which losses are reported")
-    distillation: OptimiserParams
+    distillation: OptimiserParams = Field(description="gradient descent of every variant")
 
 
-class ScoresParams(_Section):
-    """Replace-one-block scores on held-out text."""
+class ScoresParams(Section):
+    """Replace-one-block scores on validation text."""
 
-    jobs: int = Field(gt=0, description="jobs that share the layers, every jobs-th layer each")
-    windows: int = Field(gt=0, description="windows of validation text")
-    window: int = Field(gt=1, description="tokens of one window")
+    jobs: int = Field(gt=0, description="number of jobs; each takes every jobs-th layer")
+    windows: int = Field(gt=0, description="number of windows")
+    window: int = Field(gt=1, description="tokens per window")
 
 
-class HealParams(_Section):
-    """Global knowledge distillation of assembled children."""
+class HealParams(Section):
+    """Global knowledge distillation (GKD) of assembled children."""
 
     cosine: float = Field(ge=0, description="weight of the hidden states' cosine loss")
     kl: float = Field(ge=0, description="weight of KL(parent || child)")
     lm: float = Field(ge=0, description="weight of the next-token loss")
     train: Literal["replaced", "blocks", "all"] = Field(
-        description="what is trained: the replaced subblocks, all blocks, or the embedding and head as well"
+        description="what is trained: the replaced subblocks, all blocks and the final norm, or also embedding and head"
     )
-    equal: OptimiserParams = Field(description="the equal healing by which methods are compared")
-    full: OptimiserParams = Field(description="the healing of the children that are kept")
+    equal: OptimiserParams = Field(description="healing of every method's child, to compare methods")
+    full: OptimiserParams = Field(description="healing of the children that are kept")
     checkpoint_steps: int = Field(gt=0, description="steps between resumable checkpoints")
     gradient_checkpointing: bool = Field(
-        False, description="keep the input of each layer alone, and compute the layer again on the way back"
+        False,
+        description="save memory: keep only the input of each layer, and recompute the layer in the backward pass",
     )
     teacher: Literal["recompute", "cache"] = Field(
-        "recompute", description="the parent's hidden states: computed at every step, or once and kept on disk"
+        "recompute",
+        description="the parent's hidden states: recomputed at every step, or cached on disk for several children",
     )
-    device: Literal["cpu", "cuda"] = Field("cpu", description="where healing computes")
+    device: Literal["cpu", "cuda"] = Field("cpu", description="device of healing")
     dtype: Literal["float32", "bfloat16"] = Field(
-        "float32", description="of the matrix products; weights, Adam's moments, norms and losses are float32"
+        "float32", description="type of matrix products; weights, Adam's moments, norms and losses are float32"
     )
-    processes: int = Field(1, gt=0, description="processes, started by torchrun, that share the windows of a step")
+    processes: int = Field(1, gt=0, description="torchrun processes that share the windows of a step")
 
     @model_validator(mode="after")
     def _something_to_learn_by_equal_shares(self) -> Self:
         if not self.cosine and not self.kl and not self.lm:
-            raise ValueError("cosine, kl and lm are all 0, so nothing is learnt: valid is any of them above 0")
+            raise ValueError("cosine, kl and lm are all 0, so nothing is learnt; at least one must be above 0")
         for name, schedule in (("equal", self.equal), ("full", self.full)):
             if schedule.batch_windows % self.processes:
                 raise ValueError(
                     f"{name}.batch_windows = {schedule.batch_windows} cannot be shared equally by processes = "
-                    f"{self.processes}: valid are multiples of {self.processes}"
+                    f"{self.processes}; expected a multiple of {self.processes}"
                 )
         return self
 
 
-class EvaluateParams(_Section):
-    """Evaluation on the test split and on out-of-domain text."""
+class EvaluateParams(Section):
+    """Quality on test text of every domain, before and after healing."""
 
-    windows: int = Field(gt=0, description="windows of each domain")
-    window: int = Field(gt=1, description="tokens of one window")
+    windows: int = Field(gt=0, description="windows per domain")
+    window: int = Field(gt=1, description="tokens per window")
 
 
-class SpeedParams(_Section):
+class SpeedParams(Section):
     """End-to-end time and memory of parent and children on this machine."""
 
-    repeats: int = Field(gt=0)
+    repeats: int = Field(gt=0, description="rounds that are timed")
 
 
-class PuzzleParams(_Section):
+class PuzzleParams(Section):
     """The main chain, step by step."""
 
     space: Space
@@ -128,3 +131,6 @@ class PuzzleParams(_Section):
     heal: HealParams
     evaluate: EvaluateParams
     speed: SpeedParams
+
+
+SECTIONS = {"puzzle": PuzzleParams}

@@ -214,3 +214,6 @@ class TempotronParams(Section):
     ablation: AblationParams
     brian: BrianParams
     real: RealParams
+
+
+SECTIONS = {"tempotron": TempotronParams}

@@ -176,3 +176,6 @@ class TsvmParams(Section):
     brian: BrianParams
     kernels: KernelsParams
     real: RealParams
+
+
+SECTIONS = {"tsvm": TsvmParams}

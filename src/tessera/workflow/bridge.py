@@ -208,11 +208,15 @@ def _unrecorded() -> set[str]:
     return _noted() | {stage.name for stage in stages()} - set(re.findall(r"^  (\S+):$", recorded, re.MULTILINE))
 
 
+def noted(root: Path = Path()) -> set[str] | None:
+    """Stages of root that UNRECORDED names; None stands for all, if a kill left it empty."""
+    path = root / UNRECORDED
+    return (set(path.read_text().split()) or None) if path.exists() else set()
+
+
 def _noted() -> set[str]:
-    """Stages that UNRECORDED names; all, if a kill left it empty."""
-    if not UNRECORDED.exists():
-        return set()
-    return set(UNRECORDED.read_text().split()) or {stage.name for stage in stages()}
+    names = noted()
+    return {stage.name for stage in stages()} if names is None else names
 
 
 def _note(names: set[str]) -> None:

@@ -1,8 +1,8 @@
-"""Claims about results, each with a tolerance that was chosen before the run, checked against the files of the run.
+"""Claims about results, each with a tolerance chosen before the run, checked against the files of the run.
 
-A claim that ranks, correlates or predicts states its null, a predictor that knows none of what is claimed. Unless the
-prediction is shown to say more than the null, by a partial association whose interval lies above 0, the claim fails
-where the null meets the criterion as well. A value with an interval meets a criterion only if both ends do.
+A claim that ranks, correlates or predicts states its null: a predictor that uses nothing of what is claimed. If the
+null meets the criterion as well, the claim fails, unless a partial association whose interval lies above 0 shows that
+the prediction adds to the null. A value with an interval meets a criterion only if both ends do.
 """
 
 import math
@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from tessera.common import files, params
+from tessera.common import files, markdown, params
 from tessera.common.params import Section
 
 CLAIMS = "reports/claims.yaml"
@@ -97,7 +97,7 @@ class Measured:
 
 @dataclass(frozen=True)
 class Verdict:
-    """A claim and what came of it; None for what the results do not hold."""
+    """A claim and its outcome; None for what the results do not hold."""
 
     study: str
     name: str
@@ -126,7 +126,7 @@ class Verdict:
         return self.null is None or not self.claim.holds(self.null.value)
 
     @property
-    def found(self) -> str:
+    def result(self) -> str:
         """The value in words."""
         return "-" if self.value is None else str(self.value)
 
@@ -142,22 +142,22 @@ class Verdict:
 def read(path: str | Path) -> dict[str, dict[str, Claim]]:
     """Claims by study and name. Raises FileNotFoundError, and ValueError that names the claim and the fault."""
     content = params.read(path)
-    found: dict[str, dict[str, Claim]] = {}
+    by_study: dict[str, dict[str, Claim]] = {}
     for study, claims in content.items():
         if not isinstance(claims, Mapping):
-            raise ValueError(f"{path}: {study}: holds a {type(claims).__name__}; valid is a mapping of claims by name")
+            raise ValueError(f"{path}: {study}: holds a {type(claims).__name__}; expected a mapping of claims by name")
         for name, claim in claims.items():
             try:
-                found.setdefault(study, {})[name] = params.check(Claim, claim)
+                by_study.setdefault(study, {})[name] = params.check(Claim, claim)
             except ValueError as error:
                 raise ValueError(f"{path}: {study}.{name}: {error}") from None
-    return found
+    return by_study
 
 
 def verify(root: str | Path = ".", claims: str | Path | None = None) -> list[Verdict]:
-    """Check every claim, by default of root's own file, against root's result files.
+    """Check every claim, by default those of root's own file, against root's result files.
 
-    Raises ValueError where a file or the claims are damaged.
+    Raises ValueError if a file or the claims are damaged.
     """
     root = Path(root)
     contents: dict[str, Any] = {}
@@ -195,11 +195,15 @@ def _measured(content: Any, key: tuple[str, ...] | float) -> Measured | None:
 
 
 def table(verdicts: list[Verdict]) -> str:
-    """The verdicts as a table in Markdown, failures as they are."""
-    lines = ["| study | claim | source | wanted | found | null | |", "|---|---|---|---|---:|---|---|"]
+    """Every claim of `reports/claims.yaml`: its criterion, chosen before the run, the result, and whether it holds.
+
+    Failures are shown as failures. `make verify` prints the same on a terminal.
+    """
+    header = ("study", "claim", "source", "criterion", "result", "null", "")
+    rows = []
     for verdict in verdicts:
         claim = verdict.claim
         said = f"{claim.claim} ({claim.note})" if claim.note else claim.claim
-        cells = [verdict.study, said, claim.source, claim.criterion, verdict.found, verdict.against, verdict.status]
-        lines.append("| " + " | ".join(" ".join(cell.replace("|", "\\|").split()) for cell in cells) + " |")
-    return "\n".join(lines) + "\n"
+        cells = [verdict.study, said, claim.source, claim.criterion, verdict.result, verdict.against, verdict.status]
+        rows.append([" ".join(cell.replace("|", "\\|").split()) for cell in cells])
+    return "\n".join(markdown.table(header, rows, text_columns=len(header)))

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from pathlib import Path
 
 from tessera import params
 from tessera.common import code as source, files
@@ -48,18 +49,25 @@ def section(*names, **others):
 
 def code(stage):
     """Source files of the stage's module and all it imports: inputs of its rule, so that their content decides."""
-    return [os.path.relpath(path) for path in source.closure(source.stage(stage))]
+    return files_of(source.stage(stage))
+
+
+def files_of(module):
+    """Source files of a module and all it imports."""
+    return [os.path.relpath(path) for path in source.closure(module)]
 
 
 def report_item(path, study, title):
-    """A figure, table or text of a study's report. `make report` takes its caption from the docstring of its code."""
-    name, kind = os.path.splitext(os.path.basename(path))
+    """A figure, table or text of a study's report. Its caption is the docstring of its code: see workflow/captions.py."""
+    folder = Path(workflow.current_basedir.get_path_or_uri(secret_free=True)).relative_to(PACKAGE)
+    name, kind = os.path.basename(path), os.path.splitext(path)[1]
     place = {
         "category": study.capitalize(),
         "subcategory": "Figures" if kind == ".svg" else "Tables",
         "labels": {"shows": title},
     }
-    return report(path, caption=os.path.abspath(f"build/captions/{study}/{name}.rst"), **place)
+    caption = os.path.join("build/captions", source.study(source.PACKAGE / folder), f"{name}.rst")
+    return report(path, caption=os.path.abspath(caption), **place)
 
 
 def published(study, **items):
@@ -74,6 +82,4 @@ def published(study, **items):
 
 def old_item(path, title):
     """For rules that do not publish yet."""
-    kind, study, name = os.path.splitext(path)[0].split("/")[1:]
-    place = {"category": study.capitalize(), "subcategory": kind.capitalize(), "labels": {"shows": title}}
-    return report(path, caption=os.path.abspath(f"build/captions/{study}/{name}.rst"), **place)
+    return report_item(path, path.split("/")[2], title)

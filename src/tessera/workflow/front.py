@@ -1,4 +1,4 @@
-"""What the report's first page tells beside its figures: every claim with its verdict, and what it all ran on."""
+"""What the report's first page shows in addition to figures: every claim with its verdict, and the hardware."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -18,18 +18,18 @@ def claims(verdicts: list[Verdict]) -> str:
     counts: Counter[str] = Counter(verdict.status for verdict in verdicts)
     rows = [
         (
-            one.study,
-            one.claim.claim,
-            one.claim.criterion,
-            one.found,
-            one.against,
-            SIGNS[one.status],
+            verdict.study,
+            verdict.claim.claim,
+            verdict.claim.criterion,
+            verdict.result,
+            verdict.against,
+            SIGNS[verdict.status],
         )
-        for one in verdicts
+        for verdict in verdicts
     ]
     counted = ", ".join(f"{counts[status]} {status}" for status in SIGNS)
     return f"<p>{len(verdicts)} claims: {counted}.</p>\n" + _table(
-        "claims", ("study", "claim", "wanted", "found", "null", "verdict"), rows
+        "claims", ("study", "claim", "criterion", "result", "null", "verdict"), rows
     )
 
 

@@ -1,14 +1,18 @@
-# What the studies found, in one place: runs in MLflow, claims, one page for `make report`, provenance.
+# What the studies show, in one place: runs in MLflow, claims, one page for `make report`, provenance.
+
+
+def target_files(names):
+    """Files of targets by name: what a rule makes, or what it asks for."""
+    return [path for name in names for path in getattr(rules, name).output or getattr(rules, name).input]
+
+
+# What every study of the default run shows.
+RESULTS = target_files(DEFAULT_TARGETS)
+
 
 rule tracking:
     input:
-        studies=[
-            *rules.puzzle.input,
-            *rules.tempotron.input,
-            *rules.balanced.input,
-            *rules.bayesopt.input,
-            *rules.tsvm.input,
-        ],
+        RESULTS,
         code=code("tracking"),
     output:
         imported="build/runs.json",
@@ -17,37 +21,41 @@ rule tracking:
     benchmark:
         "logs/benchmarks/tracking.tsv"
     threads: 1
+    params:
+        stage=stage("tracking"),
     message:
         "Import the runs into MLflow"
     shell:
-        "python -m tessera.workflow.stages.tracking --imported {output.imported} > {log} 2>&1"
+        BARE_STAGE
 
 
 rule claims:
-    # Claims are of the default scale: this rule is part of `make report`, and of no other target.
+    # Claims are about the default scale: this rule is part of `make report`, and of no other target.
     input:
+        RESULTS,
         claims=os.path.join(workflow.basedir, "reports/claims.yaml"),
-        studies=rules.tracking.input.studies,
         code=code("claims"),
     output:
-        table=report("reports/tables/claims.md", caption=os.path.abspath("build/captions/claims.rst"), category="Claims"),
+        table=report_item("reports/tables/claims.md", "claims", "every claim with its verdict"),
     log:
         "logs/claims.log",
     benchmark:
         "logs/benchmarks/claims.tsv"
     threads: 1
+    params:
+        stage=stage("claims"),
     message:
         "Check every claim against the results"
     shell:
-        "python -m tessera.workflow.stages.claims --claims {input.claims:q} --table {output.table} > {log} 2>&1"
+        BARE_STAGE
 
 
 rule front:
-    # What workflow/report/workflow.rst includes. Part of `make report`, as claims are.
+    # What workflow/report.rst includes. Part of `make report`, as claims are.
     input:
+        RESULTS,
         claims=os.path.join(workflow.basedir, "reports/claims.yaml"),
         speed="data/puzzle/speed.json",
-        studies=rules.tracking.input.studies,
         code=code("front"),
     output:
         verdicts="build/report/claims.html",
@@ -57,34 +65,43 @@ rule front:
     benchmark:
         "logs/benchmarks/front.tsv"
     threads: 1
+    params:
+        stage=stage("front"),
     message:
         "The first page of the report: claims and hardware"
     shell:
-        "python -m tessera.workflow.stages.front --claims {input.claims:q} --speed {input.speed}"
-        " --verdicts {output.verdicts} --hardware {output.hardware} > {log} 2>&1"
+        BARE_STAGE
 
 
-# Studies outside `all`, and the benchmark file of the last step of each, which tells that it has been run here.
-LONG_STUDIES = {
-    "puzzle_validity": "puzzle_validity_figures.tsv",
-    "puzzle_peers": "puzzle_peers_report.tsv",
-    "puzzle_ablations": "puzzle_ablations_report.tsv",
-    "puzzle_tasks": "puzzle_tasks_report.tsv",
-    "puzzle_task_scores": "puzzle_task_scores_report.tsv",
-    "puzzle_evolution": "puzzle_evolution_report.tsv",
-    "puzzle_coupled": "puzzle_coupled_report.tsv",
-    "bayesopt_benchmark": "bayesopt_figures/bayesopt_full.tsv",
-    "bayesopt_variations": "bayesopt_figures/bayesopt_sixteen.tsv",
-    "bayesopt_tunes_tempotron": "bayesopt_study/tempotron.tsv",
-    "bayesopt_tunes_tsvm": "bayesopt_study/tsvm.tsv",
-    "bayesopt_tunes_puzzle": "bayesopt_study/puzzle.tsv",
-}
+rule captions:
+    input:
+        code=sorted({*code("captions"), *(path for report in source.reports() for path in files_of(report))}),
+    output:
+        captions=directory("build/captions"),
+    log:
+        "logs/captions.log",
+    benchmark:
+        "logs/benchmarks/captions.tsv"
+    threads: 1
+    params:
+        stage=stage("captions"),
+    message:
+        "The captions of figures, tables and texts"
+    shell:
+        BARE_STAGE
 
 
-def long_results(wildcards):
-    """Results of the studies outside `all` that have been run."""
-    made = [study for study, last in LONG_STUDIES.items() if os.path.exists(f"logs/benchmarks/{last}")]
-    return [path for study in made for path in getattr(rules, study).input]
+def reports_that_ran(wildcards):
+    """What each report stage wrote that has been run here, also of studies outside `all`: by its benchmark file."""
+    paths = [path.as_posix() for path in Path("logs/benchmarks").rglob("*.tsv")]
+    return [
+        file.apply_wildcards(match.groupdict())
+        for rule in workflow.rules
+        if rule.benchmark and any("report" in getattr(file, "flags", {}) for file in rule.output)
+        for match in map(rule.benchmark.match, paths)
+        if match
+        for file in rule.output
+    ]
 
 
 rule shown:
@@ -93,19 +110,19 @@ rule shown:
         rules.tracking.output,
         rules.claims.output,
         rules.front.output,
-        extras=[*rules.puzzle_cost_validation.input, *rules.puzzle_sensitivity.input],
-        studies=rules.tracking.input.studies,
-        long=long_results,
+        rules.captions.output,
+        RESULTS,
+        reports_that_ran,
     message:
-        "All that `all` makes, the claims, and those of the longer studies that have been run"
+        "All that `all` makes, the claims, and the reports of other studies that have been run"
 
 
 rule provenance:
     # Of the default scale, as claims are: it reads dvc.lock, which smaller runs leave alone.
     input:
-        lock="dvc.lock",
-        packages="data/packages.yaml",
-        studies=rules.tracking.input.studies,
+        RESULTS,
+        "dvc.lock",
+        "data/packages.yaml",
         code=code("provenance"),
     output:
         crate="ro-crate-metadata.json",
@@ -114,7 +131,9 @@ rule provenance:
     benchmark:
         "logs/benchmarks/provenance.tsv"
     threads: 1
+    params:
+        stage=stage("provenance"),
     message:
         "The provenance of the results as an RO-Crate"
     shell:
-        "python -m tessera.workflow.stages.provenance --crate {output.crate} > {log} 2>&1"
+        BARE_STAGE

@@ -1,32 +1,31 @@
-"""MLflow, filled from files: each run file that a study writes becomes one MLflow run, once.
+"""MLflow, filled from files: each run that a study's report writes becomes one run of MLflow, once.
 
-Stages know nothing of MLflow. They write run files, reports/metrics/STUDY/RULE/NAME.json, which are versioned; `sync`
-makes the database agree with them. So a clone can rebuild all of it, a stage that was skipped adds no run, and parallel
-jobs do not wait for a database.
+Reports know nothing of MLflow. They write run files, reports/runs/STUDY.jsonl, which are versioned; `sync` makes the
+database agree with them. So a clone can rebuild all of it, a stage that was skipped adds no run, and parallel jobs do
+not wait for a database.
 """
 
 import fcntl
 import hashlib
-import subprocess
+import json
 import sys
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
 from tessera.common import files, run_files
 from tessera.common.run_files import RunRecord
+from tessera.workflow.origins import Origins, summary
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities import Run
+    from mlflow.entities import DatasetInput, Run
 
 DATABASE = "mlflow.db"
-#: The folder of all run files.
-RUNS = "reports/metrics"
 #: A run tagged PENDING is one whose import was cut short: the next import removes it. CURRENT is "false" for the runs
 #: of earlier parameters or code.
 KEY, CURRENT, PENDING, FILE = run_files.IMPORT_TAGS
@@ -36,53 +35,92 @@ LONGEST_PARAM = 6000
 LONG_PARAMS = "params.json"
 
 
-def sync(root: str | Path = ".") -> int:
-    """Make root's mlflow.db agree with its run files, and return how many runs are new.
+@dataclass(frozen=True)
+class _Run:
+    """A run of a run file."""
 
-    A run is known by the hash of its file's path and content. Runs of files that are gone or say something else by now
-    are kept and tagged current = false. An import that was killed is mended by the next. What a person deletes in
-    MLflow stays deleted. Raises ValueError after all other files are imported, with one line for each that is not a run
-    file.
+    path: Path
+    """The file, relative to the root."""
+    key: str
+    """Hash of the file's name and the run's line."""
+    record: RunRecord
+
+
+def sync(root: str | Path = ".") -> int:
+    """Make root's mlflow.db agree with its run files, and return the number of new runs.
+
+    A run is known by the hash of its file's name and its line. Runs whose file or line is gone, or says something else
+    by now, are kept and tagged current = false. An import that was killed is mended by the next. What a person deletes
+    in MLflow stays deleted. Raises ValueError after all other files are imported, with one line per file that is not a
+    run file.
     """
     root = Path(root)
-    records, faults = _read(root)
+    runs, faults = _read(root)
     with _locked(root):
         client = _client(root)
         known = _known_runs(client)
         deleted = _deleted_experiments(client)
-        new = 0
-        keys = {path: _key(path.relative_to(root), path) for path in records}
-        origins = _Origins(root)
-        for path, record in records.items():
-            tags = record.tags | origins.tags(path.relative_to(root)) | {KEY: keys[path], CURRENT: "true"}
-            if record.note:
-                tags["mlflow.note.content"] = record.note
-            run = known.get(keys[path])
-            if run:
-                _retag(client, run, tags)
-            elif record.experiment not in deleted:
-                _create(client, root, path, record, tags)
+        origins = Origins(root)
+        of_file = {path: origins.tags(path) for path in {run.path for run in runs}}
+        new, missing = 0, Counter[str]()
+        for run in runs:
+            tags = _tags(run, of_file[run.path])
+            inputs = _inputs(run.record, origins)
+            if run.key in known:
+                _update(client, known[run.key], tags, inputs)
+            elif run.record.experiment not in deleted:
+                times = origins.times(run.record.job, run.path)
+                missing.update(_create(client, root, run.record, tags, inputs, times))
                 new += 1
-        for key, run in known.items():
-            if key not in keys.values():
-                _retag(client, run, {CURRENT: "false"})
-    for name in sorted(deleted.keys() & {record.experiment for record in records.values()}):
+        current = {run.key for run in runs}
+        for key, run_of_mlflow in known.items():
+            if key not in current:
+                _update(client, run_of_mlflow, {CURRENT: "false"})
+    for name in sorted(deleted.keys() & {run.record.experiment for run in runs}):
         restore = f"MLFLOW_TRACKING_URI=sqlite:///{DATABASE} mlflow experiments restore -x {deleted[name]}"
-        print(f"{name} is not imported, for it was deleted in MLflow; to have it back: {restore}", file=sys.stderr)
+        print(f"{name} is not imported because it was deleted in MLflow; to restore it: {restore}", file=sys.stderr)
+    if missing:
+        print(f"{len(missing)} figures are missing (dvc pull fetches them), such as {min(missing)}", file=sys.stderr)
     if faults:
         raise ValueError("\n".join(faults))
     return new
 
 
-def _read(root: Path) -> tuple[dict[Path, RunRecord], list[str]]:
-    """Run files by path, and what is wrong with the others."""
-    records, faults = {}, []
+def _tags(run: _Run, of_file: Mapping[str, str]) -> dict[str, str]:
+    """What the import adds to a run's own tags."""
+    rule = run.record.job.split("/")[0]
+    tags = run.record.tags | of_file | {KEY: run.key, CURRENT: "true", FILE: run.path.as_posix()}
+    tags |= {"snakemake.rule": rule, "mlflow.source.name": f"snakemake {rule}", "mlflow.source.type": "LOCAL"}
+    return tags | ({"mlflow.note.content": run.record.note} if run.record.note else {})
+
+
+def _inputs(record: RunRecord, origins: Origins) -> "list[DatasetInput]":
+    """The data sets that a run read and dvc.lock knows, with their hashes."""
+    from mlflow.entities import Dataset, DatasetInput
+
+    digests = {path: digest for path in record.inputs if (digest := origins.digest(path))}
+    return [DatasetInput(Dataset(path, digest, "local", json.dumps({"uri": path}))) for path, digest in digests.items()]
+
+
+def _read(root: Path) -> tuple[list[_Run], list[str]]:
+    """The runs of all files, and what is wrong with the others."""
+    runs, faults = [], []
     for path in sorted(root.glob(run_files.RUN_FILES)):
         try:
-            records[path] = run_files.read(path)
+            records = run_files.read(path)
         except (ValueError, OSError) as error:
             faults.append(str(error))
-    return records, faults
+            continue
+        lines = path.read_text(encoding="utf-8").splitlines()
+        runs += [
+            _Run(path.relative_to(root), _key(path.name, line), record)
+            for line, record in zip(lines, records, strict=True)
+        ]
+    return runs, faults
+
+
+def _key(name: str, line: str) -> str:
+    return hashlib.sha256(f"{name}\0{line}".encode()).hexdigest()[:16]
 
 
 @contextmanager
@@ -109,7 +147,8 @@ def _deleted_experiments(client: "MlflowClient") -> dict[str, str]:
     """Ids by name."""
     from mlflow.entities import ViewType
 
-    return {one.name: one.experiment_id for one in client.search_experiments(ViewType.DELETED_ONLY)}
+    deleted = client.search_experiments(ViewType.DELETED_ONLY)
+    return {experiment.name: experiment.experiment_id for experiment in deleted}
 
 
 def _known_runs(client: "MlflowClient") -> dict[str, "Run"]:
@@ -133,39 +172,48 @@ def _known_runs(client: "MlflowClient") -> dict[str, "Run"]:
             return known
 
 
-def _create(client: "MlflowClient", root: Path, path: Path, record: RunRecord, tags: dict[str, str]) -> None:
+def _create(
+    client: "MlflowClient",
+    root: Path,
+    record: RunRecord,
+    tags: dict[str, str],
+    inputs: "list[DatasetInput]",
+    times: tuple[int, int],
+) -> list[str]:
+    """Add a run that began and ended at these times (ms); return those of its figures that are not there."""
     from mlflow.entities import Metric, Param
 
-    now = int(path.stat().st_mtime * 1000)
+    start, end = times
     experiment = _experiment(client, record.experiment)
-    run = client.create_run(experiment, start_time=now, run_name=record.name, tags=tags | {PENDING: "true"})
+    run = client.create_run(experiment, start_time=start, run_name=record.name, tags=tags | {PENDING: "true"})
     run_id = run.info.run_id
-    metrics = [Metric(name, value, now, 0) for name, value in sorted(record.metrics.items())]
+    metrics = [Metric(name, value, end, 0) for name, value in sorted(record.metrics.items())]
     metrics += [
-        Metric(name, value, now, step) for name, curve in sorted(record.history.items()) for step, value in curve
+        Metric(name, value, end, step) for name, curve in sorted(record.history.items()) for step, value in curve
     ]
     # The sizes that MLflow accepts in one call.
-    for some in _chunks(metrics, 1000):
-        client.log_batch(run_id, metrics=some)
+    for chunk in _chunks(metrics, 1000):
+        client.log_batch(run_id, metrics=chunk)
     params = record.flat_params()
     if long := {name: value for name, value in params.items() if len(value) > LONGEST_PARAM}:
         client.log_dict(run_id, long, LONG_PARAMS)
-        params |= {name: _summary(value, LONG_PARAMS) for name, value in long.items()}
-    for some in _chunks([Param(*item) for item in sorted(params.items())], 100):
-        client.log_batch(run_id, params=some)
+        params |= {name: summary(value, LONG_PARAMS) for name, value in long.items()}
+    for chunk in _chunks([Param(*item) for item in sorted(params.items())], 100):
+        client.log_batch(run_id, params=chunk)
+    if inputs:
+        client.log_inputs(run_id, inputs)
+    missing = [figure for figure in record.figures if not (root / figure).is_file()]
     for figure in record.figures:
-        if (root / figure).is_file():
+        if figure not in missing:
             client.log_artifact(run_id, str(root / figure), "figures")
-        else:
-            print(f"{path}: the figure {figure} is not there; the run goes without it", file=sys.stderr)
-    client.set_terminated(run_id, end_time=now)
+    client.set_terminated(run_id, end_time=end)
     client.delete_tag(run_id, PENDING)
+    return missing
 
 
 def _experiment(client: "MlflowClient", name: str) -> str:
-    found = client.get_experiment_by_name(name)
-    if found:
-        return found.experiment_id
+    if known := client.get_experiment_by_name(name):
+        return known.experiment_id
     # Relative to where the UI is started, so that the tree can be moved.
     place = f"mlartifacts/{name}"
     return client.create_experiment(name, place, tags={"mlflow.experimentKind": "custom_model_development"})
@@ -175,73 +223,22 @@ def _is_active(run: "Run") -> bool:
     return run.info.lifecycle_stage == "active"
 
 
-def _retag(client: "MlflowClient", run: "Run", tags: Mapping[str, str]) -> None:
-    """Bring tags up to date, unless a person has deleted the run."""
-    for name, value in tags.items() if _is_active(run) else ():
-        if run.data.tags.get(name) != value:
-            client.set_tag(run.info.run_id, name, value)
+def _update(client: "MlflowClient", run: "Run", tags: Mapping[str, str], inputs: "Sequence[DatasetInput]" = ()) -> None:
+    """Bring a run's tags and data sets up to date, unless a person has deleted it."""
+    from mlflow.entities import RunTag
 
-
-def _key(name: Path, path: Path) -> str:
-    return hashlib.sha256(name.as_posix().encode() + b"\0" + path.read_bytes()).hexdigest()[:16]
+    if not _is_active(run):
+        return
+    changed = [RunTag(name, value) for name, value in tags.items() if run.data.tags.get(name) != value]
+    if changed:
+        client.log_batch(run.info.run_id, tags=changed)
+    known = {(entry.dataset.name, entry.dataset.digest) for entry in run.inputs.dataset_inputs}
+    new = [entry for entry in inputs if (entry.dataset.name, entry.dataset.digest) not in known]
+    if new:
+        client.log_inputs(run.info.run_id, new)
 
 
 def _chunks(items: list[Any], size: int) -> Iterator[list[Any]]:
     rest = iter(items)
-    while some := list(islice(rest, size)):
-        yield some
-
-
-def _summary(text: str, place: str) -> str:
-    """What stands for a text that is too long: its hash, and where all of it is."""
-    return f"sha256 {hashlib.sha256(text.encode()).hexdigest()}, {len(text)} characters, in {place}"
-
-
-class _Origins:
-    """Where run files come from: git and dvc.lock are asked once for all of them."""
-
-    def __init__(self, root: Path) -> None:
-        lock, stages = root / "requirements.lock", root / "dvc.lock"
-        self.root = root
-        self.environment = {"lock.sha": hashlib.sha256(lock.read_bytes()).hexdigest()[:12]} if lock.is_file() else {}
-        self.head = _git(root, "rev-parse", "HEAD").strip()
-        tracked = set(_git(root, "ls-tree", "-r", "-z", "--name-only", "HEAD", "--", RUNS).split("\0"))
-        self.clean = tracked - set(
-            _git(root, "diff", "-z", "--name-only", "--relative", "HEAD", "--", RUNS).split("\0")
-        )
-        self.commits: dict[str, str] = {}
-        # Newest commit first: the first that names a file is the one that holds it.
-        log = _git(root, "log", "--format=%x01%H", "-z", "--name-only", "--relative", "--", RUNS)
-        for entry in log.split("\x01")[1:]:
-            commit, *names = entry.split("\0")
-            for name in names:
-                self.commits.setdefault(name.strip("\n"), commit)
-        recorded = yaml.safe_load(stages.read_text(encoding="utf-8"))["stages"] if stages.is_file() else {}
-        self.stages: dict[str, dict[str, str]] = {}
-        for stage, entry in recorded.items():
-            deps = "\n".join(f"{dep['path']} {dep['md5']}" for dep in entry.get("deps", []))
-            if len(deps) > run_files.LONGEST_TAG:
-                deps = _summary(deps, stages.name)
-            for out in entry.get("outs", []):
-                self.stages[out["path"]] = {"dvc.stage": stage, "dvc.deps.md5": deps}
-
-    def tags(self, name: Path) -> dict[str, str]:
-        """Of one run file: the commit that holds it, the DVC stage that makes it, and what that stage read."""
-        own = name.as_posix()
-        tags = self.environment | {
-            FILE: own,
-            "dvc.out.md5": hashlib.md5((self.root / name).read_bytes()).hexdigest(),
-        }
-        clean = own in self.clean and own in self.commits
-        if commit := self.commits[own] if clean else self.head:
-            tags |= {"mlflow.source.git.commit": commit, "git.dirty": str(not clean).lower()}
-        for place in (own, *(parent.as_posix() for parent in name.parents)):
-            if place in self.stages:
-                return tags | self.stages[place]
-        return tags
-
-
-def _git(root: Path, *arguments: str) -> str:
-    """What git says, or nothing where there is no repository."""
-    done = subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True, check=False)
-    return done.stdout if done.returncode == 0 else ""
+    while chunk := list(islice(rest, size)):
+        yield chunk

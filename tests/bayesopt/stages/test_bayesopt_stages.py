@@ -98,7 +98,7 @@ def test_an_objective_is_a_stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     refused = evaluate(tmp_path, objective, {"x.x0": 0.0, "x.x1": 0.0})
     assert refused.state == "failed"
     assert refused.error is not None
-    assert "--params: seed is no known key" in refused.error
+    assert "--params: seed: unknown key" in refused.error
 
 
 #: A stage that does what its params tell; it stands for any other.

@@ -140,7 +140,7 @@ def test_unknown_head_dim_is_refused_with_what_was_timed():
 
 
 def test_batch_beyond_the_timed_is_refused():
-    with pytest.raises(ValueError, match="valid are batches up to 682"):
+    with pytest.raises(ValueError, match="expected a batch of at most 682"):
         database().price(CoreAttention(9, 3, 64), decode(1024, 768))
 
 

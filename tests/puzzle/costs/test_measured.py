@@ -111,7 +111,7 @@ def test_unequal_passes_are_refused():
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without CUDA")
 def test_missing_cuda_is_refused():
-    with pytest.raises(ValueError, match="torch finds no CUDA device; valid here is cpu"):
+    with pytest.raises(ValueError, match="torch finds no CUDA device; expected cpu"):
         costs.table(SHAPE, SPACE, WORKLOAD, "measured", hardware="cuda", dtype="bfloat16")
 
 

@@ -33,7 +33,7 @@ def test_shapes_and_their_spaces():
         *["parent", "ffn87", "ffn75", "ffn50", "ffn25", "ffn20", "ffn10", "linear", "no_op"]
     ]  # 6 x 9, the paper's
     assert list(profile.space(profile.shape("smollm2-135m")).attentions()) == ["parent", "kv1", "linear", "no_op"]
-    with pytest.raises(ValueError, match=r"valid are smollm2-135m, llama-3\.1-8b, llama-3\.1-70b and the path"):
+    with pytest.raises(ValueError, match=r"expected one of smollm2-135m, llama-3\.1-8b, llama-3\.1-70b, or the path"):
         profile.shape("gpt-2")
 
 
@@ -47,7 +47,7 @@ def test_command_writes_a_portable_table(tmp_path):
     assert set(table.source) == {"measured"} and about["dtype"] == "float32" and about["threads"] == 1
     assert about["hardware"] == table.hardware[0] and "date" in about and about["workload"]["prefill"] == 16
     assert child_cost(table, ["kv1+ffn50", "no_op+linear"])["runtime_ms"] > 0  # it reads as any cost table
-    with pytest.raises(ValueError, match="--dtypes: int4; valid are float32"):
+    with pytest.raises(ValueError, match="--dtypes: int4; expected some of float32"):
         puzzle_profile.main([str(config)], tmp_path, dtypes=["int4"])
 
 

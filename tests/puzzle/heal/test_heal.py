@@ -99,7 +99,9 @@ def test_every_sum_of_losses_heals(pair, weights):
 
 
 def test_no_loss_at_all_is_refused():
-    with pytest.raises(ValueError, match=r"mine: .*cosine, kl and lm are all 0, so nothing is learnt: valid is any of"):
+    with pytest.raises(
+        ValueError, match=r"mine: .*cosine, kl and lm are all 0, so nothing is learnt; at least one must"
+    ):
         check(HealParams, PARAMS | {"cosine": 0.0, "kl": 0.0, "lm": 0.0}, [("mine", {})])
 
 
@@ -299,7 +301,7 @@ def test_parent_is_no_distance_from_itself(pair, dtype):
 
 def test_gpu_that_is_not_there_is_refused(pair, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    with pytest.raises(ValueError, match=r"heal\.device = cuda: torch finds no GPU here; valid is cpu"):
+    with pytest.raises(ValueError, match=r"heal\.device = cuda: torch finds no GPU; expected cpu"):
         run(pair(), device="cuda")
 
 

@@ -126,14 +126,14 @@ def test_shares_are_equal_and_whole():
         shares = [parallel.Group(rank, size).share(windows) for rank in range(size)]
         assert torch.equal(torch.cat(shares), windows)
         assert {len(share) for share in shares} == {6 // size}
-    with pytest.raises(ValueError, match=r"batch_windows = 6 cannot be shared equally by 4 processes: valid are mul"):
+    with pytest.raises(ValueError, match=r"batch_windows = 6 cannot be shared equally by 4 processes: expected a mul"):
         parallel.Group(0, 4).share(windows)
 
 
 @pytest.mark.parametrize("schedule", ["equal", "full"])
 def test_params_refuse_windows_that_cannot_be_shared(schedule):
     changed = PARAMS | {"processes": 2, schedule: PARAMS[schedule] | {"batch_windows": 3}}
-    with pytest.raises(ValueError, match=rf"{schedule}\.batch_windows = 3 cannot be shared .* processes = 2: valid"):
+    with pytest.raises(ValueError, match=rf"{schedule}\.batch_windows = 3 cannot be shared .* processes = 2; expected"):
         HealParams.model_validate(changed)
 
 
@@ -141,7 +141,9 @@ def test_number_of_processes_must_be_the_one_that_was_started(monkeypatch):
     with parallel.launched(1, "cpu") as group:
         assert group == parallel.Group(0, 1)
     with (
-        pytest.raises(ValueError, match=r"heal\.processes = 2, but 1 started: valid is 1, or .* --nproc-per-node 2"),
+        pytest.raises(
+            ValueError, match=r"heal\.processes = 2, but 1 started; set it to 1, or start it by .* --nproc-per-node 2"
+        ),
         parallel.launched(2, "cpu"),
     ):
         pass
@@ -153,7 +155,7 @@ def test_number_of_processes_must_be_the_one_that_was_started(monkeypatch):
 
 def test_gpus_that_are_not_there_are_refused(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    with pytest.raises(ValueError, match=r"heal\.device = cuda: torch finds no GPU here; valid is cpu"):
+    with pytest.raises(ValueError, match=r"heal\.device = cuda: torch finds no GPU; expected cpu"):
         parallel.device("cuda")
     with pytest.raises(ValueError, match=r"heal\.device = cuda"), parallel.launched(1, "cuda"):
         pass
@@ -164,7 +166,7 @@ def test_gpus_that_are_not_there_are_refused(monkeypatch):
     for name, value in (("TORCHELASTIC_RUN_ID", "none"), ("WORLD_SIZE", "4"), ("LOCAL_RANK", "2")):
         monkeypatch.setenv(name, value)
     with (
-        pytest.raises(ValueError, match=r"heal\.processes = 4 with device = cuda: each needs a GPU .* here are 2"),
+        pytest.raises(ValueError, match=r"heal\.processes = 4 with device = cuda: each needs a GPU .* there are 2"),
         parallel.launched(4, "cuda"),
     ):
         pass

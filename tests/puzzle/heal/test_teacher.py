@@ -115,9 +115,7 @@ def test_two_that_write_at_once_do_not_meet(own, tmp_path):
 
 
 def test_cache_without_a_directory_is_refused(parent, library, variants):
-    with pytest.raises(
-        ValueError, match=r"heal\.teacher = cache, but there is no directory for it here; valid is recom"
-    ):
+    with pytest.raises(ValueError, match=r"heal\.teacher = cache, but there is no cache directory; expected recom"):
         run(parent, library, variants, teacher="cache")
 
 

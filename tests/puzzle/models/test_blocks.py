@@ -96,7 +96,7 @@ def test_choice_becomes_layers(parent, variants):
             "layer 1: attention variant 'kv3' is not one of parent, kv1",
         ),
         (["parent+parent"] * 2 + ["parent+half"], "layer 2: FFN variant 'half' is not one of parent, ffn50"),
-        (["parent"] * 3, "'parent' is not of the form ATTENTION\\+FFN"),
+        (["parent"] * 3, "'parent': expected ATTENTION\\+FFN"),
     ],
 )
 def test_choice_outside_the_space_is_refused(parent, variants, choice, message):

@@ -70,4 +70,4 @@ def test_command(repository):
     assert told.exit_code == 0, told.output
     assert "block library" in told.output
     refused = CliRunner().invoke(app, ["sizes", "llama-9"])
-    assert refused.exit_code == 1 and "valid are smollm2-135m" in refused.output
+    assert refused.exit_code == 1 and "expected one of smollm2-135m" in refused.output

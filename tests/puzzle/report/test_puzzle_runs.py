@@ -1,33 +1,36 @@
 """Runs for MLflow."""
 
-from tessera import params
-from tessera.puzzle.report import runs as puzzle_runs
+from collections import Counter
+
+from tessera.puzzle.report.runs import runs
 
 
-def test_one_run_a_layer_table_point_and_healing(found, repository):
-    study = params.load(repository / "params.yaml").puzzle
-    runs = dict(puzzle_runs.records(found, study, seed=3))
-    of = {rule: [run for place, run in runs.items() if place.startswith(f"{rule}/")] for rule in
-          ("puzzle_library", "puzzle_costs", "puzzle_frontier", "puzzle_child")}  # fmt: skip
-    assert {rule: len(some) for rule, some in of.items()} == {
-        "puzzle_library": 4 * 2,
-        "puzzle_costs": 2,
-        "puzzle_frontier": 2 * 4 * 5,
-        "puzzle_child": 2 * (5 + 1),
+def test_one_run_per_layer_table_point_and_healing(results):
+    records = {(record.experiment, record.name): record for record in runs(results)}
+    assert Counter(experiment for experiment, _ in records) == {
+        "puzzle/library": 4 * 2,
+        "puzzle/costs": 2,
+        "puzzle/frontier": 2 * 4 * 5,
+        "puzzle/child": 2 * (5 + 1),
     }
-    full = runs["puzzle_child/target=cpu-method=mip-schedule=full"]
-    curve = found.curves["cpu", "full"]
+    full = records["puzzle/child", "cpu mip full"]
+    curve = results.curves["cpu", "full"]
     assert full.history["healing/kl_div"] == list(zip(curve["tokens"], curve["kl_div"], strict=True))
-    assert full.name == "puzzle_child/target=cpu/method=mip/schedule=full" and full.experiment == "puzzle/child"
-    assert full.tags["seed"] == "3" and full.tags["snakemake.rule"] == "puzzle_child"
+    assert full.tags["seed"] == str(results.seed) and full.job == "puzzle_heal_full/cpu"
     assert "full_in_domain_kl_div" in full.metrics and "cpu_memory_mib" in full.metrics
-    equal = runs["puzzle_child/target=cpu-method=mip-schedule=equal"]
+    equal = records["puzzle/child", "cpu mip equal"]
+    assert equal.job == "puzzle_heal/cpu/mip"
     assert "full_in_domain_kl_div" not in equal.metrics and "equal_in_domain_kl_div" in equal.metrics
-    costs = found.children["cpu"]["children"]["mip"]["costs"]
+    costs = results.children["cpu"]["children"]["mip"]["costs"]
     assert equal.metrics["blocks_memory_mib"] == full.metrics["blocks_memory_mib"] == costs["stats.memory_mib"]
-    points = [p["costs"]["stats.memory_mib"] for one in found.frontier.values() for p in one["points"] if p["blocks"]]
-    assert sorted(points) == sorted(
-        run.metrics["blocks_memory_mib"] for run in of["puzzle_frontier"] if "blocks_memory_mib" in run.metrics
-    )
-    layer = runs["puzzle_library/layer=2-subblock=ffn"]
+    layer = records["puzzle/library", "layer 3 ffn"]
+    assert layer.job == f"puzzle_library_part/{3 % results.params.library.jobs}"
     assert "ffn50/loss" in layer.history and "linear/least_squares/per_token" in layer.metrics
+
+
+def test_points_have_the_memory_of_their_choice(results):
+    points = [p["costs"]["stats.memory_mib"] for one in results.frontier.values() for p in one["points"] if p["blocks"]]
+    frontier = [record.metrics for record in runs(results) if record.experiment == "puzzle/frontier"]
+    assert sorted(points) == sorted(
+        metrics["blocks_memory_mib"] for metrics in frontier if "blocks_memory_mib" in metrics
+    )

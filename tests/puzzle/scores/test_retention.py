@@ -24,7 +24,7 @@ def test_correct(values, sizes, answer, metric, expected):
 
 
 def test_unknown_metric_is_refused():
-    with pytest.raises(ValueError, match="'letters'; valid are sum, per_byte"):
+    with pytest.raises(ValueError, match="'letters'; expected one of sum, per_byte"):
         correct([0.0], [1], 0, "letters")
 
 
@@ -103,7 +103,7 @@ def test_a_parent_at_chance_has_no_retention():
 
 
 def test_no_set_left_is_a_clear_error():
-    with pytest.raises(ValueError, match="above chance in none"):
+    with pytest.raises(ValueError, match="not above chance in any"):
         drawn(Answers(np.array([]), np.array([]), np.array([]), {"parent": np.array([])}))
 
 

@@ -41,7 +41,7 @@ def test_a_child_without_attention_in_a_layer(parent, library, variants):
 
 @pytest.mark.parametrize("wrong", [Tokens([], [[1]]), Tokens([1], []), Tokens([1], [[2], []])])
 def test_empty_parts_are_refused(parent, wrong):
-    with pytest.raises(ValueError, match="item 1: valid is one token or more"):
+    with pytest.raises(ValueError, match="item 1: the prompt and each of its choices must have"):
         log_probabilities(blocks.load(parent()), [ITEMS[0], wrong])
 
 

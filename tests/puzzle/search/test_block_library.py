@@ -28,8 +28,8 @@ def test_reads_what_it_is_given(tmp_path):
         ("[]", "not a block library"),
         ("{}", "not a block library"),
         ('{"layer_0": {}}', "layer_0 has no variants"),
-        ('{"layer_0": {"v0": {"stats": 3}}}', "layer_0, 'v0' is not of the form"),
-        ('{"layer_0": {"v0": {}, "v0": {}}}', "the key 'v0' is there twice"),
+        ('{"layer_0": {"v0": {"stats": 3}}}', "layer_0, 'v0' must have the form"),
+        ('{"layer_0": {"v0": {}, "v0": {}}}', "the key 'v0' is duplicated"),
     ],
 )
 def test_bad_files_are_refused_by_name(tmp_path, text, message):
@@ -48,7 +48,7 @@ def test_parent_is_told_by_name_by_divergence_or_by_hand():
     assert block_library.parent_choice(lib) == {"layer_0": "v0", "layer_1": "v0"}
     assert block_library.parent_choice(lib, "v1") == {"layer_0": "v1", "layer_1": "v1"}
     lib["layer_1"]["v1"]["metrics"]["kl_div"] = 0
-    with pytest.raises(ValueError, match="layer_1: cannot tell the parent; name its variant, one of 'v0', 'v1'"):
+    with pytest.raises(ValueError, match="layer_1: cannot infer the parent's variant; name it, one of 'v0', 'v1'"):
         block_library.parent_choice(lib)
     lib["layer_1"]["parent+parent"] = lib["layer_1"].pop("v1")
     assert block_library.parent_choice(lib)["layer_1"] == "parent+parent"

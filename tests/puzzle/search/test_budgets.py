@@ -13,13 +13,13 @@ def test_shares_are_of_the_parent():
     assert budgets.resolve(LIBRARY, {SIZE: "80%", TIME: 7}) == {SIZE: 80.0, TIME: 7}
     assert budgets.resolve(LIBRARY, {SIZE: "12.5"}) == {SIZE: 12.5}
     assert budgets.resolve(LIBRARY, {SIZE: "50%"}, parent="v1") == {SIZE: 15.0}
-    with pytest.raises(ValueError, match=r"stats\.parameters = 'much'; valid is a number, or a share"):
+    with pytest.raises(ValueError, match=r"stats\.parameters = 'much'; expected a number, or a percentage"):
         budgets.resolve(LIBRARY, {SIZE: "much"})
 
 
 def test_speedup_divides_the_parents_runtime():
     assert budgets.runtime_for_speedup(LIBRARY, 1.25) == 8.0
-    with pytest.raises(ValueError, match="speedup = 0; valid"):
+    with pytest.raises(ValueError, match="speedup = 0; expected"):
         budgets.runtime_for_speedup(LIBRARY, 0)
 
 

@@ -203,10 +203,10 @@ def test_a_selection_that_breaks_a_budget_by_a_hair_is_cut_off(monkeypatch):
     [
         ({"at_most": {"stats.nothing": 1}}, r"layer_0, 'v0' has no stats\.nothing; it has metrics\.kl_div, stats"),
         ({"objective": "kl_div"}, r"layer_0, 'v0' has no kl_div"),
-        ({"at_most": {TIME: math.nan}}, r"at_most stats\.runtime_ms = nan; valid is a finite number"),
-        ({"min_difference": 3}, r"min_difference = 3; valid are 0 to 2 layers"),
+        ({"at_most": {TIME: math.nan}}, r"at_most stats\.runtime_ms = nan; expected a finite number"),
+        ({"min_difference": 3}, r"min_difference = 3; expected 0 to 2 layers"),
         ({"different_from": [{"layer_0": "v7"}], "min_difference": 1}, r"layer_0: the earlier choice 'v7'"),
-        ({"solver": "gurobi"}, r"solver is 'gurobi'; valid are 'highs' and 'cbc'"),
+        ({"solver": "gurobi"}, r"solver is 'gurobi'; expected 'highs' or 'cbc'"),
     ],
 )
 def test_bad_arguments_are_refused(change, message):
@@ -217,10 +217,10 @@ def test_bad_arguments_are_refused(change, message):
 @pytest.mark.parametrize(
     ("value", "message"),
     [
-        (math.nan, r"layer_1, 'v0': stats\.runtime_ms = nan; valid is a finite number"),
-        (-1.0, r"layer_1, 'v0': stats\.runtime_ms = -1\.0; a cost is not negative"),
-        ("fast", r"layer_1, 'v0': stats\.runtime_ms = 'fast'; valid is a number"),
-        (True, r"layer_1, 'v0': stats\.runtime_ms = True; valid is a number"),
+        (math.nan, r"layer_1, 'v0': stats\.runtime_ms = nan; expected a finite number"),
+        (-1.0, r"layer_1, 'v0': stats\.runtime_ms = -1\.0; a cost must not be negative"),
+        ("fast", r"layer_1, 'v0': stats\.runtime_ms = 'fast'; expected a number"),
+        (True, r"layer_1, 'v0': stats\.runtime_ms = True; expected a number"),
     ],
 )
 def test_bad_entries_are_refused(value, message):

@@ -199,5 +199,5 @@ def test_sums_beyond_the_range_of_floats():
     with pytest.raises(ValueError, match=rf"^{SIZE}: the sum over the layers exceeds the largest float"):
         solve(lib, SCORE, at_least={SIZE: 1e308})
     lib["layer_1"]["v1"]["metrics"]["kl_div"] = 10**400
-    with pytest.raises(ValueError, match=rf"layer_1, 'v1': {SCORE} = 10+; valid is a finite number"):
+    with pytest.raises(ValueError, match=rf"layer_1, 'v1': {SCORE} = 10+; expected a finite number"):
         solve(lib, SCORE)

@@ -13,9 +13,11 @@ from small_chain import OPTIMISER
 from tessera.common import files
 from tessera.puzzle import child
 from tessera.puzzle.models import blocks
-from tessera.puzzle.stages import activations, evaluate, frontier, scores
-from tessera.puzzle.stages import child as puzzle_child
-from tessera.puzzle.stages import library as puzzle_library
+from tessera.puzzle.stages import activations, frontier
+from tessera.puzzle.stages import evaluate_child as evaluate
+from tessera.puzzle.stages import heal as puzzle_heal
+from tessera.puzzle.stages import library_part as puzzle_library
+from tessera.puzzle.stages import scores_part as scores
 
 BASE = small_chain.PARAMS
 PARAMS = {
@@ -50,8 +52,8 @@ def chain(parent, tokens, out):
     points = [row, row | {"blocks": ["parent+parent"] * 3, "method": "greedy"}, infeasible | {"method": "mip"}]
     files.write_json(search / "frontier.json", {"target": "here", "points": points})
     for schedule in ("equal", "full"):
-        puzzle_child.main(
-            params(puzzle_child),
+        puzzle_heal.main(
+            params(puzzle_heal),
             "mip",
             schedule,
             parent,
@@ -179,7 +181,7 @@ def test_without_out_of_domain_text(out, parent, tokens, tmp_path):
 
 def test_killed_healing_goes_on_to_the_same_bytes(out, parent, tokens, tmp_path, monkeypatch):
     arguments = (
-        params(puzzle_child),
+        params(puzzle_heal),
         "mip",
         "full",
         parent(),
@@ -198,11 +200,11 @@ def test_killed_healing_goes_on_to_the_same_bytes(out, parent, tokens, tmp_path,
             yield i
 
     with monkeypatch.context() as patch:
-        patch.setattr(puzzle_child.progress, "track", dying)
+        patch.setattr(puzzle_heal.progress, "track", dying)
         with pytest.raises(KeyboardInterrupt):
-            puzzle_child.main(*arguments)
+            puzzle_heal.main(*arguments)
     assert (tmp_path / "checkpoint.safetensors").is_file() and not (tmp_path / "child").exists()
-    puzzle_child.main(*arguments)
+    puzzle_heal.main(*arguments)
     assert (tmp_path / "curve.json").read_bytes() == (out / "curves/full.json").read_bytes()
     for path in (out / "children/full").iterdir():
         assert (tmp_path / "child" / path.name).read_bytes() == path.read_bytes()
@@ -212,8 +214,8 @@ def test_killed_healing_goes_on_to_the_same_bytes(out, parent, tokens, tmp_path,
 @pytest.mark.slow
 def test_two_processes_of_torchrun_heal_the_same_child(out, parent, tokens, tmp_path):
     """The command that the rule gives, but for paths; without torchrun, or by another number, it is refused."""
-    two = params(puzzle_child, heal=PARAMS["heal"] | {"processes": 2, "teacher": "cache"})
-    command = ["-m", "tessera.puzzle.stages.child", "--params", two.model_dump_json(), "--method", "mip"]
+    two = params(puzzle_heal, heal=PARAMS["heal"] | {"processes": 2, "teacher": "cache"})
+    command = ["-m", "tessera.puzzle.stages.heal", "--params", two.model_dump_json(), "--method", "mip"]
     command += ["--schedule", "full", "--parent", parent(), "--tokens", tokens]
     command += ["--choices", out / "search/here/children.json", "--library", *sorted((out / "library").iterdir())]
     for name in ("checkpoint.safetensors", "child", "curve.json"):
@@ -239,8 +241,8 @@ def test_infeasible_and_unknown_methods_are_refused(out, parent, tokens, tmp_pat
         ("magic", "no child of method 'magic'"),
     ):
         with pytest.raises(ValueError, match=message):
-            puzzle_child.main(
-                params(puzzle_child),
+            puzzle_heal.main(
+                params(puzzle_heal),
                 method,
                 "equal",
                 parent(),
@@ -257,7 +259,7 @@ def test_infeasible_and_unknown_methods_are_refused(out, parent, tokens, tmp_pat
 def test_library_of_a_space_that_the_parent_has_not_is_refused(out, parent, tokens, tmp_path):
     space = {"attention": {"kv3": {"kind": "gqa", "kv_heads": 3}}, "ffn": {}}
     shards = [out / f"activations/{i}" for i in range(2)]
-    with pytest.raises(ValueError, match=r"attention\.kv3: kv_heads is 3; valid for this parent are \[1, 2\]"):
+    with pytest.raises(ValueError, match=r"attention\.kv3: kv_heads is 3; for this parent, expected one of \[1, 2\]"):
         puzzle_library.main(params(puzzle_library, space=space), 0, parent(), shards, tmp_path / "library")
     assert not (tmp_path / "library").exists()
 
@@ -273,9 +275,9 @@ def test_library_of_a_space_that_the_parent_has_not_is_refused(out, parent, toke
         (
             scores,
             {"scores": {"jobs": 1, "windows": 1, "window": 8, "extra": 1}},
-            r"scores\.extra is no known key",
+            r"scores\.extra: unknown key",
         ),
-        (puzzle_child, {"heal": PARAMS["heal"] | {"cosine": -1.0}}, r"heal\.cosine = -1\.0"),
+        (puzzle_heal, {"heal": PARAMS["heal"] | {"cosine": -1.0}}, r"heal\.cosine = -1\.0"),
         (evaluate, {"evaluate": {"windows": 0, "window": 8}}, r"evaluate\.windows = 0"),
     ],
 )

@@ -3,7 +3,7 @@
 import json
 
 from tessera.common import files
-from tessera.puzzle.stages import costs
+from tessera.puzzle.stages import costs_target as costs
 
 CONFIG = {
     "model_type": "llama",

@@ -14,7 +14,7 @@ from tessera.puzzle import child
 from tessera.puzzle.model_cli import app
 from tessera.puzzle.models import blocks
 from tessera.puzzle.serve import gguf_export, gguf_tokenizer
-from tessera.puzzle.stages import export as puzzle_export
+from tessera.puzzle.stages import export_child as puzzle_export
 
 TOKENS = torch.randint(1, 64, (1, 12), generator=torch.Generator().manual_seed(1))
 CHOICES = {

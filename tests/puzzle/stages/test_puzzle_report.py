@@ -1,4 +1,4 @@
-"""The stages that write tables and figures."""
+"""The stage that publishes the main chain."""
 
 import json
 import xml.etree.ElementTree as ET
@@ -7,42 +7,43 @@ import pytest
 
 from tessera import params
 from tessera.common import files, run_files
-from tessera.puzzle.stages import figures
-from tessera.puzzle.stages import tables as puzzle_tables
+from tessera.puzzle.report import REPORT
+from tessera.puzzle.stages import report
 
 
 @pytest.fixture(scope="module")
 def study(repository):
     section = params.load(repository / "params.yaml").puzzle.model_dump(mode="json")
-    return puzzle_tables.Params.model_validate_json(json.dumps({"puzzle": section, "seed": 0}))
+    return report.Params.model_validate_json(json.dumps({"puzzle": section, "seed": 0}))
 
 
-def tables(chain, study, root):
-    out = {"results": root / "results.md", "metrics": root / "metrics.json", "runs": root / "runs"}
-    puzzle_tables.main(study, **chain, **out, tables=[root / f"{name}.csv" for name in puzzle_tables.TABLES])
-    return sorted(path for path in root.rglob("*") if path.is_file())
+def publish(chain, study, root, tables=REPORT.tables, figures=()):
+    """Write results, some tables and figures, metrics and runs into root."""
+    report.main(
+        study,
+        **chain,
+        texts=[root / "results.md"],
+        tables=[root / f"{name}.csv" for name in tables],
+        figures=[root / f"{name}.svg" for name in figures],
+        metrics=root / "metrics.json",
+        runs=root / "runs.jsonl",
+    )
 
 
-def test_tables_repeat_byte_by_byte_and_runs_are_run_files(chain, study, tmp_path):
-    first, second = tables(chain, study, tmp_path / "first"), tables(chain, study, tmp_path / "second")
-    assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second]
-    runs = list((tmp_path / "first/runs").glob("*/*.json"))
-    assert len(runs) > 50
-    for path in runs:
-        run_files.read(path)
-    assert len(files.read_csv(tmp_path / "first/evaluation.csv")) > 50
-
-
-def test_every_figure_is_an_svg_and_the_same_twice(chain, tmp_path):
-    paths = [tmp_path / f"{figure}.svg" for figure in figures.FIGURES]
-    figures.main(**chain, figures=paths)
-    for path in paths:
+def test_the_whole_report_repeats_byte_by_byte(chain, study, tmp_path):
+    publish(chain, study, tmp_path / "first", figures=REPORT.figures)
+    for path in (tmp_path / "first").glob("*.svg"):
         content = path.read_bytes()
         assert ET.fromstring(content).tag.endswith("svg") and b"<dc:date>" not in content
-    again = [tmp_path / "again" / f"{figure}.svg" for figure in ("prediction", "healing")]
-    figures.main(**chain, figures=again)
-    for path in again:
-        assert path.read_bytes() == (tmp_path / path.name).read_bytes()
+    assert len(files.read_csv(tmp_path / "first/evaluation.csv")) > 50
+    publish(chain, study, tmp_path / "second", figures=("prediction", "healing"))
+    for path in (tmp_path / "second").iterdir():
+        if path.name != "runs.jsonl":  # it has the paths of the figures
+            assert path.read_bytes() == (tmp_path / "first" / path.name).read_bytes()
+    first, second = (run_files.read(tmp_path / name / "runs.jsonl") for name in ("first", "second"))
+    assert len(first) > 50 and [run.metrics for run in first] == [run.metrics for run in second]
+    drawn = {path for run in first for path in run.figures}
+    assert drawn <= {str(path) for path in (tmp_path / "first").glob("*.svg")} and len(drawn) > 5
 
 
 def without_errors(value):
@@ -59,16 +60,14 @@ def test_standard_errors_that_are_undefined_are_not_zero(chain, study, tmp_path)
         for path, copy in zip(chain[key], copies, strict=True):
             files.write_json(copy, without_errors(files.read_json(path)))
         chain[key] = copies
-    tables(chain, study, tmp_path / "tables")
-    assert "± n/a" in (tmp_path / "tables/results.md").read_text()
-    for run in (tmp_path / "tables/runs").glob("*/*.json"):
-        assert not any(name.endswith("_se") for name in run_files.read(run).metrics)
-    figures.main(**chain, figures=[tmp_path / f"{figure}.svg" for figure in figures.FIGURES])
+    publish(chain, study, tmp_path / "report", figures=REPORT.figures)
+    assert "± n/a" in (tmp_path / "report/results.md").read_text()
+    for run in run_files.read(tmp_path / "report/runs.jsonl"):
+        assert not any(name.endswith("_se") for name in run.metrics)
 
 
-def test_names_that_are_none_are_refused(chain, study, tmp_path):
-    with pytest.raises(ValueError, match=r"there is no frontiers\.svg; valid are frontier"):
-        figures.main(**chain, figures=[tmp_path / "frontiers.svg"])
-    out = {"results": tmp_path / "r.md", "metrics": tmp_path / "m.json", "runs": tmp_path / "runs"}
-    with pytest.raises(ValueError, match=r"there is no cost\.csv; valid are results"):
-        puzzle_tables.main(study, **chain, **out, tables=[tmp_path / "cost.csv"])
+def test_items_that_the_report_does_not_have_are_refused(chain, study, tmp_path):
+    with pytest.raises(ValueError, match=r"--figures: there is no frontiers\.svg; expected frontier"):
+        publish(chain, study, tmp_path, figures=["frontiers"])
+    with pytest.raises(ValueError, match=r"--tables: there is no cost\.csv; expected results"):
+        publish(chain, study, tmp_path, tables=["cost"])

@@ -8,7 +8,7 @@ import pytest
 from tessera.puzzle import costs
 from tessera.puzzle.models.architecture import from_config
 from tessera.puzzle.models.space import FFN, Attention, Space
-from tessera.puzzle.stages import search as puzzle_search
+from tessera.puzzle.stages import search_target as puzzle_search
 
 ARCHITECTURE = from_config(
     {"model_type": "llama", "hidden_size": 64, "num_hidden_layers": 12, "num_attention_heads": 4, "vocab_size": 512}

@@ -84,5 +84,5 @@ def test_parent_and_children_stand_beside_their_prediction(inputs):
 
 
 def test_without_a_cpu_target_there_is_nothing_to_serve(inputs):
-    with pytest.raises(ValueError, match=r"puzzle\.costs\.targets has none of source measured"):
+    with pytest.raises(ValueError, match=r"puzzle\.costs\.targets: no target has source measured"):
         speed.main(params({"h100": TARGETS["h100"]}), "mip", **inputs)

@@ -24,7 +24,7 @@ from tessera.puzzle.costs.operations import CoreAttention, Elementwise, Embeddin
 from tessera.puzzle.costs.params import CostTarget
 
 SYSTEM = "h100_sxm"
-#: Numbers of KV heads that were timed, beside one KV head for every query head.
+#: Numbers of KV heads that were timed, in addition to one KV head per query head.
 TIMED_KV_HEADS = (1, 2, 4, 8)
 #: Largest batch of decode attention that was timed.
 LARGEST_DECODE_BATCH = 2048
@@ -66,7 +66,7 @@ class H100Database:
     def price(self, operation: Operation, step: Pass) -> tuple[float, str]:
         """Milliseconds of one kernel in one pass, and their provenance.
 
-        Raises ValueError, naming what was timed, where the database cannot give a layout.
+        Raises ValueError, naming what was timed, if the database cannot give a layout.
         """
         if isinstance(operation, CoreAttention):
             return self._attention(operation, step)
@@ -84,7 +84,7 @@ class H100Database:
         if batch > LARGEST_DECODE_BATCH:
             raise ValueError(
                 f"{op.kv_heads} KV heads were never timed and are taken as a batch of {batch} single ones, beyond the "
-                f"{LARGEST_DECODE_BATCH} that were; valid are batches up to {LARGEST_DECODE_BATCH // op.kv_heads}"
+                f"{LARGEST_DECODE_BATCH} that were; expected a batch of at most {LARGEST_DECODE_BATCH // op.kv_heads}"
             )
         single = CoreAttention(op.heads // op.kv_heads, 1, op.head_dim, op.qk_norm)
         return self._evaluate(single, Pass(batch, 1, step.past, decode=True))[0]
@@ -96,7 +96,7 @@ class H100Database:
         if not timed[0] < op.kv_heads < timed[-1]:
             raise ValueError(
                 f"{self.software}: prefill attention of {op.heads} query heads with {op.kv_heads} KV heads was never "
-                f"timed and lies between no two layouts of the same kernel; valid are 1 to {timed[-1]}"
+                f"timed and lies between no two layouts of the same kernel; expected 1 to {timed[-1]}"
             )
         low = max(n for n in timed if n < op.kv_heads)
         high = min(n for n in timed if n > op.kv_heads)

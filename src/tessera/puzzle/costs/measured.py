@@ -1,8 +1,8 @@
 """Costs measured on the machine at hand, CPU or CUDA, with the modules that a child is made of; torch alone.
 
 Weights are random, for time does not depend on them. Each variant is a chain of distinct copies of its subblock, norm
-and residual included, each with a KV cache of its own; `timing` says why. On CUDA a run is one replay of a CUDA graph.
-A decode step is timed at the mean context of the workload: exact where time grows linearly with the context.
+and residual included, each with its own KV cache; `timing` says why. On CUDA a run is one replay of a CUDA graph.
+A decode step is timed at the mean context of the workload: exact if time grows linearly with the context.
 The cost outside the layers is that of a model without layers, its head applied to the last token of each sequence.
 """
 
@@ -40,7 +40,7 @@ from tessera.puzzle.models.space import Space
 REPEATS = 15
 #: N copies hold this many times the cache, so that reading them in turn finds none of them in it.
 OVERFLOW = 1.5
-#: Taken where the system does not say how large its last cache is.
+#: Used if the system does not report the size of its last cache.
 UNKNOWN_CACHE = 64 * 2**20
 Key = tuple[str, str]
 Specs = tuple[AttentionSpec, FFNSpec] | None
@@ -50,11 +50,11 @@ Run = Callable[[int], object]
 def times(architecture: Architecture, space: Space, target: CostTarget) -> tuple[dict[Key, dict], str, str]:
     """Times, spread and provenance of every row, and the names of hardware and software.
 
-    Raises ValueError where the workload cannot be measured or the hardware is not there.
+    Raises ValueError if the workload cannot be measured or the hardware is not there.
     """
     device = torch.device(target.hardware)
     if device.type == "cuda" and not torch.cuda.is_available():
-        raise ValueError("hardware is 'cuda', but torch finds no CUDA device; valid here is cpu")
+        raise ValueError("hardware is 'cuda', but torch finds no CUDA device; expected cpu")
     kinds = {step for _, step in operations.prefill_passes(target.workload)}
     if len(kinds) > 1:
         raise ValueError(
@@ -66,9 +66,9 @@ def times(architecture: Architecture, space: Space, target: CostTarget) -> tuple
         stopwatch, wrap = _clock(device)
         pieces = _pieces(architecture, space, target, device, wrap)
         show = functools.partial(track, description=f"costs on {device.type}")
-        found = marginals(pieces, target.repeats or REPEATS, stopwatch, show)
+        times = marginals(pieces, target.repeats or REPEATS, stopwatch, show)
         names = machine(device), software(device)
-    return {key: _row(key, target, found) for key in _rows(architecture, space)}, *names
+    return {key: _row(key, target, times) for key in _rows(architecture, space)}, *names
 
 
 def _rows(architecture: Architecture, space: Space) -> dict[Key, tuple[memory.Parameters, Specs]]:
@@ -85,12 +85,12 @@ def _rows(architecture: Architecture, space: Space) -> dict[Key, tuple[memory.Pa
     return rows
 
 
-def _row(key: Key, target: CostTarget, found: dict[str, Marginal]) -> dict:
+def _row(key: Key, target: CostTarget, times: dict[str, Marginal]) -> dict:
     """Times of one row from the marginals of its two pieces; what has none is a no-op."""
-    if _name(key, "prefill") not in found:
+    if _name(key, "prefill") not in times:
         return {"prefill_ms": 0.0, "decode_ms": 0.0, "spread": 0.0, "provenance": "nothing to do"}
-    prefill = found[_name(key, "prefill")]
-    decode = found.get(_name(key, "decode"), Marginal(0.0, 0.0))
+    prefill = times[_name(key, "prefill")]
+    decode = times.get(_name(key, "decode"), Marginal(0.0, 0.0))
     passes = sum(count for count, _ in operations.prefill_passes(target.workload))
     prefill_ms, decode_ms = 1e3 * passes * prefill.seconds, 1e3 * target.workload.decode * decode.seconds
     spread = (prefill_ms * prefill.spread + decode_ms * decode.spread) / (prefill_ms + decode_ms)
@@ -186,7 +186,7 @@ def _first(cache: KVCache | None, sequences: int) -> KVCache | None:
 
 @contextmanager
 def using_threads(threads: int | None) -> Iterator[None]:
-    """Compute with so many threads, None for torch's own choice."""
+    """Compute with `threads` threads, None for torch's choice."""
     before = torch.get_num_threads()
     torch.set_num_threads(threads or before)
     try:
@@ -250,7 +250,7 @@ def _cache_bytes(device: torch.device) -> int:
 
 
 def machine(device: torch.device) -> str:
-    """Name of the hardware, with the threads in use where it is a CPU."""
+    """Name of the hardware, with the threads in use if it is a CPU."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     info = Path("/proc/cpuinfo")

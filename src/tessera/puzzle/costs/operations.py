@@ -105,13 +105,13 @@ class CoreAttention:
 
 @dataclass(frozen=True)
 class Elementwise:
-    """A kernel that reads and writes so many values of each token."""
+    """A kernel that reads and writes a number of values of each token."""
 
     read: int
     written: int
 
     def flops(self, step: Pass) -> int:
-        return 0  # beside a GEMM's, and of no tensor core
+        return 0  # negligible next to a GEMM's, and without tensor cores
 
     def traffic(self, step: Pass, dtype: str) -> int:
         return UNQUANTISED_BYTES[dtype] * step.rows * (self.read + self.written)

@@ -1,4 +1,4 @@
-"""Parameters of the costs: what is served, on which hardware, and where the numbers come from."""
+"""Parameters of the costs: workload, hardware and source of the numbers."""
 
 from typing import Literal, Self
 
@@ -9,7 +9,7 @@ from tessera.common.params import Section
 Dtype = Literal["float32", "float16", "bfloat16", "fp8"]
 Source = Literal["measured", "h100-database", "roofline"]
 
-#: What each source knows: hardware, software (the first is the default) and data types.
+#: What each source supports: hardware, software (the first is the default) and data types.
 VALID: dict[str, dict[str, tuple[str, ...]]] = {
     "measured": {
         "hardware": ("cpu", "cuda"),
@@ -31,24 +31,26 @@ MEASURED_ONLY = ("threads", "repeats")
 
 
 class Workload(Section):
-    """A batch of requests: prompts read in one or more forward passes, then decode steps of one token a sequence."""
+    """A batch of requests: prompts read in one or more forward passes, then decode steps of one token per sequence."""
 
     batch: int = Field(ge=1, description="sequences decoded together")
     prefill: int = Field(ge=1, description="tokens of each prompt")
     decode: int = Field(ge=0, description="decode steps; step t sees a context of prefill + t tokens, its own included")
-    max_num_tokens: int = Field(8192, ge=1, description="most prompt tokens that one forward pass takes")
+    max_num_tokens: int = Field(8192, ge=1, description="maximal number of prompt tokens in one forward pass")
 
 
 class CostTarget(Section):
-    """A hardware and a workload whose costs one table holds."""
+    """Hardware, software, data type and workload of one cost table."""
 
-    source: Source
+    source: Source = Field(
+        description="measured on this machine, NVIDIA's kernel timings on an H100, or the datasheet's roofline"
+    )
     hardware: str
-    software: str = Field("", description="serving software; empty is the source's own or first")
+    software: str = Field("", description="serving software; empty for the source's default")
     dtype: Dtype
     workload: Workload
-    threads: int | None = Field(None, ge=1, description="CPU threads of a measurement; null takes torch's default")
-    repeats: int | None = Field(None, ge=2, description="rounds of a measurement; null is 15")
+    threads: int | None = Field(None, ge=1, description="CPU threads of a measurement; null for torch's default")
+    repeats: int | None = Field(None, ge=2, description="rounds of a measurement; null for 15")
 
     @model_validator(mode="after")
     def _is_possible(self) -> Self:
@@ -56,9 +58,11 @@ class CostTarget(Section):
         for field in ("hardware", "software", "dtype"):
             value = getattr(self, field)
             if value not in valid[field] and (field, value) != ("software", ""):
-                raise ValueError(f"{field} is {value!r}; with source {self.source} valid are {', '.join(valid[field])}")
+                raise ValueError(
+                    f"{field} is {value!r}; with source {self.source}, expected one of {', '.join(valid[field])}"
+                )
         if self.hardware == "a100-sxm" and self.dtype == "fp8":
-            raise ValueError("dtype is 'fp8'; an A100 has no fp8 arithmetic: valid is bfloat16")
+            raise ValueError("dtype is 'fp8', but an A100 has no fp8 arithmetic; expected bfloat16")
         for field in MEASURED_ONLY:
             if self.source != "measured" and getattr(self, field) is not None:
                 raise ValueError(f"{field} is for source measured, not {self.source}")
@@ -68,7 +72,7 @@ class CostTarget(Section):
 
     @property
     def software_name(self) -> str:
-        """The serving software, the source's default where none is given."""
+        """The serving software, by default the source's."""
         return self.software or VALID[self.source]["software"][0]
 
 
@@ -81,5 +85,5 @@ class CostsParams(Section):
     def _names_are_file_names(self) -> Self:
         for name in self.targets:
             if not name or not name.replace("-", "").replace("_", "").isalnum():
-                raise ValueError(f"targets.{name}: a name is of letters, digits, '-' and '_'")
+                raise ValueError(f"targets.{name}: a name must consist of letters, digits, '-' and '_'")
         return self

@@ -1,4 +1,4 @@
-"""Profiles of whole shapes on a machine that has them in no other way: random weights, torch alone, one table.
+"""Profile model shapes with random weights on a machine without the checkpoints; needs only torch, writes one table.
 
 The blocks are those of `measured`, in float32, float16 and bfloat16. In fp8 (e4m3) the layers' GEMMs take weights and
 inputs of one byte, inputs scaled by their largest value at every call as servers with dynamic per-tensor scaling do;
@@ -55,7 +55,7 @@ def shape(name: str) -> Architecture:
         return from_config(SHAPES[name], name)
     if Path(name).is_file():
         return from_config(files.read_json(name), name)
-    raise ValueError(f"shape {name!r}: valid are {', '.join(SHAPES)} and the path of a config.json")
+    raise ValueError(f"shape {name!r}: expected one of {', '.join(SHAPES)}, or the path of a config.json")
 
 
 def space(architecture: Architecture) -> Space:
@@ -72,7 +72,7 @@ def space(architecture: Architecture) -> Space:
 def profile(architecture: Architecture, variants: Space, device: str, dtype: str, **settings: Any) -> pd.DataFrame:
     """The cost table of `costs.of_target`, measured on device, cpu or cuda, in float32, float16, bfloat16 or fp8.
 
-    settings are workload, threads and repeats of a CostTarget. Raises ValueError where the machine has no such device,
+    settings are workload, threads and repeats of a CostTarget. Raises ValueError if the machine has no such device,
     or torch no such GEMM on it.
     """
     plain = "bfloat16" if dtype == "fp8" else dtype
@@ -80,13 +80,13 @@ def profile(architecture: Architecture, variants: Space, device: str, dtype: str
     if dtype != "fp8":
         return of_target(architecture, variants, target)
     _require_fp8(architecture, variants, device)
-    found, hardware, software = _times_in_fp8(architecture, variants, target)
+    times, hardware, software = _times_in_fp8(architecture, variants, target)
     # Sizes do not depend on the source: those of a source that knows fp8.
     sizes = {"source": "roofline", "hardware": "h100-sxm", "dtype": "fp8", "workload": target.workload}
     table = of_target(architecture, variants, CostTarget.model_validate(sizes))
     for i, key in enumerate(zip(table.subblock, table.variant, strict=True)):
         for column in ("prefill_ms", "decode_ms", "spread", "provenance"):
-            table.loc[i, column] = found[key][column]
+            table.loc[i, column] = times[key][column]
     table = table.assign(source="measured", hardware=hardware, software=f"{software}, fp8 GEMMs")
     table["runtime_ms"] = table.prefill_ms + table.decode_ms
     for rate, work, time in (
@@ -131,9 +131,9 @@ def in_fp8(module: nn.Module) -> nn.Module:
 def _require_fp8(architecture: Architecture, variants: Space, device: str) -> None:
     sizes = {"hidden_size": architecture.hidden_size, "head_dim": architecture.head_dim}
     sizes |= {
-        f"channels of {name}": one.intermediate_size(architecture)
-        for name, one in variants.ffns().items()
-        if one.kind == "gated"
+        f"channels of {name}": variant.intermediate_size(architecture)
+        for name, variant in variants.ffns().items()
+        if variant.kind == "gated"
     }
     odd = [f"{name} = {size}" for name, size in sizes.items() if size % MULTIPLE]
     if odd:
@@ -174,28 +174,28 @@ def _times_in_fp8(architecture: Architecture, variants: Space, target: CostTarge
                     }
             pieces += [Piece(measured._name(key, phase), copies, wrap(run)) for phase, run in runs.items()]
         show = functools.partial(track, description=f"fp8 costs on {device.type}")
-        found = marginals(pieces, target.repeats or measured.REPEATS, stopwatch, show)
+        times = marginals(pieces, target.repeats or measured.REPEATS, stopwatch, show)
         names = measured.machine(device), measured.software(device)
-    return {key: measured._row(key, target, found) for key in rows}, *names
+    return {key: measured._row(key, target, times) for key in rows}, *names
 
 
 def about(table: pd.DataFrame, name: str, device: str) -> dict[str, Any]:
-    """What a table's numbers hold for, beside what its columns say."""
+    """What a table's numbers hold for, in addition to its columns."""
     outside = table[table.subblock == NON_BLOCK].iloc[0]
-    found = {"shape": name} | {key: outside[key] for key in ("hardware", "software", "dtype")}
+    facts = {"shape": name} | {key: outside[key] for key in ("hardware", "software", "dtype")}
     if device == "cuda":
         properties = torch.cuda.get_device_properties(0)
-        found |= {
+        facts |= {
             "cuda": torch.version.cuda,
             "compute_capability": f"{properties.major}.{properties.minor}",
             "memory_gib": properties.total_memory / 2**30,
             "multiprocessors": properties.multi_processor_count,
             "driver": _driver(),
         }
-    return found
+    return facts
 
 
 def _driver() -> str | None:
-    """Version of the kernel's NVIDIA driver, where it says."""
+    """Version of the kernel's NVIDIA driver, if reported."""
     version = Path("/proc/driver/nvidia/version")
     return version.read_text().splitlines()[0] if version.is_file() else None

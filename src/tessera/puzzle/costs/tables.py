@@ -68,7 +68,7 @@ def of_target(architecture: Architecture, space: Space, target: CostTarget) -> p
     prefill_gflops, decode_gbytes what was achieved of each per second. spread is the relative standard error
     of a measured runtime. provenance says where the runtime comes from, by shares. The other columns say for what.
 
-    Raises ValueError where a variant is impossible for the parent or its cost unknown to the source.
+    Raises ValueError if a variant is impossible for the parent or its cost unknown to the source.
     """
     space.check(architecture)
     variants = _variants(architecture, space)
@@ -146,7 +146,7 @@ def _price(pricer: Pricer, kernels: Sequence[Operation], workload: Workload) -> 
 
 
 def shares(by_provenance: Mapping[str, float]) -> str:
-    """`84 % interpolated, 16 % silicon`, largest first; `nothing to do` where there is no time at all."""
+    """`84 % interpolated, 16 % silicon`, largest first; `nothing to do` if there is no time at all."""
     total = sum(by_provenance.values())
     ordered = sorted(by_provenance.items(), key=lambda item: (-item[1], item[0]))
     if len(ordered) == 1:
@@ -174,7 +174,7 @@ def _sizes(kernels: Sequence[Operation], parameters: memory.Parameters, kv_cache
 def child_cost(table: pd.DataFrame, choice: Sequence[str], non_block: bool = True) -> dict[str, float]:
     """Predicted costs of a child, ADDITIVE columns summed over its layers; choice is ATTENTION+FFN for each layer.
 
-    Raises ValueError, naming the layer, where the table has no such variant.
+    Raises ValueError, naming the layer, if the table has no such variant.
     """
     indexed = table.set_index(["subblock", "variant"])[list(ADDITIVE)]
     keys: list[tuple[str, str]] = [(NON_BLOCK, "-")] if non_block else []

@@ -19,7 +19,7 @@ import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-#: Runs a function so many times and returns seconds per run.
+#: Runs a function n times and returns seconds per run.
 Stopwatch = Callable[[Callable[[], object], int], float]
 Samples = Sequence[tuple[float, float]]
 
@@ -72,25 +72,25 @@ def marginals(
     """
     loops = {piece.name: _calibrate(piece, stopwatch) for piece in pieces}
     samples: dict[str, list[tuple[float, float]]] = {piece.name: [] for piece in pieces}
-    found: dict[str, Marginal] = {}
+    marginal: dict[str, Marginal] = {}
     unsure = list(pieces)
     for _ in range(1 + MORE):
         for index in progress(range(rounds)):
             for piece in unsure:
                 samples[piece.name].append(_sample(piece, loops[piece.name], stopwatch, index))
-        found |= {piece.name: summary(samples[piece.name], piece.copies) for piece in unsure}
-        unsure = [piece for piece in unsure if not found[piece.name].certain]
+        marginal |= {piece.name: summary(samples[piece.name], piece.copies) for piece in unsure}
+        unsure = [piece for piece in unsure if not marginal[piece.name].certain]
         if not unsure:
             break
-    lost = [piece for piece in pieces if found[piece.name].seconds <= 0]
-    found |= {piece.name: upper_bound(samples[piece.name], piece) for piece in lost}
+    lost = [piece for piece in pieces if marginal[piece.name].seconds <= 0]
+    marginal |= {piece.name: upper_bound(samples[piece.name], piece) for piece in lost}
     if lost:
         warnings.warn(
             f"{', '.join(piece.name for piece in lost)}: lost in the noise of {(1 + MORE) * rounds} rounds, so the "
             "times are upper bounds, with a spread of 1; to measure them, free the machine or raise repeats",
             stacklevel=2,
         )
-    return found
+    return marginal
 
 
 def upper_bound(samples: Samples, piece: Piece) -> Marginal:

@@ -20,18 +20,18 @@ Model = TypeVar("Model", bound=nn.Module)
 
 
 def device(name: str) -> torch.device:
-    """The device `cpu` or `cuda`, of several GPUs that of this process. Raises ValueError where there is none."""
+    """The device `cpu` or `cuda`, of several GPUs that of this process. Raises ValueError if there is none."""
     if name != "cuda":
         return torch.device(name)
     if not torch.cuda.is_available():
-        raise ValueError("heal.device = cuda: torch finds no GPU here; valid is cpu")
+        raise ValueError("heal.device = cuda: torch finds no GPU; expected cpu")
     return torch.device(name, torch.cuda.current_device())
 
 
 def replica(model: Model) -> Model:
     """A copy of modules whose parameters, which need no gradient, share the storage of model's until they are moved."""
-    own = {id(p): nn.Parameter(p.detach(), requires_grad=False) for p in model.parameters()}
-    return copy.deepcopy(model, own)
+    copies = {id(p): nn.Parameter(p.detach(), requires_grad=False) for p in model.parameters()}
+    return copy.deepcopy(model, copies)
 
 
 def whole(tensor: Tensor) -> Tensor:
@@ -57,11 +57,11 @@ class Group:
     size: int = 1
 
     def share(self, windows: Tensor) -> Tensor:
-        """This process's windows of a step's (batch_windows,). Raises ValueError where shares would not be equal."""
+        """This process's windows of a step's (batch_windows,). Raises ValueError if shares would not be equal."""
         if len(windows) % self.size:
             raise ValueError(
                 f"batch_windows = {len(windows)} cannot be shared equally by {self.size} processes: "
-                f"valid are multiples of {self.size}"
+                f"expected a multiple of {self.size}"
             )
         return windows.chunk(self.size)[self.rank]
 
@@ -88,31 +88,31 @@ class Group:
         """Whether flag is true in all processes."""
         if self.size == 1:
             return flag
-        found = torch.tensor(int(flag), device=where)
-        dist.all_reduce(found, dist.ReduceOp.MIN)
-        return bool(found)
+        flags = torch.tensor(int(flag), device=where)
+        dist.all_reduce(flags, dist.ReduceOp.MIN)
+        return bool(flags)
 
     def gather(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The whole tensors, on the CPU, in process 0; nothing in the others."""
-        found = {}
+        gathered = {}
         for name, tensor in tensors.items():
             full = whole(tensor.detach())
             if self.rank == 0:
-                found[name] = full.cpu()
-        return found
+                gathered[name] = full.cpu()
+        return gathered
 
 
 @contextmanager
 def launched(processes: int, where: str) -> Iterator[Group]:
     """The group of the processes that torchrun started, connected; a group of one without torchrun.
 
-    Raises ValueError where another number was started than `processes`, where `where` is cuda and there is none, or
-    where there are fewer GPUs than processes on this machine.
+    Raises ValueError if another number was started than `processes`, if `where` is cuda and there is no GPU, or
+    if there are fewer GPUs than processes on this machine.
     """
     started = int(os.environ["WORLD_SIZE"]) if dist.is_torchelastic_launched() else 1
     if started != processes:
         raise ValueError(
-            f"heal.processes = {processes}, but {started} started: valid is {started}, or to start it by "
+            f"heal.processes = {processes}, but {started} started; set it to {started}, or start it by "
             f"torchrun --nproc-per-node {processes}"
         )
     device(where)
@@ -123,7 +123,7 @@ def launched(processes: int, where: str) -> Iterator[Group]:
         local = int(os.environ["LOCAL_RANK"])
         if local >= torch.cuda.device_count():
             raise ValueError(
-                f"heal.processes = {processes} with device = cuda: each needs a GPU of its own, and here are "
+                f"heal.processes = {processes} with device = cuda: each needs its own GPU, and there are "
                 f"{torch.cuda.device_count()}"
             )
         torch.cuda.set_device(local)

@@ -1,7 +1,7 @@
 """What the parent teaches in healing: its hidden states, computed at every step, or once and kept on disk.
 
 The loss needs the states after every layer (its cosine) and the last, from which norm and head give the logits
-exactly. So a token is L D numbers, or D where there is no cosine, in place of the V of its logits. Shapes: B windows, T
+exactly. So a token is L D numbers, or D without the cosine loss, in place of the V of its logits. Shapes: B windows, T
 tokens, D hidden size, L layers, V vocabulary.
 """
 
@@ -24,21 +24,21 @@ Teacher = Callable[[LanguageModel, Tensor], list[Tensor]]
 
 def digest(tensors: Mapping[str, Tensor]) -> str:
     """SHA-256 of named tensors, as hexadecimal digits."""
-    found = hashlib.sha256()
+    content = hashlib.sha256()
     for name in sorted(tensors):
-        found.update(name.encode())
-        found.update(tensors[name].detach().cpu().contiguous().numpy().data)
-    return found.hexdigest()
+        content.update(name.encode())
+        content.update(tensors[name].detach().cpu().contiguous().numpy().data)
+    return content.hexdigest()
 
 
 @torch.no_grad()
 def states(parent: LanguageModel, tokens: Tensor) -> list[Tensor]:
     """Hidden states (B, T, D) after every layer."""
-    h, rotary, found = parent.model.embed_tokens(tokens), parent.model.positions(tokens), []
+    h, rotary, states = parent.model.embed_tokens(tokens), parent.model.positions(tokens), []
     for layer in parent.model.layers:
         h = layer(h, rotary)
-        found.append(h)
-    return found
+        states.append(h)
+    return states
 
 
 @torch.no_grad()
@@ -55,12 +55,12 @@ class Cache:
     """
 
     def __init__(self, directory: Path, parent: LanguageModel, teacher: Teacher, setting: str, group: Group) -> None:
-        """setting tells what else decides the states: their device and data type."""
+        """setting is what else decides the states: their device and data type."""
         about = (
             f"{teacher.__name__} {setting} {parent.spec} torch {torch.__version__} {torch.get_num_threads()} threads"
         )
-        own = hashlib.sha256(f"{digest(parent.state_dict())} {about}".encode())
-        self.directory, self.teacher, self.group = directory / own.hexdigest()[:32], teacher, group
+        identity = hashlib.sha256(f"{digest(parent.state_dict())} {about}".encode())
+        self.directory, self.teacher, self.group = directory / identity.hexdigest()[:32], teacher, group
 
     def __call__(self, parent: LanguageModel, tokens: Tensor) -> list[Tensor]:
         path = self.directory / f"{digest({'tokens': tokens})[:32]}.safetensors"
@@ -69,10 +69,10 @@ class Cache:
         if self.group.all(there, tokens.device):
             kept = files.load_tensors(path, device=str(tokens.device))
             return [kept[str(i)] for i in range(len(kept))]
-        found = self.teacher(parent, tokens)
+        states = self.teacher(parent, tokens)
         if not there:
             # Under a name of this process: another may be computing the same at this moment.
-            own = path.with_name(f"{path.stem}-{socket.gethostname()}-{os.getpid()}{path.suffix}")
-            files.save_tensors(own, {str(i): state for i, state in enumerate(found)})
-            own.replace(path)
-        return found
+            hidden = path.with_name(f"{path.stem}-{socket.gethostname()}-{os.getpid()}{path.suffix}")
+            files.save_tensors(hidden, {str(i): state for i, state in enumerate(states)})
+            hidden.replace(path)
+        return states

@@ -45,9 +45,9 @@ def trainable(parent: LanguageModel, child: LanguageModel, params: HealParams) -
     """
     if params.train == "replaced":
         prefixes = []
-        for i, (own, other) in enumerate(zip(child.spec.layers, parent.spec.layers, strict=True)):
-            slots = zip(("self_attn", "mlp"), own, other, strict=True)
-            prefixes += [f"model.layers.{i}.{slot}." for slot, mine, theirs in slots if mine != theirs]
+        for i, specs in enumerate(zip(child.spec.layers, parent.spec.layers, strict=True)):
+            slots = zip(("self_attn", "mlp"), *specs, strict=True)
+            prefixes += [f"model.layers.{i}.{slot}." for slot, ours, theirs in slots if ours != theirs]
         return {name: p for name, p in child.named_parameters() if name.startswith(tuple(prefixes))}
     fixed = ("model.embed_tokens.", "lm_head.") if params.train == "blocks" else ()
     return {name: p for name, p in child.named_parameters() if not name.startswith(fixed)}
@@ -58,7 +58,7 @@ def loss(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """The loss of tokens (B, T + 1); and KL, mean cosine distance and next-token loss, without gradient.
 
-    teach gives the parent's hidden states; those after the last layer alone will do where there is no cosine.
+    teach gives the parent's hidden states; without the cosine loss, those after the last layer suffice.
     """
     x, targets = tokens[:, :-1], tokens[:, 1:].reshape(-1)
     dtype = getattr(torch, params.dtype)
@@ -94,19 +94,19 @@ class Pair(nn.Module):
 
 
 class Checkpoint:
-    """What a killed healing goes on from, to bit-equal losses: weights, Adam's moments, the step and the curve.
+    """State from which an interrupted healing resumes with bit-identical losses: weights, Adam moments, step and curve.
 
     The file holds whole tensors, whatever number of processes wrote it, and any number may go on from it.
     """
 
     def __init__(self, path: Path, identity: dict[str, Any]) -> None:
-        """identity tells one healing from another: a checkpoint of another is not resumed."""
-        self.path, self.given = path, files.to_json(identity, indent=None)
-        self.identity = self.given
+        """identity distinguishes healings: the checkpoint of another one is not resumed."""
+        self.path, self.text = path, files.to_json(identity, indent=None)
+        self.identity = self.text
 
     def identify(self, tensors: Mapping[str, Tensor]) -> None:
         """Make the bytes of what healing begins with part of the identity: of other weights or text it is another."""
-        self.identity = f"{self.given} from {teacher.digest(tensors)}"
+        self.identity = f"{self.text} from {teacher.digest(tensors)}"
 
     def save(
         self, step: int, weights: Mapping[str, Tensor], adam: torch.optim.AdamW, curve: Curve, group: Group
@@ -132,8 +132,8 @@ class Checkpoint:
             for name, w in weights.items():
                 w.copy_(parallel.part(tensors[f"weight/{name}"], w))
                 prefix = f"adam/{name}/"
-                own = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
-                adam.state[w] = {key: parallel.part(value, w) for key, value in own.items()}
+                moments = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+                adam.state[w] = {key: parallel.part(value, w) for key, value in moments.items()}
         return int(metadata["step"]), Curve(**json.loads(metadata["curve"]))
 
     def remove(self) -> None:
@@ -159,9 +159,9 @@ def heal(
     unbroken one would; track wraps the loop over steps, to show progress. teacher_cache is the directory of
     params.teacher = cache. The processes of a group all call this with the same arguments, get the same child, and each
     computes its share of every step; params.processes is for whoever starts them. Returns the losses of every step,
-    none where there is nothing to train.
+    none if there is nothing to train.
 
-    Raises ValueError where the device is not there, a step's windows cannot be shared equally, the cache has no
+    Raises ValueError if the device is not there, a step's windows cannot be shared equally, the cache has no
     directory, or the loss is not finite.
     """
     names = trainable(parent, child, params)
@@ -200,5 +200,5 @@ def _teacher(parent: LanguageModel, params: HealParams, directory: Path | None, 
     if params.teacher == "recompute":
         return teach
     if directory is None:
-        raise ValueError("heal.teacher = cache, but there is no directory for it here; valid is recompute")
+        raise ValueError("heal.teacher = cache, but there is no cache directory; expected recompute")
     return teacher.Cache(directory, parent, teach, f"{params.device} {params.dtype}", group)

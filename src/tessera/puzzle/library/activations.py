@@ -1,4 +1,4 @@
-"""Hidden states around a layer, in files: however long the text, a few windows of it are in memory.
+"""Hidden states around a layer, in files: only a few windows are in memory, however long the text.
 
 Shapes: windows, T tokens, D hidden size. Files are read and not mapped, since mapped pages count as the process's own.
 """
@@ -24,7 +24,7 @@ from tessera.puzzle.scores.replace_one import hidden_states
 class StoredStates:
     """Hidden states (windows, T, D), float32, of .npy files one after another, read when and as they are asked for.
 
-    Raises FileNotFoundError, and ValueError naming the file, where one is missing, damaged, or of another shape than
+    Raises FileNotFoundError, and ValueError naming the file, if one is missing, damaged, or of another shape than
     the first.
     """
 
@@ -34,7 +34,7 @@ class StoredStates:
             right = array.dtype == np.float32 and array.ndim == 3 and array.flags.c_contiguous
             if not right or array.shape[1:] != arrays[0].shape[1:]:
                 raise ValueError(
-                    f"{path}: holds {array.dtype} {array.shape}; valid is float32 (windows, T, D), with T and D as "
+                    f"{path}: holds {array.dtype} {array.shape}; expected float32 (windows, T, D), with T and D as "
                     f"in {paths[0]}"
                 )
         self._ends = list(accumulate(len(array) for array in arrays))
@@ -47,10 +47,10 @@ class StoredStates:
     def __getitem__(self, chosen: slice | Tensor) -> Tensor:
         """The windows of a slice, or those that a tensor numbers."""
         numbers = range(*chosen.indices(len(self))) if isinstance(chosen, slice) else chosen.tolist()
-        found = torch.empty(len(numbers), *self.shape[1:])
-        for number, window in zip(numbers, found.numpy(), strict=True):
+        states = torch.empty(len(numbers), *self.shape[1:])
+        for number, window in zip(numbers, states.numpy(), strict=True):
             self._read(number, window)
-        return found
+        return states
 
     def split(self, size: int) -> Iterator[Tensor]:
         """All windows, `size` at a time."""
@@ -58,9 +58,9 @@ class StoredStates:
 
     def _read(self, number: int, window: np.ndarray) -> None:
         part = bisect_right(self._ends, number)
-        own = number - (self._ends[part - 1] if part else 0)
+        offset = number - (self._ends[part - 1] if part else 0)
         with self.paths[part].open("rb") as file:
-            file.seek(self._begin[part] + own * window.nbytes)
+            file.seek(self._begin[part] + offset * window.nbytes)
             if file.readinto(window.data) != window.nbytes:
                 raise ValueError(f"{self.paths[part]}: was cut short while it was read; delete it and run again")
 
@@ -73,7 +73,7 @@ States: TypeAlias = Tensor | StoredStates
 def writing(path: Path, shape: Sequence[int]) -> Iterator[Callable[[Tensor], object]]:
     """Yield a function that appends windows to a new .npy file of hidden states of this shape.
 
-    The file grows in place: it belongs in files.replacing_directory or files.scratch_directory. Raises ValueError where
+    The file grows in place: it belongs in files.replacing_directory or files.scratch_directory. Raises ValueError if
     the windows are not as many as shape has.
     """
     header = {"descr": np.lib.format.dtype_to_descr(np.dtype(np.float32)), "fortran_order": False}
@@ -83,7 +83,7 @@ def writing(path: Path, shape: Sequence[int]) -> Iterator[Callable[[Tensor], obj
         yield lambda windows: file.write(windows.detach().contiguous().numpy().data)
         written, whole = file.tell() - begin, 4 * int(np.prod(shape, dtype=np.int64))
         if written != whole:
-            raise ValueError(f"{path}: {written} bytes were written of the {whole} that the shape {tuple(shape)} has")
+            raise ValueError(f"{path}: {written} bytes were written, but the shape {tuple(shape)} needs {whole}")
 
 
 def store(path: Path, shape: Sequence[int], parts: Iterable[Tensor]) -> StoredStates:

@@ -64,7 +64,7 @@ def learning_rate(step: int, steps: int, params: OptimiserParams) -> float:
 def batches(windows: int, params: OptimiserParams, window: int, generator: torch.Generator) -> Iterator[Tensor]:
     """Indices of the windows of each step: every window once an epoch, in a new order, until the tokens are spent.
 
-    Raises ValueError where there is no window.
+    Raises ValueError if there is no window.
     """
     if not windows:
         raise ValueError("no training text: calibration.tokens holds no whole window")
@@ -91,7 +91,7 @@ def optimiser(parameters: list[nn.Parameter], params: OptimiserParams) -> torch.
 def step(
     loss: Tensor, parameters: list[nn.Parameter], optimiser: torch.optim.AdamW, rate: float, params: OptimiserParams
 ) -> None:
-    """One clipped gradient step at a learning rate. Raises ValueError where the loss is not finite."""
+    """One clipped gradient step at a learning rate. Raises ValueError if the loss is not finite."""
     if not torch.isfinite(loss):
         raise ValueError(f"the loss became {loss.item()}: lower learning_rate, now {params.learning_rate}")
     for group in optimiser.param_groups:

@@ -75,14 +75,14 @@ def ffn(spec: ModelSpec, parent: GatedFFN, variant: FFNSpec, kept: Tensor | None
 
 def moments(features: Callable[[Tensor], Tensor], bias: Tensor | None, batches: Batches) -> Moments:
     """Moments of features of the subblock's input and of its output less bias, which the child keeps."""
-    found: Moments | None = None
+    moments: Moments | None = None
     for x, y, w in batches:
         f, y = features(x).flatten(0, -2), (y if bias is None else y - bias).flatten(0, -2)
-        found = found or Moments.empty(f.shape[1], y.shape[1])
-        found.add(f, y, w.flatten())
-    if found is None:
+        moments = moments or Moments.empty(f.shape[1], y.shape[1])
+        moments.add(f, y, w.flatten())
+    if moments is None:
         raise ValueError("no calibration text: calibration.tokens holds no whole window")
-    return found
+    return moments
 
 
 @torch.no_grad()
@@ -121,13 +121,13 @@ def fit_attention(child: nn.Module, rotary: tuple[Tensor, Tensor], batches: Batc
 @torch.no_grad()
 def channel_moments(parent: GatedFFN, batches: Batches) -> Moments:
     """Moments of the parent's channels and of its FFN output, from which every width is fitted."""
-    found = Moments.empty(parent.down_proj.in_features, 0)
+    moments = Moments.empty(parent.down_proj.in_features, 0)
     for x, _, w in batches:
         h = parent.channels(x).flatten(0, -2)
-        found.add(h, h[:, :0], w.flatten())
+        moments.add(h, h[:, :0], w.flatten())
     # The target is the channels through the parent's own map, so C needs no pass of its own.
     W = parent.down_proj.weight.T.double()
-    return Moments(found.G, found.G @ W, float((W * (found.G @ W)).sum()))
+    return Moments(moments.G, moments.G @ W, float((W * (moments.G @ W)).sum()))
 
 
 def kept_channels(parent: GatedFFN, m: Moments, widths: list[int], selection: str, ridge: float) -> dict[int, Tensor]:

@@ -53,7 +53,7 @@ class Moments:
 def solve(G: Tensor, C: Tensor, ridge: float, around: Tensor | None = None) -> Tensor:
     """W (N, M) of (G + ridge * mean(diag G) I) (W - around) = C - G around, where around is 0 if not given.
 
-    The ridge draws W towards `around`: the least squares of what that map leaves over. Raises ValueError where G is not
+    The ridge draws W towards `around`: the least squares of what that map leaves over. Raises ValueError if G is not
     finite, or too near to singular for this ridge.
     """
     if around is None:
@@ -64,16 +64,16 @@ def solve(G: Tensor, C: Tensor, ridge: float, around: Tensor | None = None) -> T
 def factor(G: Tensor, ridge: float) -> Tensor:
     """Lower Cholesky factor of G + ridge * mean(diag G) I.
 
-    Raises ValueError where G is not finite, or too near to singular for this ridge.
+    Raises ValueError if G is not finite, or too near to singular for this ridge.
     """
     if not torch.isfinite(G).all():
         raise ValueError("the Gram matrix is not finite: the parent's activations overflow on the calibration text")
     A = G.clone()
     A.diagonal().add_(ridge * G.diagonal().mean().clamp_min(torch.finfo(torch.float32).tiny))
-    found, failed = torch.linalg.cholesky_ex(A)
+    factor, failed = torch.linalg.cholesky_ex(A)
     if failed:
         raise ValueError(f"the Gram matrix is singular to rounding: raise library.ridge, now {ridge}")
-    return found
+    return factor
 
 
 def contribution(moments_diagonal: Tensor, W: Tensor) -> Tensor:
@@ -95,7 +95,7 @@ def eliminate(G: Tensor, W: Tensor, ridge: float, widths: list[int]) -> dict[int
     """
     size = len(G)
     P = torch.cholesky_inverse(factor(G, ridge))
-    W, kept, found = W.to(G.dtype).clone(), torch.arange(size), {}
+    W, kept, channels = W.to(G.dtype).clone(), torch.arange(size), {}
     for width in sorted(set(widths), reverse=True):
         while len(kept) > width:
             cost = W.square().sum(1) / P.diagonal()
@@ -108,5 +108,5 @@ def eliminate(G: Tensor, W: Tensor, ridge: float, widths: list[int]) -> dict[int
             dropped, P = P[:, drop], P[:, stay]
             P -= dropped @ gain
             kept = kept[stay]
-        found[width] = kept.clone()
-    return found
+        channels[width] = kept.clone()
+    return channels

@@ -35,7 +35,7 @@ def ffn_spec(architecture: Architecture, variant: FFN) -> FFNSpec:
 def child_layers(architecture: Architecture, space: Space, choice: Choice) -> list[tuple[AttentionSpec, FFNSpec]]:
     """Specifications of a child's layers.
 
-    Raises ValueError, naming the layer and variant, where a choice is not in the space.
+    Raises ValueError, naming the layer and variant, if a choice is not in the space.
     """
     if len(choice) != architecture.num_layers:
         raise ValueError(f"the choice has {len(choice)} layers; the parent has {architecture.num_layers}")
@@ -43,7 +43,7 @@ def child_layers(architecture: Architecture, space: Space, choice: Choice) -> li
 
 
 def block_specs(architecture: Architecture, space: Space, layer: int, block: str) -> tuple[AttentionSpec, FFNSpec]:
-    """Specifications of a layer's block. Raises ValueError, naming layer and variant, where it is not in the space."""
+    """Specifications of a layer's block. Raises ValueError, naming layer and variant, if it is not in the space."""
     (attention, ffn), attentions, ffns = decompose(block), space.attentions(), space.ffns()
     if attention not in attentions:
         raise ValueError(f"layer {layer}: attention variant {attention!r} is not one of {', '.join(attentions)}")
@@ -55,7 +55,7 @@ def block_specs(architecture: Architecture, space: Space, layer: int, block: str
 def load(directory: str | Path) -> LanguageModel:
     """Return the model of a Hugging Face directory, parent or child, in float32.
 
-    Raises FileNotFoundError and ValueError that name the file where one is missing, damaged, or of another shape.
+    Raises FileNotFoundError and ValueError that name the file if one is missing, damaged, or of another shape.
     """
     directory = Path(directory)
     spec = _spec(directory)
@@ -106,7 +106,7 @@ def _read_weights(directory: Path, prefix: str = "") -> dict[str, Tensor]:
     state: dict[str, Tensor] = {}
     for path in paths:
         if not path.is_file():
-            raise FileNotFoundError(f"{path}: no such file; weights are read from safetensors alone")
+            raise FileNotFoundError(f"{path}: no such file; weights are read only from safetensors")
         try:
             with safe_open(path, framework="pt") as file:
                 for name in file.keys():  # noqa: SIM118

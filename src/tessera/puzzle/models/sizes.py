@@ -13,7 +13,7 @@ from tessera.puzzle.params import BATCH, LibraryParams, PuzzleParams
 
 #: The chain keeps weights and activations in float32.
 BYTES = 4
-#: AdamW: a gradient and two moments beside each weight.
+#: AdamW: a gradient and two moments for each weight.
 OPTIMISER = 4
 #: Gram matrices are accumulated and factored in float64.
 GRAM_BYTES = 8
@@ -33,7 +33,7 @@ class Step:
 def steps(architecture: Architecture, params: PuzzleParams) -> list[Step]:
     """Count the steps that take long, for one cost target of the search. Sizes are in bytes.
 
-    Raises ValueError where the parent has no such variants.
+    Raises ValueError if the parent has no such variants.
     """
     a, space = architecture, params.space
     space.check(a)
@@ -64,7 +64,7 @@ def steps(architecture: Architecture, params: PuzzleParams) -> list[Step]:
         if name != "parent" and size
     )
     scored = scores.windows * scores.window
-    # A variant of layer l needs the layers after it: half of them on average; the head once a variant.
+    # A variant of layer l needs the layers after it: half of them on average; the head once per variant.
     score = (len(variants) - 2) * layers * scored * forward(layers * block / 2 + head, scores.window, layers // 2)
     methods = len(params.search.methods)
     heal_tokens = methods * params.heal.equal.tokens + params.heal.full.tokens
@@ -109,10 +109,10 @@ def library_memory(architecture: Architecture, space: Space, params: LibraryPara
     """
     a, D, F = architecture, architecture.hidden_size, architecture.intermediate_size
     A = a.num_heads * a.head_dim
-    sizes = [attention_parameters(a, one).count for one in space.attention.values()]
-    sizes += [ffn_parameters(a, one).count for one in space.ffn.values()]
+    sizes = [attention_parameters(a, variant).count for variant in space.attention.values()]
+    sizes += [ffn_parameters(a, variant).count for variant in space.ffn.values()]
     parent = attention_parameters(a, Attention(kind="gqa")).count + ffn_parameters(a, FFN(kind="gated")).count
-    # Numbers a token: what a pass over the text, and what a step of distillation, holds at once.
+    # Numbers per token: what a pass over the text, and what a step of distillation, holds at once.
     text, step = 6 * D + max(4 * F, 6 * A), 8 * D + 6 * A + 7 * F
     return {
         "layer": parent * BYTES,

@@ -1,4 +1,4 @@
-"""The search space: which variants a parent's attention and FFN subblocks may be exchanged for.
+"""The search space: variants that may replace the parent's attention and FFN subblocks.
 
 The space is data: a named list of variants in params.yaml, valid for any Llama-architecture parent.
 """
@@ -13,12 +13,12 @@ PARENT = "parent"
 
 
 class Attention(BaseModel):
-    """An attention variant: grouped-query attention with fewer KV heads, a linear map, or nothing."""
+    """An attention variant: grouped-query attention with fewer KV heads (merged), a linear map, or nothing."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     kind: Literal["gqa", "linear", "no_op"]
-    kv_heads: int | None = Field(default=None, ge=1, description="KV heads of a gqa variant; null keeps the parent's")
+    kv_heads: int | None = Field(default=None, ge=1, description="KV heads of a gqa variant; null for the parent's")
 
     @model_validator(mode="after")
     def _only_gqa_has_heads(self) -> Self:
@@ -28,12 +28,14 @@ class Attention(BaseModel):
 
 
 class FFN(BaseModel):
-    """An FFN variant: a gated FFN of a fraction of the parent's width, a linear map, or nothing."""
+    """An FFN variant: a gated FFN with a fraction of the parent's channels, a linear map, or nothing."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     kind: Literal["gated", "linear", "no_op"]
-    width: float = Field(default=1.0, gt=0, le=1, description="share of the parent's channels that a gated FFN keeps")
+    width: float = Field(
+        default=1.0, gt=0, le=1, description="fraction of the parent's channels that a gated FFN keeps"
+    )
 
     @model_validator(mode="after")
     def _only_gated_has_width(self) -> Self:
@@ -47,7 +49,7 @@ class FFN(BaseModel):
 
 
 class Space(BaseModel):
-    """Named variants of each subblock. `parent`, the subblock as it is, is always among them."""
+    """Named variants of each subblock; `parent`, the original subblock, is always one of them."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -57,7 +59,7 @@ class Space(BaseModel):
     @field_validator("attention", "ffn", mode="before")
     @classmethod
     def _without_null(cls, variants: Any) -> Any:
-        """Leave out variants that are null: an overlay takes a variant away so."""
+        """Leave out variants that are null, by which an overlay removes a variant."""
         return {n: v for n, v in variants.items() if v is not None} if isinstance(variants, dict) else variants
 
     @model_validator(mode="after")
@@ -65,7 +67,9 @@ class Space(BaseModel):
         for field, variants in (("attention", self.attention), ("ffn", self.ffn)):
             for name in variants:
                 if name == PARENT or not name or any(c in name for c in "+/ ,="):
-                    raise ValueError(f"{field}.{name}: a name may not be {PARENT!r} nor hold any of '+/ ,='")
+                    raise ValueError(
+                        f"{field}.{name}: a name must not be empty or {PARENT!r}, nor contain any of '+/ ,='"
+                    )
         return self
 
     def attentions(self) -> dict[str, Attention]:
@@ -77,22 +81,22 @@ class Space(BaseModel):
         return {PARENT: FFN(kind="gated")} | self.ffn
 
     def check(self, architecture: Architecture) -> None:
-        """Raise ValueError, naming the variant, where the parent's shape has no such variant."""
+        """Raise ValueError, naming the variant, if the parent's shape does not allow it."""
         for name, variant in self.attention.items():
             kv = variant.kv_heads
             if kv is not None and (kv > architecture.num_kv_heads or architecture.num_kv_heads % kv):
                 valid = [n for n in range(1, architecture.num_kv_heads + 1) if architecture.num_kv_heads % n == 0]
-                raise ValueError(f"attention.{name}: kv_heads is {kv}; valid for this parent are {valid}")
+                raise ValueError(f"attention.{name}: kv_heads is {kv}; for this parent, expected one of {valid}")
 
 
 def compose(attention: str, ffn: str) -> str:
-    """Name of the block variant made of an attention and an FFN variant, as block libraries key it."""
+    """Name of the block variant that consists of an attention and an FFN variant, the key in block libraries."""
     return f"{attention}+{ffn}"
 
 
 def decompose(block: str) -> tuple[str, str]:
-    """Inverse of compose. Raises ValueError where the name is not of two parts."""
+    """Inverse of compose. Raises ValueError if the name does not consist of two parts."""
     attention, plus, ffn = block.partition("+")
     if not (attention and plus and ffn):
-        raise ValueError(f"block variant {block!r} is not of the form ATTENTION+FFN")
+        raise ValueError(f"block variant {block!r}: expected ATTENTION+FFN")
     return attention, ffn

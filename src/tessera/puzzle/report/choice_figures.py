@@ -1,4 +1,4 @@
-"""Figures of the search: frontiers, which variants are chosen where, what layers cost, predicted against measured."""
+"""Figures of the search: frontiers, chosen variants, costs of layers, predictions against measurements, evaluation."""
 
 import math
 from itertools import cycle
@@ -40,33 +40,37 @@ CONFIDENT = 1.96
 SUBBLOCK_COLOURS = {"attention": plots.ORANGE, "ffn": plots.BLUE}
 
 
-def _points(found: Results, target: str, method: str) -> list[Json]:
-    points = found.frontier[target]["points"]
+def _points(results: Results, target: str, method: str) -> list[Json]:
+    points = results.frontier[target]["points"]
     return [point for point in points if point["method"] == method and point["blocks"]]
 
 
-def frontier(found: Results) -> Figure:
-    """KL against block throughput for every method, and the measured KL of the kept method's children."""
-    figure, axes = plots.grid(1, len(found.targets), 3.6, sharey=True)
+def frontier(results: Results) -> Figure:
+    """KL divergence from the parent against the throughput of the blocks, for every method.
+
+    Lines are sums of replace-one-block scores, which the search minimises, with the standard error of the sum; diamonds
+    are assembled children of the kept method, measured on test text that no score has seen.
+    """
+    figure, axes = plots.grid(1, len(results.targets), 3.6, sharey=True)
     plotted = {}
-    for axis, target in zip(axes[0], found.targets, strict=True):
-        methods = [m for m in METHOD_NAMES if any(p["method"] == m for p in found.frontier[target]["points"])]
-        # Some methods end far within their budgets: what is much faster than was asked for is left out.
-        edge = 1.12 * max(point["speedup"] for point in found.frontier[target]["points"])
+    for axis, target in zip(axes[0], results.targets, strict=True):
+        methods = [m for m in METHOD_NAMES if any(p["method"] == m for p in results.frontier[target]["points"])]
+        # Some methods end far within their budgets: points much faster than the largest budget are left out.
+        edge = 1.12 * max(point["speedup"] for point in results.frontier[target]["points"])
         ends = []
         for method in methods:
-            points = sorted(_points(found, target, method), key=lambda point: point["speed"]["blocks_speedup"])
+            points = sorted(_points(results, target, method), key=lambda point: point["speed"]["blocks_speedup"])
             x = [point["speed"]["blocks_speedup"] for point in points]
             y = [point["value"] for point in points]
-            errors = [found.predicted_se(point["blocks"]) for point in points]
-            main = method == found.kept
+            errors = [results.predicted_se(point["blocks"]) for point in points]
+            main = method == results.kept
             line = "none" if method == "random" else "--"
             style = {"lw": 2.2, "marker": "o"} if main else {"lw": 0.9, "marker": ".", "ls": line}
             axis.errorbar(x, y, errors, color=COLOURS[method], zorder=3 if main else 2, **style)
             shown = [end for end, speedup in zip(y, x, strict=True) if speedup <= edge]
             if shown:
                 ends.append((METHOD_NAMES[method], shown[-1], COLOURS[method]))
-        measured = [point for point in _points(found, target, found.kept) if "measured" in point]
+        measured = [point for point in _points(results, target, results.kept) if "measured" in point]
         if measured:
             axis.errorbar(
                 [point["speed"]["blocks_speedup"] for point in measured],
@@ -78,7 +82,7 @@ def frontier(found: Results) -> Figure:
                 ms=4,
                 mfc="white",
                 zorder=4,
-                label=f"{METHOD_NAMES[found.kept]}, measured on test text",
+                label=f"{METHOD_NAMES[results.kept]}, measured on test text",
             )
             axis.legend(loc="lower right")
         axis.set(xlim=(1, edge), title=target, xlabel="throughput of the blocks, multiple of the parent's")
@@ -90,14 +94,16 @@ def frontier(found: Results) -> Figure:
     return figure
 
 
-def choices(found: Results) -> Figure:
-    """Which variant the kept method chooses for each layer (columns) at each throughput (rows)."""
-    rows = [(target, subblock) for target in found.targets for subblock in SUBBLOCKS]
+def choices(results: Results) -> Figure:
+    """Variant that the kept method chooses for each layer (columns) at each throughput (rows), one panel per target and
+    subblock. The darker, the more of the parent's parameters are left.
+    """
+    rows = [(target, subblock) for target in results.targets for subblock in SUBBLOCKS]
     figure, axes = plots.grid(len(rows), 1, 1.75)
     for axis, (target, subblock) in zip(axes[:, 0], rows, strict=True):
-        variants = found.variants(subblock)
+        variants = results.variants(subblock)
         colours = _shades(len(variants))
-        points = sorted(_points(found, target, found.kept), key=lambda point: point["speedup"])
+        points = sorted(_points(results, target, results.kept), key=lambda point: point["speedup"])
         picked = [
             [variants.index(decompose(block)[SUBBLOCKS.index(subblock)]) for block in point["blocks"]]
             for point in points
@@ -106,7 +112,7 @@ def choices(found: Results) -> Figure:
             np.array(picked), cmap=ListedColormap(colours), vmin=-0.5, vmax=len(variants) - 0.5, edgecolors="w", lw=0.6
         )
         axis.set_yticks(np.arange(len(points)) + 0.5, [f"{point['speedup']:g}x" for point in points])
-        axis.set_xticks(np.arange(len(found.layers))[:: _step(found)] + 0.5, found.layers[:: _step(found)])
+        axis.set_xticks(np.arange(len(results.layers))[:: _step(results)] + 0.5, results.layers[:: _step(results)])
         axis.set_title(f"{target}: {SUBBLOCK_NAMES[subblock]}")
         axis.set_ylabel("throughput")
         axis.tick_params(length=0)
@@ -123,22 +129,25 @@ def _shades(count: int) -> list[tuple[float, ...]]:
     return [tuple(mpl.colormaps["cividis"](x))[:3] for x in np.linspace(0, 0.9, count - 1)] + [(0.96, 0.96, 0.96)]
 
 
-def _step(found: Results) -> int:
-    return 1 if len(found.layers) <= 16 else 2 if len(found.layers) <= 40 else 5
+def _step(results: Results) -> int:
+    return 1 if len(results.layers) <= 16 else 2 if len(results.layers) <= 40 else 5
 
 
-def layer_costs(found: Results) -> Figure:
-    """Time of each layer of the kept children relative to the parent's layer, attention and FFN apart."""
-    figure, axes = plots.grid(len(found.targets), 1, 2.2, sharex=True)
-    for axis, target in zip(axes[:, 0], found.targets, strict=True):
-        cost, child = found.cost(target).runtime_ms, found.children[target]["children"][found.kept]
+def layer_costs(results: Results) -> Figure:
+    """Time of each layer of the kept children relative to the parent's layer, split into attention and FFN.
+
+    The same block library gives different children on different hardware.
+    """
+    figure, axes = plots.grid(len(results.targets), 1, 2.2, sharex=True)
+    for axis, target in zip(axes[:, 0], results.targets, strict=True):
+        cost, child = results.cost(target).runtime_ms, results.children[target]["children"][results.kept]
         whole = sum(cost[subblock, "parent"] for subblock in SUBBLOCKS)
         bottom = np.zeros(len(child["blocks"]))
         for i, subblock in enumerate(SUBBLOCKS):
             parts = np.array([cost[subblock, decompose(block)[i]] for block in child["blocks"]]) / whole
             kept = parts.sum() / (len(parts) * cost[subblock, "parent"] / whole)
             name = f"{SUBBLOCK_NAMES[subblock]}: {100 * kept:.0f} % of the parent's time is left"
-            axis.bar(found.layers, parts, bottom=bottom, color=SUBBLOCK_COLOURS[subblock], width=0.8, label=name)
+            axis.bar(results.layers, parts, bottom=bottom, color=SUBBLOCK_COLOURS[subblock], width=0.8, label=name)
             share = cost[subblock, "parent"] / whole
             bottom += parts
             if i == 0:
@@ -154,36 +163,41 @@ def layer_costs(found: Results) -> Figure:
             color=SUBBLOCK_COLOURS["attention"],
         )
         axis.set(ylim=(0, 1.42), ylabel="time of the layer,\nparent's layer = 1")
-        axis.set_title(f"{target}: child at {found.children[target]['speedup']:g} times the parent's throughput")
+        axis.set_title(f"{target}: child at {results.children[target]['speedup']:g} times the parent's throughput")
         axis.legend(loc="upper left", ncols=2)
         axis.grid(False, axis="x")
-        axis.set_xticks(found.layers[:: _step(found)])
-        axis.set_xlim(-0.7, len(found.layers) - 0.3)
+        axis.set_xticks(results.layers[:: _step(results)])
+        axis.set_xlim(-0.7, len(results.layers) - 0.3)
     axes[-1, 0].set_xlabel("layer")
     return figure
 
 
-def prediction(found: Results) -> Figure:
-    """Predicted against measured: KL of every child that was run, and how much faster than the parent it is."""
+def prediction(results: Results) -> Figure:
+    """Left: the sum of scores against the measured KL divergence, for all children and frontier points that were run.
+
+    Right: speed-up of the children over the parent, measured in turn in one process on this CPU (bars, with half the
+    interquartile range over rounds), and predicted by the cost table.
+    """
     figure, axes = plots.grid(1, 2, 3.7)
-    _predicted_kl(axes[0, 0], found)
-    _predicted_speed(axes[0, 1], found)
+    _predicted_kl(axes[0, 0], results)
+    _predicted_speed(axes[0, 1], results)
     return figure
 
 
-def _predicted_kl(axis: Axes, found: Results) -> None:
-    markers = dict(zip(found.targets, cycle("os^vD"), strict=False))
+def _predicted_kl(axis: Axes, results: Results) -> None:
+    markers = dict(zip(results.targets, cycle("os^vD"), strict=False))
     seen: list[float] = []
     for target, marker in markers.items():
-        for point in found.frontier[target]["points"]:
+        for point in results.frontier[target]["points"]:
             if "measured" in point:
                 row = (point["value"], point["measured"]["kl_div"], known(point["measured"]["kl_div_se"]))
-                _point(axis, found, point, row, COLOURS[point["method"]], marker, filled=False)
+                _point(axis, results, point, row, COLOURS[point["method"]], marker, filled=False)
                 seen += row[:2]
-        for method in found.methods:
-            child, own = found.children[target]["children"][method], found.states(target, method)["assembled"]
-            row = (child["value"], own["in_domain"]["kl_div"], known(own["in_domain"]["kl_div_se"]))
-            _point(axis, found, child, row, COLOURS[method], marker, filled=True)
+        for method in results.methods:
+            child = results.children[target]["children"][method]
+            assembled = results.states(target, method)["assembled"]["in_domain"]
+            row = (child["value"], assembled["kl_div"], known(assembled["kl_div_se"]))
+            _point(axis, results, child, row, COLOURS[method], marker, filled=True)
             seen += row[:2]
     low, high = 0.8 * min(seen), 1.25 * max(seen)
     axis.plot([low, high], [low, high], color=plots.BLACK, lw=0.8, ls="--", zorder=1)
@@ -192,7 +206,7 @@ def _predicted_kl(axis: Axes, found: Results) -> None:
     plots.log_scale(axis.yaxis)
     axis.set(xlabel="predicted: sum of scores ± SE, nats", ylabel="measured on test text ± SE, nats")
     axis.set_title("KL before healing")
-    handles = [plots.line(COLOURS[method], label=METHOD_NAMES[method]) for method in found.methods]
+    handles = [plots.line(COLOURS[method], label=METHOD_NAMES[method]) for method in results.methods]
     handles += [plots.line(plots.BLACK, "none", target, marker) for target, marker in markers.items()]
     axis.legend(handles=handles, loc="upper left")
     axis.annotate(
@@ -206,14 +220,14 @@ def _predicted_kl(axis: Axes, found: Results) -> None:
 
 
 def _point(
-    axis: Axes, found: Results, child: Json, row: tuple[float, float, float], colour: str, marker: str, filled: bool
+    axis: Axes, results: Results, child: Json, row: tuple[float, float, float], colour: str, marker: str, filled: bool
 ) -> None:
     x, y, error = row
     axis.errorbar(
         x,
         y,
         error,
-        found.predicted_se(child["blocks"]),
+        results.predicted_se(child["blocks"]),
         color=colour,
         marker=marker,
         mfc=colour if filled else "white",
@@ -222,13 +236,13 @@ def _point(
     )
 
 
-def _predicted_speed(axis: Axes, found: Results) -> None:
-    """Bars of measured speed-up by phase, with the prediction and the error that is aimed for as a mark."""
-    children, width = found.models[1:], 0.26
+def _predicted_speed(axis: Axes, results: Results) -> None:
+    """Bars of measured speed-up by phase; marks are predictions, with the error aimed for."""
+    children, width = results.models[1:], 0.26
     phases = (("prefill", plots.SKY), ("decode", plots.BLUE), ("runtime", plots.GREY))
     tops = [1.0]
     for i, (phase, colour) in enumerate(phases):
-        rows = [found.speed["models"][name] for name in children]
+        rows = [results.speed["models"][name] for name in children]
         measured = [row["speedup"].get(phase, math.nan) for row in rows]
         spread = [known(row["speedup"].get(f"{phase}_spread")) for row in rows]
         predicted = np.array([row["predicted_speedup"][phase] for row in rows])
@@ -244,41 +258,47 @@ def _predicted_speed(axis: Axes, found: Results) -> None:
     axis.axhline(1, color=plots.BLACK, lw=0.8, ls="--")
     axis.set_xticks(range(len(children)), [f"{name} child" for name in children])
     axis.set(ylim=(0, 1.45 * np.nanmax(tops)), ylabel="times as fast as the parent")
-    workload = found.speed["workload"]
+    workload = results.speed["workload"]
     axis.set_title("Speed-up on this CPU")
     axis.set_xlabel(f"{workload['prefill']} + {workload['decode']} tokens, batch {workload['batch']}")
     axis.grid(False, axis="x")
     axis.legend(loc="upper left", ncols=2)
 
 
-def evaluation(found: Results) -> Figure:
-    """KL of every method's child in each state: by method, and of the kept children by single domain."""
-    figure, axes = plots.grid(len(found.targets), 2, 2.9)
-    for row, target in zip(axes, found.targets, strict=True):
-        _bars(row[0], found, target, [(METHOD_NAMES[m], m, "in_domain") for m in found.methods])
+def evaluation(results: Results) -> Figure:
+    """KL divergence from the parent of every method's child on test text, before and after healing, with 95 % intervals
+    (1.96 standard errors by document).
+
+    Left: all methods on the training domains. Right: the kept child by domain.
+    """
+    figure, axes = plots.grid(len(results.targets), 2, 2.9)
+    for row, target in zip(axes, results.targets, strict=True):
+        _bars(row[0], results, target, [(METHOD_NAMES[m], m, "in_domain") for m in results.methods])
         row[0].set_title(f"{target}: all methods, {GROUP_NAMES['in_domain']}")
         plots.log_scale(row[0].yaxis)
-        _bars(row[1], found, target, [(domain.replace("_", " "), found.kept, domain) for domain in found.domains()])
-        row[1].set_title(f"{target}: child of {METHOD_NAMES[found.kept]}, by domain")
+        _bars(
+            row[1], results, target, [(domain.replace("_", " "), results.kept, domain) for domain in results.domains()]
+        )
+        row[1].set_title(f"{target}: child of {METHOD_NAMES[results.kept]}, by domain")
         row[1].set_ylim(0)
         row[0].set_ylabel("KL(parent || child), nats, ± 95 %")
-    handles = [Patch(fc=_tint(COLOURS[found.kept], SHADES[state]), label=STATE_NAMES[state]) for state in STATES]
+    handles = [Patch(fc=_tint(COLOURS[results.kept], SHADES[state]), label=STATE_NAMES[state]) for state in STATES]
     figure.legend(handles=handles, loc="outside upper center", ncols=len(STATES))
     return figure
 
 
-def _bars(axis: Axes, found: Results, target: str, bars: list[tuple[str, str, str]]) -> None:
-    """For each name, method and domain a group of bars, one a state."""
+def _bars(axis: Axes, results: Results, target: str, bars: list[tuple[str, str, str]]) -> None:
+    """One group of bars for each name, method and domain, one bar per state."""
     for place, (_, method, domain) in enumerate(bars):
-        states = found.states(target, method)
+        states = results.states(target, method)
         width = 0.8 / len(states)
         for i, (state, domains) in enumerate(states.items()):
-            one = domains[domain]
+            metrics = domains[domain]
             axis.bar(
                 place + (i - (len(states) - 1) / 2) * width,
-                one["kl_div"],
+                metrics["kl_div"],
                 0.95 * width,
-                yerr=CONFIDENT * known(one["kl_div_se"]),
+                yerr=CONFIDENT * known(metrics["kl_div_se"]),
                 color=_tint(COLOURS[method], SHADES[state]),
                 error_kw={"lw": 0.8},
             )

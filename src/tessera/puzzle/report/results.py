@@ -1,4 +1,4 @@
-"""The files of the Puzzle chain, read once, under one roof for tables, figures and runs."""
+"""The result files of the Puzzle chain, read once for tables, figures and runs."""
 
 import math
 from collections.abc import Sequence
@@ -11,6 +11,7 @@ from tessera.common import files
 from tessera.common.files import Json
 from tessera.common.intervals import known
 from tessera.puzzle.models.space import PARENT, decompose
+from tessera.puzzle.params import PuzzleParams
 
 SUBBLOCKS = ("attention", "ffn")
 SUBBLOCK_NAMES = {"attention": "attention", "ffn": "FFN"}
@@ -25,7 +26,7 @@ METHOD_NAMES = {
 #: States of a child: as assembled, healed as all methods are, healed in full.
 STATES = ("assembled", "equal", "full")
 STATE_NAMES = {"assembled": "assembled", "equal": "healed equally", "full": "healed in full"}
-#: Relative error of a predicted speed-up that is aimed for.
+#: Largest relative error of a predicted speed-up that is aimed for.
 SPEED_GOAL = 0.15
 GROUPS = ("in_domain", "out_of_domain")
 GROUP_NAMES = {"in_domain": "in-domain", "out_of_domain": "out-of-domain"}
@@ -33,8 +34,10 @@ GROUP_NAMES = {"in_domain": "in-domain", "out_of_domain": "out-of-domain"}
 
 @dataclass(frozen=True)
 class Results:
-    """Everything that the chain wrote. Keys are layers, targets and methods by name."""
+    """Everything that the chain wrote, by layer, or by the names of targets and methods."""
 
+    params: PuzzleParams
+    seed: int
     library: dict[int, Json]
     scores: dict[int, Json]
     costs: dict[str, pd.DataFrame]
@@ -51,8 +54,8 @@ class Results:
     @property
     def methods(self) -> list[str]:
         """Methods of the children, the kept one first."""
-        found = {method for _, method in self.evaluation}
-        ordered = [method for method in METHOD_NAMES if method in found]
+        evaluated = {method for _, method in self.evaluation}
+        ordered = [method for method in METHOD_NAMES if method in evaluated]
         return sorted(ordered, key=lambda method: method != self.kept)
 
     @property
@@ -70,12 +73,12 @@ class Results:
         return sorted(self.scores)
 
     def states(self, target: str, method: str) -> dict[str, Json]:
-        """Domain -> metrics of a child in each of its states."""
-        found = self.evaluation[target, method]["states"]
-        return {state: found[state] for state in STATES if state in found}
+        """State -> domain -> metrics of a child."""
+        states = self.evaluation[target, method]["states"]
+        return {state: states[state] for state in STATES if state in states}
 
     def domains(self) -> list[str]:
-        """Single domains of text, without their groups."""
+        """Domains of text, without their groups."""
         first = next(iter(self.evaluation.values()))["states"]["assembled"]
         return [domain for domain in first if domain not in GROUPS]
 
@@ -94,13 +97,13 @@ class Results:
         return self.costs[target].set_index(["subblock", "variant"])
 
     def variants(self, subblock: str) -> list[str]:
-        """Variants of a subblock, the parent first, then by their number of parameters, most first."""
+        """Variants of a subblock: the parent's, then the others by decreasing number of parameters."""
         table = self.cost(self.targets[0]).loc[subblock].parameters
         order = table.sort_values(ascending=False, kind="stable").index
         return [PARENT, *(variant for variant in order if variant != PARENT)]
 
     def predicted_se(self, blocks: Sequence[str]) -> float:
-        """Standard error of a choice's summed KL, the layers' errors taken as independent."""
+        """Standard error of a choice's summed KL, with the layers' errors taken as independent."""
         squares = 0.0
         for layer, block in enumerate(blocks):
             for subblock, variant in zip(SUBBLOCKS, decompose(block), strict=True):
@@ -109,6 +112,8 @@ class Results:
 
 
 def read(
+    params: PuzzleParams,
+    seed: int,
     library: Sequence[Path],
     scores: Sequence[Path],
     costs: Sequence[Path],
@@ -118,16 +123,17 @@ def read(
     evaluation: Sequence[Path],
     speed: Path,
 ) -> Results:
-    """Read the chain's files; a cost table's name is its target's, a curve's its method's in its target's folder."""
+    """Read the files; a cost table is named after its target, a curve after its method, in its target's folder."""
     records = [path for directory in library for path in directory.glob("layer_*.json")]
-    evaluated = [files.read_json(path) for path in evaluation]
     return Results(
+        params=params,
+        seed=seed,
         library={int(path.stem.removeprefix("layer_")): files.read_json(path) for path in records},
-        scores={int(layer): one for path in scores for layer, one in files.read_json(path).items()},
+        scores={int(layer): scored for path in scores for layer, scored in files.read_json(path).items()},
         costs={path.stem: files.read_parquet(path) for path in costs},
-        frontier={one["target"]: one for one in map(files.read_json, frontier)},
-        children={one["target"]: one for one in map(files.read_json, children)},
+        frontier={search["target"]: search for search in map(files.read_json, frontier)},
+        children={search["target"]: search for search in map(files.read_json, children)},
         curves={(path.parent.name, path.stem): files.read_json(path) for path in curves},
-        evaluation={(one["target"], one["method"]): one for one in evaluated},
+        evaluation={(child["target"], child["method"]): child for child in map(files.read_json, evaluation)},
         speed=files.read_json(speed),
     )

@@ -1,136 +1,156 @@
-"""A run for each step of the Puzzle study that one compares with others: layers, cost tables, points, children."""
+"""The study's runs for MLflow, one per subblock and layer, cost table, frontier point and healed child."""
 
 from collections.abc import Iterator
 from typing import Any
 
 from tessera.common.files import Json
 from tessera.common.run_files import RunRecord
-from tessera.puzzle.params import PuzzleParams
 from tessera.puzzle.report import tables
 from tessera.puzzle.report.results import SUBBLOCKS, Results
 
-FIGURES = "reports/figures/puzzle"
+#: Data sets that all jobs but those of the costs read.
+DATA = ["data/parent", "data/tokens"]
 #: Cost of a choice: parameters and KV cache of its blocks at the target's workload, MiB.
 MEMORY = "stats.memory_mib"
 
 
-def records(found: Results, params: PuzzleParams, seed: int) -> Iterator[tuple[str, RunRecord]]:
-    """Yield RULE/NAME, where the run's file belongs, and the run."""
-    yield from _library(found, params, seed)
-    yield from _costs(found, params, seed)
-    yield from _frontier(found, params, seed)
-    yield from _children(found, params, seed)
+def runs(results: Results) -> Iterator[RunRecord]:
+    """One run per subblock and layer of the library, cost table, frontier point and healed child."""
+    yield from _library(results)
+    yield from _costs(results)
+    yield from _frontier(results)
+    yield from _children(results)
 
 
-def _run(
-    rule: str,
-    wildcards: Json,
-    params: Json,
-    seed: int,
-    device: str,
-    metrics: Json,
-    figures: tuple[str, ...],
-    **more: Any,
-) -> tuple[str, RunRecord]:
-    pairs = [f"{key}={value}" for key, value in wildcards.items()]
-    record = RunRecord(
-        experiment=rule.replace("_", "/", 1),
-        name="/".join([rule, *pairs]),
-        params={**{key: value for key, value in wildcards.items()}, **params, "seed": seed},
-        tags={
-            "snakemake.rule": rule,
-            "snakemake.wildcards": ", ".join(pairs),
-            "device": device,
-            "seed": str(seed),
-            **{key: str(value) for key, value in wildcards.items()},
-        },
+def _record(
+    results: Results, labels: Json, params: Json, metrics: Json, device: str = "cpu", **others: Any
+) -> RunRecord:
+    """A run; labels become parameters and tags, and metrics without a value are left out."""
+    return RunRecord(
+        params={**labels, **params, "seed": results.seed},
+        tags={"device": device, "seed": str(results.seed)} | {key: str(value) for key, value in labels.items()},
         metrics={key: float(value) for key, value in metrics.items() if value is not None and value == value},
-        figures=[f"{FIGURES}/{name}.svg" for name in figures],
-        **more,
+        **others,
     )
-    return f"{rule}/{'-'.join(pairs)}", record
 
 
-def _library(found: Results, params: PuzzleParams, seed: int) -> Iterator[tuple[str, RunRecord]]:
-    sections = {
-        "library": params.library.model_dump(mode="json"),
-        "calibration": params.calibration.model_dump(mode="json"),
-    }
-    for layer in found.layers:
+def _library(results: Results) -> Iterator[RunRecord]:
+    for layer in results.layers:
         for subblock in SUBBLOCKS:
             metrics, history = {}, {}
-            for name, record in found.library[layer].items():
+            for name, record in results.library[layer].items():
                 kind, _, variant = name.partition(".")
                 if kind != subblock:
                     continue
                 for phase in ("paper", "least_squares", "distilled"):
                     for loss, value in record.get(phase, {}).items():
                         metrics[f"{variant}/{phase}/{loss}"] = value
-                metrics[f"{variant}/kl_div"] = found.scores[layer][subblock][variant]["kl_div"]
+                metrics[f"{variant}/kl_div"] = results.scores[layer][subblock][variant]["kl_div"]
                 if "training" in record:
                     curve = record["training"]
                     history[f"{variant}/loss"] = list(zip(curve["tokens"], curve["loss"], strict=True))
-            wildcards = {"layer": layer, "subblock": subblock}
-            figures = ("library", "training", "scores")
-            yield _run("puzzle_library", wildcards, sections, seed, "cpu", metrics, figures, history=history)
+            yield _record(
+                results,
+                {"layer": layer, "subblock": subblock},
+                _sections(results, "library", "calibration"),
+                metrics,
+                experiment="puzzle/library",
+                name=f"layer {layer} {subblock}",
+                job=f"puzzle_library_part/{layer % results.params.library.jobs}",
+                inputs=DATA,
+                history=history,
+                figures=["library", "training", "scores"],
+            )
 
 
-def _costs(found: Results, params: PuzzleParams, seed: int) -> Iterator[tuple[str, RunRecord]]:
-    for target, table in found.costs.items():
+def _costs(results: Results) -> Iterator[RunRecord]:
+    for target, table in results.costs.items():
         columns = ("prefill_ms", "decode_ms", "runtime_ms", "memory_mib", "parameters", "spread")
         metrics = {
             f"{row['subblock']}.{row['variant']}/{column}".replace(".-", ""): row[column]
             for row in table.to_dict("records")
             for column in columns
         }
-        section = {"target_of": params.costs.targets[target].model_dump(mode="json")}
-        device = str(table["hardware"].iloc[0])
-        yield _run("puzzle_costs", {"target": target}, section, seed, device, metrics, ("layer_costs",))
+        yield _record(
+            results,
+            {"target": target},
+            {"cost_target": results.params.costs.targets[target].model_dump(mode="json")},
+            metrics,
+            _device(results, target),
+            experiment="puzzle/costs",
+            name=target,
+            job=f"puzzle_costs_target/{target}",
+            inputs=["data/parent"],
+            figures=["layer_costs"],
+        )
 
 
-def _frontier(found: Results, params: PuzzleParams, seed: int) -> Iterator[tuple[str, RunRecord]]:
-    sections = {"search": params.search.model_dump(mode="json")}
+def _frontier(results: Results) -> Iterator[RunRecord]:
     memory = {
         (target, point["method"], point["speedup"]): point["costs"].get(MEMORY)
-        for target, one in found.frontier.items()
-        for point in one["points"]
+        for target, search in results.frontier.items()
+        for point in search["points"]
         if point["blocks"]
     }
-    for row in tables.frontier(found).to_dict("records"):
-        wildcards = {key: row[key] for key in ("target", "method", "speedup")}
-        metrics = {key: value for key, value in row.items() if key not in (*wildcards, "status")}
-        metrics["blocks_memory_mib"] = memory.get(tuple(wildcards.values()))
-        device = str(found.costs[row["target"]]["hardware"].iloc[0])
-        yield _run("puzzle_frontier", wildcards, sections, seed, device, metrics, ("frontier", "choices"))
+    for row in tables.frontier(results).to_dict("records"):
+        labels = {key: row[key] for key in ("target", "method", "speedup")}
+        metrics = {key: value for key, value in row.items() if key not in (*labels, "status")}
+        metrics["blocks_memory_mib"] = memory.get(tuple(labels.values()))
+        yield _record(
+            results,
+            labels,
+            _sections(results, "search"),
+            metrics,
+            _device(results, row["target"]),
+            experiment="puzzle/frontier",
+            name=f"{row['target']} {row['speedup']:g}x {row['method']}",
+            job=f"puzzle_frontier/{row['target']}",
+            inputs=DATA,
+            figures=["frontier", "choices"],
+        )
 
 
-def _children(found: Results, params: PuzzleParams, seed: int) -> Iterator[tuple[str, RunRecord]]:
-    for row in tables.results(found).to_dict("records"):
+def _children(results: Results) -> Iterator[RunRecord]:
+    for row in tables.children(results).to_dict("records"):
         target, method = row["target"], row["method"]
-        if method == "parent":
-            continue
-        for schedule in ("equal", "full"):
-            if (target, schedule if schedule == "full" else method) not in found.curves or (
-                schedule == "full" and method != found.kept
-            ):
+        for schedule, healing in (("equal", method), ("full", "full")):
+            if (target, healing) not in results.curves or (schedule == "full" and method != results.kept):
                 continue
-            curve = found.curves[target, "full" if schedule == "full" else method]
+            curve = results.curves[target, healing]
+            child = results.children[target]["children"][method]
             metrics = {key: value for key, value in row.items() if key not in ("target", "method")}
-            metrics["blocks_memory_mib"] = found.children[target]["children"][method]["costs"].get(MEMORY)
+            metrics["blocks_memory_mib"] = child["costs"].get(MEMORY)
             if schedule == "equal":
                 metrics = {key: value for key, value in metrics.items() if not key.startswith(("full_", "cpu_"))}
             series = ("kl_div", "cosine", "lm_loss")
-            history = {f"healing/{name}": list(zip(curve["tokens"], curve[name], strict=True)) for name in series}
-            sections = {"search": params.search.model_dump(mode="json"), "heal": _heal(params, schedule)}
-            wildcards = {"target": target, "method": method, "schedule": schedule}
-            figures = ("healing", "evaluation", "layer_costs")
-            device = str(found.costs[target]["hardware"].iloc[0])
-            note = f"`{' '.join(found.children[target]['children'][method]['blocks'])}`"
-            yield _run("puzzle_child", wildcards, sections, seed, device, metrics, figures, history=history, note=note)
+            yield _record(
+                results,
+                {"target": target, "method": method, "schedule": schedule},
+                _sections(results, "search", heal=_heal(results, schedule)),
+                metrics,
+                _device(results, target),
+                experiment="puzzle/child",
+                name=f"{target} {method} {schedule}",
+                job=f"puzzle_heal/{target}/{method}" if schedule == "equal" else f"puzzle_heal_full/{target}",
+                inputs=DATA,
+                history={f"healing/{name}": list(zip(curve["tokens"], curve[name], strict=True)) for name in series},
+                figures=["healing", "evaluation", "layer_costs"],
+                note=f"`{' '.join(child['blocks'])}`",
+            )
 
 
-def _heal(params: PuzzleParams, schedule: str) -> Json:
-    section = params.heal.model_dump(mode="json")
+def _sections(results: Results, *names: str, **others: Json) -> Json:
+    """Sections of params.yaml, and others that are not whole."""
+    return {"puzzle": {name: getattr(results.params, name).model_dump(mode="json") for name in names} | others}
+
+
+def _device(results: Results, target: str) -> str:
+    return str(results.costs[target]["hardware"].iloc[0])
+
+
+def _heal(results: Results, schedule: str) -> Json:
+    """The section `puzzle.heal` with one of its schedules."""
+    section = results.params.heal.model_dump(mode="json")
     return {key: value for key, value in section.items() if key not in ("equal", "full")} | {
         schedule: section[schedule]
     }

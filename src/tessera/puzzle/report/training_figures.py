@@ -18,20 +18,24 @@ PHASES = {
 }
 
 
-def _colours(found: Results, subblock: str) -> dict[str, str]:
-    return dict(zip(found.variants(subblock)[1:], cycle(plots.CYCLE), strict=False))
+def _colours(results: Results, subblock: str) -> dict[str, str]:
+    return dict(zip(results.variants(subblock)[1:], cycle(plots.CYCLE), strict=False))
 
 
-def scores(found: Results) -> Figure:
-    """KL of every variant of every layer, put into the parent by itself."""
+def scores(results: Results) -> Figure:
+    """KL divergence from the parent when one subblock of one layer is exchanged, on validation text, with standard
+    errors by document.
+    """
     figure, axes = plots.grid(1, 2, 3.6, sharey=True)
     plotted = {}
     for axis, subblock in zip(axes[0], SUBBLOCKS, strict=True):
         ends = []
-        for variant, colour in _colours(found, subblock).items():
-            rows = [found.scores[layer][subblock][variant] for layer in found.layers]
+        for variant, colour in _colours(results, subblock).items():
+            rows = [results.scores[layer][subblock][variant] for layer in results.layers]
             kl = [row["kl_div"] for row in rows]
-            axis.errorbar(found.layers, kl, [known(row["kl_div_se"]) for row in rows], color=colour, marker=".", lw=1.2)
+            axis.errorbar(
+                results.layers, kl, [known(row["kl_div_se"]) for row in rows], color=colour, marker=".", lw=1.2
+            )
             ends.append((variant, kl[-1], colour))
         axis.set(xlabel="layer", title=f"{SUBBLOCK_NAMES[subblock]} exchanged in one layer")
         plotted[axis] = ends
@@ -42,19 +46,21 @@ def scores(found: Results) -> Figure:
     return figure
 
 
-def library(found: Results) -> Figure:
-    """Held-out loss of every variant by layer: as initialised, after least squares, after distillation."""
-    panels = [(subblock, variant) for subblock in SUBBLOCKS for variant in _colours(found, subblock)]
+def library(results: Results) -> Figure:
+    """Normalised error of each block's output on held-out text: after the paper's initialisation, after least squares
+    in closed form, and after blockwise local distillation.
+    """
+    panels = [(subblock, variant) for subblock in SUBBLOCKS for variant in _colours(results, subblock)]
     columns = min(4, len(panels))
     figure, axes = plots.grid(-(-len(panels) // columns), columns, 2.1, sharex=True, sharey=True)
     for axis in axes.flat[len(panels) :]:
         axis.set_visible(False)
     for axis, (subblock, variant) in zip(axes.flat, panels, strict=False):
-        records = [found.library[layer][f"{subblock}.{variant}"] for layer in found.layers]
+        records = [results.library[layer][f"{subblock}.{variant}"] for layer in results.layers]
         for phase, (_, style) in PHASES.items():
             values = [record.get(phase, {}).get("per_token", np.nan) for record in records]
             if not np.isnan(values).all():
-                axis.plot(found.layers, values, ls=style, lw=1.3, color=_colours(found, subblock)[variant])
+                axis.plot(results.layers, values, ls=style, lw=1.3, color=_colours(results, subblock)[variant])
         axis.set_title(f"{SUBBLOCK_NAMES[subblock]}: {variant}")
     for axis in axes.flat[max(0, len(panels) - columns) : len(panels)]:  # with nothing below
         axis.set_xlabel("layer")
@@ -67,16 +73,16 @@ def library(found: Results) -> Figure:
     return figure
 
 
-def training(found: Results, shown: int = 4) -> Figure:
-    """Training curves of blockwise local distillation, for some layers spread over the depth."""
-    picked = [found.layers[i] for i in np.unique(np.linspace(0, len(found.layers) - 1, shown).round().astype(int))]
+def training(results: Results, shown: int = 4) -> Figure:
+    """Normalised error during blockwise local distillation, for layers spread over the depth."""
+    picked = [results.layers[i] for i in np.unique(np.linspace(0, len(results.layers) - 1, shown).round().astype(int))]
     figure, axes = plots.grid(2, len(picked), 2.2, sharex=True, sharey="row")
     plotted = {}
     for row, subblock in zip(axes, SUBBLOCKS, strict=True):
         for axis, layer in zip(row, picked, strict=True):
             ends = []
-            for variant, colour in _colours(found, subblock).items():
-                curve = found.library[layer][f"{subblock}.{variant}"].get("training")
+            for variant, colour in _colours(results, subblock).items():
+                curve = results.library[layer][f"{subblock}.{variant}"].get("training")
                 if curve:
                     axis.plot(np.array(curve["tokens"]) / 1e3, curve["loss"], color=colour, lw=1.2)
                     ends.append((variant, curve["loss"][-1], colour))
@@ -91,9 +97,11 @@ def training(found: Results, shown: int = 4) -> Figure:
     return figure
 
 
-def healing(found: Results) -> Figure:
-    """KL and cosine distance to the parent by tokens of healing, all methods and the full schedule."""
-    figure, axes = plots.grid(2, len(found.targets), 2.6, sharex="col", sharey="row")
+def healing(results: Results) -> Figure:
+    """KL divergence and cosine distance from the parent during global distillation, for all methods and the full
+    schedule: every step (pale) and the mean over the latest tenth of the steps.
+    """
+    figure, axes = plots.grid(2, len(results.targets), 2.6, sharex="col", sharey="row")
     plotted = {}
     names = (
         ("kl_div", "KL(parent || child), nats"),
@@ -101,13 +109,13 @@ def healing(found: Results) -> Figure:
     )
     for row, (metric, label) in zip(axes, names, strict=True):
         row[0].set_ylabel(label)
-        for axis, target in zip(row, found.targets, strict=True):
+        for axis, target in zip(row, results.targets, strict=True):
             ends = []
-            for (of, name), curve in sorted(found.curves.items()):
+            for (of, name), curve in sorted(results.curves.items()):
                 if of != target:
                     continue
                 full = name == "full"
-                method = found.kept if full else name
+                method = results.kept if full else name
                 colour = plots.BLACK if full else COLOURS[method]
                 smooth = smoothed(curve[metric])
                 tokens = np.array(curve["tokens"]) / 1e3
@@ -128,7 +136,7 @@ def healing(found: Results) -> Figure:
 
 
 def smoothed(values: Sequence[float], share: float = 0.1) -> np.ndarray:
-    """Mean over the latest tenth of the steps, at least one, up to each step."""
+    """Mean over the latest tenth of the steps (at least one) up to each step."""
     width = max(1, round(share * len(values)))
     sums = np.cumsum(np.concatenate([[0.0], values]))
     last = np.arange(1, len(values) + 1)

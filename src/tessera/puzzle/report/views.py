@@ -5,7 +5,12 @@ from tessera.common.views import View, curves, parallel, scatter
 #: What a child gains.
 CHILDREN = ("blocks_speedup", "blocks_memory_mib")
 #: What the runs of each experiment are.
-EXPERIMENTS: dict[str, str] = {}
+EXPERIMENTS = {
+    "puzzle/library": "Block library: losses, distillation and scores of the variants, one run per layer and subblock.",
+    "puzzle/costs": "Cost of every variant on one target: time, memory and parameters.",
+    "puzzle/frontier": "Children chosen by each method at each throughput, with predicted and measured KL.",
+    "puzzle/child": "Healed children, one run per target, method and schedule.",
+}
 VIEWS = (
     View(
         "puzzle/frontier",

@@ -21,7 +21,7 @@ def bias(
 
     ratio: geometric mean of true / predicted; per_ten: factor by which that ratio grows with ten more replaced
     subblocks (slope of a straight line through the logarithms); error: root mean square of the logarithm. Each with
-    value, low and high. Raises ValueError where a number is not positive.
+    value, low and high. Raises ValueError if a number is not positive.
     """
     x, y, n = (np.asarray(v, float) for v in (predicted, true, replaced))
     if (x <= 0).any() or (y <= 0).any():

@@ -28,17 +28,17 @@ ROOT = Path(__file__).parents[3]
 
 
 class ScoreCache:
-    """Scores of one parent on one text or set of items, one file a variant."""
+    """Scores of one parent on one text or set of items, one file per variant."""
 
     def __init__(self, directory: Path, parent: LanguageModel, seen: str, module: str) -> None:
-        """seen tells the text or items, by their content; module is that of the function that scores."""
+        """seen identifies the text or items by their content; module is that of the function that scores."""
         about = f"{parent.spec} torch {torch.__version__} {torch.get_num_threads()} threads"
         self.directory, self.about = directory, f"{digest(parent.state_dict())} {seen} {_code(module)} {about}"
 
     def path(self, layer: int, subblock: str, module: nn.Module | str | None) -> Path:
         """The file of the layer's subblock exchanged for a module; None is a no-op, "parent" exchanges nothing."""
-        own = f"{module!r} {digest(module.state_dict())}" if isinstance(module, nn.Module) else repr(module)
-        name = hashlib.sha256(f"{self.about} {layer} {subblock} {own}".encode()).hexdigest()
+        content = f"{module!r} {digest(module.state_dict())}" if isinstance(module, nn.Module) else repr(module)
+        name = hashlib.sha256(f"{self.about} {layer} {subblock} {content}".encode()).hexdigest()
         return self.directory / f"{name[:32]}.json"
 
     def score(
@@ -65,14 +65,14 @@ class ScoreCache:
                 for name, metrics in scored.items():
                     known[layer, subblock, name] = metrics
                     _write(paths[layer, subblock, name], metrics)
-        found: dict[int, Scores] = {layer: {"attention": {}, "ffn": {}} for layer in variants}
+        scores: dict[int, Scores] = {layer: {"attention": {}, "ffn": {}} for layer in variants}
         for layer, subblock, name in paths:
-            found[layer][subblock][name] = known[layer, subblock, name]
-        return found
+            scores[layer][subblock][name] = known[layer, subblock, name]
+        return scores
 
 
 def text(tokens: Tensor, documents: np.ndarray) -> str:
-    """What tells the text of `replace_one.score` by its content: tokens (windows, T + 1), documents."""
+    """Identity of the text of `replace_one.score` by its content: tokens (windows, T + 1), documents."""
     return f"{digest({'tokens': tokens, 'documents': torch.from_numpy(documents)})} {tuple(tokens.shape)}"
 
 
@@ -86,7 +86,7 @@ def _write(path: Path, metrics: Metrics) -> None:
 
 
 def _read(path: Path) -> Metrics | None:
-    """The metrics of a file; none where there is no file, or, with a notice, where it is damaged."""
+    """The metrics of a file; None if there is no file or, with a notice, if it is damaged."""
     if not path.is_file():
         return None
     try:

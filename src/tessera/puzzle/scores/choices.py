@@ -53,14 +53,14 @@ def _pack(item: Tokens) -> _Packed:
 
 
 def batches(sizes: Sequence[int], tokens: int = BATCH_TOKENS) -> list[list[int]]:
-    """Indices of items in batches of at most so many tokens with padding, or one item; items of like size together."""
-    made: list[list[int]] = []
+    """Indices of items in batches of at most `tokens` with padding, or of one item; items of similar size together."""
+    batches: list[list[int]] = []
     for index in sorted(range(len(sizes)), key=lambda i: (-sizes[i], i)):
-        if made and sizes[made[-1][0]] * (len(made[-1]) + 1) <= tokens:
-            made[-1].append(index)
+        if batches and sizes[batches[-1][0]] * (len(batches[-1]) + 1) <= tokens:
+            batches[-1].append(index)
         else:
-            made.append([index])
-    return made
+            batches.append([index])
+    return batches
 
 
 @torch.no_grad()
@@ -71,11 +71,11 @@ def log_probabilities(
 ) -> list[list[float]]:
     """Sum over a choice's tokens of their log-probabilities, in nats, given the prompt; by item, then choice.
 
-    track wraps the loop over batches, to show progress. Raises ValueError where a prompt or choice has no token, or an
+    track wraps the loop over batches, to show progress. Raises ValueError if a prompt or choice has no token, or an
     item no choice.
     """
     check(items)
-    found: list[list[float]] = [[] for _ in items]
+    log_probabilities: list[list[float]] = [[] for _ in items]
     for indices in track(batches([len(item) for item in items])):
         batch = arrange([items[i] for i in indices])
         x = model.model.embed_tokens(batch.tokens)
@@ -83,15 +83,15 @@ def log_probabilities(
         for layer in model.model.layers:
             x = layer(x, rotary, batch.mask)
         for index, sums in zip(indices, batch.sums(model, x), strict=True):
-            found[index] = sums[: len(items[index].choices)].tolist()
-    return found
+            log_probabilities[index] = sums[: len(items[index].choices)].tolist()
+    return log_probabilities
 
 
 def check(items: Sequence[Tokens]) -> None:
-    """Raise ValueError where a prompt or choice has no token, or an item no choice."""
+    """Raise ValueError if a prompt or choice has no token, or an item no choice."""
     for index, item in enumerate(items):
         if not item.prompt or not item.choices or not all(item.choices):
-            raise ValueError(f"item {index}: valid is one token or more in the prompt and in each of its choices")
+            raise ValueError(f"item {index}: the prompt and each of its choices must have at least one token")
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,7 @@ class Batch:
     def sums(self, model: LanguageModel, last: Tensor) -> Tensor:
         """(B, most choices) float64 sums of log-probabilities, of last hidden states (B, T, D) before the final norm.
 
-        0 where an item has fewer choices.
+        0 if an item has fewer choices.
         """
         logits = model.lm_head(model.model.norm(last.flatten(0, 1)[self.origins])).float()
         total = logits.logsumexp(-1).double()

@@ -28,7 +28,7 @@ class Agreement:
     top1: Tensor
 
     def split(self, tokens: int) -> "list[Agreement]":
-        """Agreement of each window of so many tokens."""
+        """Agreement of each window of that many tokens."""
         parts = (self.kl_div.split(tokens), self.lm_loss.split(tokens), self.top1.split(tokens))
         return [Agreement(*part) for part in zip(*parts, strict=True)]
 
@@ -51,19 +51,19 @@ def compare(
 
     Heads map last hidden states (N, D) to logits; targets (N,) are the next tokens.
     """
-    found: list[list[Agreement]] = [[] for _ in children]
+    by_child: list[list[Agreement]] = [[] for _ in children]
     chunk = rows(parent(parent_hidden[:1]).shape[-1])
     for start in range(0, len(targets), chunk):
         part = slice(start, start + chunk)
         log_p = parent(parent_hidden[part]).log_softmax(-1)
         p, best = log_p.exp(), log_p.argmax(-1)
-        for (head, hidden), agreements in zip(children, found, strict=True):
+        for (head, hidden), agreements in zip(children, by_child, strict=True):
             log_q = head(hidden[part]).log_softmax(-1)
             lm_loss = -log_q.gather(-1, targets[part, None])[:, 0]
             agreements.append(Agreement(divergence(log_p, p, log_q), lm_loss, log_q.argmax(-1) == best))
     return [
         Agreement(*(torch.cat([getattr(a, f) for a in parts]) for f in ("kl_div", "lm_loss", "top1")))
-        for parts in found
+        for parts in by_child
     ]
 
 

@@ -40,19 +40,19 @@ def evaluate(
         agreements = divergence.compare(head(parent), last, list(outputs.values()), targets)
         for name, agreement in zip(outputs, agreements, strict=True):
             collected[name] += agreement.split(T)
-    found: dict[str, dict[str, dict[str, Any]]] = {}
+    results: dict[str, dict[str, dict[str, Any]]] = {}
     everything = {domain: [domain] for domain in dict.fromkeys(map(str, domains))} | dict(groups)
     for name in children:
-        found[name] = {}
+        results[name] = {}
         for domain, members in everything.items():
             chosen = np.flatnonzero(np.isin(domains, members))
-            own: dict[str, Any] = dict(summary([collected[name][i] for i in chosen], documents[chosen]))
+            metrics: dict[str, Any] = dict(summary([collected[name][i] for i in chosen], documents[chosen]))
             reference: dict[str, Any] = dict(summary([collected["parent"][i] for i in chosen], documents[chosen]))
-            own["perplexity"] = math.exp(own["lm_loss"])
-            own["parent_perplexity"] = math.exp(reference["lm_loss"])
-            own["windows"] = len(chosen)
+            metrics["perplexity"] = math.exp(metrics["lm_loss"])
+            metrics["parent_perplexity"] = math.exp(reference["lm_loss"])
+            metrics["windows"] = len(chosen)
             if domain in groups:
                 kl = [collected[name][i].kl_div.double().mean().item() for i in chosen]
-                own["by_window"] = {"kl_div": kl, "document": documents[chosen].tolist()}
-            found[name][domain] = own
-    return found
+                metrics["by_window"] = {"kl_div": kl, "document": documents[chosen].tolist()}
+            results[name][domain] = metrics
+    return results

@@ -32,28 +32,28 @@ class Reference:
 
         by_window has their means of each window, and the document that each is from.
         """
-        found: list[Agreement] = []
+        windows: list[Agreement] = []
         for batch, last in zip(self.batches, self.last, strict=True):
             hidden = child.model(batch[:, :-1]).flatten(0, 1)
-            (one,) = divergence.compare(head(self.parent), last, [(head(child), hidden)], batch[:, 1:].flatten())
-            found += one.split(self.window)
-        return _described(found, self.documents)
+            (agreement,) = divergence.compare(head(self.parent), last, [(head(child), hidden)], batch[:, 1:].flatten())
+            windows += agreement.split(self.window)
+        return _described(windows, self.documents)
 
 
-def _described(found: list[Agreement], documents: np.ndarray) -> dict[str, Any]:
-    series = {m: [getattr(a, m).double().mean().item() for a in found] for m in ("kl_div", "lm_loss", "top1")}
-    return summary(found, documents) | {"by_window": series | {"document": documents.tolist()}}
+def _described(windows: list[Agreement], documents: np.ndarray) -> dict[str, Any]:
+    series = {m: [getattr(a, m).double().mean().item() for a in windows] for m in ("kl_div", "lm_loss", "top1")}
+    return summary(windows, documents) | {"by_window": series | {"document": documents.tolist()}}
 
 
 def with_exchange(
     parent: LanguageModel, layer: int, pair: Pair, before: Tensor, rotary: tuple[Tensor, Tensor]
 ) -> Tensor:
     """Last hidden states of the parent with one layer's subblocks exchanged, from the hidden states before it."""
-    own = parent.model.layers[layer]
-    assert own.input_layernorm and own.post_attention_layernorm  # a parent's layer has both subblocks
+    block = parent.model.layers[layer]
+    assert block.input_layernorm and block.post_attention_layernorm  # a parent's layer has both subblocks
     attention, ffn = pair
-    x = before if attention is None else before + attention(own.input_layernorm(before), rotary)
-    x = x if ffn is None else x + ffn(own.post_attention_layernorm(x))
+    x = before if attention is None else before + attention(block.input_layernorm(before), rotary)
+    x = x if ffn is None else x + ffn(block.post_attention_layernorm(x))
     for later in parent.model.layers[layer + 1 :]:
         x = later(x, rotary)
     return x
@@ -83,11 +83,11 @@ def composed(
                 for pair in pairs[layer].values()
             ]
             last = before[-1].flatten(0, 1)
-            for name, one in zip(
+            for name, agreement in zip(
                 pairs[layer], divergence.compare(head(parent), last, ends, batch[:, 1:].flatten()), strict=True
             ):
-                collected.setdefault((layer, name), []).extend(one.split(T))
-    found: dict[int, dict[str, dict[str, Any]]] = {layer: {} for layer in pairs}
+                collected.setdefault((layer, name), []).extend(agreement.split(T))
+    scores: dict[int, dict[str, dict[str, Any]]] = {layer: {} for layer in pairs}
     for (layer, name), parts in collected.items():
-        found[layer][name] = summary(parts, documents)
-    return found
+        scores[layer][name] = summary(parts, documents)
+    return scores

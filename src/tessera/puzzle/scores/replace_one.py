@@ -47,16 +47,16 @@ def score(
         if layer == next(iter(variants)):
             before, middle = hidden_states(parent, x)
             last, rotary = before[-1].flatten(0, 1), parent.model.positions(x)
-            [own] = divergence.compare(head(parent), last, [(head(parent), last)], targets)
+            [itself] = divergence.compare(head(parent), last, [(head(parent), last)], targets)
         outputs = dict(exchanged(parent, layer, variants[layer], before, middle, rotary))
         children = [(head(parent), states.flatten(0, 1)) for states in outputs.values()]
-        agreements = [own, *divergence.compare(head(parent), last, children, targets)]
+        agreements = [itself, *divergence.compare(head(parent), last, children, targets)]
         for (subblock, name), agreement in zip([("attention", PARENT), *outputs], agreements, strict=True):
             collected.setdefault((layer, subblock, name), []).extend(agreement.split(T))
-    found: dict[int, dict[str, dict[str, dict[str, Any]]]] = {}
+    scores: dict[int, dict[str, dict[str, dict[str, Any]]]] = {}
     for (layer, subblock, name), parts in collected.items():
-        found.setdefault(layer, {"attention": {}, "ffn": {}})[subblock][name] = summary(parts, documents)
-    return found
+        scores.setdefault(layer, {"attention": {}, "ffn": {}})[subblock][name] = summary(parts, documents)
+    return scores
 
 
 def head(model: LanguageModel) -> divergence.Head:
@@ -112,12 +112,12 @@ def exchanged(
 
 def summary(windows: list[Agreement], documents: np.ndarray) -> dict[str, Any]:
     """Means over tokens of kl_div, lm_loss (nats) and top1 (share), each with its standard error (_se) by document."""
-    found: dict[str, Any] = {}
+    metrics: dict[str, Any] = {}
     for metric in ("kl_div", "lm_loss", "top1"):
         means = np.array([getattr(a, metric).double().mean().item() for a in windows])
-        found[metric] = float(means.mean())
-        found[f"{metric}_se"] = standard_error(means, documents)
-    return found
+        metrics[metric] = float(means.mean())
+        metrics[f"{metric}_se"] = standard_error(means, documents)
+    return metrics
 
 
 def standard_error(values: np.ndarray, clusters: np.ndarray) -> float | None:

@@ -2,7 +2,7 @@
 
     retention = (accuracy of the child - chance) / (accuracy of the parent - chance)
 
-Sets, and how the likeliest choice is told, are chosen on the parent's answers to one half of the items; all that is
+Sets, and the measure of the likeliest choice, are chosen on the parent's answers to one half of the items; all that is
 reported is of the other half.
 """
 
@@ -20,12 +20,12 @@ METRICS = ("sum", "per_byte")
 
 
 def correct(values: Sequence[float], sizes: Sequence[int], answer: int, metric: str) -> float:
-    """1 where the right choice is the likeliest, 0 where it is not, 1/n where n choices with it are equally likely.
+    """1 if the right choice is the likeliest, 0 if it is not, 1/n if it shares the maximum with n - 1 others.
 
     values are the choices' log-probabilities in nats, sizes their bytes. Raises ValueError on another metric.
     """
     if metric not in METRICS:
-        raise ValueError(f"metric {metric!r}; valid are {', '.join(METRICS)}")
+        raise ValueError(f"metric {metric!r}; expected one of {', '.join(METRICS)}")
     scores = np.asarray(values, float) / (np.asarray(sizes, float) if metric == "per_byte" else 1.0)
     best = scores == scores.max()
     return float(best[answer]) / int(best.sum())
@@ -45,7 +45,7 @@ class Selection:
 
 
 def select(by_metric: Mapping[str, np.ndarray], chance: np.ndarray, margin: float) -> Selection:
-    """Choose the metric of the larger accuracy, the first where equal; keep the set if the parent is above chance.
+    """Choose the metric of the larger accuracy, the first if equal; keep the set if the parent is above chance.
 
     by_metric maps a metric to whether each item was answered right (n,), chance (n,) is the share that guesses get
     right. Kept is a set whose accuracy is `margin` standard errors or more above chance.
@@ -59,30 +59,30 @@ def select(by_metric: Mapping[str, np.ndarray], chance: np.ndarray, margin: floa
 
 
 def right_answers(items: pd.DataFrame, answers: pd.DataFrame) -> dict[str, np.ndarray]:
-    """Whether a model's answers are right, by metric, in the order of the items; NaN where it was not asked.
+    """Whether a model's answers are right, by metric, in the order of the items; NaN if it was not asked.
 
     items are indexed by set and index; answers are rows of set, index, choice and log_probability.
     """
-    found = {metric: np.full(len(items), np.nan) for metric in METRICS}
+    right = {metric: np.full(len(items), np.nan) for metric in METRICS}
     answered = answers.sort_values(["set", "index", "choice"], kind="stable")
     values = answered.groupby(["set", "index"])["log_probability"].agg(list)
     for place, (key, item) in enumerate(zip(items.index, items.itertuples(), strict=True)):
         if key in values.index:
             sizes = [len(choice.encode()) for choice in item.choices]
             for metric in METRICS:
-                found[metric][place] = correct(values[key], sizes, item.answer, metric)
-    return found
+                right[metric][place] = correct(values[key], sizes, item.answer, metric)
+    return right
 
 
 def selections(items: pd.DataFrame, right: Mapping[str, np.ndarray], margin: float) -> dict[str, Selection]:
     """`select` of every set, by the parent's right answers to its items of even index."""
     chooses = items.index.get_level_values("index").to_numpy() % 2 == 0
     names, chance = items.index.get_level_values("set").to_numpy(), items["chance"].to_numpy()
-    found = {}
+    selections = {}
     for name in dict.fromkeys(names):
-        own = chooses & (names == name)
-        found[name] = select({metric: right[metric][own] for metric in METRICS}, chance[own], margin)
-    return found
+        half = chooses & (names == name)
+        selections[name] = select({metric: right[metric][half] for metric in METRICS}, chance[half], margin)
+    return selections
 
 
 @dataclass(frozen=True)
@@ -102,20 +102,22 @@ class Answers:
 class Bootstrap:
     """Draws of items, with replacement within each set, the same for all models.
 
-    Raises ValueError where there is no item.
+    Raises ValueError if there is no item.
     """
 
     def __init__(self, answers: Answers, draws: int, generator: np.random.Generator) -> None:
         if not len(answers.sets):
-            raise ValueError("no set of items is left: the parent is above chance in none")
+            raise ValueError("no set of items is left, because the parent is not above chance in any")
         self.answers = answers
         self.weights = np.ones((draws + 1, len(answers.sets)))  # the first is the sample itself
         for name in dict.fromkeys(answers.sets):
-            (own,) = np.nonzero(answers.sets == name)
-            self.weights[1:, own] = generator.multinomial(len(own), np.full(len(own), 1 / len(own)), draws)
+            (members,) = np.nonzero(answers.sets == name)
+            self.weights[1:, members] = generator.multinomial(
+                len(members), np.full(len(members), 1 / len(members)), draws
+            )
 
     def interval(self, values: np.ndarray) -> dict[str, float | None]:
-        """value, low and high (95 %) of a statistic of all draws (draws + 1,); null where it is not defined."""
+        """value, low and high (95 %) of a statistic of all draws (draws + 1,); null if undefined."""
         drawn = values[1:][np.isfinite(values[1:])]
         low, high = np.percentile(drawn, ENDS) if drawn.size else (math.nan, math.nan)
         named = {"value": values[0], "low": low, "high": high}
@@ -134,7 +136,7 @@ class Bootstrap:
         return self.mean(self.answers.right[model] - self.answers.chance, chosen)
 
     def retention(self, child: str, parent: str, chosen: np.ndarray) -> np.ndarray:
-        """Retention on the chosen items, pooled, in every draw (draws + 1,); NaN where the parent is at chance."""
+        """Retention on the chosen items, pooled, in every draw (draws + 1,); NaN if the parent is at chance."""
         return _ratio(self.above(child, chosen), self.above(parent, chosen))
 
     def overall(self, child: str, parent: str) -> np.ndarray:

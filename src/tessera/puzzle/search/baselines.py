@@ -126,7 +126,7 @@ def random(
     scale = np.where(limits == 0, 1.0, np.abs(limits))
 
     def spent(drawn: list[int]) -> np.ndarray:
-        """What a choice costs, one number a budget."""
+        """What a choice costs, one number per budget."""
         return np.sum([t[:, j] for t, j in zip(table, drawn, strict=True)], axis=0)
 
     def excess(costs: np.ndarray) -> np.ndarray:

@@ -1,7 +1,7 @@
-"""The best child for a service: batch size and blocks together, under budgets that a service has.
+"""The best child for a service: batch size and blocks together, under the budgets of a service.
 
-A program has one batch size [Puzzle, App. B]; so one is solved for each batch, by the cost table of that batch, and the
-best is kept. What is outside the layers (embedding, head) is taken off the budgets first.
+A program has one batch size [Puzzle, App. B], so one is solved for each batch size with its cost table, and the best
+is kept. The costs outside the layers (embedding, head) are subtracted from the budgets first.
 """
 
 from collections.abc import Mapping
@@ -12,10 +12,9 @@ import pandas as pd
 
 from tessera.puzzle.search import block_library, budgets
 from tessera.puzzle.search import solver as search
-from tessera.puzzle.search.block_library import NON_BLOCK
+from tessera.puzzle.search.block_library import NON_BLOCK, Scores
 from tessera.puzzle.search.program import Solver
 from tessera.puzzle.search.solver import Solution
-from tessera.puzzle.studies.sensitivity.resample import Scores
 
 
 @dataclass(frozen=True)
@@ -47,10 +46,10 @@ class BatchSolution:
 def limits(service: Service, info: Mapping[str, Any]) -> dict[str, float]:
     """Budgets of the blocks alone, by the library's keys; info is its measurement_info.
 
-    Raises ValueError, naming the budget, where what is outside the layers takes more than all of it.
+    Raises ValueError, naming the budget, if what is outside the layers takes more than all of it.
     """
     outside = info[NON_BLOCK]
-    found: dict[str, float] = {}
+    limits: dict[str, float] = {}
 
     def bound(name: str, key: str, budget: float | None) -> None:
         if budget is None:
@@ -58,7 +57,7 @@ def limits(service: Service, info: Mapping[str, Any]) -> dict[str, float]:
         left = budget - outside[key]
         if left < 0:
             raise ValueError(f"{name} = {budget:g}: embedding and head alone take {outside[key]:g}")
-        found[f"stats.{key}"] = min(left, found.get(f"stats.{key}", left))
+        limits[f"stats.{key}"] = min(left, limits.get(f"stats.{key}", left))
 
     bound("memory_mib", "memory_mib", service.memory_mib)
     bound("latency_ms", "runtime_ms", service.latency_ms)
@@ -66,8 +65,8 @@ def limits(service: Service, info: Mapping[str, Any]) -> dict[str, float]:
     bound("parameters", "parameters", service.parameters)
     if service.throughput is not None:
         runtime = budgets.runtime_for_throughput(info, service.throughput, service.counted, outside["runtime_ms"])
-        found[budgets.RUNTIME] = min(runtime, found.get(budgets.RUNTIME, runtime))
-    return found
+        limits[budgets.RUNTIME] = min(runtime, limits.get(budgets.RUNTIME, runtime))
+    return limits
 
 
 def solve(
@@ -77,10 +76,10 @@ def solve(
     objective: str = "metrics.kl_div",
     solver: Solver = "highs",
 ) -> tuple[BatchSolution | None, dict[int, str]]:
-    """Return the best of all batches, and for each batch its value or why there is none.
+    """Return the best of all batches, and for each batch its value or why it has none.
 
-    tables holds the cost table of each batch. Equally good children are told apart by throughput. The first part is
-    None where no batch has a child within the budgets.
+    tables holds the cost table of each batch. Ties are broken by throughput. The first part is
+    None if no batch has a child within the budgets.
     """
     best: tuple[tuple[float, float], BatchSolution] | None = None
     words: dict[int, str] = {}
@@ -91,19 +90,21 @@ def solve(
         except ValueError as error:
             words[batch] = str(error)
             continue
-        found = search.solve(library, objective, at_most, solver=solver)
-        if found.value is None:
-            words[batch] = f"infeasible; feasible would be {found.smallest_feasible}"
+        solution = search.solve(library, objective, at_most, solver=solver)
+        if solution.value is None:
+            words[batch] = f"infeasible; feasible would be {solution.smallest_feasible}"
             continue
-        costs = {key: found.costs[f"stats.{key}"] + info[NON_BLOCK][key] for key in block_library.STATS}
-        costs |= {k.removeprefix("model_"): float(v) for k, v in _speed(found, info).items() if k.startswith("model_")}
-        words[batch] = f"{objective} = {found.value:.6g}"
-        key = (found.value, -costs["output_tokens_per_s"])
+        costs = {key: solution.costs[f"stats.{key}"] + info[NON_BLOCK][key] for key in block_library.STATS}
+        costs |= {
+            k.removeprefix("model_"): float(v) for k, v in _speed(solution, info).items() if k.startswith("model_")
+        }
+        words[batch] = f"{objective} = {solution.value:.6g}"
+        key = (solution.value, -costs["output_tokens_per_s"])
         if best is None or key < best[0]:
-            best = key, BatchSolution(batch, found, costs)
+            best = key, BatchSolution(batch, solution, costs)
     return (best[1] if best else None), words
 
 
-def _speed(found: Solution, info: Mapping[str, Any]) -> dict[str, float]:
-    speed = budgets.speed(found.costs[budgets.RUNTIME], found.costs[budgets.RUNTIME], info)
+def _speed(solution: Solution, info: Mapping[str, Any]) -> dict[str, float]:
+    speed = budgets.speed(solution.costs[budgets.RUNTIME], solution.costs[budgets.RUNTIME], info)
     return {key: value for key, value in speed.items() if value is not None and not key.endswith("speedup")}

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Library = Mapping[str, Mapping[str, Mapping[str, Mapping[str, float]]]]
+#: For each layer: subblock -> variant -> metrics.
+Scores = Sequence[Mapping[str, Any]]
 #: Columns of a cost table that become a block's stats; the two subblocks' add up.
 STATS = ("runtime_ms", "prefill_ms", "decode_ms", "parameters", "parameters_mib", "memory_mib", "kv_cache_mib")
 NON_BLOCK = "non_block"
@@ -38,24 +40,24 @@ def read(path: str | Path) -> Library:
 
 
 def check(library: Library) -> None:
-    """Raise ValueError, naming layer, variant and key, where the library is not of the form above."""
+    """Raise ValueError, naming layer, variant and key, if the library is not of the form above."""
     if not isinstance(library, Mapping) or not library:
-        raise ValueError("not a block library; valid is {layer: {variant: {'stats': {...}, 'metrics': {...}}}}")
+        raise ValueError("not a block library; expected {layer: {variant: {'stats': {...}, 'metrics': {...}}}}")
     for layer, variants in library.items():
         if not isinstance(variants, Mapping) or not variants:
-            raise ValueError(f"{layer} has no variants; valid is a mapping of at least one")
+            raise ValueError(f"{layer} has no variants; expected a mapping with at least one")
         for variant, entry in variants.items():
             if not isinstance(entry, Mapping) or not all(isinstance(v, Mapping) for v in entry.values()):
-                raise ValueError(f"{layer}, {variant!r} is not of the form {{'stats': {{...}}, 'metrics': {{...}}}}")
+                raise ValueError(f"{layer}, {variant!r} must have the form {{'stats': {{...}}, 'metrics': {{...}}}}")
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """A JSON object, refusing a key that is there twice: json would keep the last in silence."""
-    made = dict(pairs)
-    if len(made) < len(pairs):
+    entries = dict(pairs)
+    if len(entries) < len(pairs):
         names = [name for name, _ in pairs]
-        raise ValueError(f"the key {next(n for n in names if names.count(n) > 1)!r} is there twice")
-    return made
+        raise ValueError(f"the key {next(n for n in names if names.count(n) > 1)!r} is duplicated")
+    return entries
 
 
 def layers(library: Library) -> list[str]:
@@ -68,7 +70,7 @@ def layers(library: Library) -> list[str]:
 def number(library: Library, layer: str, variant: str, key: str) -> float:
     """One entry's cost or score.
 
-    Raises ValueError, naming the entry, where it is missing, no finite number, or a negative cost.
+    Raises ValueError, naming the entry, if it is missing, no finite number, or a negative cost.
     """
     section, _, name = key.partition(".")
     entry = library[layer][variant]
@@ -77,11 +79,11 @@ def number(library: Library, layer: str, variant: str, key: str) -> float:
         raise ValueError(f"{layer}, {variant!r} has no {key}; it has {valid}")
     value = entry[section][name]
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise ValueError(f"{layer}, {variant!r}: {key} = {value!r}; valid is a number")
+        raise ValueError(f"{layer}, {variant!r}: {key} = {value!r}; expected a number")
     if not abs(value) <= sys.float_info.max:  # nor an integer that no float can hold
-        raise ValueError(f"{layer}, {variant!r}: {key} = {value}; valid is a finite number")
+        raise ValueError(f"{layer}, {variant!r}: {key} = {value}; expected a finite number")
     if section == "stats" and value < 0:
-        raise ValueError(f"{layer}, {variant!r}: {key} = {value}; a cost is not negative")
+        raise ValueError(f"{layer}, {variant!r}: {key} = {value}; a cost must not be negative")
     return value
 
 
@@ -103,26 +105,26 @@ def parent_choice(library: Library, parent: str | None = None) -> dict[str, str]
     """The choice that is the parent itself.
 
     `parent` names its variant; by default "parent+parent", or else the one variant of each layer with a KL divergence
-    of 0. Raises ValueError, naming the layer, where there is none or several.
+    of 0. Raises ValueError, naming the layer, if there is none or several.
     """
     choice = {}
     for layer in layers(library):
         variants = library[layer]
         if parent is not None:
-            found = [parent] if parent in variants else []
+            candidates = [parent] if parent in variants else []
         elif compose(PARENT, PARENT) in variants:
-            found = [compose(PARENT, PARENT)]
+            candidates = [compose(PARENT, PARENT)]
         else:
-            found = [v for v, entry in variants.items() if entry.get("metrics", {}).get("kl_div") == 0]
-        if len(found) != 1:
+            candidates = [v for v, entry in variants.items() if entry.get("metrics", {}).get("kl_div") == 0]
+        if len(candidates) != 1:
             raise ValueError(
-                f"{layer}: cannot tell the parent; name its variant, one of {', '.join(map(repr, variants))}"
+                f"{layer}: cannot infer the parent's variant; name it, one of {', '.join(map(repr, variants))}"
             )
-        choice[layer] = found[0]
+        choice[layer] = candidates[0]
     return choice
 
 
-def make(scores: Sequence[Mapping[str, Any]], costs: "pd.DataFrame") -> dict[str, Any]:
+def make(scores: Scores, costs: "pd.DataFrame") -> dict[str, Any]:
     """Return the library of all pairs of subblock variants, from their scores and a target's cost table.
 
     scores: for each layer {"attention": {variant: {metric: value}}, "ffn": {...}}, the parent's own metrics under
@@ -139,7 +141,7 @@ def make(scores: Sequence[Mapping[str, Any]], costs: "pd.DataFrame") -> dict[str
         attention, ffn = dict(layer["attention"]), dict(layer["ffn"])
         parent = attention.get(PARENT) or ffn.get(PARENT)
         if parent is None:
-            raise ValueError(f"{name}: no scores of {PARENT!r}, against which the others count")
+            raise ValueError(f"{name}: no scores of {PARENT!r}, to which the others are relative")
         attention[PARENT] = ffn[PARENT] = parent
         library[name] = {}
         for a, a_scores in sorted(attention.items()):
@@ -157,14 +159,14 @@ def make(scores: Sequence[Mapping[str, Any]], costs: "pd.DataFrame") -> dict[str
 
 def _composed(parent: Mapping, attention: Mapping, ffn: Mapping) -> dict[str, float | None]:
     """The parent's metrics plus the increments of its two subblocks."""
-    made: dict[str, float | None] = {}
+    summed: dict[str, float | None] = {}
     for metric in sorted(parent.keys() & attention.keys() & ffn.keys()):
         if metric.endswith("_se"):
             errors = attention[metric], ffn[metric]
-            made[metric] = None if None in errors else math.hypot(*errors)
+            summed[metric] = None if None in errors else math.hypot(*errors)
         else:
-            made[metric] = math.fsum([attention[metric], ffn[metric], -parent[metric]])
-    return made
+            summed[metric] = math.fsum([attention[metric], ffn[metric], -parent[metric]])
+    return summed
 
 
 def measurement_info(costs: "pd.DataFrame") -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from tessera.puzzle.costs import throughput
+from tessera.puzzle import costs
 from tessera.puzzle.costs.params import Workload
 from tessera.puzzle.search import block_library
 from tessera.puzzle.search.block_library import NON_BLOCK, Library
@@ -14,7 +14,7 @@ RUNTIME = "stats.runtime_ms"
 def resolve(library: Library, limits: Mapping[str, float | str], parent: str | None = None) -> dict[str, float]:
     """Turn limits into numbers: "80%" is 80 % of what the parent's blocks sum to, and other text is read as a number.
 
-    Raises ValueError, naming the key, where a limit is neither.
+    Raises ValueError, naming the key, if a limit is neither.
     """
     return {key: _resolved(library, key, limit, parent) for key, limit in limits.items()}
 
@@ -26,7 +26,7 @@ def _resolved(library: Library, key: str, limit: float | str, parent: str | None
     try:
         value = float(text.removesuffix("%"))
     except ValueError:
-        raise ValueError(f"{key} = {limit!r}; valid is a number, or a share of the parent such as 80%") from None
+        raise ValueError(f"{key} = {limit!r}; expected a number, or a percentage of the parent's such as 80%") from None
     if not text.endswith("%"):
         return value
     return value * block_library.total(library, block_library.parent_choice(library, parent), key) / 100
@@ -35,7 +35,7 @@ def _resolved(library: Library, key: str, limit: float | str, parent: str | None
 def runtime_for_speedup(library: Library, speedup: float, parent: str | None = None, key: str = RUNTIME) -> float:
     """Milliseconds that the blocks may take at `speedup` times the throughput of the parent's blocks."""
     if not speedup > 0:
-        raise ValueError(f"speedup = {speedup}; valid is a number > 0")
+        raise ValueError(f"speedup = {speedup}; expected a number > 0")
     return block_library.total(library, block_library.parent_choice(library, parent), key) / speedup
 
 
@@ -45,11 +45,11 @@ def runtime_for_throughput(
     """Milliseconds that the blocks may take to serve a batch at `tokens_per_s` [paper, App. B].
 
     workload: batch, prefill, decode. "all" counts batch * (prefill + decode) tokens, as the paper's text does, "output"
-    batch * decode, as its table 2. outside_ms, the time of embedding and head, comes off first. Raises ValueError where
+    batch * decode, as its table 2. outside_ms, the time of embedding and head, comes off first. Raises ValueError if
     nothing is left.
     """
     if not tokens_per_s > 0:
-        raise ValueError(f"tokens_per_s = {tokens_per_s}; valid is a number > 0")
+        raise ValueError(f"tokens_per_s = {tokens_per_s}; expected a number > 0")
     per_sequence = workload["decode"] + (workload["prefill"] if counted == "all" else 0)
     left = 1e3 * workload["batch"] * per_sequence / tokens_per_s - outside_ms
     if left < 0:
@@ -60,16 +60,16 @@ def runtime_for_throughput(
 
 
 def speed(runtime_ms: float, parent_ms: float, info: Mapping[str, Any]) -> dict[str, float | None]:
-    """How fast a child is whose blocks take runtime_ms, beside a parent whose blocks take parent_ms.
+    """Speed of a child whose blocks take runtime_ms, relative to a parent whose blocks take parent_ms.
 
     Blocks alone, and the whole model with embedding and head; info is a library's measurement_info. Tokens per second
-    by both definitions, of all tokens and of output alone; null where the blocks take no time at all.
+    by both definitions, of all tokens and of output alone; null if the blocks take no time at all.
     """
     workload = Workload.model_validate({key: info[key] for key in Workload.model_fields})
-    found: dict[str, float | None] = {}
+    speeds: dict[str, float | None] = {}
     for part, outside in (("blocks", 0.0), ("model", info[NON_BLOCK]["runtime_ms"])):
         child = runtime_ms + outside
-        found[f"{part}_speedup"] = (parent_ms + outside) / child if child else None
-        rates = throughput(child, workload) if child else {"all_tokens_per_s": None, "output_tokens_per_s": None}
-        found |= {f"{part}_{name}": rate for name, rate in rates.items()}
-    return found
+        speeds[f"{part}_speedup"] = (parent_ms + outside) / child if child else None
+        rates = costs.throughput(child, workload) if child else {"all_tokens_per_s": None, "output_tokens_per_s": None}
+        speeds |= {f"{part}_{name}": rate for name, rate in rates.items()}
+    return speeds

@@ -148,4 +148,4 @@ def _engine(solver: Solver, integer: bool, gap: float, presolve: bool) -> pulp.L
         return pulp.PULP_CBC_CMD(
             **common, options=options if presolve else [*options, "presolve off", "preprocess off"]
         )
-    raise ValueError(f"solver is {solver!r}; valid are 'highs' and 'cbc'")
+    raise ValueError(f"solver is {solver!r}; expected 'highs' or 'cbc'")

@@ -1,10 +1,10 @@
-"""The mixed-integer program of the search: one variant a layer, a linear objective, linear budgets.
+"""The mixed-integer program of the search: one variant per layer, a linear objective, linear budgets.
 
     x[i,j] in {0,1};   minimise sum s[i,j] x[i,j];   sum_j x[i,j] = 1 for every layer i;   sum a[k,i,j] x[i,j] <= b[k]
 
 It knows numbers only: layers and variants are positions. Written with PuLP, solved to gap 0 by HiGHS or CBC, and every
 answer is summed again in exact arithmetic. Around the solver stand four sound reductions that make it fast and its
-answer canonical: layers that are alike in all numbers become one, of which each variant is taken so many times;
+answer canonical: layers that are alike in all numbers become one, of which each variant is taken a number of times;
 dominated variants are dropped; the linear relaxation's multipliers remove every variant that no optimum can hold
 (reduced-cost fixing); and what is left is solved once more for the canonical one among equal optima.
 """
@@ -33,7 +33,7 @@ _MAX_SPLIT = 8
 
 @dataclass(frozen=True)
 class Program:
-    """Objective s (minimised), budgets, and distinct integer weights by which equal optima are told apart."""
+    """Objective s (minimised), budgets, and distinct integer weights that distinguish equal optima."""
 
     objective: Table
     rows: Sequence[Row]
@@ -55,7 +55,7 @@ class Optimum:
     """A proven optimum: the variant's position in each layer, the bounds below it and each row's multiplier.
 
     `bound` is the solver's proven lower bound, `relaxation` the Lagrangian bound at the multipliers of the linear
-    relaxation, summed anew and valid whatever the solver did. A multiplier is the objective's fall per unit of budget.
+    relaxation, summed again and valid whatever the solver did. A multiplier is the objective's fall per unit of budget.
     """
 
     selection: list[int]

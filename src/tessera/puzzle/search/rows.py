@@ -92,8 +92,8 @@ class Row:
         least = [min(layer, key=row.__getitem__) for row, layer in zip(numbers, allowed, strict=True)]
         tiny = max(numbers[i][j] - numbers[i][least[i]] for i, layer in enumerate(allowed) for j in layer) // _TINY
         coefficients = [
-            [own[low] if number - row[low] < tiny else c for c, number in zip(own, row, strict=True)]
-            for own, row, low in zip(self.coefficients, numbers, least, strict=True)
+            [layer[low] if number - row[low] < tiny else c for c, number in zip(layer, row, strict=True)]
+            for layer, row, low in zip(self.coefficients, numbers, least, strict=True)
         ]
         return replace(self, coefficients=coefficients)
 
@@ -108,8 +108,8 @@ def possible(rows: Sequence[Row], allowed: Allowed) -> Allowed | None:
             chosen = [[c[j] for j in layer] for c, layer in zip(coefficients, allowed, strict=True)]
             room = row.most(allowed) - sum(map(min, chosen))
             allowed = [
-                [j for j, c in zip(layer, own, strict=True) if c - min(own) <= room]
-                for layer, own in zip(allowed, chosen, strict=True)
+                [j for j, c in zip(layer, numbers, strict=True) if c - min(numbers) <= room]
+                for layer, numbers in zip(allowed, chosen, strict=True)
             ]
             if not all(allowed):
                 return None

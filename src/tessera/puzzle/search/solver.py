@@ -26,16 +26,17 @@ Method = Literal["mip", "greedy", "max_params", "homogeneous", "no_op_only", "ra
 
 
 class SearchParams(Section):
-    """Which children are searched for."""
+    """The mixed-integer search, and the other ways to choose children."""
 
-    objective: str = Field("metrics.kl_div", description="score whose sum over the layers is made least")
+    objective: str = Field("metrics.kl_div", description="score whose sum over the layers is minimised")
     speedups: tuple[float, ...] = Field(
-        min_length=1, description="throughputs of the frontier, in multiples of the parent's blocks"
+        min_length=1, description="block throughputs of the frontier, in multiples of the parent's"
     )
-    child_speedup: float = Field(gt=0, description="throughput of the children that are assembled")
+    child_speedup: float = Field(gt=0, description="block throughput of the children that are assembled and healed")
     methods: tuple[Method, ...] = Field(("mip",), min_length=1, description="how the children are chosen")
     at_most: dict[str, float | str] = Field(
-        default_factory=dict, description="further budgets by key: a number, or a share of the parent such as 80%"
+        default_factory=dict,
+        description="further budgets by key: a number, or a percentage of the parent's such as 80%",
     )
     at_least: dict[str, float | str] = Field(default_factory=dict, description="further lower limits, as at_most")
     solver: Solver = "highs"
@@ -85,7 +86,7 @@ def solve(
     taken: the same for every solver and order of the library. What no optimum can hold, be it an absurd penalty or
     sentinel, has no influence on tolerances.
 
-    Raises ValueError, naming the entry, where a number is missing, not finite or a negative cost, or a key unknown;
+    Raises ValueError, naming the entry, if a number is missing, not finite or a negative cost, or a key unknown;
     and naming the key, if a sum over the chosen variants is beyond the range of floats.
     """
     problem = _Problem(library, objective, at_most, at_least, bigger_is_better, different_from, min_difference)
@@ -122,23 +123,23 @@ def diverse(
     **options: Any,
 ) -> list[Solution]:
     """Return up to `count` choices, each the best that differs from all before in min_difference layers or more."""
-    found: list[Solution] = []
+    solutions: list[Solution] = []
     for _ in range(count):
-        earlier = [*different_from, *(s.choice for s in found)]
-        one = solve(library, objective, different_from=earlier, min_difference=min_difference, **options)
-        if one.status == "infeasible":
+        earlier = [*different_from, *(s.choice for s in solutions)]
+        solution = solve(library, objective, different_from=earlier, min_difference=min_difference, **options)
+        if solution.status == "infeasible":
             break
-        found.append(one)
-    return found
+        solutions.append(solution)
+    return solutions
 
 
 def costs(library: Library, choice: Choice, keys: Sequence[str] = ()) -> dict[str, float]:
     """Sums over a choice of the given keys and of every common stats key whose sum a float can hold."""
-    found = {key: block_library.total(library, choice, key) for key in keys}
-    for key in set(block_library.common_keys(library)) - found.keys():
+    sums = {key: block_library.total(library, choice, key) for key in keys}
+    for key in set(block_library.common_keys(library)) - sums.keys():
         value = summed([block_library.number(library, layer, variant, key) for layer, variant in choice.items()])
-        found |= {} if math.isinf(value) else {key: value}
-    return dict(sorted(found.items()))
+        sums |= {} if math.isinf(value) else {key: value}
+    return dict(sorted(sums.items()))
 
 
 def feasible(library: Library, choice: Choice, at_most: Limits = NONE, at_least: Limits = NONE) -> bool:
@@ -182,7 +183,7 @@ class _Problem:
         if bigger_is_better:
             scores = [[-s for s in layer] for layer in scores]
         if not 0 <= min_difference <= len(self.layers):
-            raise ValueError(f"min_difference = {min_difference}; valid are 0 to {len(self.layers)} layers")
+            raise ValueError(f"min_difference = {min_difference}; expected 0 to {len(self.layers)} layers")
         self.limits = _rows(library, self.layers, at_most, at_least)
         self.different_from, self.min_difference = different_from, min_difference
         weights = [[_weight(la, v) for v in vs] for la, vs in zip(self.layers, self.variants, strict=True)]
@@ -240,7 +241,7 @@ def _rows(library: Library, layers: Sequence[str], at_most: Limits, at_least: Li
     for name, limits in (("at_most", at_most), ("at_least", at_least)):
         for key, limit in limits.items():
             if isinstance(limit, bool) or not isinstance(limit, int | float) or not math.isfinite(limit):
-                raise ValueError(f"{name} {key} = {limit!r}; valid is a finite number")
+                raise ValueError(f"{name} {key} = {limit!r}; expected a finite number")
     rows = [Row(f"at_most {key}", _table(library, layers, key), limit) for key, limit in sorted(at_most.items())]
     for key, limit in sorted(at_least.items()):
         rows.append(Row(f"at_least {key}", [[-c for c in cs] for cs in _table(library, layers, key)], -limit))
@@ -248,5 +249,5 @@ def _rows(library: Library, layers: Sequence[str], at_most: Limits, at_least: Li
 
 
 def _weight(layer: str, variant: str) -> int:
-    """26 bits that tell equal optima apart: the optimum of least summed weight is unique but for a chance of < 1e-4."""
+    """26 bits that distinguish equal optima: with probability > 0.9999, one has the least summed weight."""
     return int.from_bytes(hashlib.blake2b(f"{layer}\0{variant}".encode(), digest_size=4).digest()) >> 6

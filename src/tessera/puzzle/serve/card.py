@@ -112,10 +112,10 @@ def _scores(facts: Facts) -> str:
         "| domain | KL to the parent, nats a token | same first token, % | perplexity | parent's perplexity |",
         "|---|--:|--:|--:|--:|",
     ]
-    for domain, one in facts.scores.items():
-        kl = plus_minus(one["kl_div"], one["kl_div_se"])
-        top = plus_minus(100 * one["top1"], 100 * known(one["top1_se"]), ".1f")
-        rows.append(f"| {domain} | {kl} | {top} | {one['perplexity']:.1f} | {one['parent_perplexity']:.1f} |")
+    for domain, metrics in facts.scores.items():
+        kl = plus_minus(metrics["kl_div"], metrics["kl_div_se"])
+        top = plus_minus(100 * metrics["top1"], 100 * known(metrics["top1_se"]), ".1f")
+        rows.append(f"| {domain} | {kl} | {top} | {metrics['perplexity']:.1f} | {metrics['parent_perplexity']:.1f} |")
     return "\n".join(rows)
 
 
@@ -152,24 +152,24 @@ def _loaders(facts: Facts) -> str:
 
 def vllm_obstacles(spec: ModelSpec) -> list[str]:
     """What in a child vLLM's nemotron_nas module, as its source is, cannot compute or would leave out in silence."""
-    found = []
+    obstacles = []
     linear = [i for i, (a, f) in enumerate(spec.layers) if "linear" in (a.kind, f.kind)]
     if linear:
-        found.append(f"it has no linear maps, as in layers {', '.join(map(str, linear))}")
+        obstacles.append(f"it has no linear maps, as in layers {', '.join(map(str, linear))}")
     if spec.layers[0][0].kind == "no_op":
-        found.append("its first layer must have attention")
+        obstacles.append("its first layer must have attention")
     if spec.qk_norm:
-        found.append("it has no norm of queries and keys")
+        obstacles.append("it has no norm of queries and keys")
     if spec.attention_bias != spec.output_bias:
-        found.append(
+        obstacles.append(
             "it would drop the biases of queries, keys and values, which this child has without one of outputs"
         )
-    return found
+    return obstacles
 
 
 def gguf_words(spec: ModelSpec, file: str) -> str:
     """What a card says of a GGUF file of this child."""
-    padded = {i: one.padding for i, one in enumerate(layouts(spec)) if one.padding}
+    padded = {i: layout.padding for i, layout in enumerate(layouts(spec)) if layout.padding}
     words = f"`{file}`, architecture `deci`; values and metadata were checked by reading it back."
     if padded:
         words += (

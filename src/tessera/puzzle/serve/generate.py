@@ -15,16 +15,16 @@ def generate(model: LanguageModel, prompts: Tensor, count: int, temperature: flo
     """
     B, P = prompts.shape
     generator = torch.Generator().manual_seed(seed)
-    caches, written, given = model.new_caches(B, P + count), [], prompts
+    caches, written, tokens = model.new_caches(B, P + count), [], prompts
     for step in range(count):
         start = P + step - 1 if step else 0
-        last = model.model(given, caches, start)[:, -1:]
+        last = model.model(tokens, caches, start)[:, -1:]
         logits = model.lm_head(model.model.norm(last))[:, 0].double()
         if temperature:
             summed = (logits / temperature).softmax(-1).cumsum(-1)
             uniform = torch.rand(B, 1, generator=generator, dtype=torch.float64)
-            given = torch.searchsorted(summed, uniform * summed[:, -1:], right=True).clamp_max(logits.shape[-1] - 1)
+            tokens = torch.searchsorted(summed, uniform * summed[:, -1:], right=True).clamp_max(logits.shape[-1] - 1)
         else:
-            given = logits.argmax(-1, keepdim=True)
-        written.append(given)
+            tokens = logits.argmax(-1, keepdim=True)
+        written.append(tokens)
     return torch.cat(written, 1)

@@ -45,13 +45,15 @@ class Layout:
 
 
 def layouts(spec: ModelSpec) -> list[Layout]:
-    """Every layer's layout. Raises ValueError, naming the layers, where llama.cpp has no form for one."""
+    """Every layer's layout. Raises ValueError, naming the layers, if llama.cpp has no form for one."""
     if spec.qk_norm:
-        raise ValueError("llama.cpp's deci knows no norm of queries and keys (as Qwen 3 has): no GGUF file can be made")
+        raise ValueError(
+            "llama.cpp's deci does not support norms of queries and keys (as in Qwen 3), so no GGUF file can be written"
+        )
     linear = [i for i, (_, ffn) in enumerate(spec.layers) if ffn.kind == "linear"]
     if linear:
         raise ValueError(
-            f"llama.cpp has no linear map in an FFN's place, as {_name(linear)} of this child; search without the "
+            f"llama.cpp has no linear map in place of an FFN, as in {_name(linear)} of this child; search without the "
             f"variant, or serve the Hugging Face checkpoint"
         )
     if all(attention.kind != "gqa" for attention, _ in spec.layers):
@@ -78,50 +80,52 @@ def _name(layers: Sequence[int]) -> str:
 
 def tensors(model: LanguageModel) -> Tensors:
     """A child's parameters by GGUF's names, in llama.cpp's order of rows, zeros included. Raises as layouts."""
-    spec, found = model.spec, {}
-    found["token_embd.weight"] = model.model.embed_tokens.weight
-    found["output_norm.weight"] = model.model.norm.weight
+    spec, weights = model.spec, {}
+    weights["token_embd.weight"] = model.model.embed_tokens.weight
+    weights["output_norm.weight"] = model.model.norm.weight
     if not spec.tied_embeddings:
-        found["output.weight"] = model.lm_head.weight
+        weights["output.weight"] = model.lm_head.weight
     if (factors := rope_factors(spec)) is not None:
-        found[ROPE_FACTORS] = factors
+        weights[ROPE_FACTORS] = factors
     for i, (layout, layer) in enumerate(zip(layouts(spec), model.model.layers, strict=True)):
-        own = dict(layer.named_parameters())
-        own = _attention(spec, layout, own) | _ffn(spec, layout, own)
-        found |= {f"blk.{i}.{name}": value for name, value in own.items()}
-    return {name: value.detach() for name, value in found.items()}
+        parameters = dict(layer.named_parameters())
+        block = _attention(spec, layout, parameters) | _ffn(spec, layout, parameters)
+        weights |= {f"blk.{i}.{name}": value for name, value in block.items()}
+    return {name: value.detach() for name, value in weights.items()}
 
 
-def _attention(spec: ModelSpec, layout: Layout, own: Mapping[str, torch.Tensor]) -> Tensors:
+def _attention(spec: ModelSpec, layout: Layout, parameters: Mapping[str, torch.Tensor]) -> Tensors:
     if not layout.heads:
         return {}
     D = spec.hidden_size
     if "attention" in layout.padding:
         return {"attn_norm.weight": torch.ones(D), "attn_output.weight": torch.zeros(D, D)}
-    made = {"attn_norm.weight": own["input_layernorm.weight"]}
+    weights = {"attn_norm.weight": parameters["input_layernorm.weight"]}
     if not layout.kv_heads:
-        return made | {"attn_output.weight": own["self_attn.linear_attn.weight"]}
+        return weights | {"attn_output.weight": parameters["self_attn.linear_attn.weight"]}
     heads = {"q": layout.heads, "k": layout.kv_heads}
     for theirs, ours in (("q", "q_proj"), ("k", "k_proj"), ("v", "v_proj"), ("output", "o_proj")):
         for kind in ("weight", "bias"):
-            if (value := own.get(f"self_attn.{ours}.{kind}")) is not None:
-                made[f"attn_{theirs}.{kind}"] = permute(value, heads[theirs]) if theirs in heads else value
-    return made
+            if (value := parameters.get(f"self_attn.{ours}.{kind}")) is not None:
+                weights[f"attn_{theirs}.{kind}"] = permute(value, heads[theirs]) if theirs in heads else value
+    return weights
 
 
-def _ffn(spec: ModelSpec, layout: Layout, own: Mapping[str, torch.Tensor]) -> Tensors:
+def _ffn(spec: ModelSpec, layout: Layout, parameters: Mapping[str, torch.Tensor]) -> Tensors:
     D, F = spec.hidden_size, layout.channels
     if not F:
         return {}
     if "ffn" in layout.padding:
         shapes = {"gate": (F, D), "up": (F, D), "down": (D, F)}
         return {"ffn_norm.weight": torch.ones(D)} | {f"ffn_{n}.weight": torch.zeros(s) for n, s in shapes.items()}
-    made = {"ffn_norm.weight": own["post_attention_layernorm.weight"]}
+    weights = {"ffn_norm.weight": parameters["post_attention_layernorm.weight"]}
     for name in ("gate", "up", "down"):
-        made |= {
-            f"ffn_{name}.{k}": own[f"mlp.{name}_proj.{k}"] for k in ("weight", "bias") if f"mlp.{name}_proj.{k}" in own
+        weights |= {
+            f"ffn_{name}.{k}": parameters[f"mlp.{name}_proj.{k}"]
+            for k in ("weight", "bias")
+            if f"mlp.{name}_proj.{k}" in parameters
         }
-    return made
+    return weights
 
 
 def permute(rows: torch.Tensor, heads: int) -> torch.Tensor:
@@ -143,7 +147,7 @@ def metadata(spec: ModelSpec, dtype: Dtype, name: str, license_name: str | None 
     """The file's keys but the tokenizer's; layers' counts are arrays. Raises as layouts."""
     from gguf import GGML_QUANT_VERSION, LlamaFileType
 
-    found = layouts(spec)
+    layers = layouts(spec)
     general = {
         "architecture": ARCHITECTURE,
         "type": "model",
@@ -151,14 +155,14 @@ def metadata(spec: ModelSpec, dtype: Dtype, name: str, license_name: str | None 
         "quantization_version": GGML_QUANT_VERSION,
         "file_type": int(LlamaFileType[FILE_TYPES[dtype]]),
     } | ({"license": license_name} if license_name else {})
-    own = {
-        "block_count": len(found),
+    settings = {
+        "block_count": len(layers),
         "context_length": spec.max_position_embeddings,
         "embedding_length": spec.hidden_size,
         "vocab_size": spec.vocab_size,
-        "feed_forward_length": [one.channels for one in found],
-        "attention.head_count": [one.heads for one in found],
-        "attention.head_count_kv": [one.kv_heads for one in found],
+        "feed_forward_length": [layer.channels for layer in layers],
+        "attention.head_count": [layer.heads for layer in layers],
+        "attention.head_count_kv": [layer.kv_heads for layer in layers],
         "attention.key_length": spec.head_dim,
         "attention.value_length": spec.head_dim,
         "attention.layer_norm_rms_epsilon": spec.norm_eps,
@@ -166,8 +170,8 @@ def metadata(spec: ModelSpec, dtype: Dtype, name: str, license_name: str | None 
         "rope.freq_base": float(spec.rope_parameters["rope_theta"]),
     }
     if spec.rope_parameters.get("rope_type") == "linear":
-        own |= {"rope.scaling.type": "linear", "rope.scaling.factor": float(spec.rope_parameters["factor"])}
-    return {f"general.{k}": v for k, v in general.items()} | {f"{ARCHITECTURE}.{k}": v for k, v in own.items()}
+        settings |= {"rope.scaling.type": "linear", "rope.scaling.factor": float(spec.rope_parameters["factor"])}
+    return {f"general.{k}": v for k, v in general.items()} | {f"{ARCHITECTURE}.{k}": v for k, v in settings.items()}
 
 
 def write(
@@ -180,7 +184,7 @@ def write(
 ) -> None:
     """Write a child as a GGUF file, the same bytes every time.
 
-    Raises ValueError, naming the layers, where llama.cpp could not compute the child, or where the tokenizer has more
+    Raises ValueError, naming the layers, if llama.cpp could not compute the child, or if the tokenizer has more
     or fewer tokens than the child; FileNotFoundError and OSError by the file system.
     """
     from gguf import GGUFWriter
@@ -188,14 +192,14 @@ def write(
     vocabulary = len(tokenizer["tokenizer.ggml.tokens"])
     if vocabulary != model.spec.vocab_size:
         raise ValueError(f"the tokenizer has {vocabulary} tokens, the child {model.spec.vocab_size}")
-    found = tensors(model)
+    weights = tensors(model)
     with files.replacing(path) as hidden:
         writer = GGUFWriter(hidden, ARCHITECTURE)
         keys = metadata(model.spec, dtype, name, license_name) | dict(tokenizer)
         for key, value in keys.items():
             if key != "general.architecture":  # the writer's own
                 _add(writer, key, value)
-        for tensor, value in found.items():
+        for tensor, value in weights.items():
             kind = _kind(value, dtype)
             writer.add_tensor(tensor, _packed(value, kind), raw_dtype=kind)
         writer.write_header_to_file()
@@ -238,7 +242,7 @@ def verify(path: str | Path, model: LanguageModel, tokenizer: Mapping[str, Any])
     """Read a file back and compare every key and tensor with the child; return what was compared.
 
     tensors and parameters are counts, largest_error that of a matrix's value by its type's rounding, relative to the
-    tensor's largest. Raises ValueError, naming it, where a key or tensor is missing, too many, or has another value
+    tensor's largest. Raises ValueError, naming it, if a key or tensor is missing, too many, or has another value
     than the child's rounded to its type.
     """
     from gguf import GGMLQuantizationType, GGUFReader
@@ -246,18 +250,18 @@ def verify(path: str | Path, model: LanguageModel, tokenizer: Mapping[str, Any])
 
     reader = GGUFReader(path)
     dtype = next(d for d, kind in FILE_TYPES.items() if _file_type(reader) == kind)
-    for key, wanted in (metadata(model.spec, dtype, "") | dict(tokenizer)).items():
+    for key, expected in (metadata(model.spec, dtype, "") | dict(tokenizer)).items():
         if key in ("general.name", "general.license"):
             continue
         field = reader.get_field(key)
-        found = field.contents() if field else None
-        if not _equal(found, wanted):
-            raise ValueError(f"{path}: {key} is {_short(found)}, the child's is {_short(wanted)}")
+        value = field.contents() if field else None
+        if not _equal(value, expected):
+            raise ValueError(f"{path}: {key} is {_short(value)}, the child's is {_short(expected)}")
     wanted_tensors, error, parameters = tensors(model), 0.0, 0
     there = {tensor.name: tensor for tensor in reader.tensors}
     if there.keys() != wanted_tensors.keys():
         raise ValueError(
-            f"{path}: tensors that are not in both: {', '.join(sorted(there.keys() ^ wanted_tensors.keys()))}"
+            f"{path}: tensors in only one of file and child: {', '.join(sorted(there.keys() ^ wanted_tensors.keys()))}"
         )
     for tensor_name, tensor in there.items():
         exact = wanted_tensors[tensor_name].to(torch.float32).numpy()
@@ -268,11 +272,11 @@ def verify(path: str | Path, model: LanguageModel, tokenizer: Mapping[str, Any])
         if value.shape != exact.shape or not np.array_equal(
             value, dequantize(_packed(wanted_tensors[tensor_name], kind), kind)
         ):
-            raise ValueError(f"{path}: {tensor_name} has not the child's values")
+            raise ValueError(f"{path}: the values of {tensor_name} differ from the child's")
         largest = float(np.abs(exact).max())
         error = max(error, float(np.abs(value - exact).max()) / largest if largest else 0.0)
         parameters += exact.size
-    padded = {str(i): list(one.padding) for i, one in enumerate(layouts(model.spec)) if one.padding}
+    padded = {str(i): list(layout.padding) for i, layout in enumerate(layouts(model.spec)) if layout.padding}
     return {"dtype": dtype, "tensors": len(there), "parameters": parameters, "largest_error": error, "padding": padded}
 
 
@@ -283,10 +287,10 @@ def _file_type(reader: Any) -> str:
     return LlamaFileType(field.contents()).name if field else "none"
 
 
-def _equal(found: Any, wanted: Any) -> bool:
-    if isinstance(wanted, float):
-        return found is not None and np.float32(found) == np.float32(wanted)
-    return bool(found == wanted)
+def _equal(value: Any, expected: Any) -> bool:
+    if isinstance(expected, float):
+        return value is not None and np.float32(value) == np.float32(expected)
+    return bool(value == expected)
 
 
 def _short(value: Any) -> str:

@@ -8,17 +8,17 @@ from tessera.common import files
 
 
 def of_gguf(path: str | Path) -> dict[str, Any]:
-    """The tokenizer's keys of another GGUF file, as they are. Raises ValueError where it is none or has none."""
+    """The tokenizer's keys of another GGUF file, unchanged. Raises ValueError if it is damaged or has none."""
     from gguf import GGUFReader
 
     try:
         reader = GGUFReader(path)
     except (ValueError, IndexError, OSError) as error:
         raise ValueError(f"{path}: truncated or not a GGUF file ({error})") from error
-    found = {name: field.contents() for name, field in reader.fields.items() if name.startswith("tokenizer.")}
-    if "tokenizer.ggml.tokens" not in found:
-        raise ValueError(f"{path}: has no key 'tokenizer.ggml.tokens'")
-    return found
+    keys = {name: field.contents() for name, field in reader.fields.items() if name.startswith("tokenizer.")}
+    if "tokenizer.ggml.tokens" not in keys:
+        raise ValueError(f"{path}: no key 'tokenizer.ggml.tokens'")
+    return keys
 
 
 def of_directory(directory: str | Path, pre: str, vocab_size: int) -> dict[str, Any]:
@@ -26,14 +26,14 @@ def of_directory(directory: str | Path, pre: str, vocab_size: int) -> dict[str, 
 
     pre is llama.cpp's name of how text is cut before the merges, as in llama-bpe, qwen2 or smollm: the tokenizer's file
     does not tell it. Ids from the last token to vocab_size, which parents have for the sake of their kernels, become
-    unused tokens. Raises FileNotFoundError, and ValueError where the tokenizer is of another kind.
+    unused tokens. Raises FileNotFoundError, and ValueError if the tokenizer is of another kind.
     """
     directory = Path(directory)
     path = directory / "tokenizer.json"
     content = files.read_json(path)
     model, added = content["model"], content.get("added_tokens", [])
     if model.get("type") != "BPE" or "ByteLevel" not in json.dumps(content.get("pre_tokenizer")):
-        raise ValueError(f"{path}: a {model.get('type')} tokenizer; byte-level BPE alone can be written")
+        raise ValueError(f"{path}: a {model.get('type')} tokenizer; only byte-level BPE can be written")
     ids = model["vocab"] | {token["content"]: token["id"] for token in added}
     for unused in range(len(ids), vocab_size):
         ids[f"[PAD{unused}]"] = unused
@@ -47,7 +47,7 @@ def of_directory(directory: str | Path, pre: str, vocab_size: int) -> dict[str, 
     if [ids[token] for token in tokens] != list(range(len(tokens))):
         raise ValueError(f"{path}: the ids of its {len(tokens)} tokens are not 0 to {len(tokens) - 1}")
     merges = [merge if isinstance(merge, str) else " ".join(merge) for merge in model["merges"]]
-    found: dict[str, Any] = {
+    keys: dict[str, Any] = {
         "tokenizer.ggml.model": "gpt2",
         "tokenizer.ggml.pre": pre,
         "tokenizer.ggml.tokens": tokens,
@@ -60,7 +60,7 @@ def of_directory(directory: str | Path, pre: str, vocab_size: int) -> dict[str, 
         token = settings.get(f"{ours}_token")
         token = token.get("content") if isinstance(token, dict) else token
         if token in ids:
-            found[f"tokenizer.ggml.{theirs}_token_id"] = ids[token]
+            keys[f"tokenizer.ggml.{theirs}_token_id"] = ids[token]
     if isinstance(settings.get("chat_template"), str):
-        found["tokenizer.chat_template"] = settings["chat_template"]
-    return found
+        keys["tokenizer.chat_template"] = settings["chat_template"]
+    return keys

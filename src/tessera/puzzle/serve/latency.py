@@ -20,11 +20,11 @@ def latencies(
     repeats: int,
     track: Callable[[Iterable[int]], Iterable[int]] = iter,
 ) -> dict[str, dict[str, list[float]]]:
-    """Milliseconds of every forward pass, by model and phase: `prefill`, to the first token, and `decode`, one a token.
+    """Milliseconds of every forward pass by model and phase: `prefill`, to the first token; `decode`, one per token.
 
     All models take turns pass by pass over `repeats` rounds, after one that is not counted; track wraps the loop.
     """
-    found: dict[str, dict[str, list[float]]] = {name: {"prefill": [], "decode": []} for name in models}
+    milliseconds: dict[str, dict[str, list[float]]] = {name: {"prefill": [], "decode": []} for name in models}
     with using_threads(target.threads), torch.inference_mode():
         for model in models.values():  # warm up
             next(serve(model, target.workload))
@@ -34,10 +34,10 @@ def latencies(
                 for name, passes in running.items():
                     start = time.perf_counter()
                     phase = next(passes)
-                    found[name][phase].append(1e3 * (time.perf_counter() - start))
-    return found
+                    milliseconds[name][phase].append(1e3 * (time.perf_counter() - start))
+    return milliseconds
 
 
 def percentiles(values: Sequence[float]) -> dict[str, float]:
-    """p50, p90 and p99 of milliseconds, interpolated linearly; none of no values."""
+    """p50, p90 and p99 of milliseconds, interpolated linearly; none if there are no values."""
     return {f"p{p}": float(np.percentile(values, p)) for p in PERCENTILES} if values else {}

@@ -13,7 +13,7 @@ from tessera.puzzle.models.model import LanguageModel
 def checkpoint(model: LanguageModel, source: str | Path, directory: str | Path, dtype: str) -> None:
     """Write the child that was loaded from `source` to an existing directory, its weights rounded to dtype.
 
-    The modelling code is this package's own. Raises FileNotFoundError where source has no config.json.
+    The modelling code is this package's own. Raises FileNotFoundError if source has no config.json.
     """
     source, directory = Path(source), Path(directory)
     config = files.read_json(source / "config.json")
@@ -22,8 +22,8 @@ def checkpoint(model: LanguageModel, source: str | Path, directory: str | Path, 
         del state["lm_head.weight"]
     files.save_tensors(directory / "model.safetensors", state, metadata={"format": "pt"})
     files.write_json(directory / "config.json", config | {"dtype": dtype})
-    for name in child.CODE:
-        shutil.copyfile(Path(child.__file__).with_name(name), directory / name)
+    for module in child.CODE:
+        shutil.copyfile(module, directory / module.name)
     for name in (*child.TOKENIZER, "generation_config.json"):
         if (source / name).is_file():
             shutil.copyfile(source / name, directory / name)

@@ -20,11 +20,23 @@ import torch
 from torch import Tensor
 
 from tessera.puzzle.costs.measured import using_threads
-from tessera.puzzle.costs.params import CostTarget, Workload
+from tessera.puzzle.costs.params import CostsParams, CostTarget, Workload
 from tessera.puzzle.models import blocks
 from tessera.puzzle.models.model import LanguageModel
 
 PHASES = ("prefill", "decode", "runtime")
+#: Name of the parent among the models that are served.
+PARENT = "parent"
+
+
+def served(costs: CostsParams) -> tuple[str, CostTarget]:
+    """Return the name of the first target measured on a CPU, and the target. Raises ValueError if there is none."""
+    for name, target in costs.targets.items():
+        if (target.source, target.hardware) == ("measured", "cpu"):
+            return name, target
+    raise ValueError(
+        "puzzle.costs.targets: no target has source measured and hardware cpu, whose workload is served; add one"
+    )
 
 
 @dataclass(frozen=True)
@@ -68,7 +80,7 @@ def times(
     track: Callable[[Iterable[int]], Iterable[int]] = iter,
 ) -> dict[str, Times]:
     """Return every model's times over `repeats` rounds of the target's workload; track wraps the loop over rounds."""
-    found = {name: Times([], []) for name in models}
+    by_model = {name: Times([], []) for name in models}
     with using_threads(target.threads), torch.inference_mode():
         for model in models.values():  # warm up
             next(serve(model, target.workload))
@@ -80,36 +92,36 @@ def times(
                     start = time.perf_counter()
                     phase = next(passes)
                     seconds[name][phase] += time.perf_counter() - start
-            for name, one in seconds.items():
-                found[name].prefill.append(1e3 * one["prefill"])
-                found[name].decode.append(1e3 * one["decode"])
-    return found
+            for name, phases in seconds.items():
+                by_model[name].prefill.append(1e3 * phases["prefill"])
+                by_model[name].decode.append(1e3 * phases["decode"])
+    return by_model
 
 
 def summary(times: Times, workload: Workload) -> dict[str, Any]:
     """Medians over rounds: milliseconds (_ms), half their interquartile range (_ms_spread), and tokens per second."""
-    found: dict[str, Any] = {}
+    numbers: dict[str, Any] = {}
     for phase in PHASES:
         values = getattr(times, phase)
-        found[f"{phase}_ms"], found[f"{phase}_ms_spread"] = middle(values)
+        numbers[f"{phase}_ms"], numbers[f"{phase}_ms_spread"] = middle(values)
     tokens = {
         "prefill": workload.batch * workload.prefill,
         "decode": workload.batch * workload.decode,
         "runtime": workload.batch * (workload.prefill + workload.decode),
     }
-    return found | {
-        f"{phase}_tokens_per_s": 1e3 * tokens[phase] / found[f"{phase}_ms"] for phase in PHASES if tokens[phase]
+    return numbers | {
+        f"{phase}_tokens_per_s": 1e3 * tokens[phase] / numbers[f"{phase}_ms"] for phase in PHASES if tokens[phase]
     }
 
 
 def speedups(parent: Times, child: Times) -> dict[str, Any]:
     """How many times as fast as the parent a child is, by phase: medians of the rounds' ratios, with their _spread."""
-    found: dict[str, Any] = {}
+    medians: dict[str, Any] = {}
     for phase in PHASES:
         ratios = [p / c for p, c in zip(getattr(parent, phase), getattr(child, phase), strict=True) if c]
         if ratios:
-            found[phase], found[f"{phase}_spread"] = middle(ratios)
-    return found
+            medians[phase], medians[f"{phase}_spread"] = middle(ratios)
+    return medians
 
 
 def middle(values: list[float]) -> tuple[float, float | None]:

@@ -41,10 +41,10 @@ def main(params: Params, shard: int, parent: Path, tokens: Path, activations: Pa
     mine = {"train": train[shard :: settings.shards], "valid": np.array_split(valid, settings.shards)[shard]}
     model = blocks.load(parent)
     layers = range(len(model.spec.layers))
-    with files.replacing_directory(activations) as made:
+    with files.replacing_directory(activations) as directory:
         for split, text in mine.items():
             track = partial(progress.track, description=f"parent's activations, {split}")
-            store_before(layers, model, torch.from_numpy(text).long(), made / split, track)
+            store_before(layers, model, torch.from_numpy(text).long(), directory / split, track)
 
 
 if __name__ == "__main__":

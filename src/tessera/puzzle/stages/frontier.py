@@ -1,4 +1,4 @@
-"""Measure the KL of the frontier's children, before healing, to set beside the summed scores that predicted it."""
+"""Measure the KL of the frontier's children before healing, to compare with the summed scores that predicted it."""
 
 from pathlib import Path
 
@@ -39,8 +39,8 @@ def main(
     points = [point for point in rows["points"] if point["method"] == method and point["blocks"]]
     for point in progress.track(points, f"frontier {frontier.parent.name}"):
         model = assembly.assemble(teacher, parent, params.space, library, point["blocks"])
-        found = evaluate(teacher, {"child": model}, every, np.full(len(text), "test"), text.document, {})
-        point["measured"] = found["child"]["test"]
+        evaluated = evaluate(teacher, {"child": model}, every, np.full(len(text), "test"), text.document, {})
+        point["measured"] = evaluated["child"]["test"]
     files.write_json(metrics, rows)
 
 

@@ -30,7 +30,7 @@ def main(
     valid = ("float32", "float16", "bfloat16", "fp8")
     wrong = [dtype for dtype in dtypes if dtype not in valid]
     if wrong:
-        raise ValueError(f"--dtypes: {', '.join(wrong)}; valid are {', '.join(valid)}")
+        raise ValueError(f"--dtypes: {', '.join(wrong)}; expected some of {', '.join(valid)}")
     known = [(name, profile.shape(name)) for name in shapes]  # all, before the first is measured
     settings = {"workload": {"batch": batch, "prefill": prefill, "decode": decode}, "repeats": repeats}
     settings |= {"threads": threads} if threads else {}

@@ -1,18 +1,16 @@
-"""Time and memory of the parent and the kept children, side by side on this machine, and as they were predicted."""
+"""Measure time and memory of the parent and the kept children on this machine, and compare with the predictions."""
 
 import datetime
 from pathlib import Path
 
 from tessera.common import files, progress, stage
 from tessera.common.params import Section
-from tessera.puzzle.costs.params import CostsParams, CostTarget
+from tessera.puzzle.costs.params import CostsParams
 from tessera.puzzle.params import SpeedParams
-
-PARENT = "parent"
 
 
 class Params(Section):
-    """The targets, of which the first one measured on a CPU is served, and the repeats."""
+    """The targets, of which the first measured on a CPU is served, and the repeats."""
 
     costs: CostsParams
     speed: SpeedParams
@@ -29,38 +27,37 @@ def main(
 ) -> None:
     """Write time, memory and predicted time of parent and children.
 
-    children, costs and choices are one a target, whose name is that of a child's directory, of a table's file and of
-    the directory of its choices; method names the children's row in choices.
+    children, costs and choices have one path per target: a child's directory and a table's file are named after it, and
+    so is the directory of its choices; method names the children's row in choices.
     """
     import torch
 
     from tessera.puzzle.child import chosen
     from tessera.puzzle.costs import child_cost, measured
     from tessera.puzzle.models import blocks
-    from tessera.puzzle.models.space import PARENT as KEPT
-    from tessera.puzzle.models.space import compose
+    from tessera.puzzle.models.space import PARENT, compose
     from tessera.puzzle.serve import speed
 
-    name, target = served(params.costs)
+    name, target = speed.served(params.costs)
     table = files.read_parquet({path.stem: path for path in costs}[name])
-    places = {PARENT: parent} | {path.name: path for path in children}
+    places = {speed.PARENT: parent} | {path.name: path for path in children}
     # Memory first, while this process is small; a machine short of memory then says so at once.
     memory = {key: speed.peak_memory(place, target) for key, place in places.items()}
     models = {key: blocks.load(place).requires_grad_(False) for key, place in places.items()}
-    blocks_of = {PARENT: [compose(KEPT, KEPT)] * len(models[PARENT].spec.layers)}
+    blocks_of = {speed.PARENT: [compose(PARENT, PARENT)] * len(models[speed.PARENT].spec.layers)}
     blocks_of |= {path.parent.name: chosen(path, method)["blocks"] for path in choices}
 
-    found = speed.times(
+    times = speed.times(
         models, target, params.speed.repeats, lambda rounds: progress.track(rounds, "speed of parent and children")
     )
     predicted = {key: child_cost(table, choice) for key, choice in blocks_of.items()}
     rows = {}
     for key, model in models.items():
-        speedup = speed.speedups(found[PARENT], found[key])
-        foreseen = {phase: _ratio(predicted[PARENT], predicted[key], phase) for phase in speed.PHASES}
+        speedup = speed.speedups(times[speed.PARENT], times[key])
+        foreseen = {phase: _ratio(predicted[speed.PARENT], predicted[key], phase) for phase in speed.PHASES}
         rows[key] = {
             "parameters": sum(p.numel() for p in model.parameters()),
-            "measured": speed.summary(found[key], target.workload),
+            "measured": speed.summary(times[key], target.workload),
             "memory": memory[key],
             "predicted": predicted[key],
             "speedup": speedup,
@@ -68,7 +65,7 @@ def main(
             "speedup_error": {
                 phase: foreseen[phase] / speedup[phase] - 1 for phase in speed.PHASES if phase in speedup
             },
-            "rounds": {phase: getattr(found[key], phase) for phase in ("prefill", "decode")},
+            "rounds": {phase: getattr(times[key], phase) for phase in ("prefill", "decode")},
         }
     with measured.using_threads(target.threads):
         cpu = torch.device("cpu")
@@ -86,16 +83,6 @@ def main(
             "repeats": params.speed.repeats,
             "models": rows,
         },
-    )
-
-
-def served(costs: CostsParams) -> tuple[str, CostTarget]:
-    """Name of the first target measured on a CPU, and the target. Raises ValueError where there is none."""
-    for name, target in costs.targets.items():
-        if (target.source, target.hardware) == ("measured", "cpu"):
-            return name, target
-    raise ValueError(
-        "puzzle.costs.targets has none of source measured and hardware cpu, whose workload to serve; add one"
     )
 
 

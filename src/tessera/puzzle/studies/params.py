@@ -1,35 +1,39 @@
-"""Parameters of the studies around the main chain, which are not part of the default run."""
+"""Parameters of the studies around the main chain, which are not part of the default run: `puzzle_studies`."""
 
-from typing import Self
+from pathlib import Path
+from typing import Any, Self
 
 from pydantic import model_validator
 
+from tessera.common import params
 from tessera.common.params import Section
-from tessera.puzzle.studies.ablations.params import AblationsParams
-from tessera.puzzle.studies.coupled.params import CoupledParams
-from tessera.puzzle.studies.evolution.params import EvolutionParams
-from tessera.puzzle.studies.peers.params import PeersParams
-from tessera.puzzle.studies.task_scores.params import TaskScoresParams
-from tessera.puzzle.studies.tasks.params import TasksParams
-from tessera.puzzle.studies.validity.params import ValidityParams
+from tessera.puzzle.serve.params import ExportParams
+from tessera.puzzle.studies.cost_validation.params import CostValidationParams
+from tessera.puzzle.studies.sensitivity.params import SensitivityParams
 
 
-class PuzzleStudiesParams(Section):
+class _Studies(Section):
     """Whether the predictions hold, and what else could have been done."""
 
-    validity: ValidityParams
-    peers: PeersParams
-    ablations: AblationsParams
-    tasks: TasksParams
-    task_scores: TaskScoresParams
-    evolution: EvolutionParams
-    coupled: CoupledParams
-
     @model_validator(mode="after")
-    def _scored_items_are_drawn(self) -> Self:
+    def _scored_items_are_drawn(self: Any) -> Self:
         drawn = {name: count for sets in self.tasks.groups.values() for name, count in sets.items()}
         for name, count in self.task_scores.items.items():
             half = (drawn.get(name, 0) + 1) // 2
             if count > half:
                 raise ValueError(f"task_scores.items.{name} = {count}: tasks.groups draws {half} that choose")
         return self
+
+
+class ExtrasParams(Section):
+    """What accompanies the main chain: `puzzle_extras`."""
+
+    export: ExportParams
+    cost_validation: CostValidationParams
+    sensitivity: SensitivityParams
+
+
+SECTIONS = {
+    "puzzle_extras": ExtrasParams,
+    "puzzle_studies": params.gathered("PuzzleStudiesParams", _Studies, Path(__file__).parent.glob("*/params.py")),
+}

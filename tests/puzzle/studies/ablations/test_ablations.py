@@ -10,6 +10,7 @@ from tessera.puzzle.models import architecture, blocks
 from tessera.puzzle.params import LibraryParams
 from tessera.puzzle.scores.replace_one import hidden_states
 from tessera.puzzle.studies.ablations import cases
+from tessera.puzzle.studies.ablations.statistics import mean_and_half
 
 
 def generator(layer, name):
@@ -49,7 +50,7 @@ def test_the_paper_s_start_keeps_channels_of_largest_contribution():
 
 @pytest.mark.parametrize("values", [[1.0, 2.0, 4.0], [3.0, 3.0]])
 def test_half_is_of_student_s_interval(values):
-    mean, half = cases.mean_and_half(values)
+    mean, half = mean_and_half(values)
     scale = stats.sem(values) or 1e-300  # SciPy has no interval of scale 0
     low, high = stats.t.interval(0.95, len(values) - 1, sum(values) / len(values), scale)
     assert half is not None
@@ -57,4 +58,4 @@ def test_half_is_of_student_s_interval(values):
 
 
 def test_one_seed_has_no_interval():
-    assert cases.mean_and_half([2.0]) == (2.0, None)
+    assert mean_and_half([2.0]) == (2.0, None)

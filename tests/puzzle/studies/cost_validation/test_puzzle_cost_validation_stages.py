@@ -3,12 +3,13 @@
 import json
 
 import pytest
+import small_reports
 
 from tessera.common import files
+from tessera.puzzle.studies.cost_validation.params import CostValidationParams
+from tessera.puzzle.studies.cost_validation.report import REPORT
 from tessera.puzzle.studies.cost_validation.stages import report
-from tessera.puzzle.studies.cost_validation.stages.report import CostValidationParams
 
-NAMES = ("throughput", "interpolation", "roofline")
 PARAMS = {
     "software": ["trtllm"],
     "dtypes": ["fp8"],
@@ -18,23 +19,19 @@ PARAMS = {
 
 
 def test_writes_tables_figures_and_numbers(tmp_path):
-    figures, tables = [tmp_path / f"{n}.svg" for n in NAMES], [tmp_path / f"{n}.csv" for n in NAMES]
-    params = CostValidationParams.model_validate_json(json.dumps(PARAMS))
-    report.main(params, figures, tables, tmp_path / "results.md", tmp_path / "metrics.json")
-    assert all(path.read_text().startswith("<?xml") for path in figures)
+    named = small_reports.arguments(REPORT, tmp_path)
+    report.main(CostValidationParams.model_validate_json(json.dumps(PARAMS)), **named)
+    assert all(path.read_text().startswith("<?xml") for path in named["figures"])
     metrics = files.read_json(tmp_path / "metrics.json")
-    one = metrics["throughput"]["trtllm"]["2048/128"]
-    assert one["ratio_error"] == pytest.approx(one["ratio"] / 1.92 - 1)
-    assert one["child_error"] == pytest.approx(one["child"] / 653 - 1)
+    ratio = metrics["throughput"]["trtllm"]["2048/128"]
+    assert ratio["ratio_error"] == pytest.approx(ratio["ratio"] / 1.92 - 1)
+    assert ratio["child_error"] == pytest.approx(ratio["child"] / 653 - 1)
     assert "child_error" not in metrics["throughput"]["trtllm"]["128/128"]
     assert metrics["interpolation"]["trtllm"]["fp8"]["decode"]["128"]["points"] > 50
     assert metrics["roofline"]["trtllm"]["fp8"]["decode_min"] > 1
-    table = files.read_csv(tmp_path / "throughput.csv")
+    table = files.read_csv(tmp_path / "tables/throughput.csv")
     assert list(table.decode) == [128, 128] and list(table.software) == 2 * ["trtllm 1.3.0rc20"]
-    assert f"| TensorRT-LLM | 2048/128 | 1.92 | {one['ratio']:.2f} (" in (tmp_path / "results.md").read_text()
-
-
-def test_unknown_figures_are_refused(tmp_path):
-    params = CostValidationParams.model_validate_json(json.dumps(PARAMS))
-    with pytest.raises(ValueError, match=r"--figures: there is no other\.svg; valid are throughput"):
-        report.main(params, [tmp_path / "other.svg"], [], tmp_path / "a", tmp_path / "b")
+    assert f"| TensorRT-LLM | 2048/128 | 1.92 | {ratio['ratio']:.2f} (" in (tmp_path / "texts/results.md").read_text()
+    runs = small_reports.runs(tmp_path)
+    assert runs["TensorRT-LLM 2048/128"].metrics["ratio_error"] == ratio["ratio_error"]
+    assert set(runs) == {f"TensorRT-LLM {workload}" for workload in ("128/128", "2048/128")}

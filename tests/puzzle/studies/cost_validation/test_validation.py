@@ -92,7 +92,7 @@ def test_throughputs_at_the_best_fit_into_memory(pricer, parent, child):
         best = published.throughput(pricer, model, workload, int(row[f"best_{name}_gpus"]))
         assert best["memory_gib"] * 2**30 <= published.usable_memory()
         assert best["output_tokens_per_s"] == pytest.approx(row[f"best_{name}"])
-    with pytest.raises(ValueError, match="workload 7/7 is none of the paper's: 128/128, 128/1024"):
+    with pytest.raises(ValueError, match="workload 7/7 is not one of the paper's: 128/128, 128/1024"):
         published.throughputs(pricer, parent, child, [(7, 7)])
 
 

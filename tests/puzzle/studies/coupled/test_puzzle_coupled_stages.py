@@ -6,10 +6,12 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 import small_chain
+import small_reports
 
-from tessera.common import files, run_files
+from tessera.common import files
 from tessera.puzzle.search import block_library
 from tessera.puzzle.studies.coupled.pairs import MARK
+from tessera.puzzle.studies.coupled.report import REPORT
 from tessera.puzzle.studies.coupled.stages import children as puzzle_coupled_children
 from tessera.puzzle.studies.coupled.stages import library as puzzle_coupled_library
 from tessera.puzzle.studies.coupled.stages import report as puzzle_coupled_report
@@ -61,8 +63,7 @@ def out(parent, tokens, tmp_path_factory):
 
 
 def report(out, root):
-    names = ("results", "pair_table", "child_table", "metrics", "runs", "figure")
-    named = {name: root / name for name in names}
+    named = small_reports.arguments(REPORT, root)
     puzzle_coupled_report.main(
         params(puzzle_coupled_report),
         sorted((out / "coupled").iterdir()),
@@ -123,7 +124,7 @@ def test_three_children_at_every_budget(out):
 
 def test_the_report_says_what_was_found(out, tmp_path):
     named, rows = report(out, tmp_path), files.read_json(out / "run.json")
-    pairs, children = files.read_csv(named["pair_table"]), files.read_csv(named["child_table"])
+    pairs, children = (files.read_csv(tmp_path / f"tables/{name}.csv") for name in ("pairs", "children"))
     found = files.read_json(named["metrics"])
     assert (
         found["pairs"]["all"]["count"]
@@ -147,20 +148,18 @@ def test_the_report_says_what_was_found(out, tmp_path):
     mine, theirs = rows[1]["assembled"], rows[0]["assembled"]
     assert children.assembled_difference[1] == pytest.approx(mine["kl_div"] - theirs["kl_div"])
     assert children.assembled_difference_se[0] == 0 < children.assembled_difference_se[1]
-    paths = list(named["runs"].glob("*/*.json"))
-    assert len(paths) == len(rows)
-    for path in paths:
-        assert run_files.read(path).metrics["healed_kl_div"] > 0
-    ElementTree.parse(named["figure"])
+    runs = small_reports.runs(tmp_path)
+    assert set(runs) == {f"here {row['speedup']:g}x {row['method']}" for row in rows}
+    assert all(run.metrics["healed_kl_div"] > 0 for run in runs.values())
+    ElementTree.parse(tmp_path / "figures/coupled.svg")
 
 
 def test_the_report_repeats_byte_by_byte(out, tmp_path):
-    for name in "ab":
-        report(out, tmp_path / name)
-    first, second = (
-        {p.relative_to(tmp_path / n): p.read_bytes() for p in (tmp_path / n).rglob("*") if p.is_file()} for n in "ab"
-    )
-    assert first == second
+    contents = []
+    for _ in range(2):
+        report(out, tmp_path)
+        contents.append(small_reports.content(tmp_path))
+    assert contents[0] == contents[1]
 
 
 def test_a_pair_that_is_not_in_the_space_is_named(out, parent, tokens, tmp_path):

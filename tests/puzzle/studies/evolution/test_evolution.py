@@ -103,10 +103,10 @@ def test_evolution_ends_where_nothing_new_is_left():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"limit": 3}, "the start is outside the budgets"),
+        ({"limit": 3}, "a start is outside the budgets"),
         ({"evaluations": 0}, "at least 1"),
         ({"mutations": -1.0}, "mutations at least 0"),
-        ({"start": ()}, "valid is one choice or more"),
+        ({"start": ()}, "expected at least one choice"),
     ],
 )
 def test_what_cannot_be_searched_is_refused(options, message):
@@ -163,5 +163,5 @@ def test_a_ledger_of_something_else_is_replaced_and_a_file_that_is_none_refused(
     evolve(evolution.Ledger(path, {"text": "b"}, measure), 11, 10)
     assert len(asked) == 10 and "b" in files.read_json(path)["identity"]
     files.write_json(path, [1])
-    with pytest.raises(ValueError, match=r"kept\.json: not what a search has kept here"):
+    with pytest.raises(ValueError, match=r"kept\.json: not the ledger of a search"):
         evolution.Ledger(path, {"text": "b"}, measure)

@@ -3,8 +3,9 @@
 import math
 
 import pytest
+import small_reports
 
-from tessera.common import files, run_files
+from tessera.common import files
 from tessera.common.params import check
 from tessera.puzzle import child
 from tessera.puzzle.costs import of_target
@@ -13,6 +14,7 @@ from tessera.puzzle.models import architecture as architectures
 from tessera.puzzle.models import blocks
 from tessera.puzzle.scores import reference as validity
 from tessera.puzzle.search import block_library
+from tessera.puzzle.studies.evolution.report import REPORT
 from tessera.puzzle.studies.evolution.stages import report
 from tessera.puzzle.studies.evolution.stages import search as puzzle_evolution_search
 
@@ -145,7 +147,7 @@ def test_what_was_kept_of_other_weights_or_text_is_not_believed(run, found, tmp_
 def test_a_budget_that_no_child_keeps_is_refused(run, tmp_path):
     costly = {"stats": {"runtime_ms": 1.0}, "metrics": {"kl_div": 0.0}}
     files.write_json(tmp_path / "library.json", {f"layer_{i}": {"parent+parent": costly} for i in range(3)})
-    with pytest.raises(ValueError, match=r"evolution.speedup = 1.3: no child of the library is so fast"):
+    with pytest.raises(ValueError, match=r"evolution.speedup = 1.3: no child of the library is that fast"):
         run("program-0", tmp_path, known=tmp_path / "library.json")
 
 
@@ -153,14 +155,12 @@ def test_report_and_runs(found, tmp_path):
     rows, out = found
     settings = check(report.Params, {"evolution": EVOLUTION, "seed": 3})
     paths = [out / f"{name}.json" for name in reversed(SEARCHES)]
-    for n in range(2):
-        named = {name: tmp_path / str(n) / name for name in ("results", "table", "metrics", "runs", "figure")}
+    named, contents = small_reports.arguments(REPORT, tmp_path), []
+    for _ in range(2):
         report.main(settings, paths, **named)
-    first, second = (
-        {p.relative_to(tmp_path / n): p.read_bytes() for p in (tmp_path / n).rglob("*") if p.is_file()} for n in "01"
-    )
-    assert first == second
-    table = files.read_csv(named["table"])
+        contents.append(small_reports.content(tmp_path))
+    assert contents[0] == contents[1]
+    table = files.read_csv(tmp_path / "tables/searches.csv")
     assert list(table["search"]) == ["program", "random", "random", "evolution", "evolution", "warm", "warm"]
     assert table["difference"][0] == 0 and table["unlike"][0] == 0 and math.isnan(table["needed"][0])
     for name, needed in zip(SEARCHES, table["needed"], strict=True):
@@ -171,15 +171,15 @@ def test_report_and_runs(found, tmp_path):
     assert numbers["warm"]["1"]["kl_div"] == rows["warm-1"]["best"]["kl_div"]
     bounds = table["difference"] - 1.96 * table["difference_se"], table["difference"] + 1.96 * table["difference_se"]
     for search in ("random", "evolution", "warm"):
-        own = table["search"] == search
-        clear = {"clearly_nearer": int((bounds[1][own] < 0).sum()), "clearly_further": int((bounds[0][own] > 0).sum())}
-        assert numbers["all"][search] == {"runs": 2} | clear
-    # Seven variants a layer, on twice the text.
+        of_search = table["search"] == search
+        nearer, further = int((bounds[1][of_search] < 0).sum()), int((bounds[0][of_search] > 0).sum())
+        assert numbers["all"][search] == {"runs": 2, "clearly_nearer": nearer, "clearly_further": further}
+    # Seven variants per layer, on twice the text.
     assert numbers["scores_children"] == pytest.approx(2 * 7 * (1 + 2 / 3 + 1 / 3))
-    text = named["results"].read_text()
+    text = (tmp_path / "texts/results.md").read_text()
     assert text.count("| evolution |") == 2 and "cost as much as 28 children" in text
+    runs = {run.job.partition("/")[2]: run for run in small_reports.runs(tmp_path).values()}
+    assert set(runs) == set(SEARCHES)
     for name in SEARCHES:
-        search, _, n = name.partition("-")
-        record = run_files.read(named["runs"] / f"puzzle_evolution_search/search={search}-replicate={n}.json")
-        best = [loss for _, loss in record.history["best_kl_div"]]
+        best = [loss for _, loss in runs[name].history["best_kl_div"]]
         assert best == sorted(best, reverse=True) and best[-1] == rows[name]["best"]["kl_div"]

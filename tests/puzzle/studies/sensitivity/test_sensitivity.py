@@ -68,7 +68,7 @@ def test_exact_scores_change_nothing_and_noise_costs():
     assert min(noisy.regret) >= -1e-12 and max(noisy.regret) > 0
     assert np.mean(noisy.optimism) > 0  # what is chosen for its luck promises too much
     assert max(noisy.changed_attention) > 0 and noisy.value == exact.value
-    with pytest.raises(ValueError, match=r"speed-up 1000: no child; feasible would be"):
+    with pytest.raises(ValueError, match=r"speed-up 1000: no child is that fast; the smallest feasible"):
         resample.sensitivity(scores(), table(8), "kl_div", [1000], generators(2))
     with pytest.raises(ValueError, match="composed pairs"):
         resample.sensitivity([one | {"block": {"a+b": {}}} for one in scores()], table(8), "kl_div", [1.1], [])
@@ -146,4 +146,4 @@ def test_command_finds_the_best_batch(tmp_path):
     refused = call("--throughput", 1e12)
     assert refused.exit_code == 1 and "no batch has a child within the budgets" in refused.output
     wrong = call("--batches", "1,x")
-    assert wrong.exit_code == 1 and "'1,x'; valid are whole numbers" in wrong.output
+    assert wrong.exit_code == 1 and "'1,x'; expected comma-separated whole numbers" in wrong.output

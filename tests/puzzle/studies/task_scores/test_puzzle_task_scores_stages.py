@@ -2,10 +2,11 @@
 
 import pytest
 import small_chain
+import small_reports
 from small_tasks import TOKENS, agree, with_tokenizer
 
 from tessera import params as whole
-from tessera.common import files, run_files
+from tessera.common import files
 from tessera.common.params import check
 from tessera.puzzle import child
 from tessera.puzzle.costs import of_target
@@ -14,10 +15,12 @@ from tessera.puzzle.models import architecture as architectures
 from tessera.puzzle.models import blocks
 from tessera.puzzle.scores.choices import log_probabilities
 from tessera.puzzle.scores.retention import correct, right_answers, selections
-from tessera.puzzle.stages import child as puzzle_child
-from tessera.puzzle.stages import evaluate
-from tessera.puzzle.stages import scores as puzzle_scores
+from tessera.puzzle.scores.task_items import tokenised
+from tessera.puzzle.stages import evaluate_child as evaluate
+from tessera.puzzle.stages import heal as puzzle_heal
+from tessera.puzzle.stages import scores_part as puzzle_scores
 from tessera.puzzle.studies.task_scores import score as task_score
+from tessera.puzzle.studies.task_scores.report import REPORT
 from tessera.puzzle.studies.task_scores.stages import choose
 from tessera.puzzle.studies.task_scores.stages import part as puzzle_task_scores_part
 from tessera.puzzle.studies.task_scores.stages import report as puzzle_task_scores_report
@@ -34,6 +37,8 @@ ABOUT = {
 }
 PARAMS = small_chain.EVALUATION | {
     "seed": 3,
+    "margin": 0.0,
+    "bootstrap": 200,
     "tokens": TOKENS.model_dump(),
     "tasks": {
         "groups": {
@@ -70,7 +75,7 @@ def params(variants):
 
 @pytest.fixture(scope="module")
 def out(params, parent, library, variants, tokens, repository, tmp_path_factory):
-    """Everything that the study makes."""
+    """Everything that the study writes."""
     out = tmp_path_factory.mktemp("task_scores")
     place, items, answers = with_tokenizer(parent(), out / "parent"), out / "items.parquet", out / "answers"
     archive = repository / "data/tasks/bigbench.zip"
@@ -90,8 +95,8 @@ def out(params, parent, library, variants, tokens, repository, tmp_path_factory)
     choose.main(settings, [out / "kl.json"], parts, out / "costs.parquet", out / "children.json")
     for score in SCORES:
         healed = out / f"healed/{score}"
-        puzzle_child.main(
-            params(puzzle_child), score, "equal", place, tokens, out / "children.json", library(),
+        puzzle_heal.main(
+            params(puzzle_heal), score, "equal", place, tokens, out / "children.json", library(),
             out / "checkpoint.safetensors", healed, out / f"curves/{score}.json",
         )  # fmt: skip
         evaluate.main(
@@ -103,7 +108,7 @@ def out(params, parent, library, variants, tokens, repository, tmp_path_factory)
 
 
 def report(out, params, place):
-    named = {n: place / n for n in ("results", "variants", "child_table", "metrics", "runs", "figure")}
+    named = small_reports.arguments(REPORT, place)
     puzzle_task_scores_report.main(
         params(puzzle_task_scores_report),
         [out / "kl.json"],
@@ -127,7 +132,7 @@ def test_scores_of_one_exchange_are_the_answers_of_that_child(out, params, paren
     assert list(scores) == ["1"] and set(scores["1"]["attention"]) == {"parent", *variants.attention}
     assert scores["1"]["attention"]["parent"]["error"] == 0.0
     model = blocks.load(place).requires_grad_(False)
-    items = puzzle_tasks_answers.packed(asked, place, TOKENS.separator)
+    items = tokenised(asked, place, TOKENS.separator)
     for name, block in (("parent", "parent+parent"), ("kv1", "kv1+parent")):
         whole = child.assemble(model, place, variants, library(), ["parent+parent", block, "parent+parent"])
         right = [
@@ -169,13 +174,11 @@ def test_children_are_the_optima_of_their_scores(out):
 
 
 def test_report_and_runs(out, params, tmp_path):
-    named = report(out, params, tmp_path / "0")
-    report(out, params, tmp_path / "1")
-    first, second = (
-        {p.relative_to(tmp_path / n): p.read_bytes() for p in (tmp_path / n).rglob("*") if p.is_file()} for n in "01"
-    )
-    assert first == second
-    variants, numbers = files.read_csv(named["variants"]), files.read_json(named["metrics"])
+    named = report(out, params, tmp_path)
+    first = small_reports.content(tmp_path)
+    report(out, params, tmp_path)
+    assert small_reports.content(tmp_path) == first
+    variants, numbers = files.read_csv(tmp_path / "tables/variants.csv"), files.read_json(named["metrics"])
     assert len(variants) == numbers["variants"] == 3 * 7 and numbers["items"] == 20
     assert numbers["noise"]["error"]["values"] == variants["error"].nunique()
     assert numbers["models"]["kl_div"]["all"]["difference"] == {"value": 0.0, "low": 0.0, "high": 0.0}
@@ -185,11 +188,11 @@ def test_report_and_runs(out, params, tmp_path):
     reported = [right[kept[name]][n] for n, (name, index) in enumerate(table.index) if index % 2 and name in kept]
     assert numbers["models"]["error"]["all"]["accuracy"]["value"] == pytest.approx(sum(reported) / len(reported))
     assert numbers["reported"]["scored"] < numbers["reported"]["all"]
-    text = named["results"].read_text()
+    text, runs = (tmp_path / "texts/results.md").read_text(), small_reports.runs(tmp_path)
+    assert set(runs) == set(SCORES)
     assert "| error on items |" in text and "steps of 5.0 points" in text
     for score in SCORES:
-        record = run_files.read(named["runs"] / f"puzzle_task_scores_heal/score={score}.json")
-        assert record.metrics[f"sum_{score}"] == files.read_json(out / "children.json")["children"][score]["value"]
+        assert runs[score].metrics[f"sum_{score}"] == files.read_json(out / "children.json")["children"][score]["value"]
 
 
 def test_scores_of_other_layers_are_refused(out, params, tmp_path):
@@ -204,7 +207,7 @@ def test_scores_of_other_layers_are_refused(out, params, tmp_path):
     ("items", "message"),
     [
         ({"agreement_simple": 51}, r"task_scores\.items\.agreement_simple = 51: tasks\.groups draws 50 that choose"),
-        ({"agreement_simple": 1}, "agreement_simple: valid are 2 items or more"),
+        ({"agreement_simple": 1}, "agreement_simple: expected at least 2 items"),
         ({"agreement_simple": None, "agreement_nounpp": None}, "hyperbaton"),
     ],
 )

@@ -134,8 +134,8 @@ def test_items_are_of_the_half_that_chooses_and_of_sets_that_count():
 @pytest.mark.parametrize(
     ("counts", "message"),
     [
-        ({"good": 5}, r"task_scores\.items\.good = 5: the half that chooses has 4"),
-        ({"none": 2}, r"task_scores\.items\.none = 2: the half that chooses has 0"),
+        ({"good": 5}, r"task_scores\.items\.good = 5: the half that chooses has only 4"),
+        ({"none": 2}, r"task_scores\.items\.none = 2: the half that chooses has only 0"),
         ({"poor": 2}, "the parent is near chance in all of poor"),
     ],
 )
@@ -147,5 +147,5 @@ def test_items_that_are_not_there_are_refused(counts, message):
 def test_empty_items_are_refused(parent):
     model = blocks.load(parent()).requires_grad_(False)
     wrong = Question(Tokens([1], [[2], []]), (1, 1), 0, "sum")
-    with pytest.raises(ValueError, match="item 1: valid is one token or more"):
+    with pytest.raises(ValueError, match="item 1: the prompt and each of its choices must have"):
         score.score(model, {0: own(model, 0)}, [QUESTIONS[0], wrong])

@@ -4,12 +4,14 @@ import json
 import shutil
 
 import pytest
+import small_reports
 from small_data import wheel
 from small_tasks import TOKENS, agree, with_tokenizer
 
-from tessera.common import files, run_files
+from tessera.common import files
 from tessera.common.params import check
 from tessera.data.items import SETS
+from tessera.puzzle.studies.tasks.report import REPORT
 from tessera.puzzle.studies.tasks.stages import answers as puzzle_tasks_answers
 from tessera.puzzle.studies.tasks.stages import items as puzzle_tasks_items
 from tessera.puzzle.studies.tasks.stages import latency, samples
@@ -46,7 +48,7 @@ def params(stage, **changes):
 
 @pytest.fixture(scope="module")
 def out(parent, tokens, repository, chain, tmp_path_factory):
-    """Everything that the study makes. The MIP's children are the parent, the others another random model."""
+    """Everything that the study writes. The MIP's children are the parent, the others another random model."""
     out = tmp_path_factory.mktemp("tasks")
     place, other = with_tokenizer(parent(), out / "parent"), parent("llama_ungrouped")
     question = "Is it {}?\nA. w\nB. x\nC. y\nD. z\nAnswer:"
@@ -78,12 +80,7 @@ def report(out, chain):
         out / "samples.json",
         out / "latency.json",
         chain["speed"],
-        out / "results.md",
-        out / "tasks.csv",
-        out / "samples.md",
-        out / "tasks.json",
-        out / "runs",
-        out / "retention.svg",
+        **small_reports.arguments(REPORT, out / "report"),
     )
 
 
@@ -103,8 +100,8 @@ def test_children_are_asked_every_second_item(out):
 
 
 def test_the_parent_itself_retains_all_and_another_model_does_not(out):
-    numbers = files.read_json(out / "tasks.json")
-    assert any(one["kept"] for one in numbers["selection"].values())
+    numbers = files.read_json(out / "report/metrics.json")
+    assert any(selection["kept"] for selection in numbers["selection"].values())
     for name in ("h100-mip", "h100-full", "cpu-mip", "cpu-full"):
         assert numbers["models"][name]["overall"] == {"value": 1.0, "low": 1.0, "high": 1.0}
     greedy = numbers["models"]["cpu-greedy"]["overall"]["value"]
@@ -120,29 +117,29 @@ def test_texts_of_all_models_stand_side_by_side(out):
     for row in rows:
         assert row["greedy"]["parent"] == row["greedy"]["h100"] and row["drawn"]["parent"] == row["drawn"]["h100"]
         assert row["greedy"]["parent"] != row["greedy"]["cpu"]
-    text = (out / "samples.md").read_text()
+    text = (out / "report/texts/samples.md").read_text()
     assert text.count("| parent |") == 2 and text.count("| cpu child |") == 2
 
 
 def test_report_and_runs(out, chain):
-    results = (out / "results.md").read_text()
+    results = (out / "report/texts/results.md").read_text()
     for words in ("| cpu MIP, healed in full | 100 [100, 100] |", "**Latency**", "**Perplexity** by domain"):
         assert words in results
-    table = files.read_csv(out / "tasks.csv")
+    table = files.read_csv(out / "report/tables/tasks.csv")
     assert len(table) == len(MODELS) * sum(map(len, GROUPS.values()))
-    runs = {path.stem: run_files.read(path) for path in (out / "runs").rglob("*.json")}
-    assert set(runs) == {f"model={name}" for name in MODELS}
-    assert runs["model=cpu-mip"].metrics["retention"] == 1.0 and "retention" not in runs["model=parent"].metrics
-    before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    runs = small_reports.runs(out / "report")
+    assert {run.job for run in runs.values()} == {f"puzzle_tasks_answers/{name}" for name in MODELS}
+    assert runs["cpu MIP"].metrics["retention"] == 1.0 and "retention" not in runs["parent"].metrics
+    before = small_reports.content(out)
     report(out, chain)
-    assert {path: path.read_bytes() for path in before} == before
+    assert small_reports.content(out) == before
 
 
 def test_a_model_that_was_not_asked_everything_is_named(out, chain, tmp_path):
     copy = shutil.copytree(out, tmp_path / "copy")
     path = copy / "answers/cpu-greedy.parquet"
     files.write_parquet(path, files.read_parquet(path).query("set != 'hyperbaton'"))
-    with pytest.raises(ValueError, match="cpu-greedy: has no answer to item 1 of hyperbaton"):
+    with pytest.raises(ValueError, match="cpu-greedy: no answer to item 1 of hyperbaton"):
         report(copy, chain)
 
 
@@ -155,8 +152,8 @@ def test_texts_need_a_document_that_is_long_enough(out, tokens, tmp_path):
 @pytest.mark.parametrize(
     ("groups", "message"),
     [
-        ({"a": {"timedial": 8}, "b": {"timedial": 8}}, "timedial in more than one group"),
-        ({"a": {"timedial": 3}}, "timedial: valid are 4 items or more"),
+        ({"a": {"timedial": 8}, "b": {"timedial": 8}}, "timedial: in more than one group"),
+        ({"a": {"timedial": 3}}, "timedial: expected at least 4 items"),
         ({"a": {"timedail": 8}}, "timedail"),
     ],
 )

@@ -20,7 +20,9 @@ class TextParams(Section):
     @model_validator(mode="after")
     def _at_least_one_window(self) -> Self:
         if self.tokens < self.window:
-            raise ValueError(f"tokens = {self.tokens} holds no window: valid is at least window = {self.window}")
+            raise ValueError(
+                f"tokens = {self.tokens} is less than one window; expected at least window = {self.window}"
+            )
         return self
 
 
@@ -43,7 +45,7 @@ class ChildParams(Section):
 
 
 class OwnBlocksParams(Section):
-    """How a case makes the blocks of its child anew, in place of the library's."""
+    """How a case makes the blocks of its child, in place of the library's."""
 
     initialisation: Literal["paper", "least_squares"]
     tokens: int = Field(ge=0, description="training tokens of each block; 0 trains nothing")
@@ -79,6 +81,9 @@ class AblationsParams(Section):
         for name, case in self.cases.items():
             if case.against not in self.cases:
                 raise ValueError(
-                    f"cases.{name}: against = {case.against!r} is no case; valid are {', '.join(self.cases)}"
+                    f"cases.{name}: against = {case.against!r} is not a case; expected one of {', '.join(self.cases)}"
                 )
         return self
+
+
+SECTIONS = {"ablations": AblationsParams}

@@ -1,22 +1,20 @@
-# What each part of the method is worth, one at a time. Hours, so no part of `all`.
+# Ablations: what each part of the method contributes, one at a time. Takes hours; not part of `all`.
 
 import re
 
 ABLATIONS = PARAMS.puzzle_studies.ablations
 ABLATIONS_CASES = {case.replace(" ", "-"): case for case in ABLATIONS.cases}
 
+# What the report reads, by the arguments of its stage.
+ABLATIONS_FILES = {
+    "blocks": expand("data/puzzle_studies/ablations/blocks/{replicate}.json", replicate=range(ABLATIONS.seeds)),
+    "cases": expand("data/puzzle_studies/ablations/cases/{case}.json", case=ABLATIONS_CASES),
+}
+
 
 wildcard_constraints:
     case="|".join(map(re.escape, ABLATIONS_CASES)),
     replicate=r"\d+",
-
-
-rule puzzle_ablations:
-    input:
-        "reports/tables/puzzle_ablations/results.md",
-        "reports/metrics/puzzle_ablations",
-    message:
-        "What each part of the method is worth. Not in `all`"
 
 
 rule puzzle_ablations_blocks:
@@ -39,36 +37,35 @@ rule puzzle_ablations_blocks:
             "puzzle.library",
             "seed",
         ),
+        stage=stage("puzzle_ablations_blocks"),
     message:
         "Blocks from other initialisations, replicate {wildcards.replicate}"
     shell:
-        "python -m tessera.puzzle.studies.ablations.stages.blocks --params {params.cfg:q} --replicate {wildcards.replicate}"
-        " --parent data/parent --tokens data/tokens --metrics {output.metrics} 2>&1 | tee {log}"
+        STAGE
 
 
 def ablation_responses(wildcards):
     """Scores by cosine, for the case that needs them."""
     scored = ABLATIONS.cases[ABLATIONS_CASES[wildcards.case]].score == "cosine"
-    return ["data/puzzle_studies/validity/interactions.json"] if scored else []
+    return {"responses": "data/puzzle_studies/validity/interactions.json"} if scored else {}
 
 
 def ablation_case(wildcards):
-    """One case and what all share, as one canonical text: a change of another case is none of this one's."""
+    """One case and what all share, as one canonical text, so that changing another case does not invalidate this one."""
     names = [f"puzzle_studies.ablations.{name}" for name in ("seeds", "text", "child")]
     names += [f"puzzle.{name}" for name in ("space", "library", "scores", "heal")]
-    case = ABLATIONS.cases[ABLATIONS_CASES[wildcards.case]].model_dump(mode="json")
-    text = files.to_json(params.section(PARAMS, *names, "seed", case=case), indent=None)
-    SECTIONS.setdefault(text, set()).update([*names, "puzzle_studies.ablations", "seed"])
+    text = section(*names, "seed", case=ABLATIONS.cases[ABLATIONS_CASES[wildcards.case]].model_dump(mode="json"))
+    SECTIONS[text].add("puzzle_studies.ablations")
     return text
 
 
 rule puzzle_ablations_case:
     input:
+        unpack(ablation_responses),
         parent=PARENT,
         tokens=TOKENS,
         library=LIBRARY,
         scores=SCORES,
-        responses=ablation_responses,
         costs=f"data/puzzle/costs/{ABLATIONS.child.target}.parquet",
         code=code("puzzle_ablations_case"),
     output:
@@ -82,32 +79,32 @@ rule puzzle_ablations_case:
         gpu=GPUS,
     params:
         cfg=ablation_case,
-        case=lambda wildcards: ABLATIONS_CASES[wildcards.case],
-        responses=lambda wildcards, input: f" --responses {input.responses}" if input.responses else "",
+        stage=stage(
+            "puzzle_ablations_case",
+            case=lambda wildcards: ABLATIONS_CASES[wildcards.case],
+            teacher_cache=TEACHER,
+        ),
     message:
         "Ablation {wildcards.case}"
     shell:
-        "python -m tessera.puzzle.studies.ablations.stages.case --params {params.cfg:q} --case {params.case:q}"
-        " --parent data/parent --tokens data/tokens --library {input.library} --scores {input.scores}"
-        " --costs {input.costs} --metrics {output.metrics}{params.responses}"
-        f" --teacher-cache {TEACHER}"
-        " 2>&1 | tee {log}"
+        STAGE
 
 
 rule puzzle_ablations_report:
     input:
-        blocks=expand("data/puzzle_studies/ablations/blocks/{replicate}.json", replicate=range(ABLATIONS.seeds)),
-        cases=expand("data/puzzle_studies/ablations/cases/{case}.json", case=ABLATIONS_CASES),
+        **ABLATIONS_FILES,
         code=code("puzzle_ablations_report"),
     output:
-        results=old_item("reports/tables/puzzle_ablations/results.md", "results in words"),
-        block_table=old_item("reports/tables/puzzle_ablations/blocks.csv", "losses of blocks"),
-        case_table=old_item("reports/tables/puzzle_ablations/cases.csv", "children of every case"),
-        block_figure=old_item("reports/figures/puzzle_ablations/blocks.svg", "losses of blocks against tokens"),
-        flops_figure=old_item("reports/figures/puzzle_ablations/flops.svg", "losses of blocks against FLOPs"),
-        case_figure=old_item("reports/figures/puzzle_ablations/cases.svg", "KL of every case"),
-        metrics="reports/metrics/puzzle_ablations.json",
-        runs=directory("reports/metrics/puzzle_ablations"),
+        **published(
+            "puzzle_ablations",
+            texts={"results": "children of every case"},
+            tables={"blocks": "losses of blocks", "cases": "children of every case"},
+            figures={
+                "blocks": "losses of blocks against tokens",
+                "flops": "losses of blocks against FLOPs",
+                "cases": "KL of every case",
+            },
+        ),
     log:
         "logs/puzzle_ablations_report.log",
     benchmark:
@@ -115,11 +112,15 @@ rule puzzle_ablations_report:
     threads: 1
     params:
         cfg=section("puzzle_studies.ablations", "puzzle.library", "seed"),
+        stage=stage("puzzle_ablations_report"),
     message:
-        "Tables and figures of the ablations, and their runs"
+        "Tables, figures and runs of the ablations"
     shell:
-        "python -m tessera.puzzle.studies.ablations.stages.report --params {params.cfg:q} --blocks {input.blocks}"
-        " --cases {input.cases} --results {output.results} --block-table {output.block_table}"
-        " --case-table {output.case_table} --metrics {output.metrics} --runs {output.runs}"
-        " --block-figure {output.block_figure} --flops-figure {output.flops_figure}"
-        " --case-figure {output.case_figure} > {log} 2>&1"
+        STAGE
+
+
+rule puzzle_ablations:
+    input:
+        rules.puzzle_ablations_report.output,
+    message:
+        "What does each part of the method contribute? Not part of `all`"

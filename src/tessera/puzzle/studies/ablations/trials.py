@@ -51,7 +51,7 @@ def counter() -> FlopCounterMode:
 
 
 class Trials(LayerLibrary):
-    """A layer's variants, each distilled anew over every number of tokens from the same initialisation.
+    """A layer's variants, each distilled from the same initialisation over every number of tokens.
 
     A variant's record is {"parameters", "trials": [{"tokens", "flops", "initial", "distilled"}]}: held-out losses
     before and after, and the work to make the variant by itself, which is the selection of channels and least squares
@@ -64,8 +64,8 @@ class Trials(LayerLibrary):
     def run(self, initialisation: Initialisation, tokens: Sequence[int]) -> Iterator[tuple[str, dict]]:
         """Yield subblock.variant and its record for every variant that has parameters."""
         whole, self.initialisation, self.tokens = self.space, initialisation, tokens
-        singles = [Space(attention={name: one}, ffn={}) for name, one in whole.attention.items()]
-        singles += [Space(attention={}, ffn={name: one}) for name, one in whole.ffn.items()]
+        singles = [Space(attention={name: variant}, ffn={}) for name, variant in whole.attention.items()]
+        singles += [Space(attention={}, ffn={name: variant}) for name, variant in whole.ffn.items()]
         for self.space in singles:
             with counter() as self.counter:
                 records = self.build()[1]

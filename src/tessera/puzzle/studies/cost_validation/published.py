@@ -1,10 +1,10 @@
-"""How good the cost model is where others have measured: published throughputs of Llama-3.1-70B and a child of it.
+"""How good the cost model is compared with others' measurements: throughputs of Llama-3.1-70B and a child of it.
 
 Both, by their published configurations, are summed from kernels as one GPU of a tensor-parallel group runs them,
-all-reduces included; output tokens per second and GPU are set beside NVIDIA's, whose child is another one of the same
-family. At the batches that are assumed for NVIDIA's, and at the best batch and group of those that fit into memory.
-Nothing here sets anything in the model. No scheduler, sampling or host time is in the sums, and prompts are read all at
-once before the first token is written.
+all-reduces included; output tokens per second and GPU are compared with NVIDIA's, whose child is another one of the
+same family: at the batches assumed for NVIDIA's, and at the best batch and group of those that fit into memory. Nothing
+here sets anything in the model. No scheduler, sampling or host time is in the sums, and prompts are read all at once
+before the first token is written.
 """
 
 import dataclasses
@@ -57,9 +57,9 @@ class Served:
 
 
 def served(name: str) -> Served:
-    """A model whose configuration the package aiconfigurator-core ships; a child's has `block_configs` with ffn_mult.
+    """Return a model whose configuration the package aiconfigurator-core has; a child's has `block_configs`, ffn_mult.
 
-    Raises FileNotFoundError where there is none, and ValueError where a layer is of a kind that it does not price.
+    Raises FileNotFoundError if there is none, and ValueError if a layer is of a kind that is not priced.
     """
     import aiconfigurator_core
 
@@ -88,8 +88,8 @@ def _layer(config: Mapping[str, Any], block: Mapping[str, Any], name: str) -> La
 def throughput(pricer: H100Database, model: Served, workload: Workload, gpus: int = 1) -> dict[str, float]:
     """Prefill and decode time in ms, output tokens per second and GPU, and memory of one GPU in GiB.
 
-    Heads, channels and the vocabulary are divided among the GPUs. Raises ValueError where a division has a rest, or the
-    database cannot price a layout.
+    Heads, channels and the vocabulary are divided among the GPUs. Raises ValueError if a division has a remainder,
+    or if the database cannot price a layout.
     """
     shard = _sharded(model.architecture, gpus)
     counts = Counter(dict.fromkeys(operations.non_block_operations(shard), 1))
@@ -183,28 +183,28 @@ def _memory(model: Served, workload: Workload, gpus: int, dtype: str) -> float:
 def throughputs(
     pricer: H100Database, parent: Served, child: Served, workloads: Sequence[tuple[int, int]]
 ) -> pd.DataFrame:
-    """Workloads of the paper, (tokens read, written), one a row, at the assumed batches and at the best that fit.
+    """Return workloads of the paper, (tokens read, written), one per row, at the assumed batches and the best that fit.
 
-    child and parent are output tokens per second and GPU, ratio their quotient; fits tells whether the assumed batches
-    do; best_* are of the batch and group with most output tokens per second and GPU among those that fit. Raises
-    ValueError where a workload is none of the paper's.
+    child and parent are output tokens per second and GPU, ratio their quotient; fits states whether the assumed
+    batches do; best_* are of the batch and group with most output tokens per second and GPU among those that fit.
+    Raises ValueError if a workload is not one of the paper's.
     """
     rows = []
     for prefill, decode in workloads:
         if (paper := PAPER_RATIOS.get((prefill, decode))) is None:
             valid = ", ".join(f"{p}/{d}" for p, d in PAPER_RATIOS)
-            raise ValueError(f"workload {prefill}/{decode} is none of the paper's: {valid}")
+            raise ValueError(f"workload {prefill}/{decode} is not one of the paper's: {valid}")
         row: dict[str, Any] = {"prefill": prefill, "decode": decode, "paper_ratio": paper}
         stated = dict(zip(("child", "parent"), PAPER_THROUGHPUTS.get((prefill, decode), (np.nan, np.nan)), strict=True))
         for name, model in (("child", child), ("parent", parent)):
             batch, gpus = ASSUMED[name]
-            found = throughput(pricer, model, _workload(batch=batch, prefill=prefill, decode=decode), gpus)
+            summed = throughput(pricer, model, _workload(batch=batch, prefill=prefill, decode=decode), gpus)
             row |= {
-                name: found["output_tokens_per_s"],
+                name: summed["output_tokens_per_s"],
                 f"paper_{name}": stated[name],
-                f"{name}_gib": found["memory_gib"],
+                f"{name}_gib": summed["memory_gib"],
             }
-            row |= {f"{name}_fits": found["memory_gib"] * 2**30 <= usable_memory()}
+            row |= {f"{name}_fits": summed["memory_gib"] * 2**30 <= usable_memory()}
             row |= {f"best_{name}{k}": v for k, v in _best(pricer, model, prefill, decode).items()}
         rows.append(row | {"ratio": row["child"] / row["parent"], "best_ratio": row["best_child"] / row["best_parent"]})
     return pd.DataFrame(rows).assign(software=pricer.software, dtype=pricer.kv_cache.name)
@@ -229,13 +229,13 @@ def _best(pricer: H100Database, model: Served, prefill: int, decode: int) -> dic
             continue
         ms = []
         for past in (prefill, prefill + decode // 2, prefill + decode - 1):
-            one = throughput(pricer, model, _workload(batch=batch, prefill=past, decode=1), gpus)
-            ms.append(one["decode_ms"])
+            sketch = throughput(pricer, model, _workload(batch=batch, prefill=past, decode=1), gpus)
+            ms.append(sketch["decode_ms"])
         first = throughput(pricer, model, _workload(batch=batch, prefill=prefill, decode=0), gpus)["prefill_ms"]
         total = first + decode * (ms[0] + 4 * ms[1] + ms[2]) / 6
         candidates.append((batch * decode / total / gpus, batch, gpus))
     if not candidates:
         raise ValueError("no batch of this model fits into the GPUs' memory")
     _, batch, gpus = max(candidates)
-    found = throughput(pricer, model, _workload(batch=batch, prefill=prefill, decode=decode), gpus)
-    return {"": found["output_tokens_per_s"], "_batch": batch, "_gpus": gpus}
+    summed = throughput(pricer, model, _workload(batch=batch, prefill=prefill, decode=decode), gpus)
+    return {"": summed["output_tokens_per_s"], "_batch": batch, "_gpus": gpus}

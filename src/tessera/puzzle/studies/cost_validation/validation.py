@@ -1,6 +1,6 @@
 """How good the cost model is where kernels were timed, by two tests that set nothing in it.
 
-* Interpolation. What head layouts that were timed would get from their neighbours, were they not.
+* Interpolation. Head layouts that were timed, as they would be interpolated from their neighbours.
 * Roofline. The database's time of each variant in multiples of the datasheet's bound.
 """
 
@@ -23,13 +23,13 @@ PREFILL = (Pass(64, 128), Pass(16, 512), Pass(4, 2048), Pass(1, 8192))
 
 
 def interpolation(pricer: H100Database, head_dims: Sequence[int] = (64, 128)) -> pd.DataFrame:
-    """Relative errors of interpolating timed layouts from others; one row a layout and pass."""
+    """Relative errors of interpolating timed layouts from others; one row per layout and pass."""
     rows = []
     for heads, kv_heads, head_dim in itertools.product(QUERY_HEADS, TIMED_KV_HEADS[1:], head_dims):
         layout = CoreAttention(heads, kv_heads, head_dim)
         if kv_heads >= heads:
             continue
-        for step, found in _left_out(pricer, layout):
+        for step, interpolated in _left_out(pricer, layout):
             timed = pricer.price(layout, step)[0]
             row = {
                 "heads": heads,
@@ -38,7 +38,7 @@ def interpolation(pricer: H100Database, head_dims: Sequence[int] = (64, 128)) ->
                 "phase": "decode" if step.decode else "prefill",
             }
             row |= {"sequences": step.sequences, "context": step.past + step.tokens}
-            rows.append(row | {"timed_ms": timed, "interpolated_ms": found, "error": found / timed - 1})
+            rows.append(row | {"timed_ms": timed, "interpolated_ms": interpolated, "error": interpolated / timed - 1})
     return pd.DataFrame(rows).assign(software=pricer.software, dtype=pricer.kv_cache.name)
 
 
@@ -67,7 +67,7 @@ def paper_space() -> Space:
 
 
 def against_roofline(architecture: Architecture, software: str, dtype: str, workload: Workload) -> pd.DataFrame:
-    """Every variant's time by the database in multiples of the datasheet's bound, prefill and decode apart."""
+    """Every variant's time by the database in multiples of the datasheet's bound, for prefill and decode."""
     shared = {"hardware": "h100-sxm", "dtype": dtype, "workload": workload}
     database, bound = (
         of_target(architecture, paper_space(), CostTarget.model_validate(settings | shared))

@@ -1,15 +1,15 @@
 """Coupled blockwise distillation: pairs of variants that survive a first search learn together, for a second search.
 
-Decoupled, an FFN variant learns behind the parent's attention, an attention variant before the parent's FFN. Composed,
-each meets what it has never seen; most of all an FFN behind a dropped attention. Coupled, both subblocks A, F of a pair
+Decoupled, an FFN variant learns after the parent's attention, an attention variant before the parent's FFN. Composed,
+each meets what it has never seen; most of all an FFN after a dropped attention. Coupled, both subblocks A, F of a pair
 imitate the output o of the parent's block together, from the parent's own hidden states x before it:
 
     h = x + A(norm x),    o_child = h + F(norm h),    loss = mean_t |o_t - o_child,t|^2 / |o_t|^2
 
-First the last linear map of the pair, mostly F's down projection, is refitted in closed form to what o lacks of h. A
-ridge draws it towards the decoupled weights, from which there is less to learn than from 0; of several the best on
-held-out text is taken. Then both are trained by gradient. What does not lower the held-out loss is taken back. A block
-of coupled subblocks is named ATTENTION+FFN coupled, and stands in block libraries beside ATTENTION+FFN.
+First the last linear map of the pair, mostly F's down projection, is refitted in closed form to the residual o - h. A
+ridge draws it towards the decoupled weights, from which there is less to learn than from 0; of several ridges the best
+on held-out text is used. Then both are trained by gradient. A step that does not lower the held-out loss is taken back.
+A block of coupled subblocks is named ATTENTION+FFN coupled; block libraries hold it next to ATTENTION+FFN.
 """
 
 import copy
@@ -39,19 +39,19 @@ MARK = " coupled"
 
 
 def plain(block: str) -> str:
-    """The name of a block without the mark of coupled ones."""
+    """Return the name of a block without the mark of coupled ones."""
     return block.removesuffix(MARK)
 
 
 def is_coupled(block: str) -> bool:
-    """Whether a block is of subblocks that were trained together."""
+    """Return whether a block consists of subblocks that were trained together."""
     return block.endswith(MARK)
 
 
 def can_be_coupled(pair: str, space: Space) -> bool:
-    """Whether decoupled distillation has left something of a pair to be learnt.
+    """Return whether decoupled distillation has left something of a pair to be learnt.
 
-    Not where the attention is the parent's, behind which the FFN was distilled, nor where both subblocks are no-ops.
+    It has not if the attention is the parent's, after which the FFN was distilled, nor if both subblocks are no-ops.
     """
     attention, ffn = decompose(pair)
     kinds = space.attentions()[attention].kind, space.ffns()[ffn].kind
@@ -67,7 +67,7 @@ class Coupling(LayerLibrary):
     def couple(self, name: str, pair: Pair, ridges: Sequence[float]) -> dict[str, Any]:
         """Train a pair in place.
 
-        The record has held-out losses: decoupled, refitted (with the best of the ridges, also where it is not kept) and
+        The record has held-out losses: decoupled, refitted (with the best of the ridges, even if it is not kept) and
         trained; and in `kept` the last phase that lowered them.
         """
         block = copy.deepcopy(self.layer)
@@ -83,13 +83,13 @@ class Coupling(LayerLibrary):
         record: dict[str, Any] = {"parameters": sum(p.numel() for p in both.parameters()), "decoupled": losses()}
         record["kept"], best = "decoupled", record["decoupled"]
         linear, moments = self.last(*pair)
-        own = linear.weight.clone()
+        decoupled = linear.weight.clone()
         for ridge in ridges:
-            found, better = self.tried(both, partial(initialise.fit, linear, moments, ridge, own), losses, best)
+            tried, better = self.tried(both, partial(initialise.fit, linear, moments, ridge, decoupled), losses, best)
             if better:
-                record["kept"], best = "refitted", found
-            if "refitted" not in record or found[self.params.loss] < record["refitted"][self.params.loss]:
-                record |= {"refitted": found, "ridge": ridge}
+                record["kept"], best = "refitted", tried
+            if "refitted" not in record or tried[self.params.loss] < record["refitted"][self.params.loss]:
+                record |= {"refitted": tried, "ridge": ridge}
         if self.params.distillation.tokens:
 
             def train() -> None:
@@ -104,7 +104,7 @@ class Coupling(LayerLibrary):
     def last(self, attention: nn.Module | None, ffn: nn.Module | None) -> tuple[nn.Linear, Moments]:
         """A pair's last linear map, and moments of its features and of what the parent's output lacks before it.
 
-        Raises ValueError where both subblocks are no-ops.
+        Raises ValueError if both subblocks are no-ops.
         """
         first, second = self.layer.input_layernorm, self.layer.post_attention_layernorm
         assert first is not None and second is not None  # a parent's layer has both
@@ -152,10 +152,10 @@ def assemble(
     choice: Choice,
 ) -> LanguageModel:
     """Return a child as child.assemble does, with coupled blocks where the choice has them."""
-    made = child.assemble(parent, directory, space, library, [plain(block) for block in choice])
+    assembled = child.assemble(parent, directory, space, library, [plain(block) for block in choice])
     architecture = architectures.read(directory)
     for i, block in enumerate(choice):
         if is_coupled(block):
-            layer = made.model.layers[i]
+            layer = assembled.model.layers[i]
             layer.self_attn, layer.mlp = subblocks(parent, architecture, space, coupled_library, i, plain(block))
-    return made
+    return assembled

@@ -17,9 +17,12 @@ class CoupledParams(Section):
     min_difference: int = Field(ge=1, description="layers in which each next-best child differs from all before it")
     ridges: tuple[Annotated[float, Field(gt=0)], ...] = Field(
         min_length=1,
-        description="of the refit, towards the weights as they are, relative to the Gram matrix's mean diagonal; the"
-        " best on held-out text is taken",
+        description="of the refit, towards the decoupled weights, relative to the Gram matrix's mean diagonal; the best"
+        " on held-out text is taken",
     )
-    distillation: OptimiserParams
+    distillation: OptimiserParams = Field(description="of both subblocks of a pair, on the block library's text")
     windows: int = Field(ge=1, description="windows of test text, as long as those of the scores")
     healing: OptimiserParams = Field(description="equal healing of the children that are compared")
+
+
+SECTIONS = {"coupled": CoupledParams}

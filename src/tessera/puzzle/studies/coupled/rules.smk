@@ -1,17 +1,15 @@
-# Attention and FFN variants that survive a first search, trained together, and searched again. No part of `all`.
+# Coupled: what does training a block's attention and FFN jointly, then searching again, gain? Not part of `all`.
 
 COUPLED = PARAMS.puzzle_studies.coupled
 SURVIVORS = "data/puzzle_studies/coupled/survivors.json"
-COUPLED_LIBRARY = expand("data/puzzle_studies/coupled/library/part_{part}", part=range(COUPLED.jobs))
-COUPLED_SCORES = expand("data/puzzle_studies/coupled/scores/part_{part}.json", part=range(COUPLED.jobs))
 
-
-rule puzzle_coupled:
-    input:
-        "reports/tables/puzzle_coupled/results.md",
-        "reports/metrics/puzzle_coupled",
-    message:
-        "What is gained where both subblocks of a block learn together? Not in `all`"
+# What the report reads, by the arguments of its stage.
+COUPLED_FILES = {
+    "coupled_library": expand("data/puzzle_studies/coupled/library/part_{part}", part=range(COUPLED.jobs)),
+    "scores": expand("data/puzzle_studies/coupled/scores/part_{part}.json", part=range(COUPLED.jobs)),
+    "first": LIBRARIES[0],
+    "children": expand("data/puzzle_studies/coupled/children/{target}.json", target=TARGETS),
+}
 
 
 rule puzzle_coupled_survivors:
@@ -27,11 +25,11 @@ rule puzzle_coupled_survivors:
     threads: 1
     params:
         cfg=section("puzzle_studies.coupled", "puzzle.space", "puzzle.search"),
+        stage=stage("puzzle_coupled_survivors"),
     message:
         "Pairs of variants that the first search chooses"
     shell:
-        "python -m tessera.puzzle.studies.coupled.stages.survivors --params {params.cfg:q} --libraries {input.libraries}"
-        " --survivors {output.survivors} 2>&1 | tee {log}"
+        STAGE
 
 
 rule puzzle_coupled_library:
@@ -42,7 +40,7 @@ rule puzzle_coupled_library:
         survivors=SURVIVORS,
         code=code("puzzle_coupled_library"),
     output:
-        library=directory("data/puzzle_studies/coupled/library/part_{part}"),
+        coupled_library=directory("data/puzzle_studies/coupled/library/part_{part}"),
     log:
         "logs/puzzle_coupled_library/{part}.log",
     benchmark:
@@ -50,12 +48,11 @@ rule puzzle_coupled_library:
     threads: 1
     params:
         cfg=section("puzzle_studies.coupled", "puzzle.space", "puzzle.calibration", "puzzle.library", "seed"),
+        stage=stage("puzzle_coupled_library"),
     message:
         "Train pairs together, part {wildcards.part}"
     shell:
-        "python -m tessera.puzzle.studies.coupled.stages.library --params {params.cfg:q} --part {wildcards.part}"
-        " --parent data/parent --tokens data/tokens --library {input.library} --survivors {input.survivors}"
-        " --coupled-library {output.library} 2>&1 | tee {log}"
+        STAGE
 
 
 rule puzzle_coupled_scores:
@@ -63,7 +60,7 @@ rule puzzle_coupled_scores:
         parent=PARENT,
         tokens=TOKENS,
         library=LIBRARY,
-        coupled_library=COUPLED_LIBRARY,
+        coupled_library=COUPLED_FILES["coupled_library"],
         survivors=SURVIVORS,
         code=code("puzzle_coupled_scores"),
     output:
@@ -75,18 +72,16 @@ rule puzzle_coupled_scores:
     threads: 1
     params:
         cfg=section("puzzle_studies.coupled", "puzzle.space", "puzzle.scores", "seed"),
+        stage=stage("puzzle_coupled_scores"),
     message:
         "Scores of whole blocks, part {wildcards.part}"
     shell:
-        "python -m tessera.puzzle.studies.coupled.stages.scores --params {params.cfg:q} --part {wildcards.part}"
-        " --parent data/parent --tokens data/tokens --library {input.library}"
-        " --coupled-library {input.coupled_library} --survivors {input.survivors} --scores {output.scores}"
-        " 2>&1 | tee {log}"
+        STAGE
 
 
 rule puzzle_coupled_search:
     input:
-        scores=COUPLED_SCORES,
+        scores=COUPLED_FILES["scores"],
         first="data/puzzle/search/{target}/block_library.json",
         code=code("puzzle_coupled_search"),
     output:
@@ -99,12 +94,11 @@ rule puzzle_coupled_search:
     threads: 1
     params:
         cfg=section("puzzle_studies.coupled", "puzzle.search"),
+        stage=stage("puzzle_coupled_search"),
     message:
         "Search for {wildcards.target} among decoupled and coupled blocks"
     shell:
-        "python -m tessera.puzzle.studies.coupled.stages.search --params {params.cfg:q} --target {wildcards.target}"
-        " --scores {input.scores} --first {input.first} --library {output.library} --children {output.children}"
-        " 2>&1 | tee {log}"
+        STAGE
 
 
 rule puzzle_coupled_children:
@@ -112,7 +106,7 @@ rule puzzle_coupled_children:
         parent=PARENT,
         tokens=TOKENS,
         library=LIBRARY,
-        coupled_library=COUPLED_LIBRARY,
+        coupled_library=COUPLED_FILES["coupled_library"],
         children="data/puzzle_studies/coupled/search/{target}/children.json",
         code=code("puzzle_coupled_children"),
     output:
@@ -128,30 +122,25 @@ rule puzzle_coupled_children:
         cfg=section(
             "puzzle_studies.coupled", "puzzle.space", "puzzle.scores", "puzzle.calibration", "puzzle.heal", "seed"
         ),
+        stage=stage("puzzle_coupled_children", teacher_cache=TEACHER),
     message:
         "Run the {wildcards.target} children of decoupled and coupled blocks"
     shell:
-        "python -m tessera.puzzle.studies.coupled.stages.children --params {params.cfg:q} --parent data/parent"
-        " --tokens data/tokens --library {input.library} --coupled-library {input.coupled_library}"
-        " --children {input.children} --metrics {output.metrics}"
-        f" --teacher-cache {TEACHER}"
-        " 2>&1 | tee {log}"
+        STAGE
 
 
 rule puzzle_coupled_report:
     input:
-        library=COUPLED_LIBRARY,
-        scores=COUPLED_SCORES,
-        first=LIBRARIES[0],
-        children=expand("data/puzzle_studies/coupled/children/{target}.json", target=TARGETS),
+        **COUPLED_FILES,
         code=code("puzzle_coupled_report"),
     output:
-        results=old_item("reports/tables/puzzle_coupled/results.md", "results in words"),
-        pair_table=old_item("reports/tables/puzzle_coupled/pairs.csv", "pairs trained together"),
-        child_table=old_item("reports/tables/puzzle_coupled/children.csv", "children of coupled blocks"),
-        figure=old_item("reports/figures/puzzle_coupled/coupled.svg", "coupled against decoupled"),
-        metrics="reports/metrics/puzzle_coupled.json",
-        runs=directory("reports/metrics/puzzle_coupled"),
+        **published(
+            "puzzle_coupled",
+            texts={"results": "coupled against decoupled"},
+            tables={"pairs": "pairs trained together", "children": "children of coupled blocks"},
+            figures={"coupled": "coupled against decoupled"},
+            shown=("coupled",),
+        ),
     log:
         "logs/puzzle_coupled_report.log",
     benchmark:
@@ -159,10 +148,15 @@ rule puzzle_coupled_report:
     threads: 1
     params:
         cfg=section("puzzle_studies.coupled", "puzzle.space", "puzzle.library", "seed"),
+        stage=stage("puzzle_coupled_report"),
     message:
-        "Tables and figure of coupled distillation, and its runs"
+        "Tables, figure and runs of coupled distillation"
     shell:
-        "python -m tessera.puzzle.studies.coupled.stages.report --params {params.cfg:q} --coupled-library {input.library}"
-        " --scores {input.scores} --first {input.first} --children {input.children} --results {output.results}"
-        " --pair-table {output.pair_table} --child-table {output.child_table} --metrics {output.metrics}"
-        " --runs {output.runs} --figure {output.figure} > {log} 2>&1"
+        STAGE
+
+
+rule puzzle_coupled:
+    input:
+        rules.puzzle_coupled_report.output,
+    message:
+        "What does joint training of a block's subblocks gain? Not part of `all`"

@@ -8,23 +8,22 @@ from tessera.puzzle.models.blocks import Choice
 from tessera.puzzle.models.space import Space
 from tessera.puzzle.search import block_library, budgets, draws
 from tessera.puzzle.search.block_library import Library
-from tessera.puzzle.search.draws import Row
+from tessera.puzzle.search.draws import DiverseParams, Row
 from tessera.puzzle.studies.coupled.pairs import MARK, can_be_coupled, plain
 from tessera.puzzle.studies.coupled.params import CoupledParams
-from tessera.puzzle.studies.validity.params import DiverseParams
 
 
 def first_search(libraries: Mapping[str, Library], objective: str, params: CoupledParams) -> list[Row]:
     """The first search's children: the optimum of every target and speed-up, then the next best.
 
-    Raises ValueError, naming the target and speed-up, where no child is so fast.
+    Raises ValueError, naming the target and speed-up, if no child is that fast.
     """
     rows = draws.optima(libraries, objective, params.speedups)
-    found = {(row["target"], row["speedup"]) for row in rows}
+    optima = {(row["target"], row["speedup"]) for row in rows}
     for target in libraries:
         for speedup in params.speedups:
-            if (target, speedup) not in found:
-                raise ValueError(f"coupled.speedups has {speedup:g}: {target} has no child that is so fast")
+            if (target, speedup) not in optima:
+                raise ValueError(f"coupled.speedups has {speedup:g}: no child for {target} is that fast")
     if params.diverse:
         diverse = DiverseParams(speedups=params.speedups, count=params.diverse, min_difference=params.min_difference)
         rows += draws.diverse(libraries, objective, diverse)
@@ -32,36 +31,36 @@ def first_search(libraries: Mapping[str, Library], objective: str, params: Coupl
 
 
 def survivors(rows: Iterable[Row], space: Space) -> dict[int, list[str]]:
-    """By layer, the pairs of the children that can be coupled, sorted. Raises ValueError where there is none."""
+    """Return, by layer, the pairs of the children that can be coupled, sorted. Raises ValueError if there is none."""
     pairs: dict[int, set[str]] = {}
     for row in rows:
         for layer, block in enumerate(row["blocks"]):
             if can_be_coupled(block, space):
                 pairs.setdefault(layer, set()).add(block)
     if not pairs:
-        raise ValueError("no child of the first search exchanges an attention: there is nothing to train together")
+        raise ValueError("no child of the first search exchanges an attention, so there is no pair to train")
     return {layer: sorted(pairs[layer]) for layer in sorted(pairs)}
 
 
 def extended(library: Library, scores: Mapping[int, Mapping[str, Mapping[str, float]]]) -> dict[str, Any]:
-    """A block library with coupled blocks beside the decoupled ones, from layer -> block -> metrics of whole blocks.
+    """Return a block library with coupled and decoupled blocks, from layer -> block -> metrics of whole blocks.
 
     A coupled block costs what its pair does. A decoupled pair's own score as one block takes the place of the sum of
-    its subblocks'. Raises ValueError, naming layer and block, where the library has no such pair.
+    its subblocks'. Raises ValueError, naming layer and block, if the library has no such pair.
     """
-    made: dict[str, dict[str, Any]] = {layer: dict(variants) for layer, variants in library.items()}
-    for i, found in scores.items():
+    both: dict[str, dict[str, Any]] = {layer: dict(variants) for layer, variants in library.items()}
+    for i, blocks in scores.items():
         layer = f"layer_{i}"
-        for block, metrics in found.items():
+        for block, metrics in blocks.items():
             if plain(block) not in library.get(layer, {}):
-                raise ValueError(f"{layer}: the block library has no {plain(block)!r}, of which there is a score")
-            made[layer][block] = {"stats": library[layer][plain(block)]["stats"], "metrics": dict(metrics)}
-    block_library.check(made)
-    return made
+                raise ValueError(f"{layer}: the block library has no {plain(block)!r}, but there is a score of it")
+            both[layer][block] = {"stats": library[layer][plain(block)]["stats"], "metrics": dict(metrics)}
+    block_library.check(both)
+    return both
 
 
 def with_coupled(library: Library, choice: Choice) -> list[str]:
-    """The same choice with the coupled block in place of every pair that an extended library has one of."""
+    """Return the same choice, with a coupled block in place of every pair for which an extended library has one."""
     return [
         block + MARK if block + MARK in library[layer] else block
         for layer, block in zip(block_library.layers(library), choice, strict=True)
@@ -71,17 +70,21 @@ def with_coupled(library: Library, choice: Choice) -> list[str]:
 def second_search(library: Library, both: Library, objective: str, target: str, speedup: float) -> list[dict[str, Any]]:
     """Three children at one budget: the first search's, the same of coupled blocks, and the second search's.
 
-    library is the first search's, `both` its extension. Rows as draws.row, with what each library promises of the
-    children that it has, and the time of their blocks. Raises ValueError where no child is so fast.
+    library is the first search's, `both` its extension. Rows as draws.row, with the KL that each library promises for
+    the children that it has, and the time of their blocks. Raises ValueError if no child is that fast.
     """
     budget = budgets.runtime_for_speedup(library, speedup)
-    first, second = (search.solve(one, objective, {budgets.RUNTIME: budget}) for one in (library, both))
+    first, second = (search.solve(blocks, objective, {budgets.RUNTIME: budget}) for blocks in (library, both))
     if not first.choice:
-        raise ValueError(f"coupled.speedups has {speedup:g}: {target} has no child that is so fast")
+        raise ValueError(f"coupled.speedups has {speedup:g}: no child for {target} is that fast")
     names, decoupled = block_library.layers(library), list(first.choice.values())
-    made = {"decoupled": decoupled, "coupled": with_coupled(both, decoupled), "searched": list(second.choice.values())}
+    choices = {
+        "decoupled": decoupled,
+        "coupled": with_coupled(both, decoupled),
+        "searched": list(second.choice.values()),
+    }
     rows = []
-    for method, chosen in made.items():
+    for method, chosen in choices.items():
         choice = dict(zip(names, chosen, strict=True))
         rows.append(
             draws.row("coupled", method, chosen, target, speedup)

@@ -1,9 +1,9 @@
-"""Evolutionary search on a child's true quality: the baseline that needs no additivity, but a forward pass a child.
+"""Evolutionary search on a child's true quality: the baseline that needs no additivity, but a forward pass per child.
 
-An individual is a choice within the budgets. Offspring draw the variants of two layers, or of several pairs, anew
-until they are within the budgets: of two, one may become cheaper where the other becomes costlier, so that a tight
-budget does not reject nearly all of them. (mu + lambda): parents stay while they are among the best. Random search is
-the case without offspring, whose children are all in the population that it begins with.
+An individual is a choice within the budgets. Offspring redraw the variants of two layers, or of several pairs, until
+they are within the budgets: of two, one may become cheaper while the other becomes costlier, so that a tight budget
+does not reject nearly all of them. (mu + lambda): parents stay while they are among the best. Random search is the case
+without offspring, whose children are all in the population that it begins with.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -19,7 +19,7 @@ from tessera.puzzle.models.space import PARENT, decompose
 from tessera.puzzle.search import Choice, Limits, baselines, block_library
 from tessera.puzzle.search.block_library import Library
 
-#: Draws of one new child until it is within the budgets; then its place is left to others.
+#: Most draws of one new child; if none is within the budgets, the generation has one child fewer.
 TRIES = 200
 
 
@@ -45,19 +45,19 @@ def evolve(
     """Minimise `loss` over choices within the budgets, from some that are, and yield each child as it is evaluated.
 
     The `population` best so far are the parents of each generation; mutations is the mean number of swaps beyond the
-    first. No choice is evaluated twice. The search ends after so many evaluations, or where offspring that are new
-    cannot be found. Raises ValueError where a start is outside the budgets, there is none, or a number is not positive.
+    first. No choice is evaluated twice. The search ends after `evaluations` children, or if no new offspring are found.
+    Raises ValueError if a start is outside the budgets, if there is none, or if a number is not positive.
     """
     if min(evaluations, population, offspring) < 1 or mutations < 0:
-        raise ValueError("evaluations, population and offspring are at least 1, mutations at least 0")
+        raise ValueError("evaluations, population and offspring must be at least 1, mutations at least 0")
     if not start:
-        raise ValueError("there is no start; valid is one choice or more")
-    if not all(search.feasible(library, one, at_most) for one in start):
-        raise ValueError("the start is outside the budgets; take the choice of another method, as greedy")
+        raise ValueError("no start; expected at least one choice")
+    if not all(search.feasible(library, choice, at_most) for choice in start):
+        raise ValueError("a start is outside the budgets; start from the choice of another method, such as greedy")
     layers = block_library.layers(library)
     known: set[tuple[str, ...]] = set()
     parents: list[Evaluated] = []
-    born = [{layer: one[layer] for layer in layers} for one in start]
+    born = [{layer: choice[layer] for layer in layers} for choice in start]
     while born:
         generation = []
         for choice in born:
@@ -65,7 +65,7 @@ def evolve(
                 known.add(_key(choice))
                 generation.append(Evaluated(choice, loss(choice)))
                 yield generation[-1]
-        parents = sorted([*parents, *generation], key=lambda one: (one.loss, _key(one.choice)))[:population]
+        parents = sorted([*parents, *generation], key=lambda child: (child.loss, _key(child.choice)))[:population]
         born = []
         for _ in range(min(offspring, evaluations - len(known))):
             mother = parents[int(generator.integers(len(parents)))].choice
@@ -77,25 +77,25 @@ def evolve(
 def draw(
     library: Library, objective: str, at_most: Limits, count: int, generator: np.random.Generator
 ) -> list[dict[str, str]]:
-    """Different random choices within the budgets, `count` of them or as many as are found.
+    """Return different random choices within the budgets, `count` of them or as many as are found.
 
-    Raises ValueError where none is.
+    Raises ValueError if none is.
     """
-    found: dict[tuple[str, ...], dict[str, str]] = {}
+    choices: dict[tuple[str, ...], dict[str, str]] = {}
     for _ in range(count + TRIES):
         choice = baselines.random(library, objective, at_most, generator=generator).choice
-        if not choice or len(found) == count:
+        if not choice or len(choices) == count:
             break
-        found.setdefault(_key(choice), choice)
-    if not found:
-        raise ValueError("no random choice is within the budgets; a wider budget may have one")
-    return list(found.values())
+        choices.setdefault(_key(choice), choice)
+    if not choices:
+        raise ValueError("no random choice is within the budgets; widen them")
+    return list(choices.values())
 
 
 def scoring_passes(library: Library) -> float:
-    """What replace-one-block scores of a composed library cost, in forward passes of the whole model.
+    """Return what replace-one-block scores of a composed library cost, in forward passes of the whole model.
 
-    Each subblock variant but the parent's runs the layers from its own on.
+    Each subblock variant except the parent's runs its own layer and those after it.
     """
     layers = block_library.layers(library)
     passes = 0.0
@@ -106,16 +106,15 @@ def scoring_passes(library: Library) -> float:
 
 
 class Ledger:
-    """The loss of children, each run once, in a file from which a killed search goes on.
+    """The loss of children, each run once, in a file from which an interrupted search resumes.
 
     A search is a function of its seed and of these losses: run again, it asks for the same children in the same order,
-    and those that are in the file cost nothing.
+    and those in the file cost nothing.
     """
 
     def __init__(self, path: Path, identity: Mapping[str, Any], measure: Callable[[Choice], Mapping[str, Any]]) -> None:
-        """measure runs a child; its `kl_div` is the loss. A file of another identity, what it depends on, is replaced.
-
-        Raises ValueError, naming the file, where it is no ledger.
+        """measure runs a child; its `kl_div` is the loss. identity is all that losses depend on; a file with another
+        one is replaced. Raises ValueError, naming the file, if it is not a ledger.
         """
         self.path, self.identity, self.measure = path, files.to_json(identity, indent=None), measure
         self.known: dict[tuple[str, ...], dict[str, Any]] = {}
@@ -123,7 +122,7 @@ class Ledger:
         if kept is None:
             return
         if not isinstance(kept, dict) or not {"identity", "children"} <= kept.keys():
-            raise ValueError(f"{path}: not what a search has kept here; delete it to begin anew")
+            raise ValueError(f"{path}: not the ledger of a search; delete it to start from scratch")
         if kept["identity"] == self.identity:
             self.known = {tuple(row["blocks"]): row for row in kept["children"]}
 
@@ -135,7 +134,7 @@ class Ledger:
         return self.known[key]["kl_div"]
 
     def row(self, choice: Choice) -> dict[str, Any]:
-        """What was measured of a child: its blocks in the order of layers, kl_div, and whatever else measure gave."""
+        """Return a child's measurement: its blocks in the order of layers, kl_div, and whatever else measure gave."""
         return self.known[_key(choice)]
 
     def remove(self) -> None:
@@ -156,7 +155,7 @@ def _offspring(
     generator: np.random.Generator,
     mutations: float,
 ) -> dict[str, str] | None:
-    """A new choice within the budgets, or None where none was drawn."""
+    """Return a new choice within the budgets, or None if none was drawn."""
     for _ in range(TRIES):
         child = dict(mother)
         for _ in range(1 + int(generator.poisson(mutations))):

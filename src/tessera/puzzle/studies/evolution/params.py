@@ -1,4 +1,4 @@
-"""Parameters of the evolutionary search on true KL."""
+"""Parameters of the searches on true KL."""
 
 from typing import Literal
 
@@ -11,9 +11,9 @@ Search = Literal["program", "random", "evolution", "warm"]
 
 
 class EvolutionParams(Section):
-    """A search that runs every child that it looks at, beside the program, which runs none."""
+    """Searches that run every child that they consider, compared with the program, which runs none."""
 
-    target: str = Field(description="cost target whose budget all children keep")
+    target: str = Field(description="cost target whose budget all children meet")
     speedup: float = Field(gt=1, description="throughput of the blocks, in multiples of the parent's")
     windows: int = Field(ge=1, description="windows on which children are compared, the first of those of the scores")
     test_windows: int = Field(ge=1, description="windows of test text, as long, for the best child of each search")
@@ -21,9 +21,14 @@ class EvolutionParams(Section):
     population: int = Field(ge=1, description="random children that evolution begins with, and parents of a generation")
     offspring: int = Field(ge=1, description="children of a generation")
     generations: int = Field(ge=1)
-    mutations: float = Field(ge=0, description="mean number of swaps of an offspring beyond the first")
+    mutations: float = Field(
+        ge=0, description="mean number of an offspring's swaps beyond the first; a swap redraws two layers"
+    )
 
     @property
     def evaluations(self) -> int:
         """Children that a search runs, the same number for all but the program."""
         return self.population + self.generations * self.offspring
+
+
+SECTIONS = {"evolution": EvolutionParams}

@@ -1,4 +1,4 @@
-# The program beside searches that run every child they look at. No part of `all`.
+# Evolution: does a search that runs every candidate find a better child than the program? Not part of `all`.
 
 EVOLUTION = PARAMS.puzzle_studies.evolution
 EVOLUTION_SEARCHES = ["program-0"] + [
@@ -8,14 +8,6 @@ EVOLUTION_SEARCHES = ["program-0"] + [
 
 wildcard_constraints:
     search="program|random|evolution|warm",
-
-
-rule puzzle_evolution:
-    input:
-        "reports/tables/puzzle_evolution/results.md",
-        "reports/metrics/puzzle_evolution",
-    message:
-        "The program beside evolution on true KL. Not in `all`"
 
 
 rule puzzle_evolution_search:
@@ -34,26 +26,28 @@ rule puzzle_evolution_search:
     threads: 1
     params:
         cfg=section("puzzle_studies.evolution", "puzzle.space", "puzzle.search", "puzzle.scores", "seed"),
+        stage=stage(
+            "puzzle_evolution_search",
+            ledger=lambda wildcards: f"logs/checkpoints/evolution-{wildcards.search}-{wildcards.replicate}.json",
+        ),
     message:
         "Search {wildcards.search} on true KL, replicate {wildcards.replicate}"
     shell:
-        "python -m tessera.puzzle.studies.evolution.stages.search --params {params.cfg:q} --search {wildcards.search}"
-        " --replicate {wildcards.replicate} --parent data/parent --tokens data/tokens --library {input.library}"
-        " --block-library {input.block_library}"
-        " --ledger logs/checkpoints/evolution-{wildcards.search}-{wildcards.replicate}.json"
-        " --metrics {output.metrics} 2>&1 | tee {log}"
+        STAGE
 
 
 rule puzzle_evolution_report:
     input:
-        searches=expand("data/puzzle_studies/evolution/{one}.json", one=EVOLUTION_SEARCHES),
+        searches=expand("data/puzzle_studies/evolution/{search}.json", search=EVOLUTION_SEARCHES),
         code=code("puzzle_evolution_report"),
     output:
-        results=old_item("reports/tables/puzzle_evolution/results.md", "results in words"),
-        table=old_item("reports/tables/puzzle_evolution/searches.csv", "searches in numbers"),
-        figure=old_item("reports/figures/puzzle_evolution/search.svg", "KL against children that were run"),
-        metrics="reports/metrics/puzzle_evolution.json",
-        runs=directory("reports/metrics/puzzle_evolution"),
+        **published(
+            "puzzle_evolution",
+            texts={"results": "searches on true KL"},
+            tables={"searches": "searches in numbers"},
+            figures={"search": "KL against children that were run"},
+            shown=("search",),
+        ),
     log:
         "logs/puzzle_evolution_report.log",
     benchmark:
@@ -61,9 +55,15 @@ rule puzzle_evolution_report:
     threads: 1
     params:
         cfg=section("puzzle_studies.evolution", "seed"),
+        stage=stage("puzzle_evolution_report"),
     message:
-        "Table and figure of the searches on true KL, and their runs"
+        "Table, figure and runs of the searches on true KL"
     shell:
-        "python -m tessera.puzzle.studies.evolution.stages.report --params {params.cfg:q} --searches {input.searches}"
-        " --results {output.results} --table {output.table} --metrics {output.metrics} --runs {output.runs}"
-        " --figure {output.figure} > {log} 2>&1"
+        STAGE
+
+
+rule puzzle_evolution:
+    input:
+        rules.puzzle_evolution_report.output,
+    message:
+        "The program compared with evolution on true KL. Not part of `all`"

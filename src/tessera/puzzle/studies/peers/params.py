@@ -10,9 +10,12 @@ Peer = Literal["puzzle", "depth", "width", "flap"]
 
 
 class PeersParams(Section):
-    """Peers on one parent, cost target, budget, text, healing and evaluation."""
+    """Peers with the same parent, cost target, budget, text, healing (puzzle.heal.equal) and evaluation."""
 
-    target: str = Field(description="cost target whose budget all must keep")
+    target: str = Field(description="cost target whose budget all must meet")
     speedup: float = Field(gt=1, description="throughput of the blocks, in multiples of the parent's")
     methods: tuple[Peer, ...] = Field(min_length=1)
     repeats: int = Field(ge=1, description="rounds of the workload that are timed")
+
+
+SECTIONS = {"peers": PeersParams}

@@ -4,8 +4,8 @@ depth: whole layers of least block influence are dropped (ShortGPT, Men et al. 2
 number of channels, those of largest activation (Minitron, Muralidharan et al. 2024; its pruning of heads and of the
 residual width cannot be expressed by our blocks and is left out). flap: the channels that fluctuate least, standardised
 and ranked over all layers at once, are replaced by the bias that they leave in the mean (FLAP, An et al. 2024; channels
-alone, heads are left out for the same reason). None of them knows what a block costs: the pruning goes on until the
-budget is kept. Times of widths that were not measured are interpolated linearly in the width.
+alone, heads are left out for the same reason). None of them knows what a block costs: pruning continues until the
+budget is met. Times of widths that were not measured are interpolated linearly in the width.
 
 Shapes: L layers, F channels, D hidden size.
 """
@@ -27,7 +27,7 @@ from tessera.puzzle.models.specs import model_spec
 
 @dataclasses.dataclass
 class Statistics:
-    """What the peers know of the parent: one pass over the calibration text.
+    """Statistics of the parent by which the peers prune, from one pass over the calibration text.
 
     influence (L,): 1 - mean cosine of the hidden states before and after a layer. mean and variance (L, F) of each FFN
     channel over tokens. magnitude (L, F): L2 norm over windows of the channel's mean absolute value in the window.
@@ -72,8 +72,8 @@ class Times:
         """costs: a target's table; widths between those of the space are interpolated, 0 is no FFN at all."""
         table = costs.set_index(["subblock", "variant"]).runtime_ms
         self.attention = float(table["attention", PARENT])
-        gated = {name: one for name, one in space.ffns().items() if one.kind == "gated"}
-        points = {one.intermediate_size(architecture): float(table["ffn", name]) for name, one in gated.items()}
+        gated = {name: ffn for name, ffn in space.ffns().items() if ffn.kind == "gated"}
+        points = {ffn.intermediate_size(architecture): float(table["ffn", name]) for name, ffn in gated.items()}
         self.widths = np.array([0, *sorted(points)])
         self.ffn = np.array([0.0, *(points[width] for width in sorted(points))])
 
@@ -85,17 +85,17 @@ class Times:
 
 
 def dropped_layers(influence: Tensor, times: Times, width: int, budget: float) -> list[int]:
-    """Layers to drop, those of least influence first, until the rest keep the budget."""
+    """Layers to drop, those of least influence first, until the rest meet the budget. Raises ValueError if none do."""
     order = influence.argsort(stable=True).tolist()
     for n in range(len(order) + 1):
         kept = [i not in order[:n] for i in range(len(order))]
         if times.of([width] * len(order), kept) <= budget:
             return sorted(order[:n])
-    raise ValueError(f"no layer at all takes more than the budget of {budget} ms")
+    raise ValueError(f"the budget of {budget:g} ms is below 0")
 
 
 def uniform_channels(magnitude: Tensor, times: Times, budget: float) -> list[Tensor]:
-    """Channels that each layer keeps, the same number in all: the most that keep the budget."""
+    """Channels that each layer keeps, the same number in all: the most that meet the budget."""
     count, full = magnitude.shape
     fits = [width for width in range(1, full + 1) if times.of([width] * count) <= budget]
     if not fits:
@@ -108,7 +108,7 @@ def fluctuating_channels(variance: Tensor, down: Sequence[Tensor], times: Times,
     """Channels that each layer keeps, of largest standardised fluctuation over all layers.
 
     The fluctuation of a channel is its variance times the squared norm of its outgoing weights; it is standardised
-    within each layer. Every layer keeps one channel at least. down: (D, F) of each layer.
+    within each layer. Every layer keeps at least one channel. down: (D, F) of each layer.
     """
     metric = torch.stack([v * w.double().square().sum(0) for v, w in zip(variance, down, strict=True)])
     metric = (metric - metric.mean(1, keepdim=True)) / metric.std(1, keepdim=True)
@@ -119,7 +119,7 @@ def fluctuating_channels(variance: Tensor, down: Sequence[Tensor], times: Times,
     def widths(kept: int) -> list[int]:
         return torch.bincount(order[:kept] // full, minlength=count).tolist()
 
-    low, high = count, count * full + 1  # the most channels that keep the budget, by bisection
+    low, high = count, count * full + 1  # the most channels that meet the budget, by bisection
     if times.of(widths(low)) > budget:
         raise ValueError(f"FFNs of one channel take {times.of(widths(low)):g} ms; the budget is {budget:g} ms")
     while high - low > 1:
@@ -139,7 +139,7 @@ def pruned(
 ) -> LanguageModel:
     """The parent without some layers, or with some of each FFN's channels.
 
-    mean (L, F): where given, the pruned channels' mean goes through their outgoing weights into the FFN's bias.
+    mean (L, F): if given, the pruned channels' mean goes through their outgoing weights into the FFN's bias.
     """
     a = architecture
     specs = []
@@ -153,19 +153,19 @@ def pruned(
     spec = dataclasses.replace(spec, mlp_bias=spec.mlp_bias or mean is not None)
     with torch.device("meta"):
         child = LanguageModel(spec)
-    own = parent.state_dict()
+    tensors = parent.state_dict()
     state = {}
     for name, slot in child.state_dict().items():
-        value = own.get(name)
+        value = tensors.get(name)
         if ".mlp." in name:
             i, (projection, what) = int(name.split(".")[2]), name.split(".")[-2:]
             kept = torch.arange(a.intermediate_size) if channels is None else channels[i]
-            if value is None:  # a bias that the parent has not
+            if value is None:  # a bias that the parent does not have
                 value = torch.zeros(a.hidden_size if projection == "down_proj" else a.intermediate_size)
             if projection == "down_proj" and what == "bias" and mean is not None:
                 lost = torch.ones(a.intermediate_size, dtype=torch.bool)
                 lost[kept] = False
-                weight = own[f"model.layers.{i}.mlp.down_proj.weight"]
+                weight = tensors[f"model.layers.{i}.mlp.down_proj.weight"]
                 value = value + (weight[:, lost].double() @ mean[i][lost]).to(value.dtype)
             elif projection == "down_proj" and what == "weight":
                 value = value[:, kept]

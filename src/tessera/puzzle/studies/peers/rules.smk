@@ -1,18 +1,17 @@
-# Other ways to prune the same parent, on the same terms. No part of `all`.
+# Peers: other ways to prune the same parent, on the same terms. Not part of `all`.
 
-PEERS_CHILDREN = expand("data/puzzle_studies/peers/{peer}.json", peer=PARAMS.puzzle_studies.peers.methods)
+PEERS = PARAMS.puzzle_studies.peers
+PEERS_STATISTICS = "data/puzzle_studies/peers/statistics.safetensors"
+
+# What the report reads, by the arguments of its stage.
+PEERS_FILES = {
+    "children": expand("data/puzzle_studies/peers/{peer}.json", peer=PEERS.methods),
+    "speed": "data/puzzle_studies/peers/speed.json",
+}
 
 
 wildcard_constraints:
-    peer="|".join(PARAMS.puzzle_studies.peers.methods),
-
-
-rule puzzle_peers:
-    input:
-        "reports/tables/puzzle_peers/results.md",
-        "reports/metrics/puzzle_peers",
-    message:
-        "Other ways to prune the same parent to the same budget. Not in `all`"
+    peer="|".join(PEERS.methods),
 
 
 rule puzzle_peers_statistics:
@@ -21,7 +20,7 @@ rule puzzle_peers_statistics:
         tokens=TOKENS,
         code=code("puzzle_peers_statistics"),
     output:
-        statistics="data/puzzle_studies/peers/statistics.safetensors",
+        statistics=PEERS_STATISTICS,
     log:
         "logs/puzzle_peers_statistics.log",
     benchmark:
@@ -29,11 +28,11 @@ rule puzzle_peers_statistics:
     threads: 1
     params:
         cfg=section("puzzle.calibration", "seed"),
+        stage=stage("puzzle_peers_statistics"),
     message:
-        "What the peers know of the parent"
+        "Statistics of the parent by which the peers prune"
     shell:
-        "python -m tessera.puzzle.studies.peers.stages.statistics --params {params.cfg:q} --parent data/parent"
-        " --tokens data/tokens --statistics {output.statistics} 2>&1 | tee {log}"
+        STAGE
 
 
 rule puzzle_peers_child:
@@ -41,9 +40,9 @@ rule puzzle_peers_child:
         parent=PARENT,
         tokens=TOKENS,
         library=LIBRARY,
-        block_library=f"data/puzzle/search/{PARAMS.puzzle_studies.peers.target}/block_library.json",
-        costs=f"data/puzzle/costs/{PARAMS.puzzle_studies.peers.target}.parquet",
-        statistics="data/puzzle_studies/peers/statistics.safetensors",
+        block_library=f"data/puzzle/search/{PEERS.target}/block_library.json",
+        costs=f"data/puzzle/costs/{PEERS.target}.parquet",
+        statistics=PEERS_STATISTICS,
         code=code("puzzle_peers_child"),
     output:
         metrics="data/puzzle_studies/peers/{peer}.json",
@@ -65,21 +64,17 @@ rule puzzle_peers_child:
             "data",
             "seed",
         ),
+        stage=stage("puzzle_peers_child", teacher_cache=TEACHER),
     message:
         "Prune by {wildcards.peer}, heal and evaluate"
     shell:
-        "python -m tessera.puzzle.studies.peers.stages.child --params {params.cfg:q} --peer {wildcards.peer}"
-        " --parent data/parent --tokens data/tokens --library {input.library}"
-        " --block-library {input.block_library} --costs {input.costs} --statistics {input.statistics}"
-        " --metrics {output.metrics}"
-        f" --teacher-cache {TEACHER}"
-        " 2>&1 | tee {log}"
+        STAGE
 
 
 rule puzzle_peers_speed:
     input:
         parent=PARENT,
-        children=PEERS_CHILDREN,
+        children=PEERS_FILES["children"],
         code=code("puzzle_peers_speed"),
     output:
         metrics="data/puzzle_studies/peers/speed.json",
@@ -91,25 +86,24 @@ rule puzzle_peers_speed:
     threads: workflow.cores
     params:
         cfg=section("puzzle_studies.peers", "puzzle.costs"),
+        stage=stage("puzzle_peers_speed"),
     message:
         "Times of the peers' children on this machine"
     shell:
-        "python -m tessera.puzzle.studies.peers.stages.speed --params {params.cfg:q} --parent data/parent"
-        " --children {input.children} --metrics {output.metrics} 2>&1 | tee {log}"
+        STAGE
 
 
 rule puzzle_peers_report:
     input:
-        children=PEERS_CHILDREN,
-        speed="data/puzzle_studies/peers/speed.json",
+        **PEERS_FILES,
         code=code("puzzle_peers_report"),
     output:
-        results=old_item("reports/tables/puzzle_peers/results.md", "results in words"),
-        peers=old_item("reports/tables/puzzle_peers/peers.csv", "peers in numbers"),
-        domains=old_item("reports/tables/puzzle_peers/domains.csv", "quality by domain"),
-        figure=old_item("reports/figures/puzzle_peers/peers.svg", "peers at one budget"),
-        metrics="reports/metrics/puzzle_peers.json",
-        runs=directory("reports/metrics/puzzle_peers"),
+        **published(
+            "puzzle_peers",
+            texts={"results": "peers at one budget"},
+            tables={"peers": "peers in numbers", "domains": "quality by domain"},
+            figures={"peers": "peers at one budget"},
+        ),
     log:
         "logs/puzzle_peers_report.log",
     benchmark:
@@ -117,9 +111,15 @@ rule puzzle_peers_report:
     threads: 1
     params:
         cfg=section("puzzle_studies.peers", "seed"),
+        stage=stage("puzzle_peers_report"),
     message:
-        "Tables and figure of the peers, and their runs"
+        "Tables, figure and runs of the peers"
     shell:
-        "python -m tessera.puzzle.studies.peers.stages.report --params {params.cfg:q} --children {input.children}"
-        " --speed {input.speed} --results {output.results} --peers {output.peers} --domains {output.domains}"
-        " --metrics {output.metrics} --runs {output.runs} --figure {output.figure} > {log} 2>&1"
+        STAGE
+
+
+rule puzzle_peers:
+    input:
+        rules.puzzle_peers_report.output,
+    message:
+        "Other ways to prune the same parent to the same budget. Not part of `all`"

@@ -5,7 +5,7 @@ from typing import Any
 from pydantic import Field, field_validator
 
 from tessera.common.params import Section
-from tessera.puzzle.studies.tasks.params import TaskSet
+from tessera.data.params import TaskSet
 
 
 class TaskScoresParams(Section):
@@ -13,20 +13,24 @@ class TaskScoresParams(Section):
 
     jobs: int = Field(gt=0, description="jobs that share the layers, every jobs-th layer each")
     items: dict[TaskSet, int] = Field(
-        min_length=1, description="items of each set, of the half that chooses; sets are those of tasks.groups"
+        min_length=1,
+        description="items of each set of tasks.groups, of the half that chooses, which is every second one",
     )
-    target: str = Field(description="cost target whose budget all children keep")
+    target: str = Field(description="cost target whose budget all children meet")
     speedup: float = Field(gt=1, description="throughput of the blocks, in multiples of the parent's")
 
     @field_validator("items", mode="before")
     @classmethod
     def _without_null(cls, items: Any) -> Any:
-        """Null takes a set of a lower layer away."""
+        """Null removes a set of a lower layer."""
         return {name: n for name, n in items.items() if n is not None} if isinstance(items, dict) else items
 
     @field_validator("items")
     @classmethod
     def _some(cls, items: dict[TaskSet, int]) -> dict[TaskSet, int]:
         if few := [name for name, count in items.items() if count < 2]:
-            raise ValueError(f"{', '.join(few)}: valid are 2 items or more")
+            raise ValueError(f"{', '.join(few)}: expected at least 2 items")
         return items
+
+
+SECTIONS = {"task_scores": TaskScoresParams}

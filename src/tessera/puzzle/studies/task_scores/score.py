@@ -1,8 +1,8 @@
 """Replace-one-block scores by task accuracy: the parent with one subblock exchanged, on items with several choices.
 
-As in score.py only the layers behind the exchange are run, and as in tasks.py each prompt once, with logits at the
-tokens that choices follow alone. Accuracy moves in steps of one item, so the likelihood of the right choice stands
-beside it:
+As in scores/replace_one.py only the layers after the exchange are run, and as in scores/choices.py each prompt once,
+with logits only at the tokens that choices follow. Accuracy moves in steps of one item, so the likelihood of the right
+choice is a second score:
 
     choice_nll = -log(p_right / sum over choices of p),    p = exp(log-probability of a choice's tokens)
 
@@ -19,13 +19,13 @@ import torch
 from torch import Tensor
 
 from tessera.common import files
+from tessera.data.params import TaskSet
 from tessera.puzzle.models.model import LanguageModel
 from tessera.puzzle.models.space import PARENT
 from tessera.puzzle.scores import choices
 from tessera.puzzle.scores.choices import Tokens
 from tessera.puzzle.scores.replace_one import Variants, exchanged, hidden_states, standard_error
 from tessera.puzzle.scores.retention import Selection, correct
-from tessera.puzzle.studies.tasks.params import TaskSet
 
 #: Scores that the search may sum; of both less is better.
 OBJECTIVES = ("error", "choice_nll")
@@ -33,7 +33,7 @@ OBJECTIVES = ("error", "choice_nll")
 
 @dataclass(frozen=True)
 class Question:
-    """An item, and how it is told whether its answer is right."""
+    """An item, and how it is decided whether its answer is right."""
 
     tokens: Tokens
     sizes: tuple[int, ...]
@@ -44,33 +44,33 @@ class Question:
 
     def judge(self, sums: Tensor) -> tuple[float, float]:
         """Whether the right choice is the likeliest, and its choice_nll; sums holds the choices' log-probabilities."""
-        own = sums[: len(self.sizes)]
-        right = correct(own.tolist(), self.sizes, self.answer, self.metric)
-        return right, float(own.logsumexp(0) - own[self.answer])
+        choices = sums[: len(self.sizes)]
+        right = correct(choices.tolist(), self.sizes, self.answer, self.metric)
+        return right, float(choices.logsumexp(0) - choices[self.answer])
 
 
 def about(questions: Sequence[Question]) -> str:
-    """All that a question is, as text: what tells scores that are kept apart."""
+    """Return all that defines the questions, as text, by which cached scores are distinguished."""
     rows = [[q.tokens.prompt, q.tokens.choices, q.sizes, q.answer, q.metric] for q in questions]
     return files.to_json(rows, indent=None)
 
 
 def chosen(items: pd.DataFrame, selection: Mapping[str, Selection], counts: Mapping[TaskSet, int]) -> pd.DataFrame:
-    """The first items of the half that chooses, so many of each set, with the set's `metric`.
+    """Return the first items of the half that chooses, as many of each set as counted, with the set's `metric`.
 
-    items are indexed by set and index. Sets in which the parent is near chance are left out. Raises ValueError where a
-    set has not so many, or none is left.
+    items are indexed by set and index. Sets in which the parent is near chance are left out. Raises ValueError if a set
+    has too few, or if no set is left.
     """
     parts = []
     for name, count in counts.items():
-        own = items[(items.index.get_level_values("set") == name) & (items.index.get_level_values("index") % 2 == 0)]
-        if len(own) < count:
+        half = items[(items.index.get_level_values("set") == name) & (items.index.get_level_values("index") % 2 == 0)]
+        if len(half) < count:
             raise ValueError(
-                f"task_scores.items.{name} = {count}: the half that chooses has {len(own)}; valid is no more, or a "
-                f"larger tasks.groups"
+                f"task_scores.items.{name} = {count}: the half that chooses has only {len(half)}; choose fewer, or a "
+                f"larger number in tasks.groups"
             )
         if selection[name].kept:
-            parts.append(own.iloc[:count].assign(metric=selection[name].metric))
+            parts.append(half.iloc[:count].assign(metric=selection[name].metric))
     if not parts:
         raise ValueError(f"task_scores.items: the parent is near chance in all of {', '.join(counts)}")
     return pd.concat(parts)
@@ -97,18 +97,18 @@ def score(
             batch = choices.arrange([questions[i].tokens for i in groups[n]])
             rotary = parent.model.rotary(batch.positions, parent.model.embed_tokens.weight.dtype)
             before, middle = hidden_states(parent, batch.tokens, rotary, batch.mask)
-            own = batch.sums(parent, before[-1])
-        sums = {("attention", PARENT): own}
+            parents = batch.sums(parent, before[-1])
+        sums = {("attention", PARENT): parents}
         for place, last in exchanged(parent, layer, variants[layer], before, middle, rotary, batch.mask):
             sums[place] = batch.sums(parent, last)
         for (subblock, name), values in sums.items():
             rows = answers.setdefault((layer, subblock, name), np.empty((len(questions), 2)))
             rows[groups[n]] = [questions[i].judge(row) for i, row in zip(groups[n], values, strict=True)]
-    found: dict[int, dict[str, dict[str, dict[str, float | None]]]] = {}
+    scores: dict[int, dict[str, dict[str, dict[str, float | None]]]] = {}
     for (layer, subblock, name), rows in answers.items():
         reference = answers[layer, "attention", PARENT]
-        found.setdefault(layer, {"attention": {}, "ffn": {}})[subblock][name] = summary(rows, reference)
-    return found
+        scores.setdefault(layer, {"attention": {}, "ffn": {}})[subblock][name] = summary(rows, reference)
+    return scores
 
 
 def summary(answers: np.ndarray, parent: np.ndarray) -> dict[str, Any]:
@@ -121,8 +121,8 @@ def summary(answers: np.ndarray, parent: np.ndarray) -> dict[str, Any]:
         "error": parent[:, 0] - answers[:, 0],
         "choice_nll": answers[:, 1] - parent[:, 1],
     }
-    found: dict[str, Any] = {}
-    for metric, one in values.items():
-        found[metric] = float(one.mean())
-        found[f"{metric}_se"] = standard_error(one, np.arange(len(one)))
-    return found
+    means: dict[str, Any] = {}
+    for metric, by_item in values.items():
+        means[metric] = float(by_item.mean())
+        means[f"{metric}_se"] = standard_error(by_item, np.arange(len(by_item)))
+    return means

@@ -1,29 +1,12 @@
-"""Parameters of the study of the children on task items, in text that they write, and in latency."""
+"""Parameters of the study of the children's task accuracy, of the text that they write, and of latency."""
 
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import Field, field_validator, model_validator
 
 from tessera.common.params import Section
-from tessera.data.params import Source
+from tessera.data.params import Source, TaskSet
 from tessera.puzzle.search import Method
-
-TaskSet = Literal[
-    "agreement_simple",
-    "agreement_nounpp",
-    "agreement_linzen",
-    "agreement_nonce",
-    "hyperbaton",
-    "goal_inference",
-    "step_inference",
-    "timedial",
-    "discourse_marker",
-    "mmlu_cloze",
-    "general_knowledge",
-    "phrase_relatedness",
-    "similarities",
-    "cause_and_effect",
-]
 
 
 class SamplesParams(Section):
@@ -40,10 +23,12 @@ class TasksParams(Section):
 
     groups: dict[str, dict[TaskSet, int]] = Field(
         min_length=1,
-        description="sets by group, with the items of each at most: every second one chooses, the others are reported",
+        description="most items of each set, by group: every second chooses metric and sets, the others are reported",
     )
     characters: int = Field(ge=1, description="longer items, prompt and choices together, are left out")
-    margin: float = Field(ge=0, description="standard errors that the parent must be above chance for a set to count")
+    margin: float = Field(
+        ge=0, description="standard errors by which the parent must be above chance for a set to count"
+    )
     methods: tuple[Method, ...] = Field(description="whose children are asked, after equal healing")
     bootstrap: int = Field(ge=100, description="draws of each interval")
     samples: SamplesParams
@@ -52,12 +37,14 @@ class TasksParams(Section):
     @field_validator("groups", mode="before")
     @classmethod
     def _without_null(cls, groups: Any) -> Any:
-        """Null takes a group or set of a lower layer away."""
+        """Null removes a group or set of a lower layer."""
         if not isinstance(groups, dict):
             return groups
         kept = {name: sets for name, sets in groups.items() if sets is not None}
         return {
-            name: {one: count for one, count in sets.items() if count is not None} if isinstance(sets, dict) else sets
+            name: {task_set: count for task_set, count in sets.items() if count is not None}
+            if isinstance(sets, dict)
+            else sets
             for name, sets in kept.items()
         }
 
@@ -65,7 +52,10 @@ class TasksParams(Section):
     def _sets(self) -> "TasksParams":
         names = [name for sets in self.groups.values() for name in sets]
         if twice := sorted({name for name in names if names.count(name) > 1}):
-            raise ValueError(f"{', '.join(twice)} in more than one group; valid is one")
+            raise ValueError(f"{', '.join(twice)}: in more than one group; expected one")
         if few := [name for sets in self.groups.values() for name, count in sets.items() if count < 4]:
-            raise ValueError(f"{', '.join(few)}: valid are 4 items or more, two to choose by and two to report")
+            raise ValueError(f"{', '.join(few)}: expected at least 4 items, two to choose by and two to report")
         return self
+
+
+SECTIONS = {"tasks": TasksParams}

@@ -1,11 +1,29 @@
-# What the children still can: items with several choices, text that they write, latency of a token. No part of `all`.
+# Tasks: what task accuracy do the children keep, what text do they write, how long does a token take? Not part of `all`.
 
 TASKS = PARAMS.puzzle_studies.tasks
 FULL = "full"  # in place of a method: the kept child, which is healed in full
 TASKS_EQUAL = [f"{target}-{method}" for target in TARGETS for method in TASKS.methods]
 TASKS_FULL = [f"{target}-{FULL}" for target in TARGETS]
-TASKS_ANSWERS = expand("data/puzzle_studies/tasks/answers/{model}.parquet", model=["parent", *TASKS_EQUAL, *TASKS_FULL])
+TASK_ITEMS = "data/puzzle_studies/tasks/items.parquet"
+PARENT_ANSWERS = "data/puzzle_studies/tasks/answers/parent.parquet"
 KEPT_CHILDREN = expand("data/puzzle/children/{target}", target=TARGETS)
+
+# What the report reads, by the arguments of its stage.
+TASKS_FILES = {
+    "table": TASK_ITEMS,
+    "answers": [
+        PARENT_ANSWERS,
+        *expand("data/puzzle_studies/tasks/answers/{model}.parquet", model=[*TASKS_EQUAL, *TASKS_FULL]),
+    ],
+    "evaluation": expand(
+        "data/puzzle/evaluation/{target}-{method}.json",
+        target=TARGETS,
+        method=dict.fromkeys([KEPT, *TASKS.methods]),
+    ),
+    "samples": "data/puzzle_studies/tasks/samples.json",
+    "latency": "data/puzzle_studies/tasks/latency.json",
+    "speed": "data/puzzle/speed.json",
+}
 
 
 wildcard_constraints:
@@ -13,20 +31,12 @@ wildcard_constraints:
 
 
 def asked(wildcards):
-    """Directory of the child that answers; none of the parent, which is an input of all."""
+    """Directory of the child that answers; none for the parent, which is an input of all."""
     if wildcards.model == "parent":
         return []
     target, _, method = wildcards.model.rpartition("-")
     kept = f"data/puzzle/children/{target}"
     return kept if method == FULL else f"data/puzzle_studies/tasks/healed/{target}/{method}"
-
-
-rule puzzle_tasks:
-    input:
-        "reports/tables/puzzle_tasks/results.md",
-        "reports/metrics/puzzle_tasks",
-    message:
-        "Children on task items, in text and in latency. Not in `all`"
 
 
 rule puzzle_tasks_items:
@@ -35,7 +45,7 @@ rule puzzle_tasks_items:
         evals=f"data/raw/{PACKAGES['evals'].file}",
         code=code("puzzle_tasks_items"),
     output:
-        table="data/puzzle_studies/tasks/items.parquet",
+        table=TASK_ITEMS,
     log:
         "logs/puzzle_tasks_items.log",
     benchmark:
@@ -43,21 +53,21 @@ rule puzzle_tasks_items:
     threads: 1
     params:
         cfg=section("puzzle_studies.tasks", "seed"),
+        stage=stage("puzzle_tasks_items"),
     message:
         "Draw the task items"
     shell:
-        "python -m tessera.puzzle.studies.tasks.stages.items --params {params.cfg:q} --bigbench {input.bigbench:q}"
-        " --evals {input.evals} --items {output.table} > {log} 2>&1"
+        STAGE
 
 
 rule puzzle_tasks_heal:
-    # As puzzle_heal does; its children are gone by now, and those of the chain would be evaluated again.
+    # As puzzle_heal does: its children are deleted by now, and those of the chain would be evaluated again.
     input:
         parent=PARENT,
         tokens=TOKENS,
         choices="data/puzzle/search/{target}/children.json",
         library=LIBRARY,
-        code=code("puzzle_child"),
+        code=code("puzzle_heal"),
     output:
         child=temp(directory("data/puzzle_studies/tasks/healed/{target}/{method}")),
         curve=temp("data/puzzle_studies/tasks/curves/{target}/{method}.json"),
@@ -70,19 +80,24 @@ rule puzzle_tasks_heal:
         gpu=GPUS * PROCESSES,
     params:
         cfg=section("puzzle.space", "puzzle.calibration", "puzzle.heal", "seed"),
+        stage=stage(
+            "puzzle_heal",
+            schedule="equal",
+            checkpoint=lambda wildcards: f"logs/checkpoints/tasks-{wildcards.target}-{wildcards.method}.safetensors",
+            teacher_cache=TEACHER,
+        ),
     message:
         "Heal the {wildcards.target} child of {wildcards.method} to ask it"
     shell:
-        HEAL + " --method {wildcards.method} --schedule equal"
-        " --checkpoint logs/checkpoints/tasks-{wildcards.target}-{wildcards.method}.safetensors 2>&1 | tee {log}"
+        HEAL_STAGE
 
 
 rule puzzle_tasks_answers:
-    # The parent's answers to all items choose metric and sets; of the others, the half that is reported is asked.
+    # The parent's answers to all items choose metric and sets; the others are asked the half that is reported.
     input:
-        child=asked,
+        asked,
         parent=PARENT,
-        table="data/puzzle_studies/tasks/items.parquet",
+        table=TASK_ITEMS,
         code=code("puzzle_tasks_answers"),
     output:
         answers="data/puzzle_studies/tasks/answers/{model}.parquet",
@@ -93,13 +108,15 @@ rule puzzle_tasks_answers:
     threads: 1
     params:
         cfg=section("data.tokens"),
-        model=lambda wildcards: asked(wildcards) or "data/parent",
-        half=lambda wildcards: "all" if wildcards.model == "parent" else "odd",
+        stage=stage(
+            "puzzle_tasks_answers",
+            model=lambda wildcards: asked(wildcards) or "data/parent",
+            half=lambda wildcards: "all" if wildcards.model == "parent" else "odd",
+        ),
     message:
         "Ask {wildcards.model} the task items"
     shell:
-        "python -m tessera.puzzle.studies.tasks.stages.answers --params {params.cfg:q} --model {params.model}"
-        " --parent data/parent --items {input.table} --half {params.half} --answers {output.answers} 2>&1 | tee {log}"
+        STAGE
 
 
 rule puzzle_tasks_samples:
@@ -109,7 +126,7 @@ rule puzzle_tasks_samples:
         tokens=TOKENS,
         code=code("puzzle_tasks_samples"),
     output:
-        samples="data/puzzle_studies/tasks/samples.json",
+        samples=TASKS_FILES["samples"],
     log:
         "logs/puzzle_tasks_samples.log",
     benchmark:
@@ -117,11 +134,11 @@ rule puzzle_tasks_samples:
     threads: 1
     params:
         cfg=section("puzzle_studies.tasks", "data.tokens", "seed"),
+        stage=stage("puzzle_tasks_samples"),
     message:
         "Text that parent and children write"
     shell:
-        "python -m tessera.puzzle.studies.tasks.stages.samples --params {params.cfg:q} --parent data/parent"
-        " --children {input.children} --tokens data/tokens --samples {output.samples} > {log} 2>&1"
+        STAGE
 
 
 rule puzzle_tasks_latency:
@@ -130,7 +147,7 @@ rule puzzle_tasks_latency:
         children=KEPT_CHILDREN,
         code=code("puzzle_tasks_latency"),
     output:
-        latency="data/puzzle_studies/tasks/latency.json",
+        latency=TASKS_FILES["latency"],
     log:
         "logs/puzzle_tasks_latency.log",
     benchmark:
@@ -139,33 +156,25 @@ rule puzzle_tasks_latency:
     threads: workflow.cores
     params:
         cfg=section("puzzle_studies.tasks", "puzzle.costs"),
+        stage=stage("puzzle_tasks_latency"),
     message:
         "Latency of parent and children on this machine"
     shell:
-        "python -m tessera.puzzle.studies.tasks.stages.latency --params {params.cfg:q} --parent data/parent"
-        " --children {input.children} --latency {output.latency} 2>&1 | tee {log}"
+        STAGE
 
 
 rule puzzle_tasks_report:
     input:
-        table="data/puzzle_studies/tasks/items.parquet",
-        answers=TASKS_ANSWERS,
-        evaluation=expand(
-            "data/puzzle/evaluation/{target}-{method}.json",
-            target=TARGETS,
-            method=dict.fromkeys([KEPT, *TASKS.methods]),
-        ),
-        samples="data/puzzle_studies/tasks/samples.json",
-        latency="data/puzzle_studies/tasks/latency.json",
-        speed="data/puzzle/speed.json",
+        **TASKS_FILES,
         code=code("puzzle_tasks_report"),
     output:
-        results=old_item("reports/tables/puzzle_tasks/results.md", "results in words"),
-        tasks=old_item("reports/tables/puzzle_tasks/tasks.csv", "accuracy by set"),
-        texts=old_item("reports/tables/puzzle_tasks/samples.md", "texts that the models write"),
-        figure=old_item("reports/figures/puzzle_tasks/retention.svg", "what the children retain"),
-        metrics="reports/metrics/puzzle_tasks.json",
-        runs=directory("reports/metrics/puzzle_tasks"),
+        **published(
+            "puzzle_tasks",
+            texts={"results": "what the children retain", "samples": "texts that the models write"},
+            tables={"tasks": "accuracy by set"},
+            figures={"retention": "what the children retain"},
+            shown=("retention",),
+        ),
     log:
         "logs/puzzle_tasks_report.log",
     benchmark:
@@ -173,11 +182,15 @@ rule puzzle_tasks_report:
     threads: 1
     params:
         cfg=section("puzzle_studies.tasks", "seed"),
+        stage=stage("puzzle_tasks_report"),
     message:
-        "Tables and figure of the task items, and their runs"
+        "Tables, figure and runs of the task items"
     shell:
-        "python -m tessera.puzzle.studies.tasks.stages.report --params {params.cfg:q} --items {input.table}"
-        " --answers {input.answers} --evaluation {input.evaluation} --samples {input.samples}"
-        " --latency {input.latency} --speed {input.speed} --results {output.results} --tasks {output.tasks}"
-        " --texts {output.texts} --metrics {output.metrics} --runs {output.runs} --figure {output.figure}"
-        " > {log} 2>&1"
+        STAGE
+
+
+rule puzzle_tasks:
+    input:
+        rules.puzzle_tasks_report.output,
+    message:
+        "Children on task items, in text and in latency. Not part of `all`"

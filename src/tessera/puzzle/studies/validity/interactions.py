@@ -1,4 +1,4 @@
-"""How the effects of exchanged subblocks meet in the logits: their inner products in the parent's own metric.
+"""How the effects of exchanged subblocks interact in the logits: their inner products in the parent's own metric.
 
 For a token, with the parent's distribution p and an exchange's change of the log-probabilities d = log q - log p,
 
@@ -34,7 +34,7 @@ def responses(
     tokens: Tensor,
     track: Callable[[Sequence[Tensor]], Iterable[Tensor]] = iter,
 ) -> tuple[np.ndarray, list[dict[str, np.ndarray]]]:
-    """Inner products (n, n) of the effects of n exchanges, a mean over tokens; and each one's metrics by window.
+    """Inner products (n, n) of the effects of n exchanges, a mean over tokens; and the metrics of each by window.
 
     modules are keyed (layer, subblock, variant); tokens (windows, T + 1). Metrics are kl_div, lm_loss, top1 and cosine,
     the distance 1 - cos of last hidden states, (windows,) each.
@@ -47,16 +47,16 @@ def responses(
         before, rotary = hidden_states(parent, x)[0], parent.model.positions(x)
         last, ends = before[-1][0], torch.empty(n, x.shape[1], parent.spec.hidden_size)
         for k, ((i, part, _), module) in enumerate(modules.items()):
-            own = parent.model.layers[i]
-            pair = (module, own.mlp) if part == "attention" else (own.self_attn, module)
+            block = parent.model.layers[i]
+            pair = (module, block.mlp) if part == "attention" else (block.self_attn, module)
             ends[k] = with_exchange(parent, i, pair, before[i], rotary)[0]
-        for one, end in zip(series, ends, strict=True):
-            one["cosine"].append(float((1 - F.cosine_similarity(end, last, dim=-1)).mean()))
-        for one, agreement in zip(
+        for values, end in zip(series, ends, strict=True):
+            values["cosine"].append(float((1 - F.cosine_similarity(end, last, dim=-1)).mean()))
+        for values, agreement in zip(
             series, divergence.compare(head(parent), last, [(head(parent), end) for end in ends], targets), strict=True
         ):
             for metric in ("kl_div", "lm_loss", "top1"):
-                one[metric].append(getattr(agreement, metric).double().mean().item())
+                values[metric].append(getattr(agreement, metric).double().mean().item())
         step = max(1, HELD // (n * parent.spec.vocab_size))
         for start in range(0, len(targets), step):
             log_p = head(parent)(last[start : start + step]).log_softmax(-1)
@@ -66,13 +66,13 @@ def responses(
             d = d.mul_(p.sqrt()).flatten(1)
             gram += (d @ d.T).double()
     gram /= tokens.shape[0] * (tokens.shape[1] - 1)
-    return gram.numpy(), [{metric: np.array(values) for metric, values in one.items()} for one in series]
+    return gram.numpy(), [{metric: np.array(values) for metric, values in row.items()} for row in series]
 
 
 def summarised(windows: Mapping[str, np.ndarray], documents: np.ndarray) -> dict[str, Any]:
     """Means of metrics by window, with standard errors by document (_se)."""
-    found: dict[str, Any] = {}
+    means: dict[str, Any] = {}
     for metric, values in windows.items():
-        found[metric] = float(values.mean())
-        found[f"{metric}_se"] = standard_error(values, documents)
-    return found
+        means[metric] = float(values.mean())
+        means[f"{metric}_se"] = standard_error(values, documents)
+    return means

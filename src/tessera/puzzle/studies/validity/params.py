@@ -4,30 +4,7 @@ from pydantic import Field
 
 from tessera.common.params import Section
 from tessera.puzzle.params import OptimiserParams
-from tessera.puzzle.search import Method
-
-
-class DiverseParams(Section):
-    """Children that are each the best of those that differ from all before."""
-
-    speedups: tuple[float, ...]
-    count: int = Field(ge=1, description="children at each target and speed-up, the optimum not counted")
-    min_difference: int = Field(ge=1, description="layers in which each differs from all before it")
-
-
-class BaselineParams(Section):
-    """Children of the ways to choose that the search is compared with."""
-
-    target: str
-    methods: tuple[Method, ...]
-    speedups: tuple[float, ...]
-
-
-class RandomParams(Section):
-    """Children in which some layers, drawn at random, have a block drawn at random."""
-
-    replaced: tuple[int, ...] = Field(description="layers that are exchanged, one child each")
-    share: float = Field(gt=0, le=1, description="blocks of a layer to draw from, those of least score")
+from tessera.puzzle.search.draws import BaselineParams, DiverseParams, RandomParams
 
 
 class CorrectionParams(Section):
@@ -60,3 +37,6 @@ class ValidityParams(Section):
     correction: CorrectionParams
     time: TimeParams
     bootstrap: int = Field(ge=100, description="draws of each interval")
+
+
+SECTIONS = {"validity": ValidityParams}

@@ -1,4 +1,4 @@
-"""KL of a child to second order: scores of its exchanged subblocks, and how their effects on the logits meet.
+"""KL of a child to second order: scores of its exchanged subblocks, and how their effects on the logits interact.
 
 To second order in what the exchanges do to the logits, d_i for the i-th exchanged subblock,
 
@@ -19,8 +19,8 @@ import numpy as np
 from tessera.puzzle.models.space import PARENT, compose, decompose
 
 SUBBLOCKS = ("attention", "ffn")
-#: Kinds of pairs that share one fitted cosine, by how pairs are told apart: where the two are (one layer, neighbouring
-#: layers, others), or what they are.
+#: Kinds of pairs that share one fitted cosine, by how pairs are distinguished: where the two are (one layer,
+#: neighbouring layers, others), or what they are.
 GROUPINGS = {
     "neighbourhood": ("same_layer", "next_layer", "further"),
     "subblocks": ("attention_attention", "attention_ffn", "ffn_ffn"),
@@ -62,7 +62,7 @@ class Quadratic:
     Q: np.ndarray
 
     def predict(self, blocks: Sequence[str]) -> float:
-        """Predicted KL of a child of one ATTENTION+FFN a layer. Raises ValueError, naming it, on an unknown variant."""
+        """Predicted KL of a child, one ATTENTION+FFN per layer. Raises ValueError if a variant is unknown."""
         chosen = self._chosen(blocks)
         return float(self.Q[np.ix_(chosen, chosen)].sum())
 
@@ -76,15 +76,15 @@ class Quadratic:
         ]
         unknown = [label for label in exchanged if label not in where]
         if unknown:
-            raise ValueError(f"there is no score of {' '.join(map(str, unknown[0]))}")
+            raise ValueError(f"no score for {' '.join(map(str, unknown[0]))}")
         return [where[label] for label in exchanged]
 
     def blocks(self, count: int) -> tuple[list[list[str]], np.ndarray]:
         """Names of the blocks of each layer, and the form over all of them, one after another."""
         names, rows = [], []
         for layer in range(count):
-            own = {part: [PARENT, *(v for i, p, v in self.labels if (i, p) == (layer, part))] for part in SUBBLOCKS}
-            names.append([compose(a, f) for a in own["attention"] for f in own["ffn"]])
+            parts = {part: [PARENT, *(v for i, p, v in self.labels if (i, p) == (layer, part))] for part in SUBBLOCKS}
+            names.append([compose(a, f) for a in parts["attention"] for f in parts["ffn"]])
             rows += [self._indicator(layer, name) for name in names[-1]]
         T = np.array(rows)
         return names, T @ self.Q @ T.T
@@ -99,7 +99,9 @@ def measured(scores: Scores, gram: np.ndarray) -> Quadratic:
     size = np.sqrt(np.diagonal(gram).clip(min=np.finfo(float).tiny))
     root, names = roots(scores), labels(scores)
     if gram.shape != (len(names), len(names)):
-        raise ValueError(f"the interactions are of {gram.shape[0]} exchanges; the scores have {len(names)}")
+        raise ValueError(
+            f"interactions of {gram.shape[0]} exchanges, scores of {len(names)}; both must be of the same exchanges"
+        )
     Q = gram / np.outer(size, size) * np.outer(root, root)
     return Quadratic(names, _exclusive(names, Q))
 
@@ -120,14 +122,13 @@ def _exclusive(names: list[Label], Q: np.ndarray) -> np.ndarray:
 def features(scores: Scores, blocks: Sequence[str], grouping: str) -> np.ndarray:
     """Sum of scores, then sum over ordered pairs of sqrt(s_i s_j) of each kind: what the fitted cosines multiply."""
     root, names = roots(scores), labels(scores)
-    one = Quadratic(names, np.outer(root, root))
-    chosen = one._chosen(blocks)
+    chosen = Quadratic(names, np.outer(root, root))._chosen(blocks)
     kinds = GROUPINGS[grouping]
-    found = [float((root[chosen] ** 2).sum()), *(0.0 for _ in kinds)]
+    sums = [float((root[chosen] ** 2).sum()), *(0.0 for _ in kinds)]
     for n, i in enumerate(chosen):
         for j in chosen[n + 1 :]:
-            found[1 + kinds.index(kind(names[i], names[j], grouping))] += 2 * root[i] * root[j]
-    return np.array(found)
+            sums[1 + kinds.index(kind(names[i], names[j], grouping))] += 2 * root[i] * root[j]
+    return np.array(sums)
 
 
 def fit(table: np.ndarray, true: np.ndarray) -> np.ndarray:
@@ -141,13 +142,13 @@ def fit(table: np.ndarray, true: np.ndarray) -> np.ndarray:
 
 def held_out(table: np.ndarray, true: np.ndarray, folds: Sequence[Any]) -> np.ndarray:
     """Prediction of each child by cosines that were fitted on the children of all other folds."""
-    found, own = np.empty(len(true)), np.asarray([str(fold) for fold in folds])
-    for fold in np.unique(own):
-        out = own == fold
+    predicted, labels = np.empty(len(true)), np.asarray([str(fold) for fold in folds])
+    for fold in np.unique(labels):
+        out = labels == fold
         if out.all():
-            raise ValueError("cross-validation needs children of two folds or more")
-        found[out] = table[out, 0] + table[out, 1:] @ fit(table[~out], true[~out])
-    return found
+            raise ValueError("all children are of one fold; cross-validation needs at least two")
+        predicted[out] = table[out, 0] + table[out, 1:] @ fit(table[~out], true[~out])
+    return predicted
 
 
 def optimise(
@@ -157,11 +158,11 @@ def optimise(
 
     costs (layers, blocks) are those of `form.blocks`; every start must be within the budget. Each step makes the best
     exchange of the blocks of one layer or of two at once, until none is better: no proof of optimality, but no pair of
-    layers can better what is found. Raises ValueError where no start is within the budget.
+    layers can improve the result. Raises ValueError if no start is within the budget.
     """
     count = len(costs)
     names, B = form.blocks(count)
-    K, own = len(names[0]), np.diagonal(B).copy()
+    K, diagonal = len(names[0]), np.diagonal(B).copy()
     spent = np.asarray(costs, float).ravel()
     layer = np.arange(count * K) // K
     best: tuple[float, list[int]] | None = None
@@ -171,8 +172,8 @@ def optimise(
             continue
         while True:
             fields = B[:, now]  # of every block with each that is chosen
-            own_layer = fields[np.arange(len(B)), layer]
-            lone = own + 2 * (fields.sum(1) - own_layer)
+            same_layer = fields[np.arange(len(B)), layer]
+            lone = diagonal + 2 * (fields.sum(1) - same_layer)
             gain = lone - lone[now][layer]
             cost = spent - spent[now][layer]
             room = budget * (1 + 1e-9) - spent[now].sum()
@@ -180,7 +181,7 @@ def optimise(
             both = gain[:, None] + gain + 2 * cross
             both[(cost[:, None] + cost > room) | (layer[:, None] == layer)] = np.inf
             alone = np.where(cost > room, np.inf, gain)
-            if min(both.min(), alone.min()) >= -1e-9 * own[now].sum():
+            if min(both.min(), alone.min()) >= -1e-9 * diagonal[now].sum():
                 break
             moved = [int(alone.argmin())] if alone.min() <= both.min() else np.unravel_index(both.argmin(), both.shape)
             for p in moved:
@@ -189,5 +190,5 @@ def optimise(
         if best is None or value < best[0] - 1e-9 * abs(best[0]):
             best = value, [int(p) for p in now]
     if best is None:
-        raise ValueError(f"no start is within the budget of {budget}")
+        raise ValueError(f"no start is within the budget of {budget:g}")
     return [names[i][p % K] for i, p in enumerate(best[1])], best[0]

@@ -1,21 +1,10 @@
-# Does what the search is told hold of the children that it chooses? Hours, so no part of `all`.
+# Validity: do summed scores and times predict the children that the search chooses? Takes hours; not part of `all`.
 
 VALIDITY = PARAMS.puzzle_studies.validity
 VALIDITY_GROUPS = ["mip", "diverse", "baselines", *VALIDITY.random]
+VALIDITY_CHILDREN = "data/puzzle_studies/validity/children.json"
 
-VALIDITY_FIGURES = {
-    "reports/figures/puzzle_validity/kl.svg": "KL against summed scores",
-    "reports/figures/puzzle_validity/bias.svg": "bias against exchanged subblocks",
-    "reports/figures/puzzle_validity/composed.svg": "scores of pairs against sums",
-    "reports/figures/puzzle_validity/optimum.svg": "optima of corrected objectives",
-    "reports/figures/puzzle_validity/time.svg": "time against the cost table",
-}
-VALIDITY_TABLES = {
-    "reports/tables/puzzle_validity/children.csv": "children, predicted and run",
-    "reports/tables/puzzle_validity/composed.csv": "pairs of subblocks",
-    "reports/tables/puzzle_validity/optimum.csv": "optima of corrected objectives",
-    "reports/tables/puzzle_validity/time.csv": "times, predicted and measured",
-}
+# What the report reads, by the arguments of its stage.
 VALIDITY_FILES = {
     "groups": expand("data/puzzle_studies/validity/groups/{group}.json", group=VALIDITY_GROUPS),
     "corrected": "data/puzzle_studies/validity/groups/corrected.json",
@@ -24,24 +13,10 @@ VALIDITY_FILES = {
     "scores": SCORES,
     "time": "data/puzzle_studies/validity/time.json",
 }
-VALIDITY_ARGUMENTS = (
-    " --groups {input.groups} --corrected {input.corrected} --correction {input.correction}"
-    " --composed {input.composed} --scores {input.scores} --time {input.time}"
-)
 
 
 wildcard_constraints:
     group="|".join([*VALIDITY_GROUPS, "corrected"]),
-
-
-rule puzzle_validity:
-    input:
-        "reports/tables/puzzle_validity/results.md",
-        [*VALIDITY_TABLES, *VALIDITY_FIGURES],
-        "reports/metrics/puzzle_validity.json",
-        "reports/metrics/puzzle_validity",
-    message:
-        "Do summed scores predict KL, and summed times the clock? Not in `all`"
 
 
 rule puzzle_validity_children:
@@ -49,7 +24,7 @@ rule puzzle_validity_children:
         libraries=LIBRARIES,
         code=code("puzzle_validity_children"),
     output:
-        children="data/puzzle_studies/validity/children.json",
+        children=VALIDITY_CHILDREN,
     log:
         "logs/puzzle_validity_children.log",
     benchmark:
@@ -57,11 +32,11 @@ rule puzzle_validity_children:
     threads: 1
     params:
         cfg=section("puzzle_studies.validity", "puzzle.search", "seed"),
+        stage=stage("puzzle_validity_children"),
     message:
-        "Children on which predictions are tried"
+        "Children for testing the predictions"
     shell:
-        "python -m tessera.puzzle.studies.validity.stages.children --params {params.cfg:q} --libraries {input.libraries}"
-        " --children {output.children} 2>&1 | tee {log}"
+        STAGE
 
 
 rule puzzle_validity_group:
@@ -85,14 +60,11 @@ rule puzzle_validity_group:
         cfg=section(
             "puzzle_studies.validity", "puzzle.space", "puzzle.scores", "puzzle.calibration", "puzzle.heal", "seed"
         ),
+        stage=stage("puzzle_validity_group", teacher_cache=TEACHER),
     message:
         "Run the children of group {wildcards.group}"
     shell:
-        "python -m tessera.puzzle.studies.validity.stages.group --params {params.cfg:q} --group {wildcards.group}"
-        " --parent data/parent --tokens data/tokens --library {input.library} --children {input.children}"
-        " --metrics {output.metrics}"
-        f" --teacher-cache {TEACHER}"
-        " 2>&1 | tee {log}"
+        STAGE
 
 
 rule puzzle_validity_interactions:
@@ -111,12 +83,11 @@ rule puzzle_validity_interactions:
     threads: 1
     params:
         cfg=section("puzzle_studies.validity", "puzzle.space", "puzzle.scores", "seed"),
+        stage=stage("puzzle_validity_interactions"),
     message:
         "Interactions of exchanged subblocks in the logits"
     shell:
-        "python -m tessera.puzzle.studies.validity.stages.interactions --params {params.cfg:q} --parent data/parent"
-        " --tokens data/tokens --library {input.library} --gram {output.gram} --scores {output.scores}"
-        " 2>&1 | tee {log}"
+        STAGE
 
 
 rule puzzle_validity_composed:
@@ -124,7 +95,7 @@ rule puzzle_validity_composed:
         parent=PARENT,
         tokens=TOKENS,
         library=LIBRARY,
-        children="data/puzzle_studies/validity/children.json",
+        children=VALIDITY_CHILDREN,
         code=code("puzzle_validity_composed"),
     output:
         metrics="data/puzzle_studies/validity/composed.json",
@@ -135,12 +106,11 @@ rule puzzle_validity_composed:
     threads: 1
     params:
         cfg=section("puzzle_studies.validity", "puzzle.space", "puzzle.scores", "seed"),
+        stage=stage("puzzle_validity_composed"),
     message:
         "Scores of two subblocks exchanged at once"
     shell:
-        "python -m tessera.puzzle.studies.validity.stages.composed --params {params.cfg:q} --parent data/parent"
-        " --tokens data/tokens --library {input.library} --children {input.children} --metrics {output.metrics}"
-        " 2>&1 | tee {log}"
+        STAGE
 
 
 rule puzzle_validity_correction:
@@ -160,12 +130,11 @@ rule puzzle_validity_correction:
     threads: 1
     params:
         cfg=section("puzzle_studies.validity", "puzzle.search"),
+        stage=stage("puzzle_validity_correction"),
     message:
-        "Scores corrected by interactions, and the optimum searched again"
+        "Scores corrected for interactions, and the optimum searched again"
     shell:
-        "python -m tessera.puzzle.studies.validity.stages.correction --params {params.cfg:q} --groups {input.groups}"
-        " --scores {input.scores} --gram {input.gram} --libraries {input.libraries}"
-        " --correction {output.correction} --children {output.children} 2>&1 | tee {log}"
+        STAGE
 
 
 rule puzzle_validity_time:
@@ -173,7 +142,7 @@ rule puzzle_validity_time:
         parent=PARENT,
         library=LIBRARY,
         costs=expand("data/puzzle/costs/{target}.parquet", target=TARGETS),
-        children="data/puzzle_studies/validity/children.json",
+        children=VALIDITY_CHILDREN,
         code=code("puzzle_validity_time"),
     output:
         metrics="data/puzzle_studies/validity/time.json",
@@ -185,55 +154,51 @@ rule puzzle_validity_time:
     threads: workflow.cores
     params:
         cfg=section("puzzle_studies.validity", "puzzle.space", "puzzle.costs"),
+        stage=stage("puzzle_validity_time"),
     message:
         "Times of children on this machine"
     shell:
-        "python -m tessera.puzzle.studies.validity.stages.time --params {params.cfg:q} --parent data/parent"
-        " --library {input.library} --costs {input.costs} --children {input.children} --metrics {output.metrics}"
-        " 2>&1 | tee {log}"
+        STAGE
 
 
-rule puzzle_validity_tables:
+rule puzzle_validity_report:
     input:
         **VALIDITY_FILES,
-        code=code("puzzle_validity_tables"),
+        code=code("puzzle_validity_report"),
     output:
-        results=old_item("reports/tables/puzzle_validity/results.md", "results in words"),
-        tables=[old_item(path, title) for path, title in VALIDITY_TABLES.items()],
-        metrics="reports/metrics/puzzle_validity.json",
-        runs=directory("reports/metrics/puzzle_validity"),
+        **published(
+            "puzzle_validity",
+            texts={"results": "predictions in numbers"},
+            tables={
+                "children": "children, predicted and run",
+                "composed": "pairs of subblocks",
+                "optimum": "optima of corrected objectives",
+                "time": "times, predicted and measured",
+            },
+            figures={
+                "kl": "KL against summed scores",
+                "bias": "bias against exchanged subblocks",
+                "composed": "scores of pairs against sums",
+                "optimum": "optima of corrected objectives",
+                "time": "time against the cost table",
+            },
+        ),
     log:
-        "logs/puzzle_validity_tables.log",
+        "logs/puzzle_validity_report.log",
     benchmark:
-        "logs/benchmarks/puzzle_validity_tables.tsv"
+        "logs/benchmarks/puzzle_validity_report.tsv"
     threads: 1
     params:
         cfg=section("puzzle_studies.validity", "seed"),
+        stage=stage("puzzle_validity_report"),
     message:
-        "Tables of the validity study, and its runs"
+        "Tables, figures and runs of the validity study"
     shell:
-        "python -m tessera.puzzle.studies.validity.stages.tables --params {params.cfg:q}"
-        + VALIDITY_ARGUMENTS
-        + " --results {output.results} --tables {output.tables} --metrics {output.metrics} --runs {output.runs}"
-        " > {log} 2>&1"
+        STAGE
 
 
-rule puzzle_validity_figures:
+rule puzzle_validity:
     input:
-        **VALIDITY_FILES,
-        code=code("puzzle_validity_figures"),
-    output:
-        figures=[old_item(path, title) for path, title in VALIDITY_FIGURES.items()],
-    log:
-        "logs/puzzle_validity_figures.log",
-    benchmark:
-        "logs/benchmarks/puzzle_validity_figures.tsv"
-    threads: 1
-    params:
-        cfg=section("puzzle_studies.validity", "seed"),
+        rules.puzzle_validity_report.output,
     message:
-        "Figures of the validity study"
-    shell:
-        "python -m tessera.puzzle.studies.validity.stages.figures --params {params.cfg:q}"
-        + VALIDITY_ARGUMENTS
-        + " --figures {output.figures} > {log} 2>&1"
+        "Do summed scores predict KL, and summed times measured time? Not part of `all`"

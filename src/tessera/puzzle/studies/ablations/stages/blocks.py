@@ -35,7 +35,7 @@ def main(params: Params, replicate: int, parent: Path, tokens: Path, metrics: Pa
     settings, architecture = params.blocks, architectures.read(parent)
     wrong = [layer for layer in settings.layers if not 0 <= layer < architecture.num_layers]
     if wrong:
-        raise ValueError(f"ablations.blocks.layers has {wrong[0]}; valid are 0 to {architecture.num_layers - 1}")
+        raise ValueError(f"ablations.blocks.layers has {wrong[0]}; expected 0 to {architecture.num_layers - 1}")
     model = blocks.load(parent).requires_grad_(False)
     window, count = params.text.window, params.text.tokens // params.text.window
     seed = randomness.seed(params.seed, "puzzle_ablations", "blocks", replicate)
@@ -59,8 +59,8 @@ def main(params: Params, replicate: int, parent: Path, tokens: Path, metrics: Pa
                     around,
                 )
                 for name, record in trials.run(initialisation, settings.tokens):
-                    what = {"replicate": replicate, "layer": layer, "variant": name, "initialisation": initialisation}
-                    rows += [what | trial for trial in record["trials"]]
+                    keys = {"replicate": replicate, "layer": layer, "variant": name, "initialisation": initialisation}
+                    rows += [keys | trial for trial in record["trials"]]
     files.write_json(metrics, rows)
 
 

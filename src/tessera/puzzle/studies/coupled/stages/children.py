@@ -32,7 +32,7 @@ def main(
 ) -> None:
     """Write the children's rows with their metrics on test text, `assembled` and `healed`, and the healing curve.
 
-    Children of the same blocks are run once. teacher_cache is where the parent's hidden states are kept under
+    Children of the same blocks are run once. teacher_cache is where the parent's hidden states are kept if
     heal.teacher = cache.
     """
     from dataclasses import asdict
@@ -46,7 +46,7 @@ def main(
     from tessera.puzzle.studies.coupled import pairs as coupled
 
     settings, teacher = params.coupled, blocks.load(parent).requires_grad_(False)
-    # The very windows of the frontier's measurement.
+    # The windows on which the frontier is measured.
     seed, length = randomness.seed(params.seed, "puzzle", "frontier"), params.scores.window + 1
     test = windows(tokens, "test", length, settings.windows, seed)
     reference = Reference(teacher, torch.from_numpy(test.tokens).long(), test.document)

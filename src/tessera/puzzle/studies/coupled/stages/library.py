@@ -44,11 +44,11 @@ def main(
     architecture, model = architectures.read(parent), blocks.load(parent).requires_grad_(False)
 
     def states(split: str, count: int, place: Path, *name: str) -> dict[int, StoredStates]:
-        found = windows(tokens, split, text.window, count, randomness.seed(params.seed, "puzzle", *name)).tokens
+        text_of = windows(tokens, split, text.window, count, randomness.seed(params.seed, "puzzle", *name)).tokens
         track = partial(progress.track, description=f"parent's activations, {split}")
-        return store_before(mine, model, torch.from_numpy(found).long(), place, track)
+        return store_before(mine, model, torch.from_numpy(text_of).long(), place, track)
 
-    own = params.library.model_copy(update={"distillation": settings.distillation})
+    schedule = params.library.model_copy(update={"distillation": settings.distillation})
     coupled_library.mkdir(parents=True, exist_ok=True)
     with files.scratch_directory(coupled_library) as scratch:
         train = states("train", text.tokens // text.window, scratch / "train", "calibration")
@@ -58,7 +58,7 @@ def main(
             block, around = model.model.layers[layer], scratch / str(layer)
             around.mkdir()
             builder = coupled.Coupling(
-                block, architecture, params.space, own, train[layer], valid[layer], stream, around
+                block, architecture, params.space, schedule, train[layer], valid[layer], stream, around
             )
             tensors: dict[str, torch.Tensor] = {}
             records = {}

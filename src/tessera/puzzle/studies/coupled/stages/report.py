@@ -1,14 +1,14 @@
-"""Write tables, numbers, run files and the figure of coupled distillation."""
+"""Publish coupled distillation: text, tables, figure, numbers and runs."""
 
 from pathlib import Path
 
-from tessera.common import files, plots, stage
+from tessera.common import stage
 from tessera.common.params import Section
 from tessera.puzzle.models.space import Space
 from tessera.puzzle.params import LibraryParams
 from tessera.puzzle.studies.coupled.params import CoupledParams
-from tessera.puzzle.studies.coupled.report import figures
-from tessera.puzzle.studies.coupled.report import results as puzzle_coupled
+from tessera.puzzle.studies.coupled.report import REPORT
+from tessera.puzzle.studies.coupled.report.results import read
 
 
 class Params(Section):
@@ -26,27 +26,20 @@ def main(
     scores: list[Path],
     first: Path,
     children: list[Path],
-    results: Path,
-    pair_table: Path,
-    child_table: Path,
+    texts: list[Path],
+    tables: list[Path],
+    figures: list[Path],
     metrics: Path,
     runs: Path,
-    figure: Path,
 ) -> None:
-    """Write results, in Markdown, the tables of pairs and children, the numbers, the run files, and the figure.
+    """Write each item of the report into the file of its name.
 
     first is the first search's block library of any target: its scores are the same for all.
     """
-    found = puzzle_coupled.read(coupled_library, scores, first, children, params.library.loss, params.space)
-    files.write_text(results, puzzle_coupled.markdown(found))
-    files.write_csv(pair_table, found.pairs)
-    files.write_csv(child_table, puzzle_coupled.child_table(found))
-    files.write_json(metrics, puzzle_coupled.summary(found))
-    with files.replacing_directory(runs) as made:
-        settings = {"coupled": params.coupled.model_dump(mode="json")}
-        for place, record in puzzle_coupled.runs(found, settings, params.seed):
-            record.write(made / f"{place}.json")
-    plots.save(figures.coupled(found), figure)
+    results = read(
+        params.coupled, params.space, params.library.loss, params.seed, coupled_library, scores, first, children
+    )
+    REPORT.write(results, texts=texts, tables=tables, figures=figures, metrics=metrics, runs=runs)
 
 
 if __name__ == "__main__":

@@ -49,14 +49,14 @@ def main(
             variants[layer][pair + coupled.MARK] = coupled.subblocks(*where, coupled_library, layer, pair)
     seed = randomness.seed(params.seed, "puzzle", "scores")
     text = windows(tokens, "valid", params.scores.window + 1, params.scores.windows, seed)
-    found = composed(
+    measured = composed(
         model,
         variants,
         torch.from_numpy(text.tokens).long(),
         text.document,
         lambda layers: progress.track(layers, f"scores of whole blocks, part {part}"),
     )
-    files.write_json(scores, found)
+    files.write_json(scores, measured)
 
 
 if __name__ == "__main__":

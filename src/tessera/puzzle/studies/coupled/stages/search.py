@@ -1,4 +1,4 @@
-"""Search a target's block library again, with coupled blocks beside the decoupled ones."""
+"""Search a target's block library again, with coupled blocks in addition to the decoupled ones."""
 
 from pathlib import Path
 
@@ -19,14 +19,14 @@ def main(params: Params, target: str, scores: list[Path], first: Path, library: 
     """Write the extension of the first search's block library, and the children at every speed-up."""
     from tessera.puzzle.studies.coupled import search as coupled_search
 
-    known = block_library.read(first)
-    found = {int(layer): blocks for path in scores for layer, blocks in files.read_json(path).items()}
-    both = coupled_search.extended(known, found)
+    decoupled = block_library.read(first)
+    whole = {int(layer): blocks for path in scores for layer, blocks in files.read_json(path).items()}
+    both = coupled_search.extended(decoupled, whole)
     files.write_json(library, both)
     rows = [
         row
         for speedup in params.coupled.speedups
-        for row in coupled_search.second_search(known, both, params.search.objective, target, speedup)
+        for row in coupled_search.second_search(decoupled, both, params.search.objective, target, speedup)
     ]
     files.write_json(children, rows)
 

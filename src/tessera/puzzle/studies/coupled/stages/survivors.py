@@ -18,11 +18,11 @@ class Params(Section):
 
 
 def main(params: Params, libraries: list[Path], survivors: Path) -> None:
-    """Write the children, and their pairs by layer; libraries lie one a target, in directories of their names."""
+    """Write the children, and their pairs by layer; libraries are one per target, in directories of their names."""
     from tessera.puzzle.studies.coupled import search as coupled_search
 
-    found = {path.parent.name: block_library.read(path) for path in libraries}
-    children = coupled_search.first_search(found, params.search.objective, params.coupled)
+    by_target = {path.parent.name: block_library.read(path) for path in libraries}
+    children = coupled_search.first_search(by_target, params.search.objective, params.coupled)
     pairs = coupled_search.survivors(children, params.space)
     files.write_json(survivors, {"children": children, "pairs": pairs})
 

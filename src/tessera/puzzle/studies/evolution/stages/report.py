@@ -1,11 +1,12 @@
-"""Write table, numbers, run files and the figure of the searches on true KL."""
+"""Publish the searches on true KL: text, table, figure, numbers and runs."""
 
 from pathlib import Path
 
-from tessera.common import files, plots, stage
+from tessera.common import stage
 from tessera.common.params import Section
 from tessera.puzzle.studies.evolution.params import EvolutionParams
-from tessera.puzzle.studies.evolution.report import results as puzzle_evolution
+from tessera.puzzle.studies.evolution.report import REPORT
+from tessera.puzzle.studies.evolution.report.results import read
 
 
 class Params(Section):
@@ -16,18 +17,17 @@ class Params(Section):
 
 
 def main(
-    params: Params, searches: list[Path], results: Path, table: Path, metrics: Path, runs: Path, figure: Path
+    params: Params,
+    searches: list[Path],
+    texts: list[Path],
+    tables: list[Path],
+    figures: list[Path],
+    metrics: Path,
+    runs: Path,
 ) -> None:
-    """Write results, in Markdown, the table of searches, the numbers, the run files, and the figure."""
-    rows = puzzle_evolution.read(searches)
-    files.write_text(results, puzzle_evolution.markdown(rows))
-    files.write_csv(table, puzzle_evolution.table(rows))
-    files.write_json(metrics, puzzle_evolution.metrics(rows))
-    settings = {"evolution": params.evolution.model_dump(mode="json")}
-    with files.replacing_directory(runs) as made:
-        for place, record in puzzle_evolution.runs(rows, settings, params.seed):
-            record.write(made / f"{place}.json")
-    plots.save(puzzle_evolution.figure(rows), figure)
+    """Write each item of the report into the file of its name."""
+    results = read(params.evolution, params.seed, searches)
+    REPORT.write(results, texts=texts, tables=tables, figures=figures, metrics=metrics, runs=runs)
 
 
 if __name__ == "__main__":

@@ -40,7 +40,7 @@ def main(
 ) -> None:
     """Write the child's shape, predicted time, healing curve, and state -> domain -> metrics.
 
-    teacher_cache is where the parent's hidden states are kept under heal.teacher = cache.
+    teacher_cache is where the parent's hidden states are kept if heal.teacher = cache.
     """
     import copy
     from dataclasses import asdict
@@ -49,54 +49,41 @@ def main(
     import torch
 
     from tessera.data.tokens import windows
-    from tessera.puzzle import search
-    from tessera.puzzle.child import assemble
     from tessera.puzzle.heal.train import heal
     from tessera.puzzle.models import architecture as architectures
     from tessera.puzzle.models import blocks
     from tessera.puzzle.scores.evaluate import evaluate
     from tessera.puzzle.search import block_library as libraries
     from tessera.puzzle.search import budgets
-    from tessera.puzzle.studies.peers import pruning as peers
+    from tessera.puzzle.studies.peers import child as science
+    from tessera.puzzle.studies.peers import pruning
 
     settings, architecture = params.peers, architectures.read(parent)
     teacher = blocks.load(parent).requires_grad_(False)
-    known = libraries.read(block_library)
-    budget = budgets.runtime_for_speedup(known, settings.speedup)
-    times = peers.Times(files.read_parquet(costs), params.space, architecture)
-    found = peers.Statistics(**files.load_tensors(statistics))
-    width, count = architecture.intermediate_size, architecture.num_layers
-    choice: list[str] = []
+    choices = libraries.read(block_library)
+    budget = budgets.runtime_for_speedup(choices, settings.speedup)
     if peer == "puzzle":
-        best = search.solve(known, params.search.objective, {budgets.RUNTIME: budget})
-        if best.status == "infeasible":
-            raise ValueError(f"peers.speedup = {settings.speedup}: no child of the library is so fast")
-        choice, runtime = list(best.choice.values()), best.costs[budgets.RUNTIME]
-        child = assemble(teacher, parent, params.space, library, choice)
-    elif peer == "depth":
-        dropped = peers.dropped_layers(found.influence, times, width, budget)
-        runtime = times.of([width] * count, [i not in dropped for i in range(count)])
-        child = peers.pruned(teacher, architecture, dropped=dropped)
+        child = science.by_puzzle(
+            teacher, parent, params.space, library, choices, params.search.objective, settings.speedup
+        )
     else:
-        if peer == "width":
-            channels = peers.uniform_channels(found.magnitude, times, budget)
-        else:
-            down = [teacher.state_dict()[f"model.layers.{i}.mlp.down_proj.weight"] for i in range(count)]
-            channels = peers.fluctuating_channels(found.variance, down, times, budget)
-        runtime = times.of([len(kept) for kept in channels])
-        child = peers.pruned(teacher, architecture, channels=channels, mean=found.mean if peer == "flap" else None)
-
-    assembled = copy.deepcopy(child)
+        known = pruning.Statistics(**files.load_tensors(statistics))
+        times = pruning.Times(files.read_parquet(costs), params.space, architecture)
+        child = science.by_rule(peer, teacher, architecture, known, times, budget)
+    assembled = copy.deepcopy(child.model)
     window = params.calibration.window
-    text = windows(
-        tokens, "train", window + 1, max(1, params.calibration.tokens // window),
-        randomness.seed(params.seed, "puzzle", "heal"),
-    )  # fmt: skip
-    order = randomness.torch_generator(params.seed, "puzzle", "heal", "order")
+    count = max(1, params.calibration.tokens // window)
+    text = windows(tokens, "train", window + 1, count, randomness.seed(params.seed, "puzzle", "heal"))
     curve = heal(
-        teacher, child, torch.from_numpy(text.tokens).long(), params.heal, params.heal.equal, order,
-        track=lambda steps: progress.track(steps, f"healing {peer}"), teacher_cache=teacher_cache,
-    )  # fmt: skip
+        teacher,
+        child.model,
+        torch.from_numpy(text.tokens).long(),
+        params.heal,
+        params.heal.equal,
+        randomness.torch_generator(params.seed, "puzzle", "heal", "order"),
+        track=lambda steps: progress.track(steps, f"healing {peer}"),
+        teacher_cache=teacher_cache,
+    )
     domains: dict[str, tuple[str, list[str]]] = {
         IN_DOMAIN: ("test", [*params.data.text.sources]),
         OUT_OF_DOMAIN: ("ood", [*params.data.text.out_of_domain]),
@@ -107,30 +94,30 @@ def main(
         for split, sources in domains.values()
         for source in sources
     ]
-    evaluated = evaluate(
+    states = evaluate(
         teacher,
-        {"assembled": assembled, "equal": child},
-        torch.from_numpy(np.concatenate([t.tokens for t in parts])).long(),
-        np.concatenate([t.source for t in parts]),
-        np.concatenate([t.document for t in parts]),
+        {"assembled": assembled, "equal": child.model},
+        torch.from_numpy(np.concatenate([part.tokens for part in parts])).long(),
+        np.concatenate([part.source for part in parts]),
+        np.concatenate([part.document for part in parts]),
         {group: sources for group, (_, sources) in domains.items() if sources},
         lambda rows: progress.track(rows, f"evaluate {peer}"),
     )
-    own = libraries.total(known, libraries.parent_choice(known), budgets.RUNTIME)
+    spec = child.model.spec
     files.write_json(
         metrics,
         {
             "peer": peer,
             "target": settings.target,
-            "blocks": choice,
-            "layers": [[asdict(attention), asdict(ffn)] for attention, ffn in child.spec.layers],
-            "mlp_bias": child.spec.mlp_bias,
-            "parameters": sum(p.numel() for p in child.parameters()),
+            "blocks": child.blocks,
+            "layers": [[asdict(attention), asdict(ffn)] for attention, ffn in spec.layers],
+            "mlp_bias": spec.mlp_bias,
+            "parameters": sum(p.numel() for p in child.model.parameters()),
             "budget_ms": budget,
-            "runtime_ms": runtime,
-            "predicted_speedup": own / runtime,
+            "runtime_ms": child.runtime_ms,
+            "predicted_speedup": science.parent_time(choices) / child.runtime_ms,
             "curve": asdict(curve),
-            "states": evaluated,
+            "states": states,
         },
     )
 

@@ -1,11 +1,12 @@
-"""Write tables, numbers, run files and the figure of the comparison with other ways to prune."""
+"""Publish the comparison with other ways to prune: text, tables, figure, numbers and runs."""
 
 from pathlib import Path
 
-from tessera.common import files, plots, stage
+from tessera.common import stage
 from tessera.common.params import Section
 from tessera.puzzle.studies.peers.params import PeersParams
-from tessera.puzzle.studies.peers.report import figures, tables
+from tessera.puzzle.studies.peers.report import REPORT
+from tessera.puzzle.studies.peers.report.results import read
 
 
 class Params(Section):
@@ -19,24 +20,15 @@ def main(
     params: Params,
     children: list[Path],
     speed: Path,
-    results: Path,
-    peers: Path,
-    domains: Path,
+    texts: list[Path],
+    tables: list[Path],
+    figures: list[Path],
     metrics: Path,
     runs: Path,
-    figure: Path,
 ) -> None:
-    """Write results, in Markdown, the tables of peers and domains, the numbers, the run files, and the figure."""
-    rows, times = tables.read(children, speed)
-    files.write_text(results, tables.markdown(rows, times))
-    files.write_csv(peers, tables.peers(rows, times))
-    files.write_csv(domains, tables.domains(rows))
-    files.write_json(metrics, tables.metrics(rows, times))
-    settings = {"peers": params.peers.model_dump(mode="json")}
-    with files.replacing_directory(runs) as made:
-        for place, record in tables.runs(rows, times, settings, params.seed):
-            record.write(made / f"{place}.json")
-    plots.save(figures.peers(rows, times), figure)
+    """Write each item of the report into the file of its name."""
+    results = read(params.peers, params.seed, children, speed)
+    REPORT.write(results, texts=texts, tables=tables, figures=figures, metrics=metrics, runs=runs)
 
 
 if __name__ == "__main__":

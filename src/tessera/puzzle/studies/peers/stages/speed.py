@@ -5,7 +5,6 @@ from pathlib import Path
 from tessera.common import files, progress, stage
 from tessera.common.params import Section
 from tessera.puzzle.costs.params import CostsParams
-from tessera.puzzle.stages.speed import served
 from tessera.puzzle.studies.peers.params import PeersParams
 
 
@@ -17,7 +16,7 @@ class Params(Section):
 
 
 def main(params: Params, parent: Path, children: list[Path], metrics: Path) -> None:
-    """Write times and speed-ups of the parent and of every child, whose shape alone matters here."""
+    """Write times and speed-ups of the parent and of every child, of which only the shape matters here."""
     import dataclasses
 
     from tessera.puzzle.models import architecture as architectures
@@ -27,7 +26,7 @@ def main(params: Params, parent: Path, children: list[Path], metrics: Path) -> N
     from tessera.puzzle.models.specs import model_spec
     from tessera.puzzle.serve import speed
 
-    name, target = served(params.costs)
+    name, target = speed.served(params.costs)
     architecture = architectures.read(parent)
     models = {PARENT: blocks.load(parent).requires_grad_(False)}
     for path in children:
@@ -35,7 +34,7 @@ def main(params: Params, parent: Path, children: list[Path], metrics: Path) -> N
         layers = [(AttentionSpec(**attention), FFNSpec(**ffn)) for attention, ffn in row["layers"]]
         spec = dataclasses.replace(model_spec(architecture, layers), mlp_bias=row["mlp_bias"])
         models[row["peer"]] = LanguageModel(spec).requires_grad_(False)
-    found = speed.times(models, target, params.peers.repeats, lambda rounds: progress.track(rounds, "speed of peers"))
+    taken = speed.times(models, target, params.peers.repeats, lambda rounds: progress.track(rounds, "speed of peers"))
     files.write_json(
         metrics,
         {
@@ -45,9 +44,9 @@ def main(params: Params, parent: Path, children: list[Path], metrics: Path) -> N
             "models": {
                 key: {
                     "measured": speed.summary(times, target.workload),
-                    "speedup": speed.speedups(found[PARENT], times),
+                    "speedup": speed.speedups(taken[PARENT], times),
                 }
-                for key, times in found.items()
+                for key, times in taken.items()
             },
         },
     )

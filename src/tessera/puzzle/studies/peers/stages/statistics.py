@@ -1,4 +1,4 @@
-"""Collect, in one pass over the calibration text, what the peers know of the parent."""
+"""Collect the statistics of the parent by which the peers prune, in one pass over the calibration text."""
 
 from pathlib import Path
 
@@ -29,12 +29,12 @@ def main(params: Params, parent: Path, tokens: Path, statistics: Path) -> None:
     # The text that healing, and the block library, learn from as well.
     text = windows(tokens, "train", window + 1, count, randomness.seed(params.seed, "puzzle", "heal"))
     model = blocks.load(parent).requires_grad_(False)
-    found = pruning.statistics(
+    collected = pruning.statistics(
         model,
         torch.from_numpy(text.tokens[:, :-1]).long(),
         lambda work: progress.track(work, "statistics for peers"),
     )
-    files.save_tensors(statistics, asdict(found))
+    files.save_tensors(statistics, asdict(collected))
 
 
 if __name__ == "__main__":

@@ -1,35 +1,35 @@
-"""How often the search would choose otherwise, were its scores drawn again within their standard errors."""
+"""How often the search chooses differently when its scores are drawn again within their standard errors."""
 
 from dataclasses import asdict
 from pathlib import Path
 
 from tessera.common import files, randomness, stage
 from tessera.common.params import Section
-from tessera.puzzle.extras_params import SensitivityParams
+from tessera.puzzle.studies.sensitivity.params import SensitivityParams
 
 
 class Params(Section):
-    """sensitivity, and the seed of the whole study."""
+    """The draws, and the seed of the whole study."""
 
     sensitivity: SensitivityParams
     seed: int
 
 
 def main(params: Params, target: str, scores: list[Path], costs: Path, sensitivity: Path) -> None:
-    """Write what resampling does at every speed-up of one target."""
+    """Write the effects of resampling at every speed-up of one target."""
     from tessera.puzzle.studies.sensitivity import resample as science
 
-    layers = {int(layer): found for path in scores for layer, found in files.read_json(path).items()}
-    wanted = params.sensitivity
-    found = science.sensitivity(
+    layers = {int(layer): parts for path in scores for layer, parts in files.read_json(path).items()}
+    settings = params.sensitivity
+    points = science.sensitivity(
         [layers[layer] for layer in sorted(layers)],
         files.read_parquet(costs),
-        wanted.metric,
-        wanted.speedups,
-        [randomness.generator(params.seed, "puzzle_sensitivity", target, draw) for draw in range(wanted.draws)],
+        settings.metric,
+        settings.speedups,
+        [randomness.generator(params.seed, "puzzle_sensitivity", target, draw) for draw in range(settings.draws)],
     )
-    about = {"target": target, "metric": wanted.metric, "draws": wanted.draws}
-    files.write_json(sensitivity, about | {"points": [asdict(one) for one in found]})
+    about = {"target": target, "metric": settings.metric, "draws": settings.draws}
+    files.write_json(sensitivity, about | {"points": [asdict(point) for point in points]})
 
 
 if __name__ == "__main__":

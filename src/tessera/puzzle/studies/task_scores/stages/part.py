@@ -8,14 +8,13 @@ from tessera.common.params import Section
 from tessera.data.params import TokensParams
 from tessera.puzzle.models.space import Space
 from tessera.puzzle.studies.task_scores.params import TaskScoresParams
-from tessera.puzzle.studies.tasks.params import TasksParams
 
 
 class Params(Section):
-    """The scores' items, those of the study of tasks, the space, and the token before a prompt."""
+    """The scores' items, when a set of the study of tasks counts, the space, and the token before a prompt."""
 
     task_scores: TaskScoresParams
-    tasks: TasksParams
+    margin: float
     space: Space
     tokens: TokensParams
 
@@ -25,30 +24,30 @@ def main(
     part: int,
     parent: Path,
     library: list[Path],
-    items: Path,
+    table: Path,
     answers: Path,
     scores: Path,
     cache: Path | None = None,
 ) -> None:
     """Write layer -> subblock -> variant -> metrics for the layers of job number `part`.
 
-    answers are the parent's own, which tell the sets that count and how the likeliest choice is told. cache is a
-    directory of scores that were computed before, of which those that are needed again are taken.
+    table holds the items; answers are the parent's own, which decide which sets count and how the likeliest choice is
+    determined. cache is a directory of scores computed before, from which those that are needed again are taken.
     """
     from tessera.puzzle.child import variants_of
     from tessera.puzzle.models import blocks
     from tessera.puzzle.scores.cache import ScoreCache, Scores
     from tessera.puzzle.scores.replace_one import Variants
     from tessera.puzzle.scores.retention import right_answers, selections
+    from tessera.puzzle.scores.task_items import tokenised
     from tessera.puzzle.studies.task_scores import score
-    from tessera.puzzle.studies.tasks.stages.answers import packed
 
-    table = files.read_parquet(items).set_index(["set", "index"])
-    selection = selections(table, right_answers(table, files.read_parquet(answers)), params.tasks.margin)
-    asked = score.chosen(table, selection, params.task_scores.items)
+    items = files.read_parquet(table).set_index(["set", "index"])
+    selection = selections(items, right_answers(items, files.read_parquet(answers)), params.margin)
+    asked = score.chosen(items, selection, params.task_scores.items)
     questions = [
         score.Question(tokens, tuple(len(choice.encode()) for choice in item.choices), item.answer, item.metric)
-        for tokens, item in zip(packed(asked, parent, params.tokens.separator), asked.itertuples(), strict=True)
+        for tokens, item in zip(tokenised(asked, parent, params.tokens.separator), asked.itertuples(), strict=True)
     ]
     model = blocks.load(parent).requires_grad_(False)
     layers = range(len(model.spec.layers))[part :: params.task_scores.jobs]

@@ -4,8 +4,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from tessera.common import plots
-from tessera.common.files import Json
-from tessera.puzzle.studies.tasks.report.results import METHOD_NAMES, Results, split
+from tessera.puzzle.studies.tasks.report.results import METHOD_NAMES, Results, numbers, split
 
 COLOURS = {
     "full": plots.BLUE,
@@ -17,28 +16,32 @@ COLOURS = {
 }
 
 
-def retention(found: Results, numbers: Json) -> Figure:
-    """Retention by group and of the mean over groups, a panel a target."""
-    targets = list(dict.fromkeys(split(child)[0] for child in found.children))
+def retention(results: Results) -> Figure:
+    """Accuracy above chance over the parent's, by group of task sets and of their mean, one panel per target, with
+    95 % intervals over items.
+
+    Dotted: the parent. MIP, greedy and homogeneous children are after equal healing.
+    """
+    targets = list(dict.fromkeys(split(child)[0] for child in results.children))
     figure, axes = plots.grid(len(targets), 1, 2.9, sharex=True, sharey=True)
-    places = [*found.groups, "mean of groups"]
-    order = [method for method in COLOURS if any(split(child)[1] == method for child in found.children)]
+    places = [*results.groups, "mean of groups"]
+    order = [method for method in COLOURS if any(split(child)[1] == method for child in results.children)]
     for axis, target in zip(axes[:, 0], targets, strict=True):
         for k, method in enumerate(order):
             child = f"{target}-{method}"
-            if child not in found.children:
+            if child not in results.children:
                 continue
-            own = numbers["models"][child]
-            spans = [own["groups"][group]["retention"] for group in found.groups] + [own["overall"]]
-            known = [(x, one) for x, one in enumerate(spans) if one["value"] is not None and one["low"] is not None]
+            accuracy = numbers(results)["models"][child]
+            spans = [accuracy["groups"][group]["retention"] for group in results.groups] + [accuracy["overall"]]
+            known = [(x, span) for x, span in enumerate(spans) if span["value"] is not None and span["low"] is not None]
             xs = [x + 0.7 * ((k + 0.5) / len(order) - 0.5) for x, _ in known]
-            middle = np.array([one["value"] for _, one in known])
-            ends = np.abs([[one["low"], one["high"]] for _, one in known] - middle[:, None]).T
+            middle = np.array([span["value"] for _, span in known])
+            ends = np.abs([[span["low"], span["high"]] for _, span in known] - middle[:, None]).T
             label = METHOD_NAMES[method]
             axis.errorbar(xs, middle, ends, fmt="o", lw=1.2, color=COLOURS[method], label=label)
         axis.axhline(1.0, color=plots.BLACK, lw=0.8, ls=":")
         axis.axhline(0.0, color=plots.BLACK, lw=0.8)
-        axis.axvline(len(found.groups) - 0.5, color=plots.GREY, lw=0.8)
+        axis.axvline(len(results.groups) - 0.5, color=plots.GREY, lw=0.8)
         axis.set_title(f"{target} children")
         axis.set_ylabel("retention, ± 95 % by item")
         axis.grid(axis="x", visible=False)

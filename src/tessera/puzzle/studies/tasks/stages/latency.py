@@ -6,7 +6,6 @@ from pathlib import Path
 from tessera.common import files, progress, stage
 from tessera.common.params import Section
 from tessera.puzzle.costs.params import CostsParams
-from tessera.puzzle.stages.speed import PARENT, served
 from tessera.puzzle.studies.tasks.params import TasksParams
 
 
@@ -24,11 +23,12 @@ def main(params: Params, parent: Path, children: list[Path], latency: Path) -> N
     from tessera.puzzle.costs import measured
     from tessera.puzzle.models import blocks
     from tessera.puzzle.serve.latency import latencies, percentiles
+    from tessera.puzzle.serve.speed import PARENT, served
 
     name, target = served(params.costs)
     places = {PARENT: parent} | {path.name: path for path in children}
     models = {key: blocks.load(path).requires_grad_(False) for key, path in places.items()}
-    found = latencies(
+    taken = latencies(
         models, target, params.tasks.repeats, lambda rounds: progress.track(rounds, "latency of parent and children")
     )
     with measured.using_threads(target.threads):
@@ -40,9 +40,9 @@ def main(params: Params, parent: Path, children: list[Path], latency: Path) -> N
     for key, model in models.items():
         caches = [cache for cache in model.new_caches(workload.batch, capacity) if cache]
         rows[key] = {
-            "first_token_ms": percentiles(found[key]["prefill"]),
-            "token_ms": percentiles(found[key]["decode"]),
-            "tokens": len(found[key]["decode"]),
+            "first_token_ms": percentiles(taken[key]["prefill"]),
+            "token_ms": percentiles(taken[key]["decode"]),
+            "tokens": len(taken[key]["decode"]),
             "weights_mib": sum(p.nbytes for p in model.parameters()) / 2**20,
             "kv_cache_mib": sum(cache.keys.nbytes + cache.values.nbytes for cache in caches) / 2**20,
         }

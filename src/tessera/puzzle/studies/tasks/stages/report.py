@@ -1,12 +1,12 @@
-"""Write tables, texts, numbers, run files and the figure of the study of task items."""
+"""Publish the study of task items: texts, tables, figure, numbers and runs."""
 
 from pathlib import Path
 
-from tessera.common import files, plots, stage
+from tessera.common import stage
 from tessera.common.params import Section
 from tessera.puzzle.studies.tasks.params import TasksParams
-from tessera.puzzle.studies.tasks.report import figures, tables
-from tessera.puzzle.studies.tasks.report import results as puzzle_tasks_results
+from tessera.puzzle.studies.tasks.report import REPORT
+from tessera.puzzle.studies.tasks.report.results import read
 
 
 class Params(Section):
@@ -18,34 +18,24 @@ class Params(Section):
 
 def main(
     params: Params,
-    items: Path,
+    table: Path,
     answers: list[Path],
     evaluation: list[Path],
     samples: Path,
     latency: Path,
     speed: Path,
-    results: Path,
-    tasks: Path,
-    texts: Path,
+    texts: list[Path],
+    tables: list[Path],
+    figures: list[Path],
     metrics: Path,
     runs: Path,
-    figure: Path,
 ) -> None:
-    """Write results and texts, in Markdown, the table of sets, the numbers, the run files, and the figure.
+    """Write each item of the report into the file of its name.
 
-    evaluation and speed are of the main chain; answers are one a model, named by it.
+    evaluation and speed are the main chain's; answers are one file per model, named after it.
     """
-    found = puzzle_tasks_results.read(items, answers, evaluation, samples, latency, speed, params.tasks.margin)
-    numbers = puzzle_tasks_results.metrics(found, params.tasks, params.seed)
-    files.write_text(results, tables.markdown(found, numbers))
-    files.write_csv(tasks, tables.tasks(found, numbers))
-    files.write_text(texts, tables.samples(found))
-    files.write_json(metrics, numbers)
-    settings = {"tasks": params.tasks.model_dump(mode="json")}
-    with files.replacing_directory(runs) as made:
-        for place, record in tables.runs(found, numbers, settings, params.seed):
-            record.write(made / f"{place}.json")
-    plots.save(figures.retention(found, numbers), figure)
+    results = read(params.tasks, params.seed, table, answers, evaluation, samples, latency, speed)
+    REPORT.write(results, texts=texts, tables=tables, figures=figures, metrics=metrics, runs=runs)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from tessera.common import plots
 from tessera.common.files import Json
 from tessera.common.intervals import known
 from tessera.puzzle.models.space import PARENT
+from tessera.puzzle.studies.validity.report.numbers import numbers
 from tessera.puzzle.studies.validity.report.results import (
     GROUP_NAMES,
     PHASES,
@@ -20,7 +21,6 @@ from tessera.puzzle.studies.validity.report.results import (
     composed_pairs,
     optima,
     predictions,
-    summary,
 )
 
 COLOURS = {
@@ -46,20 +46,25 @@ def _diagonal(axis: Axes, values: list[float]) -> None:
     plots.log_scale(axis.yaxis)
 
 
-def kl(found: Results) -> Figure:
-    """True KL against the sum of scores: on the scores' text, on test text, and after a short healing."""
+def kl(results: Results) -> Figure:
+    """KL of whole children against the sum of their exchanged subblocks' scores, by how the children were chosen: on
+    the very text of the scores, where only a lack of additivity can separate the two; on test text; and there after a
+    fixed short healing.
+
+    Bars are standard errors by document.
+    """
     figure, axes = plots.grid(1, 3, 3.2)
-    ranks = summary(found)["ranks"]["all"]["sum"]
-    every = [found.predicted(row) for row in found.children]
-    every += [row[state]["kl_div"] for row in found.children for state in STATES]
+    ranks = numbers(results)["ranks"]["all"]["sum"]
+    values = [results.predicted(row) for row in results.children]
+    values += [row[state]["kl_div"] for row in results.children for state in STATES]
     for axis, state in zip(axes[0], STATES, strict=True):
-        for group in found.groups():
-            rows = found.of((group,))
+        for group in results.groups():
+            rows = results.of((group,))
             axis.errorbar(
-                [found.predicted(row) for row in rows],
+                [results.predicted(row) for row in rows],
                 [row[state]["kl_div"] for row in rows],
                 [known(row[state]["kl_div_se"]) for row in rows],
-                [found.predicted_se(row) for row in rows],
+                [results.predicted_se(row) for row in rows],
                 ls="none",
                 marker=MARKERS.get(group, "x"),
                 ms=4,
@@ -68,27 +73,32 @@ def kl(found: Results) -> Figure:
                 color=_colour(group),
                 label=GROUP_NAMES.get(group, group),
             )
-        _diagonal(axis, every)
+        _diagonal(axis, values)
         rho = ranks[state]["spearman"]
         axis.set_title(
             f"{STATE_NAMES[state]}\nSpearman {rho['value']:.2f} [{rho['low']:.2f}, {rho['high']:.2f}]", fontsize=8.5
         )
         axis.set_xlabel("sum of scores, nats")
-    axes[0, 0].set_ylabel("KL, nats a token, ± SE by document")
+    axes[0, 0].set_ylabel("KL, nats per token, ± SE by document")
     axes[0, 0].legend(loc="upper left", fontsize=7)
     return figure
 
 
-def bias(found: Results) -> Figure:
-    """True over predicted KL against the number of exchanged subblocks, by predictor."""
+def bias(results: Results) -> Figure:
+    """True over predicted KL against the number of exchanged subblocks, for the sum of scores and for corrections by
+    pairwise interactions: with cosines measured for each pair in the logits, nothing fitted; and with cosines fitted
+    on the children of all other groups, by where the two exchanges are or by what they are.
+
+    The error is the root mean square of the logarithm, in percent, over children with a small sum.
+    """
     figure, axes = plots.grid(2, 2, 2.6, sharex=True, sharey=True)
-    biases = summary(found)["bias"]
+    biases = numbers(results)["bias"]
     for axis, (predictor, name) in zip(axes.flat, PREDICTORS.items(), strict=True):
-        values = predictions(found, predictor)
-        for group in found.groups():
-            rows = [row for row in found.of((group,)) if (values[row["name"]] or 0) > 0]
+        values = predictions(results, predictor)
+        for group in results.groups():
+            rows = [row for row in results.of((group,)) if (values[row["name"]] or 0) > 0]
             axis.plot(
-                [found.replaced(row) for row in rows],
+                [results.replaced(row) for row in rows],
                 [row["scored"]["kl_div"] / values[row["name"]] for row in rows],  # type: ignore[operator]
                 ls="none",
                 marker=MARKERS.get(group, "x"),
@@ -111,26 +121,30 @@ def bias(found: Results) -> Figure:
     return figure
 
 
-def composed(found: Results) -> Figure:
-    """Scores of pairs of subblocks exchanged at once against the sums of their two scores, by depth."""
+def composed(results: Results) -> Figure:
+    """Scores of whole blocks, attention and FFN of one layer exchanged at once, against the sum of the two subblocks'
+    scores, and their ratio by depth.
+
+    The band is the 95 % interval of the geometric mean.
+    """
     figure, axes = plots.grid(1, 2, 3.2, width_ratios=(1, 1.2))
-    rows = composed_pairs(found)
-    ratio = summary(found)["composed"].get("ratio")
+    pairs = composed_pairs(results)
+    ratio = numbers(results)["composed"].get("ratio")
     axes[0, 0].errorbar(
-        [row["sum"] for row in rows],
-        [row["composed"] for row in rows],
-        [known(row["composed_se"]) for row in rows],
+        [pair["sum"] for pair in pairs],
+        [pair["composed"] for pair in pairs],
+        [known(pair["composed_se"]) for pair in pairs],
         ls="none",
         marker="o",
         ms=3.5,
         lw=0.7,
         color=plots.BLUE,
     )
-    _diagonal(axes[0, 0], [row[key] for row in rows for key in ("sum", "composed")])
+    _diagonal(axes[0, 0], [pair[key] for pair in pairs for key in ("sum", "composed")])
     axes[0, 0].set(xlabel="sum of the two subblocks' scores, nats", ylabel="score of the block, nats ± SE")
     axes[0, 1].plot(
-        [row["layer"] for row in rows],
-        [row["composed"] / row["sum"] for row in rows],
+        [pair["layer"] for pair in pairs],
+        [pair["composed"] / pair["sum"] for pair in pairs],
         ls="none",
         marker="o",
         color=plots.BLUE,
@@ -144,19 +158,23 @@ def composed(found: Results) -> Figure:
     return figure
 
 
-def optimum(found: Results) -> Figure:
-    """KL of the optima of corrected objectives relative to the optimum of the sum, at the same budget."""
+def optimum(results: Results) -> Figure:
+    """KL of the optima of the corrected objectives relative to that of the optimum of the plain sum, at the same
+    budget.
+
+    Differences are paired by window, with intervals by document.
+    """
     figure, axes = plots.grid(1, len(STATES), 3.0, sharey=True)
-    rows = optima(found)
+    rows = optima(results)
     places = list(dict.fromkeys((row["target"], row["speedup"]) for row in rows))
     forms = {"neighbourhood": plots.ORANGE, "subblocks": plots.PURPLE, "measured": plots.BLUE}
     for axis, state in zip(axes[0], STATES, strict=True):
         for k, (form, colour) in enumerate(forms.items()):
-            own = [row for row in rows if row["form"] == form]
+            of_form = [row for row in rows if row["form"] == form]
             axis.errorbar(
-                [places.index((row["target"], row["speedup"])) + 0.2 * (k - 1) for row in own],
-                [100 * row[state]["difference"] / row[state]["optimum"] for row in own],
-                [100 * 1.96 * known(row[state]["se"]) / row[state]["optimum"] for row in own],
+                [places.index((row["target"], row["speedup"])) + 0.2 * (k - 1) for row in of_form],
+                [100 * row[state]["difference"] / row[state]["optimum"] for row in of_form],
+                [100 * 1.96 * known(row[state]["se"]) / row[state]["optimum"] for row in of_form],
                 ls="none",
                 marker="o",
                 color=colour,
@@ -170,26 +188,32 @@ def optimum(found: Results) -> Figure:
     return figure
 
 
-def time(found: Results) -> Figure:
-    """Measured against predicted speed-up of children that served the workload in turn with the parent."""
+def time(results: Results) -> Figure:
+    """Measured speed-ups of children that served the CPU target's workload in turn with the parent, in one process,
+    against the cost table's prediction.
+
+    The grey band is ± 15 %, the project's goal.
+    """
     figure, axes = plots.grid(1, len(PHASES), 3.0)
-    children: dict[str, Json] = {n: c for n, c in found.time["children"].items() if n != PARENT}
-    errors = summary(found)["time"]
+    children: dict[str, Json] = {name: child for name, child in results.time["children"].items() if name != PARENT}
+    errors = numbers(results)["time"]
     for axis, phase in zip(axes[0], PHASES, strict=True):
-        for group in dict.fromkeys(one["group"] for one in children.values()):
-            own = [one for one in children.values() if one["group"] == group]
+        for group in dict.fromkeys(child["group"] for child in children.values()):
+            of_group = [child for child in children.values() if child["group"] == group]
             axis.errorbar(
-                [one["predicted_speedup"][phase] for one in own],
-                [one["speedup"][phase] for one in own],
-                [known(one["speedup"][f"{phase}_spread"]) for one in own],
+                [child["predicted_speedup"][phase] for child in of_group],
+                [child["speedup"][phase] for child in of_group],
+                [known(child["speedup"][f"{phase}_spread"]) for child in of_group],
                 ls="none",
                 marker=MARKERS.get(group, "x"),
                 color=_colour(group),
                 label=GROUP_NAMES.get(group, group),
             )
-        every = [one[key][phase] for one in children.values() for key in ("predicted_speedup", "speedup")]
-        least = min(one["speedup"][phase] - (one["speedup"][f"{phase}_spread"] or 0.0) for one in children.values())
-        ends = [0.97 * min([1, least, *every]), 1.05 * max(every)]
+        values = [child[key][phase] for child in children.values() for key in ("predicted_speedup", "speedup")]
+        least = min(
+            child["speedup"][phase] - (child["speedup"][f"{phase}_spread"] or 0.0) for child in children.values()
+        )
+        ends = [0.97 * min([1, least, *values]), 1.05 * max(values)]
         axis.plot(ends, ends, color=plots.BLACK, lw=0.8, ls="--")
         axis.fill_between(ends, [0.85 * e for e in ends], [1.15 * e for e in ends], color=plots.GREY, alpha=0.15, lw=0)
         error = f"\nerror {100 * np.expm1(errors[phase]['error']):.1f} %" if phase in errors else ""

@@ -1,4 +1,4 @@
-"""Score pairs of subblocks of one layer exchanged at once, to set beside the sum of their two scores."""
+"""Score pairs of subblocks of one layer exchanged at once, to compare with the sum of their two scores."""
 
 from pathlib import Path
 
@@ -32,7 +32,7 @@ def main(params: Params, parent: Path, tokens: Path, library: list[Path], childr
     from tessera.puzzle.scores.reference import Pair, composed
 
     rows = files.read_json(children)
-    wanted = dict.fromkeys(
+    exchanged = dict.fromkeys(
         (layer, block)
         for group in GROUPS
         for row in rows[group]
@@ -42,18 +42,18 @@ def main(params: Params, parent: Path, tokens: Path, library: list[Path], childr
     architecture = architectures.read(parent)
     model = blocks.load(parent).requires_grad_(False)
     pairs: dict[int, dict[str, Pair]] = {}
-    for layer, block in sorted(list(wanted)[: params.validity.composed]):
+    for layer, block in sorted(list(exchanged)[: params.validity.composed]):
         pairs.setdefault(layer, {})[block] = subblocks(model, architecture, params.space, library, layer, block)
     seed = randomness.seed(params.seed, "puzzle", "scores")
     text = windows(tokens, "valid", params.scores.window + 1, params.scores.windows, seed)
-    found = composed(
+    scores = composed(
         model,
         pairs,
         torch.from_numpy(text.tokens).long(),
         text.document,
         lambda layers: progress.track(layers, "composed scores"),
     )
-    files.write_json(metrics, found)
+    files.write_json(metrics, scores)
 
 
 if __name__ == "__main__":

@@ -32,7 +32,7 @@ def main(
 ) -> None:
     """Write the group's rows with KL as `scored` (on the scores' text), `assembled` and `healed` (on test text).
 
-    teacher_cache is where the parent's hidden states are kept under heal.teacher = cache.
+    teacher_cache is where the parent's hidden states are kept if heal.teacher = cache.
     """
     import torch
 
@@ -44,7 +44,7 @@ def main(
 
     rows = files.read_json(children)
     if group not in rows:
-        raise ValueError(f"{children}: no group {group!r}; there are {', '.join(rows)}")
+        raise ValueError(f"{children}: no group {group!r}; expected one of {', '.join(rows)}")
     teacher = blocks.load(parent).requires_grad_(False)
     length, settings = params.scores.window + 1, params.validity
     # The very windows of the scores, and of the frontier's measurement.

@@ -40,13 +40,13 @@ def main(params: Params, parent: Path, tokens: Path, library: list[Path], gram: 
     count = min(params.validity.correction.windows, params.scores.windows)
     seed = randomness.seed(params.seed, "puzzle", "scores")
     text = windows(tokens, "valid", params.scores.window + 1, count, seed)
-    found, series = responses(
+    products, series = responses(
         model, modules, torch.from_numpy(text.tokens).long(), lambda work: progress.track(work, "interactions")
     )
     metrics: dict[int, dict[str, dict[str, dict[str, float | None]]]] = {}
-    for (layer, part, name), one in zip(modules, series, strict=True):
-        metrics.setdefault(layer, {"attention": {}, "ffn": {}})[part][name] = summarised(one, text.document)
-    files.write_npy(gram, found)
+    for (layer, part, name), by_window in zip(modules, series, strict=True):
+        metrics.setdefault(layer, {"attention": {}, "ffn": {}})[part][name] = summarised(by_window, text.document)
+    files.write_npy(gram, products)
     files.write_json(scores, metrics)
 
 

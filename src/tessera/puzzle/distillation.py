@@ -1,0 +1,59 @@
+"""One small child, made by the steps of the main chain in short: some layers exchanged for one variant, and healed."""
+
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from tessera.common import files, randomness
+from tessera.puzzle.child_params import ChildParams
+from tessera.puzzle.library.activations import store_before
+from tessera.puzzle.library.build import LayerLibrary
+from tessera.puzzle.models.architecture import Architecture
+from tessera.puzzle.models.model import LanguageModel
+from tessera.puzzle.models.space import Space, decompose
+from tessera.puzzle.params import LibraryParams
+from tessera.puzzle.scores import divergence
+from tessera.puzzle.scores.replace_one import head, hidden_states
+
+
+def build(
+    child: ChildParams,
+    space: Space,
+    params: LibraryParams,
+    seed: int,
+    parent: LanguageModel,
+    architecture: Architecture,
+    texts: Mapping[str, Tensor],
+    library: Path,
+) -> None:
+    """Write the variants of the child's layers, layer_<i>.safetensors, into the directory library.
+
+    texts are windows of tokens (windows, T), `train` and `valid`.
+    """
+    attention, ffn = decompose(child.block)
+    chosen = Space(
+        attention={name: variant for name, variant in space.attention.items() if name == attention},
+        ffn={name: variant for name, variant in space.ffn.items() if name == ffn},
+    )
+    with files.scratch_directory(library) as scratch:
+        train, valid = (store_before(child.layers, parent, texts[name], scratch / name) for name in ("train", "valid"))
+        for layer in child.layers:
+            stream = partial(randomness.torch_generator, seed, "puzzle", "distillation", layer)
+            block, around = parent.model.layers[layer], scratch / str(layer)
+            around.mkdir()
+            builder = LayerLibrary(block, architecture, chosen, params, train[layer], valid[layer], stream, around)
+            tensors, _ = builder.build()
+            files.save_tensors(library / f"layer_{layer}.safetensors", tensors)
+
+
+@torch.no_grad()
+def kl_div(parent: LanguageModel, child: LanguageModel, text: Tensor) -> float:
+    """KL(parent || child) on text (windows, T + 1), nats per token."""
+    x, targets = text[:, :-1], text[:, 1:].flatten()
+    last = hidden_states(parent, x)[0][-1].flatten(0, 1)
+    states = hidden_states(child, x)[0][-1].flatten(0, 1)
+    (agreement,) = divergence.compare(head(parent), last, [(head(child), states)], targets)
+    return float(agreement.kl_div.double().mean())

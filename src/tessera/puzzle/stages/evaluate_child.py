@@ -1,0 +1,77 @@
+"""Evaluate one child against the parent: as assembled, and after each healing."""
+
+from pathlib import Path
+
+from tessera.common import files, progress, randomness, stage
+from tessera.common.params import Section
+from tessera.data.params import DataParams
+from tessera.puzzle.models.space import Space
+from tessera.puzzle.params import EvaluateParams
+
+IN_DOMAIN, OUT_OF_DOMAIN = "in_domain", "out_of_domain"
+
+
+class Params(Section):
+    """The space, the evaluation and its text, and the seed of the whole study."""
+
+    space: Space
+    evaluate: EvaluateParams
+    data: DataParams
+    seed: int
+
+
+def main(
+    params: Params,
+    method: str,
+    parent: Path,
+    tokens: Path,
+    choices: Path,
+    library: list[Path],
+    children: list[Path],
+    states: list[str],
+    metrics: Path,
+) -> None:
+    """Write state -> domain -> metrics; states name the healed children, `assembled` is the child before healing."""
+    import numpy as np
+    import torch
+
+    from tessera.data.tokens import windows
+    from tessera.puzzle import child as assembly
+    from tessera.puzzle.models import blocks
+    from tessera.puzzle.scores.evaluate import evaluate
+
+    row = assembly.chosen(choices, method)
+    teacher = blocks.load(parent).requires_grad_(False)
+    models = {"assembled": assembly.assemble(teacher, parent, params.space, library, row["blocks"])}
+    models |= {state: blocks.load(path).requires_grad_(False) for state, path in zip(states, children, strict=True)}
+    settings = params.evaluate
+    domains: dict[str, tuple[str, list[str]]] = {
+        IN_DOMAIN: ("test", [*params.data.text.sources]),
+        OUT_OF_DOMAIN: ("ood", [*params.data.text.out_of_domain]),
+    }
+    text = [
+        windows(
+            tokens,
+            split,
+            settings.window + 1,
+            settings.windows,
+            randomness.seed(params.seed, "puzzle", "evaluate"),
+            [source],
+        )
+        for split, sources in domains.values()
+        for source in sources
+    ]
+    results = evaluate(
+        teacher,
+        models,
+        torch.from_numpy(np.concatenate([t.tokens for t in text])).long(),
+        np.concatenate([t.source for t in text]),
+        np.concatenate([t.document for t in text]),
+        {group: sources for group, (_, sources) in domains.items() if sources},
+        lambda rows: progress.track(rows, f"evaluate {choices.parent.name}/{method}"),
+    )
+    files.write_json(metrics, {"method": method, "target": choices.parent.name, "states": results, "choice": row})
+
+
+if __name__ == "__main__":
+    stage.run(main)

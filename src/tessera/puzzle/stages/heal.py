@@ -1,0 +1,80 @@
+"""Assemble one child from the block library and heal it by global distillation."""
+
+from pathlib import Path
+from typing import Literal
+
+from tessera.common import files, progress, randomness, stage
+from tessera.common.params import Section
+from tessera.puzzle.models.space import Space
+from tessera.puzzle.params import CalibrationParams, HealParams
+
+
+class Params(Section):
+    """The space, healing and its text, and the seed of the whole study."""
+
+    space: Space
+    calibration: CalibrationParams
+    heal: HealParams
+    seed: int
+
+
+def main(
+    params: Params,
+    method: str,
+    schedule: Literal["equal", "full"],
+    parent: Path,
+    tokens: Path,
+    choices: Path,
+    library: list[Path],
+    checkpoint: Path,
+    child: Path,
+    curve: Path,
+    teacher_cache: Path | None = None,
+) -> None:
+    """Write the healed child of `method` in choices as a Hugging Face directory, and its training curve.
+
+    teacher_cache is the directory of the parent's hidden states with heal.teacher = cache. Under torchrun every process
+    runs this; the first one writes.
+    """
+    from dataclasses import asdict
+
+    import torch
+
+    from tessera.data.tokens import windows
+    from tessera.puzzle import child as children
+    from tessera.puzzle.heal import parallel
+    from tessera.puzzle.heal.train import Checkpoint, heal
+    from tessera.puzzle.models import blocks
+
+    # How the same losses are computed is not part of a healing's identity.
+    decisive = params.model_dump(mode="json", exclude={"heal": {"gradient_checkpointing", "teacher", "processes"}})
+    window = params.calibration.window
+    count = max(1, params.calibration.tokens // window)
+    title = f"healing {choices.parent.name}/{method}"
+    with parallel.launched(params.heal.processes, params.heal.device) as group:
+        row = children.chosen(choices, method)
+        teacher = blocks.load(parent).requires_grad_(False)
+        model = children.assemble(teacher, parent, params.space, library, row["blocks"])
+        text = windows(tokens, "train", window + 1, count, randomness.seed(params.seed, "puzzle", "heal"))
+        saved = Checkpoint(checkpoint, {"blocks": row["blocks"], "schedule": schedule, "params": decisive})
+        losses = heal(
+            teacher,
+            model,
+            torch.from_numpy(text.tokens).long(),
+            params.heal,
+            getattr(params.heal, schedule),
+            # Every method sees the same text in the same order.
+            randomness.torch_generator(params.seed, "puzzle", "heal", "order"),
+            saved,
+            iter if group.rank else lambda steps: progress.track(steps, title),
+            teacher_cache,
+            group,
+        )
+        if group.rank == 0:
+            children.save(model, parent, child)
+            files.write_json(curve, asdict(losses))
+            saved.remove()
+
+
+if __name__ == "__main__":
+    stage.run(main)

@@ -1,0 +1,55 @@
+"""Build the block library of every jobs-th layer: all variants, initialised and distilled."""
+
+from pathlib import Path
+
+from tessera.common import files, progress, randomness, stage
+from tessera.common.params import Section
+from tessera.puzzle.models.space import Space
+from tessera.puzzle.params import LibraryParams
+
+
+class Params(Section):
+    """The space, the library, and the seed of the whole study."""
+
+    space: Space
+    library: LibraryParams
+    seed: int
+
+
+def main(params: Params, part: int, parent: Path, activations: list[Path], library: Path) -> None:
+    """Write a directory of layer_<i>.safetensors and layer_<i>.json, the variants' weights and losses.
+
+    The layers are those of job number `part`; activations are the shards of the calibration text. In memory are one
+    layer of the parent and some windows of the text.
+    """
+    from functools import partial
+
+    from tessera.puzzle.library.activations import StoredStates
+    from tessera.puzzle.library.build import LayerLibrary
+    from tessera.puzzle.models import architecture as architectures
+    from tessera.puzzle.models import blocks
+
+    architecture = architectures.read(parent)
+    params.space.check(architecture)
+
+    def build(layer: int) -> None:
+        train, valid = (
+            StoredStates([shard / split / f"layer_{layer}.npy" for shard in activations])
+            for split in ("train", "valid")
+        )
+        stream = partial(randomness.torch_generator, params.seed, "puzzle", "library", layer)
+        block = blocks.load_layer(parent, layer).requires_grad_(False)
+        with files.scratch_directory(library / f"layer_{layer}") as scratch:
+            builder = LayerLibrary(block, architecture, params.space, params.library, train, valid, stream, scratch)
+            tensors, records = builder.build()
+        files.save_tensors(library / f"layer_{layer}.safetensors", tensors)
+        files.write_json(library / f"layer_{layer}.json", records)
+
+    for layer in progress.track(
+        range(architecture.num_layers)[part :: params.library.jobs], f"block library, part {part}"
+    ):
+        build(layer)
+
+
+if __name__ == "__main__":
+    stage.run(main)

@@ -1,0 +1,60 @@
+"""Score the variants of every jobs-th layer by replacing one subblock of the parent at a time."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from tessera.common import files, progress, randomness, stage
+from tessera.common.params import Section
+from tessera.puzzle.models.space import Space
+from tessera.puzzle.params import ScoresParams
+
+
+class Params(Section):
+    """The space, the scores' text, and the seed of the whole study."""
+
+    space: Space
+    scores: ScoresParams
+    seed: int
+
+
+def main(
+    params: Params,
+    part: int,
+    parent: Path,
+    tokens: Path,
+    library: list[Path],
+    scores: Path,
+    cache: Path | None = None,
+) -> None:
+    """Write layer -> subblock -> variant -> metrics for the layers of job number `part`.
+
+    cache is a directory of scores that were computed before and are reused.
+    """
+    import torch
+
+    from tessera.data.tokens import windows
+    from tessera.puzzle.child import variants_of
+    from tessera.puzzle.models import blocks
+    from tessera.puzzle.scores import cache as score_cache
+    from tessera.puzzle.scores import replace_one as scoring
+    from tessera.puzzle.scores.cache import ScoreCache, Scores
+    from tessera.puzzle.scores.replace_one import Variants
+
+    model, settings = blocks.load(parent).requires_grad_(False), params.scores
+    layers = range(len(model.spec.layers))[part :: settings.jobs]
+    variants = variants_of(model, parent, params.space, library, layers)
+    seed = randomness.seed(params.seed, "puzzle", "scores")
+    text = windows(tokens, "valid", settings.window + 1, settings.windows, seed)
+    seen = torch.from_numpy(text.tokens).long()
+
+    def compute(some: "Mapping[int, Variants]") -> "dict[int, Scores]":
+        title = f"scores, part {part}"
+        return scoring.score(model, some, seen, text.document, lambda work: progress.track(work, title))
+
+    about = score_cache.text(seen, text.document)
+    kept = ScoreCache(cache, model, about, scoring.__name__) if cache else None
+    files.write_json(scores, kept.score(variants, compute) if kept else compute(variants))
+
+
+if __name__ == "__main__":
+    stage.run(main)
