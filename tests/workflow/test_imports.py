@@ -70,14 +70,14 @@ def test_studies_are_apart() -> None:
             return study in ("common", "neurons") and other not in ("", study, "common", "workflow")
         return other != study.split("/")[0]
 
-    assert wrong(forbidden) == []
+    assert not (faults := wrong(forbidden)), "\n".join(faults)
 
 
 def test_a_study_imports_none_of_its_side_studies() -> None:
     def forbidden(path: Path, name: str, other: str, part: str) -> bool:
         return "/" in other and place(code.module(path))[0] == other.split("/")[0]
 
-    assert wrong(forbidden) == []
+    assert not (faults := wrong(forbidden)), "\n".join(faults)
 
 
 def test_stages_then_report_then_science() -> None:
@@ -87,7 +87,7 @@ def test_stages_then_report_then_science() -> None:
         study, own = place(code.module(path))
         return study not in ("", "workflow") and order.index(part) > order.index(own)
 
-    assert wrong(forbidden) == []
+    assert not (faults := wrong(forbidden)), "\n".join(faults)
 
 
 def test_the_workflow_is_known_to_stages_and_commands_alone() -> None:
@@ -95,7 +95,7 @@ def test_the_workflow_is_known_to_stages_and_commands_alone() -> None:
         study, own = place(code.module(path))
         return other == "workflow" and study not in ("", "workflow") and own != "stages" and path.name not in COMMANDS
 
-    assert wrong(forbidden) == []
+    assert not (faults := wrong(forbidden)), "\n".join(faults)
 
 
 def test_science_is_pure() -> None:
@@ -109,7 +109,7 @@ def test_science_is_pure() -> None:
         for line, name in imports(path)
         if name.split(".")[0] in FOREIGN
     }
-    assert sorted(impure) == []
+    assert not impure, "\n".join(sorted(impure))
 
 
 def test_the_parts_of_a_module() -> None:
