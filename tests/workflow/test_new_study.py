@@ -59,7 +59,7 @@ def test_a_folder_is_a_study(clone: Path) -> None:
 
 @pytest.mark.slow
 def test_what_is_derived_from_folders_knows_the_study(clone: Path) -> None:
-    assert "toy_report" in snakemake(clone, "-n", "all")
+    assert "reports/runs/toy.jsonl" in snakemake(clone, "--summary", "all")
     call = "from tessera.workflow import captions, views; print(*captions.captions(), *views.experiments())"
     known = run(clone, "-c", call).split()
     assert {"toy/distance.svg.rst", "toy/results.md.rst", "toy/walks"} <= set(known)
