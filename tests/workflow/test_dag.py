@@ -19,7 +19,7 @@ from snakemake.scheduling.job_scheduler import JobScheduler
 
 from tessera.common import code
 from tessera.common import stage as command_line
-from tessera.workflow import bridge, captions, dvc_stages
+from tessera.workflow import captions, dvc_stages, pipeline
 from tessera.workflow.dvc_stages import Facts
 
 #: The rule that starts another Snakemake.
@@ -51,7 +51,7 @@ def rules() -> Iterator[list]:
 def facts() -> Iterator[dict[str, Facts]]:
     here = Path.cwd()
     os.chdir(ROOT)
-    yield dvc_stages.facts(ROOT / "Snakefile", bridge.stages())
+    yield dvc_stages.facts(ROOT / "Snakefile", pipeline.stages())
     os.chdir(here)
 
 
@@ -184,13 +184,13 @@ def test_the_scheduler_has_the_limit_that_the_snakefile_takes_away() -> None:
 
 def test_dvc_stages_are_in_step_with_the_rules(facts: dict[str, Facts]) -> None:
     content = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
-    for name, expected in dvc_stages.expected(bridge.stages(ROOT / "dvc.yaml"), facts, content).items():
+    for name, expected in dvc_stages.expected(pipeline.stages(ROOT / "dvc.yaml"), facts, content).items():
         for key, value in expected.items():
             assert content[name].get(key, []) == value, f"{name}.{key} is out of step: run make dvc"
 
 
 def test_dvc_stages_cover_what_the_rules_make(facts: dict[str, Facts]) -> None:
-    for stage in bridge.stages(ROOT / "dvc.yaml"):
+    for stage in pipeline.stages(ROOT / "dvc.yaml"):
         of_stage = facts[stage.name]
         for path in sorted(of_stage.outputs - of_stage.temporary):
             assert any(Path(path).is_relative_to(out) for out in stage.outs), f"{stage.name}: {path} is in no out"

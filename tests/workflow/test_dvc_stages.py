@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tessera.workflow import bridge, dvc_stages
+from tessera.workflow import dvc_stages, pipeline
 
 TINY = Path(__file__).parents[1] / "workflow" / "tiny"
 
@@ -18,7 +18,7 @@ def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_facts(tree: Path) -> None:
-    stages = bridge.stages()
+    stages = pipeline.stages()
     found = dvc_stages.facts(tree / "Snakefile", stages)
     shards = {f"data/shards/{i}.csv" for i in range(4)}
     assert found["prepare"].rules == ["noise", "shard", "prepare"]
@@ -80,7 +80,7 @@ def test_a_folder_stands_for_its_code_if_most_of_it_is_run(tmp_path: Path) -> No
 
 
 def test_what_is_listed_stays_but_for_code_and_outs(tree: Path) -> None:
-    stages = bridge.stages()
+    stages = pipeline.stages()
     found = dvc_stages.facts(tree / "Snakefile", stages)
     listed: dict[str, dict[str, list[str]]] = {
         "prepare": {"deps": ["data/packages.yaml", "src/old.py"], "params": ["seed", "noise.scale"]},

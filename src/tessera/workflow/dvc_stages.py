@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from tessera.common import files
-from tessera.workflow import bridge
-from tessera.workflow.bridge import Stage
+from tessera.workflow import pipeline
+from tessera.workflow.pipeline import Stage
 
 #: A folder of source code stands for its files if a stage runs at least LEAST of its modules, those in subfolders
 #: included, and at least this SHARE of them. DVC calls a stage changed if any file in the folder changes: with a larger
@@ -127,7 +127,7 @@ def refresh(path: Path = Path("dvc.yaml"), snakefile: Path = Path("Snakefile")) 
     yaml.width = 10_000
     yaml.indent(mapping=2, sequence=4, offset=2)
     content = yaml.load(path)
-    stages = bridge.stages(path)
+    stages = pipeline.stages(path)
     changed = []
     for name, values in expected(stages, facts(snakefile, stages), content["stages"]).items():
         stage = content["stages"][name]
