@@ -17,7 +17,7 @@ from tessera.workflow import claims, readme
 
 DOCUMENTS = readme.documents(ROOT)
 #: Names in capitals stand for the reader's own.
-STAND_INS = {"STUDY": "tempotron"}
+STAND_INS = {"STUDY": "tempotron", "TARGET": "tempotron"}
 
 
 def commands(path: Path) -> list[str]:
