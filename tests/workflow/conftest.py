@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tessera.workflow import bridge, outputs
+from tessera.workflow import outputs, pipeline
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
@@ -113,10 +113,10 @@ def faults() -> Iterator[Faults]:
         Path(path).write_text(told.table())
 
 
-def digests(directory: Path, pipeline: Path = ROOT / "dvc.yaml") -> dict[str, str]:
+def digests(directory: Path, listing: Path = ROOT / "dvc.yaml") -> dict[str, str]:
     """Hash of every file in the outs of DVC's stages."""
     found = {}
-    for out in (out for stage in bridge.stages(pipeline) for out in stage.outs):
+    for out in (out for stage in pipeline.stages(listing) for out in stage.outs):
         path = directory / out
         for file in sorted([path] if path.is_file() else path.rglob("*")):
             if file.is_file() and file.name != outputs.TIMESTAMP:

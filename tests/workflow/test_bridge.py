@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from conftest import Tree, isolated
 
-from tessera.workflow import bridge, outputs
+from tessera.workflow import bridge, outputs, pipeline
 
 SHARDS = [f"shard {i}" for i in range(4)]
 PREPARE = ["noise", *SHARDS]
@@ -38,7 +38,7 @@ def agree(tree: Tree) -> None:
 def test_first_run(origin: Tree, tree: Tree) -> None:
     assert origin.first == ALL
     assert set(tree.lock()) == {"prepare", "train"}
-    assert not (tree.path / bridge.UNRECORDED).exists()
+    assert not (tree.path / pipeline.UNRECORDED).exists()
     agree(tree)
 
 
@@ -173,10 +173,10 @@ def test_killed_just_before_it_was_recorded(tree: Tree) -> None:
     tree.set("train", "lr", 0.2)
     tree.run("snakemake")
     tree.run("git", "checkout", "-q", "dvc.lock")
-    (tree.path / bridge.UNRECORDED).touch()
+    (tree.path / pipeline.UNRECORDED).touch()
     assert tree.ran(sys.executable, "-c", "from tessera.workflow.run import run; raise SystemExit(run())") == []
     assert tree.lock()["train"]["params"]["params.yaml"]["train"]["lr"] == 0.2
-    assert not (tree.path / bridge.UNRECORDED).exists()
+    assert not (tree.path / pipeline.UNRECORDED).exists()
     agree(tree)
 
 
@@ -216,9 +216,9 @@ def test_unrecorded_stage_outlives_a_run_of_another(tree: Tree) -> None:
     tree.set("train", "lr", 0.2)
     tree.run("snakemake")
     tree.run("git", "checkout", "-q", "dvc.lock")
-    (tree.path / bridge.UNRECORDED).write_text("train")
+    (tree.path / pipeline.UNRECORDED).write_text("train")
     assert tree.ran("snakemake", "--forcerun", "shard", "--", "prepare") == PREPARE
-    assert (tree.path / bridge.UNRECORDED).read_text() == "train"
+    assert (tree.path / pipeline.UNRECORDED).read_text() == "train"
     tree.run("snakemake")
     assert tree.lock()["train"]["params"]["params.yaml"]["train"]["lr"] == 0.2
     agree(tree)
@@ -339,5 +339,5 @@ def test_stale_files_take_their_directories_along(tmp_path: Path) -> None:
 def test_stage_that_calls_something_else(tmp_path: Path) -> None:
     path = tmp_path / "dvc.yaml"
     path.write_text("stages:\n  one:\n    cmd: make one\n")
-    with pytest.raises(ValueError, match=r"dvc.yaml: stages.one.cmd = 'make one'; valid is snakemake --allowed-rules"):
-        bridge.stages(path)
+    with pytest.raises(ValueError, match=r"dvc.yaml: stages.one.cmd = 'make one'; expected snakemake --allowed-rules"):
+        pipeline.stages(path)

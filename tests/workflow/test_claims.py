@@ -4,7 +4,7 @@ import pytest
 import yaml
 
 from tessera.common import files
-from tessera.workflow import bridge, claims
+from tessera.workflow import claims, pipeline
 from tessera.workflow.claims import Claim
 
 ROOT = Path(__file__).parents[2]
@@ -147,6 +147,6 @@ def test_files_of_the_codecheck_are_made_by_the_workflow(repository: Path) -> No
     """Also of a study that is renamed."""
     manifest = yaml.safe_load((repository / "codecheck.yml").read_text())["manifest"]
     made = [Path("reports/tables/claims.md")]  # by make verify, which is no stage
-    made += [out for stage in bridge.stages(repository / "dvc.yaml") for out in stage.outs]
+    made += [out for stage in pipeline.stages(repository / "dvc.yaml") for out in stage.outs]
     assert len(manifest) > 5
     assert [one["file"] for one in manifest if not any(Path(one["file"]).is_relative_to(out) for out in made)] == []

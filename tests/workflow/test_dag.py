@@ -1,55 +1,31 @@
 """The rules keep to the conventions, and dvc.yaml says what they say."""
 
 import importlib
+import inspect
 import itertools
 import os
-import re
 import shlex
 import subprocess
 import sys
 import typing
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 from conftest import ROOT
 from snakemake.scheduling.job_scheduler import JobScheduler
 
+from tessera.common import code
 from tessera.common import stage as command_line
-from tessera.workflow import bridge, dvc_stages
+from tessera.workflow import captions, dvc_stages, pipeline
 from tessera.workflow.dvc_stages import Facts
 
-TARGETS = [
-    "all",
-    "smoke",
-    "data",
-    "claims",
-    "front",
-    "puzzle",
-    "bayesopt",
-    "bayesopt_benchmark",
-    "bayesopt_variations",
-    *(f"bayesopt_tunes_{study}" for study in ["tempotron", "tsvm", "puzzle"]),
-    *(f"puzzle_{step}" for step in ["library", "scores", "costs", "search", "child", "report", "export"]),
-    "puzzle_validity",
-    "puzzle_cost_validation",
-    "puzzle_peers",
-    "puzzle_sensitivity",
-    "puzzle_ablations",
-    "puzzle_tasks",
-    "puzzle_task_scores",
-    "puzzle_evolution",
-    "puzzle_coupled",
-    "tempotron",
-    *(f"tempotron_{step}" for step in ["theory", "capacity", "clusters", "real"]),
-    "balanced",
-    *(f"balanced_{step}" for step in ["theory", "margins", "learning", "lif", "attractor", "report"]),
-    "tsvm",
-    *(f"tsvm_{step}" for step in ["margin", "robustness", "kernels", "real", "report"]),
-]
-#: Rules that only name targets, and the one that starts another Snakemake.
-WITHOUT_FILES = {"smoke"}
+#: The rule that starts another Snakemake.
+WITHOUT_STAGE = {"smoke"}
+#: Rules that read what a run leaves behind: dvc.lock, claims of the default scale, all that is shown.
+OF_A_RUN = {"claims", "front", "provenance", "shown"}
 
 
 def snakemake(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -75,63 +51,115 @@ def rules() -> Iterator[list]:
 def facts() -> Iterator[dict[str, Facts]]:
     here = Path.cwd()
     os.chdir(ROOT)
-    yield dvc_stages.facts(ROOT / "Snakefile", bridge.stages())
+    yield dvc_stages.facts(ROOT / "Snakefile", pipeline.stages())
     os.chdir(here)
 
 
-def plan(directory: Path, *targets: str) -> list[tuple[str, list[str]]]:
+def targets(rules: list) -> list[str]:
+    """What a person may ask for: rules without wildcards."""
+    return [rule.name for rule in rules if not rule.has_wildcards() and rule.name not in OF_A_RUN]
+
+
+def plan(directory: Path, *names: str) -> list[tuple[str, list[str]]]:
     """The commands of some targets, planned together in an empty directory; each must be one that its stage takes."""
     files = [str(ROOT / name) for name in ("params.yaml", "params/smoke.yaml")]
-    done = snakemake("-n", "-p", "--directory", str(directory), "--configfile", *files, "--", *targets)
+    done = snakemake("-n", "-p", "--directory", str(directory), "--configfile", *files, "--", *names)
     assert done.returncode == 0, done.stdout + done.stderr
-    found = list(commands(done.stdout + done.stderr))
-    for name, arguments in found:
-        main = importlib.import_module(f"tessera.stages.{name}").main
-        given = command_line.parser(main).parse_args(arguments)
-        if "params" in given:
-            command_line._checked(typing.get_type_hints(main)["params"], given.params)
-    return found
-
-
-def test_all_targets_can_be_planned_together(tmp_path: Path) -> None:
-    assert {name for name, _ in plan(tmp_path, *TARGETS)} >= {"data_fetch", "puzzle_library", "bayesopt_propose"}
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("target", TARGETS)
-def test_every_target_can_be_planned_by_itself(target: str, tmp_path: Path) -> None:
-    assert plan(tmp_path, target) or target in WITHOUT_FILES
+    planned = list(commands(done.stdout + done.stderr))
+    for module, words in planned:
+        main = importlib.import_module(module).main
+        arguments = command_line.parser(main).parse_args(words)
+        if "params" in arguments:
+            command_line._checked(typing.get_type_hints(main)["params"], arguments.params)
+    return planned
 
 
 def commands(printed: str) -> Iterator[tuple[str, list[str]]]:
-    """Stage and arguments of every command that Snakemake prints; the redirection behind them is left out."""
+    """Module and arguments of every stage that Snakemake prints; the redirection behind them is left out."""
     for line in printed.splitlines():
-        _, found, rest = line.partition("python -m tessera.stages.")
-        if found:
-            name, *words = shlex.split(rest)
-            yield name, list(itertools.takewhile(lambda word: word not in (">", "2>&1"), words))
+        _, _, rest = line.partition("python -m tessera.")
+        if rest:
+            name, *words = shlex.split(f"tessera.{rest}")
+            yield name, list(itertools.takewhile(lambda word: word not in (">", "2>&1", "|"), words))
 
 
-def test_rules_keep_to_the_conventions(rules: list) -> None:
+def test_all_targets_can_be_planned_together(rules: list, tmp_path: Path) -> None:
+    planned = {module for module, _ in plan(tmp_path, *targets(rules))}
+    made = {code.stages()[rule.name] for rule in rules if rule.name in code.stages() and rule.name not in OF_A_RUN}
+    assert made - planned <= {"tessera.workflow.stages.captions"}
+
+
+@pytest.mark.slow
+def test_every_target_can_be_planned_by_itself(rules: list, tmp_path: Path) -> None:
+    for target in targets(rules):
+        assert plan(tmp_path, target) or target in WITHOUT_STAGE, target
+
+
+def test_every_study_has_a_target_of_its_name(rules: list) -> None:
+    names = {rule.name for rule in rules}
+    studies = {code.study(path.parent) for path in code.PACKAGE.rglob("rules.smk")}
+    assert studies - {"", *names} == set()
+
+
+def test_rule_stage_log_and_benchmark_have_one_name(rules: list) -> None:
+    """Rules that share a stage call that of another rule, whose name theirs begins with or which has theirs."""
+    faults = []
     for rule in rules:
         if rule.norun:
             continue
-        assert rule.log, f"{rule.name} has no log"
-        assert rule.benchmark, f"{rule.name} has no benchmark"
-        assert rule.message, f"{rule.name} has no message"
-        assert "_cores" in rule.resources, f"{rule.name} has no threads"
-        if rule.name in WITHOUT_FILES:
+        for folder, ending, paths in (("logs", ".log", rule.log), ("logs/benchmarks", ".tsv", [rule.benchmark])):
+            whole = [f"{folder}/{rule.name}{ending}"]
+            fits = all(str(path).startswith(f"{folder}/{rule.name}/") for path in paths)
+            if not (fits if rule.has_wildcards() else list(map(str, paths)) == whole):
+                faults.append(f"{rule.name}: {', '.join(map(str, paths))} is not named after the rule")
+        if rule.name not in WITHOUT_STAGE and module_of(rule) not in code.stages().values():
+            faults.append(f"{rule.name}: params.stage = stage(NAME) is missing")
+    assert not faults, "\n".join(faults)
+
+
+def module_of(rule: Any) -> str | None:
+    """The module of the stage that a rule calls by stage()."""
+    function = dict(rule.params._allitems()).get("stage")
+    return inspect.getclosurevars(function).nonlocals.get("module") if callable(function) else None
+
+
+def test_every_stage_has_a_rule_of_its_name(rules: list) -> None:
+    called = {module_of(rule): rule.name for rule in rules if not rule.norun}
+    named = {rule.name: module_of(rule) for rule in rules if not rule.norun}
+    faults = [name for name, module in code.stages().items() if named.get(name) != module or module not in called]
+    assert not faults, f"stages without a rule of their name: {', '.join(faults)}"
+
+
+def test_rules_keep_to_the_conventions(rules: list) -> None:
+    faults = []
+    for rule in rules:
+        if rule.norun:
             continue
-        named = {name for name, _ in rule.output._allitems() if name}
-        assert len(named) == len([name for name, _ in rule.output._allitems()]), (
-            f"{rule.name} has an output without name"
-        )
-        stages = re.findall(r"python -m tessera\.stages\.(\w+)", rule.shellcmd)
-        assert len(stages) == 1, f"{rule.name} calls {stages}; valid is one stage"
-        code = [str(path) for path in rule.input if str(path).startswith("src/")]
-        assert f"src/tessera/stages/{stages[0]}.py" in code or rule.name == "data_fetch", (
-            f"{rule.name} has no code={stages}"
-        )
+        outputs = list(rule.output._allitems())
+        lacking = [what for what in ("log", "benchmark", "message") if not getattr(rule, what)]
+        lacking += ["threads"] * ("_cores" not in rule.resources)
+        lacking += ["names of outputs"] * (len({name for name, _ in outputs if name}) < len(outputs))
+        module = module_of(rule)
+        source = {str(path) for path in rule.input if str(path).startswith("src/")}
+        if module and rule.name != "data_fetch" and f"src/{module.replace('.', '/')}.py" not in source:
+            lacking.append(f'code=code("{rule.name}")')
+        if lacking and rule.name not in WITHOUT_STAGE:
+            faults.append(f"{rule.name} lacks {', '.join(lacking)}")
+    assert not faults, "\n".join(faults)
+
+
+def test_every_report_item_has_a_caption(rules: list) -> None:
+    known = captions.captions()
+    folder = Path("build/captions").absolute()
+    lacking = [
+        f"{rule.name}: {path} has no caption {caption}"
+        for rule in rules
+        for path in rule.output
+        if (item := getattr(path, "flags", {}).get("report"))
+        and (caption := Path(item.caption.get_path_or_uri(secret_free=True)).relative_to(folder).as_posix())
+        not in known
+    ]
+    assert not lacking, "\n".join(lacking)
 
 
 def test_rules_are_read_without_heavy_packages() -> None:
@@ -156,23 +184,23 @@ def test_the_scheduler_has_the_limit_that_the_snakefile_takes_away() -> None:
 
 def test_dvc_stages_are_in_step_with_the_rules(facts: dict[str, Facts]) -> None:
     content = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
-    for name, wanted in dvc_stages.expected(bridge.stages(ROOT / "dvc.yaml"), facts, content).items():
-        for key, value in wanted.items():
+    for name, expected in dvc_stages.expected(pipeline.stages(ROOT / "dvc.yaml"), facts, content).items():
+        for key, value in expected.items():
             assert content[name].get(key, []) == value, f"{name}.{key} is out of step: run make dvc"
 
 
 def test_dvc_stages_cover_what_the_rules_make(facts: dict[str, Facts]) -> None:
-    for stage in bridge.stages(ROOT / "dvc.yaml"):
-        one = facts[stage.name]
-        for path in sorted(one.outputs - one.temporary):
+    for stage in pipeline.stages(ROOT / "dvc.yaml"):
+        of_stage = facts[stage.name]
+        for path in sorted(of_stage.outputs - of_stage.temporary):
             assert any(Path(path).is_relative_to(out) for out in stage.outs), f"{stage.name}: {path} is in no out"
         for out in stage.outs:
-            made = [path for path in one.outputs - one.temporary if Path(path).is_relative_to(out)]
+            made = [path for path in of_stage.outputs - of_stage.temporary if Path(path).is_relative_to(out)]
             assert made, f"{stage.name}: no rule makes anything in {out}"
 
 
 def test_no_two_stages_share_a_rule(facts: dict[str, Facts]) -> None:
-    names = [rule for one in facts.values() for rule in one.rules]
+    names = [rule for of_stage in facts.values() for rule in of_stage.rules]
     assert len(names) == len(set(names))
 
 

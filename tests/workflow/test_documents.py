@@ -1,4 +1,4 @@
-"""Every command in the README and the documents is one that works, and every failed claim is told."""
+"""Every command in the documents works, every link leads somewhere, and every failed claim is listed."""
 
 import re
 import shlex
@@ -13,18 +13,24 @@ from typer.testing import CliRunner
 
 from tessera import params
 from tessera.cli import app
-from tessera.workflow import claims
+from tessera.workflow import claims, readme
 
-DOCUMENTS = [ROOT / "README.md", ROOT / "data/README.md", *sorted((ROOT / "docs").glob("*.md"))]
+DOCUMENTS = readme.documents(ROOT)
 #: Names in capitals stand for the reader's own.
-STAND_INS = {"STUDY": "tempotron"}
+STAND_INS = {"STUDY": "tempotron", "TARGET": "tempotron"}
 
 
 def commands(path: Path) -> list[str]:
-    """Lines of the blocks of shell commands, without comments."""
-    blocks = re.findall(r"^```bash\n(.*?)^```", path.read_text(), re.DOTALL | re.MULTILINE)
+    """Commands in the text and in blocks of shell commands, without comments."""
+    text = path.read_text()
+    inline = re.findall(
+        r"`((?:make|snakemake|tessera|dvc|python -m) [^`]+)`",
+        re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE),
+    )
+    inline = [" ".join(command.split()) for command in inline]
+    blocks = re.findall(r"^```bash\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
     lines = (re.sub(r"\s+#.*| &$", "", line).strip() for block in blocks for line in block.splitlines())
-    return [line for line in lines if line and not line.startswith("#")]
+    return [*inline, *(line for line in lines if line and not line.startswith("#"))]
 
 
 COMMANDS = sorted({command for path in DOCUMENTS for command in commands(path)})
@@ -121,11 +127,24 @@ def test_command(command: str) -> None:
     CHECKS[words[0]](words[1:])
 
 
-@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+def anchors(path: Path) -> set[str]:
+    """Anchors of a document's headings, as GitHub makes them."""
+    heads = re.findall(
+        r"^#+ (.*)$", re.sub(r"^```.*?^```", "", path.read_text(), flags=re.DOTALL | re.MULTILINE), re.MULTILINE
+    )
+    return {re.sub(r"[^\w\- ]", "", head.lower()).strip().replace(" ", "-") for head in heads}
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_links_lead_somewhere(path: Path) -> None:
-    for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", path.read_text()):
-        if not re.match(r"\w+://|mailto:|(\.\./)?reports/figures/", target):  # figures are there after a run
-            assert (path.parent / target).exists(), f"{path.name}: {target} is not there"
+    for link in re.findall(r"\]\(([^)\s]+)[^)]*\)", path.read_text()):
+        target, _, anchor = link.partition("#")
+        if re.match(r"\w+://|mailto:", target) or "reports/" in target:  # reports are there after a run
+            continue
+        place = (path.parent / target) if target else path
+        assert place.exists(), f"{path.name}: {target} is not there"
+        if anchor and place.suffix == ".md":
+            assert anchor in anchors(place), f"{path.name}: {link}: no such heading"
 
 
 def test_failed_claims_are_told() -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tessera.workflow import bridge, dvc_stages
+from tessera.workflow import dvc_stages, pipeline
 
 TINY = Path(__file__).parents[1] / "workflow" / "tiny"
 
@@ -18,7 +18,7 @@ def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_facts(tree: Path) -> None:
-    stages = bridge.stages()
+    stages = pipeline.stages()
     found = dvc_stages.facts(tree / "Snakefile", stages)
     shards = {f"data/shards/{i}.csv" for i in range(4)}
     assert found["prepare"].rules == ["noise", "shard", "prepare"]
@@ -65,8 +65,22 @@ def test_directory_that_a_rule_reads_whole(tree: Path) -> None:
     assert path.read_text() == before
 
 
+def test_a_folder_stands_for_its_code_if_most_of_it_is_run(tmp_path: Path) -> None:
+    files = [f"src/pack/study/{name}.py" for name in ("a", "b", "c", "d")]
+    files += [f"src/pack/study/report/{name}.py" for name in ("e", "f")]
+    files += ["src/pack/common/x.py", "src/pack/common/y.py", "src/pack/__init__.py"]
+    for path in files:
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).touch()
+    others = {"data/raw.txt", "src/pack/__init__.py", "src/pack/common/x.py"}
+    assert dvc_stages.folded({*files[:4], *others}, tmp_path) == {"src/pack/study", *others}
+    assert dvc_stages.folded({*files[:3], *others}, tmp_path) == {*files[:3], *others}  # half of it
+    assert dvc_stages.folded(set(files[6:]), tmp_path) == set(files[6:])  # two files are no folder
+    assert dvc_stages.folded(set(files), tmp_path) == {"src/pack/study", *files[6:]}  # never the whole package
+
+
 def test_what_is_listed_stays_but_for_code_and_outs(tree: Path) -> None:
-    stages = bridge.stages()
+    stages = pipeline.stages()
     found = dvc_stages.facts(tree / "Snakefile", stages)
     listed: dict[str, dict[str, list[str]]] = {
         "prepare": {"deps": ["data/packages.yaml", "src/old.py"], "params": ["seed", "noise.scale"]},

@@ -68,7 +68,7 @@ def command(process: psutil.Process) -> str:
 
 
 def is_job(process: psutil.Process) -> bool:
-    return "tessera.stages." in command(process) or "src/" in command(process)
+    return ".stages." in command(process) or "src/" in command(process)
 
 
 def tiny(tree: Tree) -> subprocess.Popen:
@@ -173,7 +173,7 @@ def test_killed_import_of_runs(tmp_path: Path, faults: Faults, rounds: int) -> N
         shutil.copy(path, target)
     wanted = sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.json"))
     assert len(wanted) > 5
-    call = "from tessera.common import tracking; tracking.sync('.')"
+    call = "from tessera.workflow import tracking; tracking.sync('.')"
     rng, killed = random.Random(rounds), 0
     for _ in range(rounds):
         process = subprocess.Popen([sys.executable, "-c", call], cwd=tmp_path, stderr=subprocess.DEVNULL)

@@ -12,7 +12,7 @@ import pytest
 
 from tessera.common import run_files
 from tessera.common.run_files import RunRecord
-from tessera.workflow import bridge, readme, tracking, views
+from tessera.workflow import pipeline, readme, tracking, views
 
 RECORD = RunRecord(
     experiment="puzzle/library",
@@ -153,12 +153,12 @@ def test_data_sets_with_their_hashes(root: Path) -> None:
     tracking.sync(root)
     assert shown() == [("data/tokens/train.npy", "1a.dir")]
     # A run under way has made another stream, which dvc.lock does not know yet.
-    (root / bridge.UNRECORDED).parent.mkdir()
-    (root / bridge.UNRECORDED).write_text("data")
+    (root / pipeline.UNRECORDED).parent.mkdir()
+    (root / pipeline.UNRECORDED).write_text("data")
     write(root, {})
     tracking.sync(root)
     assert shown() == []
-    (root / bridge.UNRECORDED).unlink()
+    (root / pipeline.UNRECORDED).unlink()
     lock("2b.dir")
     tracking.sync(root)
     tracking.sync(root)

@@ -1,6 +1,6 @@
 """The command line of a stage, made from the signature of its main function.
 
-A stage is one module under tessera.stages and one rule of the workflow: read files, call science, write files.
+A stage is one module in a folder `stages` and one rule of the workflow: read files, call science, write files.
 
     '''Score the variants of a layer by replacing one block of the parent at a time.'''
 
@@ -48,7 +48,7 @@ PACKAGE = Path(__file__).parents[1]
 
 
 def parser(main: Callable[..., None]) -> argparse.ArgumentParser:
-    """Return the parser of main's arguments. Raises TypeError where one has no annotation."""
+    """Return the parser of main's arguments. Raises TypeError if one has no annotation."""
     made = argparse.ArgumentParser(
         prog=f"python -m {_module(main)}", description=inspect.getmodule(main).__doc__, allow_abbrev=False
     )

@@ -1,10 +1,51 @@
-"""Intervals that count every level at which a result could have come out differently."""
+"""Bootstrap intervals, which count every level at which a result could have come out differently."""
 
+import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy import stats
+
+
+#: Ends of every interval, in percent: 95 %.
+ENDS = (2.5, 97.5)
+
+
+def interval(
+    statistic: Callable[[np.ndarray], float], count: int, draws: int, generator: np.random.Generator
+) -> dict[str, float | None]:
+    """value, low and high of a statistic of chosen items (indices of `count`), by the percentile bootstrap.
+
+    Items are taken as independent; see `clustered`. Draws in which the statistic is undefined (a constant sample) are
+    left out; low and high are null if all are, or if there is a single item, which says nothing about others.
+    """
+    value = statistic(np.arange(count))
+    found = np.array([statistic(generator.integers(count, size=count)) for _ in range(draws if count > 1 else 0)])
+    found = found[np.isfinite(found)]
+    low, high = np.percentile(found, ENDS) if found.size else (math.nan, math.nan)
+    return _named(value, low, high)
+
+
+def clustered(
+    statistic: Callable[[np.ndarray], float],
+    rows: ArrayLike,
+    clusters: ArrayLike,
+    draws: int,
+    generator: np.random.Generator,
+) -> dict[str, float | None]:
+    """value, low and high of a statistic of rows (n, ...) that are alike within clusters (n,), by `clustered_interval`.
+
+    Clusters are such as the windows of one document, or the draws of noise on one task. low and high are null if there
+    is a single cluster, which says nothing about others.
+    """
+    rows = np.asarray(rows, float)
+    labels, index = np.unique(np.asarray(clusters), return_inverse=True)
+    if len(labels) < 2:
+        return _named(statistic(rows), math.nan, math.nan)
+    groups = [rows[index == k] for k in range(len(labels))]
+    low, high = clustered_interval(groups, statistic, generator, draws=draws)
+    return _named(statistic(rows), float(low), float(high))
 
 
 def clustered_interval(
@@ -60,3 +101,18 @@ def _quantiles(drawn: np.ndarray, ends: list[float]) -> np.ndarray:
     columns = [column[np.isfinite(column)] for column in flat.T]
     found = [np.quantile(column, ends) if column.size else np.full(len(ends), np.nan) for column in columns]
     return np.array(found).T.reshape(len(ends), *drawn.shape[1:])
+
+
+def of(statistic: Callable[..., float], *columns: np.ndarray) -> Callable[[np.ndarray], float]:
+    """The statistic of the chosen items of columns (n,), as `interval` asks for it."""
+    return lambda chosen: float(statistic(*(column[chosen] for column in columns)))
+
+
+def geometric_mean(logs: np.ndarray) -> float:
+    """Geometric mean of values whose logarithms are given."""
+    return math.exp(float(logs.mean()))
+
+
+def _named(value: float, low: float, high: float) -> dict[str, float | None]:
+    ends = (("value", value), ("low", low), ("high", high))
+    return {name: float(number) if np.isfinite(number) else None for name, number in ends}

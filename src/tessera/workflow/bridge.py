@@ -15,9 +15,6 @@ fail:   after any other run, drop what was made of files that changed under way.
 
 Snakemake calls no hook if it has nothing to do. If dvc.lock lacks stages then, as after a kill or a deletion, they are
 recorded when the process ends.
-
-A stage of dvc.yaml calls `snakemake --allowed-rules RULES TARGET -- TARGET`. RULES are those that make its outs, TARGET
-is the rule that asks for all of them. --allowed-rules keeps a stage from running what belongs to stages before it.
 """
 
 import atexit
@@ -29,19 +26,16 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from tessera.workflow import outputs
+from tessera.workflow.pipeline import LOCK, UNRECORDED, Stage, files_of, noted, stages
 
-LOCK = Path("dvc.lock")
 LOCKS = Path(".snakemake/locks")
-#: Names the stages that a run has begun to make and dvc.lock does not know of.
-UNRECORDED = Path(".snakemake/unrecorded")
 #: Set for the Snakemake that adopt starts.
 ADOPTING = "TESSERA_ADOPTING"
 #: What a mode that executes nothing says of stages that a run would settle first.
@@ -56,53 +50,12 @@ READ_ONLY = (
 )
 
 
-@dataclass(frozen=True)
-class Stage:
-    """A stage of dvc.yaml: the Snakemake rules that it may run, the rule that asks for all its files, deps and outs."""
-
-    name: str
-    rules: tuple[str, ...]
-    target: str
-    deps: tuple[Path, ...]
-    outs: tuple[Path, ...]
-
-    def files(self) -> Iterator[Path]:
-        """Files of the outs that are there."""
-        return _files(self.outs)
-
-
-def _files(paths: Iterable[Path]) -> Iterator[Path]:
-    """Files that are there, also those in directories."""
-    for path in paths:
-        yield from (one for one in ([path] if path.is_file() else path.rglob("*")) if one.is_file())
-
-
-def stages(path: str | Path = "dvc.yaml") -> list[Stage]:
-    """Read the stages of dvc.yaml. Raises ValueError where a stage does not call Snakemake as the module says."""
-    found = []
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast, where PyYAML was built with it
-    for name, stage in yaml.load(Path(path).read_text(encoding="utf-8"), loader)["stages"].items():
-        words = stage["cmd"].split()
-        if words[:2] != ["snakemake", "--allowed-rules"] or words[-2] != "--":
-            raise ValueError(
-                f"{path}: stages.{name}.cmd = {stage['cmd']!r}; valid is snakemake --allowed-rules RULES -- TARGET"
-            )
-        outs = [one for kind in ("outs", "metrics", "plots") for one in stage.get(kind, [])]
-        found.append(Stage(name, tuple(words[2:-2]), words[-1], _paths(stage.get("deps", [])), _paths(outs)))
-    return found
-
-
-def _paths(entries: Iterable[Any]) -> tuple[Path, ...]:
-    """Paths of a list of dvc.yaml, where an entry is a path or a mapping of one to its settings."""
-    return tuple(Path(one if isinstance(one, str) else next(iter(one))) for one in entries)
-
-
 def adopt(workflow: Any) -> None:
     """Settle the files that Snakemake did not see made, before it looks at them.
 
     Those of stages that DVC calls current are touched, which writes their provenance. The others are dated to 1970 and
     their records dropped, so that Snakemake makes them again. A mode that executes nothing does not wait for DVC to
-    compare all files: it only names the stages to be settled. Raises RuntimeError with DVC's words where DVC cannot
+    compare all files: it only names the stages to be settled. Raises RuntimeError with DVC's words if DVC cannot
     tell.
     """
     if not _concerned(workflow) or "DVC_STAGE" in os.environ or any(LOCKS.glob("*")):
@@ -134,7 +87,7 @@ def adopt(workflow: Any) -> None:
         flags = ["--touch", "--forceall", "--quiet", "progress", "rules", "--allowed-rules", *rules, "--", *targets]
         _run("snakemake", *flags, environment={ADOPTING: "1"})
     _say("adopted from dvc.lock", clean)
-    _say("to be made again, for neither Snakemake nor dvc.lock knows their files", stale)
+    _say("to be rebuilt (recorded by neither Snakemake nor dvc.lock)", stale)
 
 
 def start(workflow: Any) -> None:
@@ -208,12 +161,6 @@ def _unrecorded() -> set[str]:
     return _noted() | {stage.name for stage in stages()} - set(re.findall(r"^  (\S+):$", recorded, re.MULTILINE))
 
 
-def noted(root: Path = Path()) -> set[str] | None:
-    """Stages of root that UNRECORDED names; None stands for all, if a kill left it empty."""
-    path = root / UNRECORDED
-    return (set(path.read_text().split()) or None) if path.exists() else set()
-
-
 def _noted() -> set[str]:
     names = noted()
     return {stage.name for stage in stages()} if names is None else names
@@ -250,7 +197,9 @@ def _redate() -> None:
     Snakemake would make what depends on it again for ever, and would remove what it was told to touch.
     """
     now = time.time()
-    late = {path for stage in stages() for path in _files(stage.deps + stage.outs) if outputs.modified(path) > now + 1}
+    late = {
+        path for stage in stages() for path in files_of(stage.deps + stage.outs) if outputs.modified(path) > now + 1
+    }
     if late:
         outputs.detach(path for path in late if path.is_symlink() or outputs.hard_linked(path))
         for path in late:

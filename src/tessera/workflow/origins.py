@@ -10,7 +10,7 @@ from pathlib import Path
 import yaml
 
 from tessera.common import run_files
-from tessera.workflow import bridge, readme
+from tessera.workflow import pipeline, readme
 
 RUNS = Path(run_files.RUN_FILES).parent.as_posix()
 
@@ -36,7 +36,7 @@ class Origins:
             self.environment = {"lock.sha": hashlib.sha256(requirements.read_bytes()).hexdigest()[:12]}
         self.head = _git(root, "rev-parse", "HEAD").strip()
         self.tracked = set(_git(root, "ls-tree", "-r", "-z", "--name-only", "HEAD", "--", RUNS).split("\0"))
-        lock = bridge.LOCK.as_posix()
+        lock = pipeline.LOCK.as_posix()
         self.changed = set(_git(root, "diff", "-z", "--name-only", "--relative", "HEAD", "--", RUNS, lock).split("\0"))
         self.commits: dict[str, str] = {}
         # Newest commit first: the first that names a file is the one that holds it.
@@ -51,7 +51,7 @@ class Origins:
         self._read_lock()
 
     def _read_lock(self) -> None:
-        path = self.root / bridge.LOCK
+        path = self.root / pipeline.LOCK
         stages = yaml.safe_load(path.read_text(encoding="utf-8"))["stages"] if path.is_file() else {}
         for name, entry in stages.items():
             deps = "\n".join(f"{dep['path']} {dep['md5']}" for dep in entry.get("deps", []))
@@ -61,7 +61,7 @@ class Origins:
                 self.outputs[out["path"]] = _Output(name, out["md5"], deps)
             for dep in entry.get("deps", []):
                 self.digests[dep["path"]] = dep["md5"]
-        unrecorded = bridge.noted(self.root)
+        unrecorded = pipeline.noted(self.root)
         for name, output in self.outputs.items():
             if unrecorded is None or output.stage in unrecorded:
                 self.digests.pop(name, None)
@@ -84,7 +84,7 @@ class Origins:
         """The commit that holds a run file: itself, or its hash in dvc.lock; empty if there is none."""
         if name in self.tracked:
             return "" if name in self.changed else self.commits.get(name, "")
-        lock = bridge.LOCK.as_posix()
+        lock = pipeline.LOCK.as_posix()
         if name not in self.outputs or self.outputs[name].md5 != md5 or lock in self.changed:
             return ""
         return _git(self.root, "log", "-1", f"-S{md5}", "--format=%H", "--", lock).strip()

@@ -8,8 +8,6 @@ from pydantic import model_validator
 from tessera.common import params
 from tessera.common.params import Section
 from tessera.puzzle.serve.params import ExportParams
-from tessera.puzzle.studies.cost_validation.params import CostValidationParams
-from tessera.puzzle.studies.sensitivity.params import SensitivityParams
 
 
 class _Studies(Section):
@@ -25,15 +23,17 @@ class _Studies(Section):
         return self
 
 
-class ExtrasParams(Section):
+class _Extras(Section):
     """What accompanies the main chain: `puzzle_extras`."""
 
     export: ExportParams
-    cost_validation: CostValidationParams
-    sensitivity: SensitivityParams
 
+
+_ALL = sorted(Path(__file__).parent.glob("*/params.py"))
+#: Studies of the default run, whose sections are in `puzzle_extras`.
+_EXTRAS = [path for path in _ALL if path.parent.name in ("cost_validation", "sensitivity")]
 
 SECTIONS = {
-    "puzzle_extras": ExtrasParams,
-    "puzzle_studies": params.gathered("PuzzleStudiesParams", _Studies, Path(__file__).parent.glob("*/params.py")),
+    "puzzle_extras": params.gathered("PuzzleExtrasParams", _Extras, _EXTRAS),
+    "puzzle_studies": params.gathered("PuzzleStudiesParams", _Studies, [path for path in _ALL if path not in _EXTRAS]),
 }

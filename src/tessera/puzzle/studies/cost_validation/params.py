@@ -19,3 +19,6 @@ class CostValidationParams(Section):
         min_length=1, description="tokens read and written, of the paper's workloads"
     )
     roofline: Workload = Field(description="workload of the comparison with the datasheet")
+
+
+SECTIONS = {"cost_validation": CostValidationParams}

@@ -11,3 +11,6 @@ class SensitivityParams(Section):
     metric: str = Field(description="score to minimise (summed over layers); scores must have its standard error")
     speedups: tuple[float, ...] = Field(min_length=1, description="of the blocks")
     draws: int = Field(ge=2)
+
+
+SECTIONS = {"sensitivity": SensitivityParams}
