@@ -78,8 +78,3 @@ def published(study, **items):
         if titles
     }
     return paths | {"metrics": f"reports/metrics/{study}.json", "runs": f"reports/runs/{study}.jsonl"}
-
-
-def old_item(path, title):
-    """For rules that do not publish yet."""
-    return report_item(path, path.split("/")[2], title)
