@@ -59,3 +59,18 @@ def test_what_cannot_be_done_or_asked_is_refused():
         binary_start.firing_times(nulls, targets, step=0.0)
     with pytest.raises(ValueError, match="one time in ms inside each of 3 patterns"):
         binary.solve(nulls, targets, start=np.array([5.0, 90.0, 5.0]))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_null_inside_its_margin_is_not_cut_at_the_same_height_again(seed, monkeypatch):
+    """Overlapping classes: weights move in their last digits, and with them the times at which nulls are highest."""
+    rows = []
+    program = binary._separate_softly
+    monkeypatch.setattr(
+        binary, "_separate_softly", lambda *args: (rows.append(len(args[0]) + len(args[1])), program(*args))[1]
+    )
+    nulls, targets = task(seed, nulls=40, targets=30, n=6)
+    solution = binary.solve_binary(nulls, targets, c=0.1)
+    assert 0 <= solution.low <= solution.up
+    # A handful of cuts per null, not one per null and round of up to 60.
+    assert max(rows) < 5 * 70 and len(rows) < 15 * len(solution.history)

@@ -103,10 +103,12 @@ def _fixed_times(nulls, targets, times, cuts, tol, c):
             a, w, theta = _separate_softly(positive, negative, patterns, c)
         norm = float(np.linalg.norm(w))
         top, where = peak(linear_potential(nulls, w), nulls)
-        violated = theta - top < 1 - tol
         least = min(float((theta - top).min()), float((positive @ w - theta).min()))
-        close = np.array([np.any((patterns == p) & (np.abs(at - t) < 1e-7)) for p, t in enumerate(where)])
-        fresh = violated & ~close
+        # A null inside its margin pays for its highest cut: another one changes the program only if it is higher by more
+        # than the tolerance. Times alone do not tell, because they move with the last digits of w.
+        known = np.full(len(top), -np.inf)
+        np.maximum.at(known, patterns, negative @ w)
+        fresh = (theta - top < 1 - tol) & (top > known + tol)
         if not fresh.any():
             break
         patterns, at = np.append(patterns, np.flatnonzero(fresh)), np.append(at, where[fresh])
