@@ -94,7 +94,7 @@ def test_faults_of_callers() -> None:
         Optimizer(SPACE, roh=1)
     with pytest.raises(ValueError, match="seed = -1"):
         Optimizer(SPACE, seed=-1)
-    with pytest.raises(ValueError, match=r"a = 3\.0; valid"):
+    with pytest.raises(ValueError, match=r"a = 3\.0; expected a number"):
         optimizer.add({"a": 3.0, "b": 0.1})
 
 

@@ -22,7 +22,6 @@ import json, math, sys
 from threadpoolctl import threadpool_info
 from tessera.bayesopt import Categorical, Float, Int, Optimizer, Space, functions
 from tessera.common import files
-from tessera.report import bayesopt_study
 directory, studies, budget = sys.argv[1], json.loads(sys.argv[2]), int(sys.argv[3])
 
 class Mixed:
@@ -38,9 +37,9 @@ class Sphere:
     def __call__(self, p):
         return sum((value - 0.4) ** 2 for value in p.values())
 
-made = {"mixed": Mixed, "sphere12": Sphere}
+ours = {"mixed": Mixed, "sphere12": Sphere}
 for name, options in studies:
-    function = made[name]() if name in made else functions.get(name)
+    function = ours[name]() if name in ours else functions.get(name)
     optimizer = Optimizer(function.space, seed=5, **options)
     pending = []
     for _ in range(budget):
@@ -49,8 +48,7 @@ for name, options in studies:
             trial = pending.pop(0)
             optimizer.tell(trial, round(function(trial.params), 9))  # a cosine's last digit is the function's affair
     label = "-".join([name, *map(str, options.values())])
-    files.write_csv(f"{directory}/{label}.csv", bayesopt_study.table(optimizer.trials))
-    files.write_json(f"{directory}/{label}.json", [trial.theta for trial in optimizer.trials])
+    files.write_json(f"{directory}/{label}.json", [trial.to_json() for trial in optimizer.trials])
 print(json.dumps([one.get("architecture") for one in threadpool_info() if one["user_api"] == "blas"]))
 """
 OPTIONS = (
@@ -79,7 +77,7 @@ def run(directory: Path, studies: list, budget: int) -> list[dict[str, bytes]]:
 def test_a_study_is_the_same_on_two_processors(tmp_path: Path) -> None:
     once, again = run(tmp_path, [("branin", {"method": "bop"}), ("hartmann6", {"method": "thompson"})], 18)
     assert once == again
-    assert len(once) == 4
+    assert len(once) == 2
 
 
 @pytest.mark.slow
