@@ -166,7 +166,9 @@ def test_gpus_that_are_not_there_are_refused(monkeypatch):
     for name, value in (("TORCHELASTIC_RUN_ID", "none"), ("WORLD_SIZE", "4"), ("LOCAL_RANK", "2")):
         monkeypatch.setenv(name, value)
     with (
-        pytest.raises(ValueError, match=r"heal\.processes = 4 with device = cuda: each needs a GPU .* there are 2"),
+        pytest.raises(
+            ValueError, match=r"heal\.processes = 4 with device = cuda: each needs its own GPU, and there are 2"
+        ),
         parallel.launched(4, "cuda"),
     ):
         pass

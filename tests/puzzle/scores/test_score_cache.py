@@ -94,7 +94,7 @@ def test_other_code_scores_anew(model, variants, tmp_path, monkeypatch):
     same, other = Computing(model), Computing(model)
     cached(tmp_path, model).score(variants, same)
     assert same.asked == []
-    with (package / "tessera/puzzle/divergence.py").open("a") as file:
+    with (package / "tessera/puzzle/scores/divergence.py").open("a") as file:
         file.write("CHUNK = 2**22\n")
     cached(tmp_path, model).score(variants, other)
     assert len(other.asked) == 6
