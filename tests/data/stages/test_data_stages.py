@@ -129,7 +129,7 @@ def test_the_command_line_of_a_rule(tmp_path, capsys):
 
 
 def test_smoke_and_default_text_differ_only_in_size():
-    root = Path(__file__).parents[2]
+    root = Path(__file__).parents[3]
     whole, smoke = (params.read(root / name)["data"] for name in ("params.yaml", "params/smoke.yaml"))
     assert set(smoke["text"]["sources"]) == set(whole["text"]["sources"])
     assert set(smoke["text"]["out_of_domain"]) == set(whole["text"]["out_of_domain"])
