@@ -70,7 +70,7 @@ def test_a_null_inside_its_margin_is_not_cut_at_the_same_height_again(seed, monk
         binary, "_separate_softly", lambda *args: (rows.append(len(args[0]) + len(args[1])), program(*args))[1]
     )
     nulls, targets = task(seed, nulls=40, targets=30, n=6)
-    solution = binary.solve_binary(nulls, targets, c=0.1)
+    solution = binary.solve(nulls, targets, c=0.1)
     assert 0 <= solution.low <= solution.up
     # A handful of cuts per null, not one per null and round of up to 60.
     assert max(rows) < 5 * 70 and len(rows) < 15 * len(solution.history)

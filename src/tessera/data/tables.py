@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from tessera.common import markdown
 from tessera.data.packages import Package
 from tessera.data.tokens import SPLITS
 
@@ -16,7 +17,7 @@ def counts(documents: "pd.DataFrame", shared: "pd.Series") -> dict[str, Any]:
     documents has the columns source, split, characters and length (in tokens, without separators); shared holds the
     number of sharing documents by (split, source).
     """
-    found: dict[str, Any] = {}
+    by_split: dict[str, Any] = {}
     for (split, source), group in documents.groupby(["split", "source"], sort=False):
         sums = {
             "documents": len(group),
@@ -24,30 +25,30 @@ def counts(documents: "pd.DataFrame", shared: "pd.Series") -> dict[str, Any]:
             "tokens": group["length"].sum(),
             "sharing": shared.get((split, source), 0) if split != "train" else 0,
         }
-        found.setdefault(str(split), {})[str(source)] = {key: int(value) for key, value in sums.items()}
-    return found
+        by_split.setdefault(str(split), {})[str(source)] = {key: int(value) for key, value in sums.items()}
+    return by_split
 
 
-def documents(found: Mapping[str, Any]) -> str:
-    """Return a Markdown table of what `counts` found: a row a split and source, and a sum a split."""
+def documents(counted: Mapping[str, Any]) -> str:
+    """Return a Markdown table of what `counts` counted: one row per split and source, and a sum per split."""
     columns = ("documents", "characters", "tokens", "sharing")
-    rows = [f"| split | source | {' | '.join(columns)} |", "|---|---|--:|--:|--:|--:|"]
-    for split in (split for split in SPLITS if split in found):
+    rows = []
+    for split in (split for split in SPLITS if split in counted):
         # Sources in the order of the files' names: JSON, from which this is read again, sorts its keys.
-        parts = dict(sorted(found[split].items()))
+        parts = dict(sorted(counted[split].items()))
         sums = {key: sum(part[key] for part in parts.values()) for key in columns}
         for source, part in [*parts.items(), ("**all**", sums)]:
-            rows.append(f"| {split} | {source} | " + " | ".join(f"{part[key]:,}" for key in columns) + " |")
-    return "\n".join(rows) + "\n"
+            rows.append([split, source, *(f"{part[key]:,}" for key in columns)])
+    return "\n".join(markdown.table(("split", "source", *columns), rows, text_columns=2))
 
 
-def packages(found: Mapping[str, Package]) -> str:
+def packages(pinned: Mapping[str, Package]) -> str:
     """Return a Markdown table of the pinned packages."""
     rows = [
         "| package | version | what is used of it | as | licence of package | of content | MB | file, sha256 |",
         "|---|---|---|---|---|---|--:|---|",
     ]
-    for package in found.values():
+    for package in pinned.values():
         names = ", ".join(f"`{member}`" for member in package.members)
         cells = [package.name, package.version, package.what, names, package.license, package.content]
         cells += [f"{package.bytes / 1e6:.1f}", f"`{package.file}` `{package.sha256}`"]

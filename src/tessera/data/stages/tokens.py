@@ -17,32 +17,23 @@ def main(
     metrics: Path,
     table: Path,
 ) -> None:
+    """Write one stream per split, where each document lies in it, and how many there are of each source."""
     import pandas as pd
 
-    from tessera.data import decontaminate, tables, tokens
+    from tessera.data import corpus, tables, tokens
 
-    read = {path.stem: files.read_parquet(path) for path in [*texts, *ood_texts]}
-    found = pd.concat([one.assign(source=source) for source, one in read.items()], ignore_index=True)
-    ood = found["source"].isin([path.stem for path in ood_texts])
-    found.loc[ood, "split"] = "ood"
-    held_out = found["split"] != "train"
-    found["shared"] = False
-    found.loc[held_out, "shared"] = decontaminate.contaminated(
-        found.loc[held_out, "text"], found.loc[~held_out, "text"], params.ngram
-    )
-    shared = found[found["shared"]].groupby(["split", "source"], sort=False).size()
-    found = found[~(ood & found["shared"])].reset_index(drop=True)
-
+    by_source = {path.stem: files.read_parquet(path) for path in [*texts, *ood_texts]}
+    rows, shared = corpus.joined(by_source, [path.stem for path in ood_texts], params.ngram)
     encoder, separator = tokens.tokenizer(tokenizer, generation_config, params.separator)
-    encoded = pd.Series(tokens.encode(encoder, found["text"].tolist()), dtype=object)
-    found["length"] = encoded.map(len)
-    found["offset"] = 0
+    encoded = pd.Series(tokens.encode(encoder, rows["text"].tolist()), dtype=object)
+    rows["length"] = encoded.map(len)
+    rows["offset"] = 0
     for path in streams:
-        chosen = found["split"] == path.stem
-        stream, found.loc[chosen, "offset"] = tokens.stream(encoded[chosen].tolist(), separator)
+        chosen = rows["split"] == path.stem
+        stream, rows.loc[chosen, "offset"] = tokens.stream(encoded[chosen].tolist(), separator)
         files.write_npy(path, stream)
-    files.write_parquet(documents, found[["source", "title", "split", "offset", "length"]])
-    counts = tables.counts(found.assign(characters=found["text"].str.len()), shared)
+    files.write_parquet(documents, rows[["source", "title", "split", "offset", "length"]])
+    counts = tables.counts(rows.assign(characters=rows["text"].str.len()), shared)
     files.write_json(metrics, counts)
     files.write_text(table, tables.documents(counts))
 
