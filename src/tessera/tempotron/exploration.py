@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from tessera.common.files import Json
 from tessera.common.progress import track
 from tessera.common.randomness import generator
 from tessera.neurons.psp import DoubleExponential
@@ -96,7 +97,7 @@ def explore(
             unit = path / np.linalg.norm(path, axis=1, keepdims=True)
             walks.append(unit @ unit[0])
     pairs = pd.concat(frames) if frames else pd.DataFrame(columns=COLUMNS, dtype=float)
-    summary = {"inputs": inputs, "k": k, "load": load, "solutions": total, "tasks": len(frames)}
+    summary: Json = {"inputs": inputs, "k": k, "load": load, "solutions": total, "tasks": len(frames)}
     summary |= {"clusters": clusters / len(frames) if frames else 0.0, "walk": _marked(walks)}
     return pairs.assign(inputs=inputs, k=k, load=load), summary
 

@@ -104,8 +104,8 @@ def _fixed_times(nulls, targets, times, cuts, tol, c):
         norm = float(np.linalg.norm(w))
         top, where = peak(linear_potential(nulls, w), nulls)
         least = min(float((theta - top).min()), float((positive @ w - theta).min()))
-        # A null inside its margin pays for its highest cut: another one changes the program only if it is higher by more
-        # than the tolerance. Times alone do not tell, because they move with the last digits of w.
+        # A null inside its margin pays for its highest cut: another one changes the program only if it is higher by
+        # more than the tolerance. Comparing times is not enough: they move with the last digits of w.
         known = np.full(len(top), -np.inf)
         np.maximum.at(known, patterns, negative @ w)
         fresh = (theta - top < 1 - tol) & (top > known + tol)

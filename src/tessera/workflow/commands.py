@@ -42,10 +42,8 @@ def stage(name: str, **given: Any) -> Callable[..., str]:
 
 def _words(value: Any, several: bool) -> list[str]:
     """A value as words of a command line."""
-    values = [value] if isinstance(value, str | int | float) else list(value)
-    if len(values) > 1 and not several:
-        values = [os.path.commonpath([Path(path).parent for path in values])]
-    return [str(value) for value in values]
+    words = [str(value)] if isinstance(value, str | int | float) else [str(part) for part in value]
+    return [os.path.commonpath([Path(path).parent for path in words])] if len(words) > 1 and not several else words
 
 
 def outputs(

@@ -89,7 +89,7 @@ def sync(root: str | Path = ".") -> int:
 def _tags(run: _Run, of_file: Mapping[str, str]) -> dict[str, str]:
     """What the import adds to a run's own tags."""
     rule = run.record.job.split("/")[0]
-    tags = run.record.tags | of_file | {KEY: run.key, CURRENT: "true", FILE: run.path.as_posix()}
+    tags = run.record.tags | dict(of_file) | {KEY: run.key, CURRENT: "true", FILE: run.path.as_posix()}
     tags |= {"snakemake.rule": rule, "mlflow.source.name": f"snakemake {rule}", "mlflow.source.type": "LOCAL"}
     return tags | ({"mlflow.note.content": run.record.note} if run.record.note else {})
 

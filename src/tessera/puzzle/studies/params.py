@@ -14,9 +14,10 @@ class _Studies(Section):
     """Whether the predictions hold, and what else could have been done."""
 
     @model_validator(mode="after")
-    def _scored_items_are_drawn(self: Any) -> Self:
-        drawn = {name: count for sets in self.tasks.groups.values() for name, count in sets.items()}
-        for name, count in self.task_scores.items.items():
+    def _scored_items_are_drawn(self) -> Self:
+        studies: Any = self  # its fields are gathered below
+        drawn = {name: count for sets in studies.tasks.groups.values() for name, count in sets.items()}
+        for name, count in studies.task_scores.items.items():
             half = (drawn.get(name, 0) + 1) // 2
             if count > half:
                 raise ValueError(f"task_scores.items.{name} = {count}: tasks.groups draws {half} that choose")

@@ -24,7 +24,7 @@ def optima(by_text: Scores, by_items: Scores, costs: pd.DataFrame, speedup: floa
     """
     both = [
         {
-            part: {name: metrics | by_items[layer][part][name] for name, metrics in named.items()}
+            part: {name: {**metrics, **by_items[layer][part][name]} for name, metrics in named.items()}
             for part, named in by_text[layer].items()
         }
         for layer in sorted(by_text)

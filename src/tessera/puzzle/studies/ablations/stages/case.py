@@ -1,12 +1,17 @@
 """Choose one case's child and, for every seed's text and order, heal it and measure it on test text."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tessera.common import files, progress, randomness, stage
 from tessera.common.params import Section
 from tessera.puzzle.models.space import Space
 from tessera.puzzle.params import HealParams, LibraryParams, ScoresParams
 from tessera.puzzle.studies.ablations.params import CaseParams, ChildParams, TextParams
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class Params(Section):
@@ -89,7 +94,7 @@ def main(
                 params.library,
                 choice,
                 settings.blocks,
-                lambda train=train, valid=valid: (train[:, :-1], valid()),
+                partial(_texts, train, valid),
                 partial(randomness.torch_generator, params.seed, "puzzle_ablations", "blocks", replicate),
                 scratch,
                 partial(progress.track, description=f"blocks of {case}, replicate {replicate}"),
@@ -113,6 +118,11 @@ def main(
             | {"assembled": assembled[same], "healed": measure(child), "curve": asdict(curve)}
         )
     files.write_json(metrics, rows)
+
+
+def _texts(train: "Tensor", valid: "Callable[[], Tensor]") -> "tuple[Tensor, Tensor]":
+    """Windows to train on, without the token after each, and held-out ones, which are read only if blocks are made."""
+    return train[:, :-1], valid()
 
 
 if __name__ == "__main__":

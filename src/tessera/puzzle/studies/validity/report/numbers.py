@@ -2,6 +2,7 @@
 
 import math
 from functools import cache
+from typing import Any
 
 import numpy as np
 
@@ -57,14 +58,13 @@ def _ranks(results: Results) -> Json:
             if len(foreseen) < 3:
                 continue
             by_set[name][predictor] = {}
-            predicted = [values[row["name"]] for row in foreseen]
+            predicted: list[Any] = [values[row["name"]] for row in foreseen]
             for state in STATES:
                 replaced, true = _counted(results, foreseen, state)
                 place = (name, predictor, state)
-                by_set[name][predictor][state] = {
-                    **ranks(predicted, true, draws, results.generator("ranks", *place)),  # type: ignore[arg-type]
-                    "partial": partial(predicted, true, replaced, draws, results.generator("partial", *place)),  # type: ignore[arg-type]
-                }
+                ranked: Json = ranks(predicted, true, draws, results.generator("ranks", *place))
+                ranked["partial"] = partial(predicted, true, replaced, draws, results.generator("partial", *place))
+                by_set[name][predictor][state] = ranked
     return by_set
 
 
@@ -75,7 +75,8 @@ def _counted(results: Results, rows: list[Json], state: str) -> tuple[list[int],
 
 def _biases(results: Results) -> Json:
     """By set, prediction and state: `bias`; and error_to_sum, its error over that of the plain sum, same children."""
-    draws, by_set = results.params.bootstrap, {}
+    draws = results.params.bootstrap
+    by_set: Json = {}
     sums = predictions(results, "sum")
     for name, rows in sets(results).items():
         by_set[name] = {}

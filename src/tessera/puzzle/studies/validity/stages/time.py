@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from tessera.common import files, progress, stage
+from tessera.common.files import Json
 from tessera.common.params import Section
 from tessera.puzzle.costs.params import CostsParams
 from tessera.puzzle.models.space import PARENT, Space, compose
@@ -33,7 +34,7 @@ def main(params: Params, parent: Path, library: list[Path], costs: list[Path], c
     teacher = blocks.load(parent).requires_grad_(False)
     whole = [compose(PARENT, PARENT)] * len(teacher.spec.layers)
     models = {PARENT: teacher}
-    about = {PARENT: {"group": PARENT, "blocks": whole, "predicted": child_cost(table, whole)}}
+    about: dict[str, Json] = {PARENT: {"group": PARENT, "blocks": whole, "predicted": child_cost(table, whole)}}
     for n in evenly([cost["runtime_ms"] for cost in predicted], settings.children):
         child, blocks_of = rows[n]["name"], rows[n]["blocks"]
         models[child] = assemble(teacher, parent, params.space, library, blocks_of)
