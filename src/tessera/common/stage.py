@@ -18,8 +18,8 @@ A stage is one module in a folder `stages` and one rule of the workflow: read fi
 
 is called by its rule as
 
-    python -m tessera.puzzle.stages.scores --params '{"scores": {...}, "seed": 0}' --layer 3
-        --library data/puzzle/library/layer_3.safetensors --tokens a.npy b.npy --scores data/puzzle/scores/layer_3.json
+    python -m tessera.puzzle.stages.scores_part --params '{"scores": {...}, "seed": 0}' --part 3
+        --library data/puzzle/library/part_0 --tokens data/tokens --scores data/puzzle/scores/part_3.json
 
 Every argument is given by name. `params` is JSON, checked against the annotated model; the others are Path, str, int or
 float, a Literal of texts, or a list of these; one with a default may be left out. The parameters of several sections
