@@ -8,8 +8,8 @@ A stage is one module in a folder `stages` and one rule of the workflow: read fi
         scores: ScoreParams
         seed: int
 
-    def main(params: Params, layer: int, library: Path, tokens: list[Path], scores: Path) -> None:
-        from tessera.puzzle import score  # imports that take seconds belong in here
+    def main(params: Params, part: int, library: list[Path], tokens: Path, scores: Path) -> None:
+        from tessera.puzzle.scores import replace_one  # imports that take seconds belong in here
         ...
         files.write_json(scores, result)
 
