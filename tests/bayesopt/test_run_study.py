@@ -92,7 +92,7 @@ def test_a_killed_study_is_taken_up(tmp_path: Path) -> None:
     process.wait()
     running = [trial for trial in Journal(tmp_path / "study").read() if not trial.finished]
     assert running
-    done = subprocess.run([sys.executable, "-c", SCRIPT, str(tmp_path / "study")], check=False, timeout=60)
+    done = subprocess.run([sys.executable, "-c", SCRIPT, str(tmp_path / "study")], check=False, timeout=300)
     assert done.returncode == 0
     trials = Optimizer({**SPACE}, journal=tmp_path / "study").trials
     assert len(trials) == 12
@@ -194,7 +194,7 @@ def test_evaluations_end_with_their_study(tmp_path: Path, number: signal.Signals
     wait_for_the_end(pids)
     states = {trial.state for trial in Journal(tmp_path / "study").read()}
     assert states == ({"running"} if number == signal.SIGKILL else {"waiting"})
-    done = subprocess.run([sys.executable, "-c", PROGRAMS, str(tmp_path), "0"], check=False, timeout=60)
+    done = subprocess.run([sys.executable, "-c", PROGRAMS, str(tmp_path), "0"], check=False, timeout=300)
     assert done.returncode == 0
     assert [trial.state for trial in Journal(tmp_path / "study").read()] == ["done", "done"]
 
@@ -202,7 +202,7 @@ def test_evaluations_end_with_their_study(tmp_path: Path, number: signal.Signals
 @pytest.mark.parametrize(("seconds", "limit", "state"), [("0.2", "60", "done"), ("300", "1", "failed")])
 def test_programs_end_with_their_evaluation(tmp_path: Path, seconds: str, limit: str, state: str) -> None:
     command = [sys.executable, "-c", PROGRAMS, str(tmp_path), seconds, limit]
-    subprocess.run(command, check=True, timeout=60, stderr=subprocess.DEVNULL)
+    subprocess.run(command, check=True, timeout=300, stderr=subprocess.DEVNULL)
     pids = started(tmp_path)
     assert len(pids) == 6
     assert not any(alive(pid) for pid in pids)

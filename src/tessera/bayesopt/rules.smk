@@ -63,7 +63,9 @@ rule bayesopt_benchmark:
 
 rule bayesopt_variations:
     input:
-        report_of(BENCHMARK_REPORT, benchmark=[f"bayesopt_{suite}" for suite in ("ablations", "noise", "single", "sixteen")]),
+        report_of(
+            BENCHMARK_REPORT, benchmark=[f"bayesopt_{suite}" for suite in ("ablations", "noise", "single", "sixteen")]
+        ),
     message:
         "Benchmarks of ablations, of noise, and of one and sixteen evaluations at a time: hours"
 

@@ -8,8 +8,8 @@ A stage is one module in a folder `stages` and one rule of the workflow: read fi
         scores: ScoreParams
         seed: int
 
-    def main(params: Params, layer: int, library: Path, tokens: list[Path], scores: Path) -> None:
-        from tessera.puzzle import score  # imports that take seconds belong in here
+    def main(params: Params, part: int, library: list[Path], tokens: Path, scores: Path) -> None:
+        from tessera.puzzle.scores import replace_one  # imports that take seconds belong in here
         ...
         files.write_json(scores, result)
 
@@ -18,8 +18,8 @@ A stage is one module in a folder `stages` and one rule of the workflow: read fi
 
 is called by its rule as
 
-    python -m tessera.puzzle.stages.scores --params '{"scores": {...}, "seed": 0}' --layer 3
-        --library data/puzzle/library/layer_3.safetensors --tokens a.npy b.npy --scores data/puzzle/scores/layer_3.json
+    python -m tessera.puzzle.stages.scores_part --params '{"scores": {...}, "seed": 0}' --part 3
+        --library data/puzzle/library/part_0 --tokens data/tokens --scores data/puzzle/scores/part_3.json
 
 Every argument is given by name. `params` is JSON, checked against the annotated model; the others are Path, str, int or
 float, a Literal of texts, or a list of these; one with a default may be left out. The parameters of several sections

@@ -176,9 +176,7 @@ rule puzzle_costs_target:
     threads: workflow.cores
     params:
         # The space and one target, so that changing another target does not invalidate this one.
-        cfg=lambda wildcards: canonical(
-            {"space": "puzzle.space", "target": f"puzzle.costs.targets.{wildcards.target}"}
-        ),
+        cfg=lambda wildcards: canonical({"space": "puzzle.space", "target": f"puzzle.costs.targets.{wildcards.target}"}),
         stage=stage("puzzle_costs_target"),
     message:
         "Costs on {wildcards.target}"

@@ -53,7 +53,7 @@ def facts(snakefile: Path, stages: Sequence[Stage]) -> dict[str, Facts]:
                 facts_of_stage.outputs.update(map(str, job.output))
                 facts_of_stage.temporary.update(str(path) for path in job.output if path.flags.get("temp"))
                 facts_of_stage.sections |= sections.get(getattr(job.params, "cfg", None), set())
-        facts_of_stage.rules = [*sorted(facts_of_stage.rules), stage.target]
+        facts_of_stage.rules = [*sorted(set(facts_of_stage.rules) - {stage.target}), stage.target]
         facts_of_stage.inputs -= facts_of_stage.outputs
         taken.update(facts_of_stage.rules)
     return by_stage

@@ -4,6 +4,8 @@ MLflow keeps a view as a tag of its experiment that holds the state of the page,
 compressed JSON.
 """
 
+from __future__ import annotations
+
 import base64
 import importlib
 import json
@@ -85,7 +87,7 @@ def save(
     return addresses
 
 
-def _describe(client: "MlflowClient", experiment: "Experiment", text: str) -> None:
+def _describe(client: MlflowClient, experiment: Experiment, text: str) -> None:
     """Write an experiment's description, unless a person has written another."""
     if text and experiment.tags.get(NOTE) == experiment.tags.get(WRITTEN) != text:
         client.set_experiment_tag(experiment.experiment_id, NOTE, text)

@@ -163,7 +163,9 @@ rule puzzle_task_scores_report:
         "logs/benchmarks/puzzle_task_scores_report.tsv"
     threads: 1
     params:
-        cfg=section("puzzle_studies.task_scores", "puzzle_studies.tasks.margin", "puzzle_studies.tasks.bootstrap", "seed"),
+        cfg=section(
+            "puzzle_studies.task_scores", "puzzle_studies.tasks.margin", "puzzle_studies.tasks.bootstrap", "seed"
+        ),
         stage=stage("puzzle_task_scores_report"),
     message:
         "Tables, figure and runs of scores by task accuracy"
