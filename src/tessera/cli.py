@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from rich.markdown import Markdown
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 
 from tessera import params as parameters
 from tessera.common import describe as describe_params
@@ -148,7 +148,7 @@ def describe(
     """Describe the parameters: key, type and range, value in params.yaml, and meaning."""
     with _errors():
         rows = describe_params.rows(parameters.load("params.yaml"), section)
-    table = Table("key", "type", "value", "meaning", box=None)
+    table = Table(Column("key", no_wrap=True), "type", Column("value", overflow="fold"), "meaning", box=None)
     for row in rows:
         table.add_row(*map(escape, row))
     console().print(table)
