@@ -44,13 +44,10 @@ def documents(counted: Mapping[str, Any]) -> str:
 
 def packages(pinned: Mapping[str, Package]) -> str:
     """Return a Markdown table of the pinned packages."""
-    rows = [
-        "| package | version | what is used of it | as | licence of package | of content | MB | file, sha256 |",
-        "|---|---|---|---|---|---|--:|---|",
-    ]
+    head = ("package", "version", "content used", "as", "licence of package", "of content", "file, sha256", "MB")
+    rows = []
     for package in pinned.values():
-        names = ", ".join(f"`{member}`" for member in package.members)
-        cells = [package.name, package.version, package.what, names, package.license, package.content]
-        cells += [f"{package.bytes / 1e6:.1f}", f"`{package.file}` `{package.sha256}`"]
-        rows.append("| " + " | ".join(cells) + " |")
-    return "\n".join(rows) + "\n"
+        members = ", ".join(f"`{member}`" for member in package.members)
+        text = [package.name, package.version, package.what, members, package.license, package.content]
+        rows.append([*text, f"`{package.file}` `{package.sha256}`", f"{package.bytes / 1e6:.1f}"])
+    return "\n".join(markdown.table(head, rows, text_columns=7)) + "\n"
