@@ -1,84 +1,123 @@
-"""Variants of one layer before any gradient: the paper's rules, and least squares in closed form."""
+"""Variants of one layer before any gradient: the paper's rules, and least squares in closed form.
 
-from collections.abc import Callable, Iterable
+Shapes: B windows, T tokens, D hidden size, F channels, X experts.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from tessera.puzzle.library import least_squares
 from tessera.puzzle.library.least_squares import Moments
-from tessera.puzzle.models.model import (
-    Attention,
-    AttentionSpec,
-    FFNSpec,
-    GatedFFN,
-    LinearAttention,
-    LinearFFN,
-    ModelSpec,
-    build_attention,
-    build_ffn,
-)
+from tessera.puzzle.models import slices, variants
+from tessera.puzzle.models.decoder import Inner, Layer
+from tessera.puzzle.models.space import FFN, Attention
 
-#: Batches of a subblock's input after its norm and its output, (..., D) each, and the weight of each token, (...).
-Batches = Iterable[tuple[Tensor, Tensor, Tensor]]
-
-
-def pool_heads(weight: Tensor, num_kv_heads: int, head_dim: int) -> Tensor:
-    """Mean of each group of KV heads: weight (K E, ...) -> (num_kv_heads E, ...)."""
-    heads = weight.view(num_kv_heads, -1, head_dim, *weight.shape[1:])
-    return heads.mean(1).reshape(num_kv_heads * head_dim, *weight.shape[1:])
+#: Calls of a subblock of the parent, with what it returned, and the weight of each token (B, T).
+Batches = Iterable[tuple[Inner, Tensor]]
 
 
 @torch.no_grad()
-def attention(spec: ModelSpec, parent: Attention, variant: AttentionSpec) -> nn.Module | None:
+def attention(layer: Layer, config: Any, variant: Attention, inner: Inner, groups: Tensor | None) -> nn.Module | None:
     """An attention variant by the paper's rules; None for no_op.
 
-    Fewer KV heads: keys and values are the mean of each merged group. Linear: W_O repeat(W_V), each token seeing itself
-    alone (biases, which a linear variant has not, are left out).
+    Fewer KV heads: keys and values are the mean of each merged group, or the groups (kept,) alone. Linear: W_O W_V, what
+    attention is if each token sees itself alone (biases, which a linear variant has not, are left out); inner is any
+    call of the parent's attention.
     """
-    child = build_attention(spec, variant)
-    if isinstance(child, Attention):
-        state = parent.state_dict()
-        for name in state:
-            if name.startswith(("k_proj", "v_proj")):
-                state[name] = pool_heads(state[name], child.num_kv_heads, child.head_dim)
-        child.load_state_dict(state)
-    elif isinstance(child, LinearAttention):
-        group = parent.num_heads // parent.num_kv_heads
-        values = parent.v_proj.weight.view(parent.num_kv_heads, parent.head_dim, -1)
-        values = values.repeat_interleave(group, 0).flatten(0, 1)  # (H E, D)
-        child.linear_attn.weight.copy_(parent.o_proj.weight @ values)
-    return child
+    if variant.kind == "no_op":
+        return None
+    parent, part = layer.subblock("attention"), variants.part(layer, config, variant)
+    child = variants.build(layer, config, part, "attention")
+    if variant.kind == "linear":
+        state = {"linear.weight": _alone(parent, inner)}
+    else:
+        kept = variant.kv_heads or config.num_key_value_heads
+        sizes = (config.num_attention_heads, config.num_key_value_heads, kept, variants.head_dim(config))
+        state = slices.heads(parent.state_dict(), child.state_dict(), *sizes, groups)
+    return _with(child, state, parent)
 
 
 @torch.no_grad()
-def ffn(spec: ModelSpec, parent: GatedFFN, variant: FFNSpec, kept: Tensor | None) -> nn.Module | None:
+def ffn(layer: Layer, config: Any, variant: FFN, kept: Tensor | None = None, experts: Tensor | None = None) -> nn.Module | None:
     """An FFN variant by the paper's rules; None for no_op.
 
-    Narrower: the kept channels (F',) alone. Linear: W_down W_up, the gate ignored.
+    Narrower: the kept channels (F',) alone, in a mixture (X, F') of each expert. Fewer experts: experts (X',) alone.
+    Linear: W_down W_up, the gate ignored, where the FFN has maps of these names, else 0.
     """
-    child = build_ffn(spec, variant)
-    if isinstance(child, GatedFFN):
-        if kept is None:
-            raise ValueError("a narrower FFN needs the channels that it keeps")
-        state = parent.state_dict()
-        for name in state:
-            if name.startswith(("gate_proj", "up_proj")):
-                state[name] = state[name][kept]
-            elif name == "down_proj.weight":
-                state[name] = state[name][:, kept]
-        child.load_state_dict(state)
-    elif isinstance(child, LinearFFN):
-        child.linear_mlp.weight.copy_(parent.down_proj.weight @ parent.up_proj.weight)
-    return child
+    if variant.kind == "no_op":
+        return None
+    parent, part = layer.subblock("ffn"), variants.part(layer, config, variant)
+    child = variants.build(layer, config, part, "ffn")
+    if variant.kind == "linear":
+        state = {"linear.weight": _product(parent.state_dict(), config.hidden_size)}
+    elif variants.is_mixture(layer):
+        every = torch.arange(variants.expert_count(layer))
+        alternate = kept is not None and variants.interleaved(layer, config)
+        chosen = every if experts is None else experts
+        state = slices.experts(parent.state_dict(), child.state_dict(), chosen, kept, alternate)
+    elif kept is None:
+        raise ValueError("a narrower FFN needs the channels that it keeps")
+    else:
+        state = variants.narrowed(layer, config, child, kept, variants.interleaved(layer, config))
+    return _with(child, state, parent)
 
 
-def moments(features: Callable[[Tensor], Tensor], bias: Tensor | None, batches: Batches) -> Moments:
-    """Moments of features of the subblock's input and of its output less bias, which the child keeps."""
+def _with(child: nn.Module, state: dict[str, Tensor], like: nn.Module) -> nn.Module:
+    weight = next(like.parameters())
+    child.load_state_dict({k: v.to(weight) for k, v in state.items()}, assign=True)
+    return child.requires_grad_(False)
+
+
+def _alone(attention: nn.Module, inner: Inner) -> Tensor:
+    """The linear part (D, D) of what an attention returns to a token that sees itself alone."""
+    size = inner.input.shape[-1]
+    tokens = torch.cat((torch.zeros_like(inner.input[:1, :1]), torch.eye(size).to(inner.input)[:, None]))
+    first = {key: _first(value) for key, value in inner.kwargs.items()} | {"attention_mask": None}
+    single = Inner((), first | {"hidden_states": tokens, "past_key_values": None}, tokens)
+    out = single.of(attention)[:, 0]
+    return (out[1:] - out[0]).T
+
+
+def _first(value: Any) -> Any:
+    """The part of an argument that is of the first token: positions (B, T), rotary embeddings (B, T, E)."""
+    if isinstance(value, tuple):
+        return tuple(map(_first, value))
+    return value[:1, :1] if isinstance(value, Tensor) and value.ndim in (2, 3) else value
+
+
+def _product(state: dict[str, Tensor], hidden_size: int) -> Tensor:
+    down, up = state.get("down_proj.weight"), state.get("up_proj.weight")
+    if down is None or up is None or down.ndim != 2:
+        return torch.zeros(hidden_size, hidden_size)
+    return down @ up
+
+
+@contextmanager
+def features(linear: nn.Module) -> Iterator[list[Tensor]]:
+    """Yield a list to which every call of a linear map appends its input."""
+    inputs: list[Tensor] = []
+    handle = linear.register_forward_pre_hook(lambda _, args: inputs.append(args[0]))
+    try:
+        yield inputs
+    finally:
+        handle.remove()
+
+
+@torch.no_grad()
+def moments(child: nn.Module, name: str, batches: Batches) -> Moments:
+    """Moments of the inputs of child's linear map `name`, and of the parent's output less the map's bias."""
+    linear = child.get_submodule(name)
     moments: Moments | None = None
-    for x, y, w in batches:
-        f, y = features(x).flatten(0, -2), (y if bias is None else y - bias).flatten(0, -2)
-        moments = moments or Moments.empty(f.shape[1], y.shape[1])
+    for inner, w in batches:
+        with features(linear) as inputs:
+            inner.of(child)
+        bias = getattr(linear, "bias", None)
+        f, y = inputs[-1].flatten(0, -2), (inner.output if bias is None else inner.output - bias).flatten(0, -2)
+        moments = moments or Moments.empty(f.shape[1], y.shape[1], f.device)
         moments.add(f, y, w.flatten())
     if moments is None:
         raise ValueError("no calibration text: calibration.tokens holds no whole window")
@@ -95,44 +134,27 @@ def fit(linear: nn.Linear, m: Moments, ridge: float, around: Tensor | None = Non
     linear.weight.copy_(least_squares.solve(m.G, m.C, ridge, around).T)
 
 
-def last_map(child: nn.Module, rotary: tuple[Tensor, Tensor]) -> tuple[Callable[[Tensor], Tensor], nn.Linear]:
-    """What a subblock variant ends with: a linear map, and the features of the subblock's input that it is applied to.
-
-    Raises TypeError on other modules.
-    """
-    if isinstance(child, Attention):
-        return (lambda x: child.heads(x, rotary)), child.o_proj
-    if isinstance(child, GatedFFN):
-        return child.channels, child.down_proj
-    if isinstance(child, LinearAttention):
-        return (lambda x: x), child.linear_attn
-    if isinstance(child, LinearFFN):
-        return (lambda x: x), child.linear_mlp
-    raise TypeError(f"no subblock variant: {type(child).__name__}")
-
-
 @torch.no_grad()
-def fit_attention(child: nn.Module, rotary: tuple[Tensor, Tensor], batches: Batches, ridge: float) -> None:
-    """Fit an attention variant's last linear map to the parent's attention output."""
-    features, linear = last_map(child, rotary)
-    fit(linear, moments(features, linear.bias, batches), ridge)
-
-
-@torch.no_grad()
-def channel_moments(parent: GatedFFN, batches: Batches) -> Moments:
+def channel_moments(ffn: nn.Module, name: str, batches: Batches) -> Moments:
     """Moments of the parent's channels and of its FFN output, from which every width is fitted."""
-    moments = Moments.empty(parent.down_proj.in_features, 0)
-    for x, _, w in batches:
-        h = parent.channels(x).flatten(0, -2)
-        moments.add(h, h[:, :0], w.flatten())
+    linear = ffn.get_submodule(name)
+    m: Moments | None = None
+    for inner, w in batches:
+        with features(linear) as inputs:
+            inner.of(ffn)
+        h = inputs[-1].flatten(0, -2)
+        m = m or Moments.empty(h.shape[1], 0, h.device)
+        m.add(h, h[:, :0], w.flatten())
+    if m is None:
+        raise ValueError("no calibration text: calibration.tokens holds no whole window")
     # The target is the channels through the parent's own map, so C needs no pass of its own.
-    W = parent.down_proj.weight.T.double()
-    return Moments(moments.G, moments.G @ W, float((W * (moments.G @ W)).sum()))
+    W = linear.weight.T.double()
+    return Moments(m.G, m.G @ W, float((W * (m.G @ W)).sum()))
 
 
-def kept_channels(parent: GatedFFN, m: Moments, widths: list[int], selection: str, ridge: float) -> dict[int, Tensor]:
+def kept_channels(linear: nn.Linear, m: Moments, widths: list[int], selection: str, ridge: float) -> dict[int, Tensor]:
     """Sorted indices of the channels that each width keeps; selection is `contribution` or `reconstruction`."""
-    W = parent.down_proj.weight.detach().T.double()
+    W = linear.weight.detach().T.double()
     if selection == "reconstruction":
         return least_squares.eliminate(m.G, W, ridge, widths)
     order = least_squares.contribution(m.G.diagonal(), W).argsort(descending=True, stable=True)
@@ -140,14 +162,66 @@ def kept_channels(parent: GatedFFN, m: Moments, widths: list[int], selection: st
 
 
 @torch.no_grad()
-def fit_ffn(child: nn.Module, m: Moments | None, kept: Tensor | None, batches: Batches, ridge: float) -> None:
-    """Fit an FFN variant's last linear map to the parent's FFN output.
+def kept_groups(linear: nn.Linear, m: Moments, kv_heads: int, kept: int) -> Tensor:
+    """Sorted indices (kept,) of the KV heads whose query heads contribute most to the attention's output."""
+    W = linear.weight.detach().T.double()
+    share = least_squares.contribution(m.G.diagonal(), W).view(kv_heads, -1).sum(1)
+    return share.argsort(descending=True, stable=True)[:kept].sort().values
 
-    m (the parent's channel moments) and kept (the channels that the child has of it) are for gated variants.
+
+@torch.no_grad()
+def expert_saliency(ffn: nn.Module, batches: Callable[[], Batches]) -> Tensor:
+    """Sum (X,) over tokens of the squared norm of what each expert adds to the output, as the router weighs it.
+
+    An expert that the router seldom chooses, or that says little when it is chosen, has little. Raises ValueError if the
+    mixture does not call its experts with (hidden states, indices, weights).
     """
-    if isinstance(child, GatedFFN):
-        if m is None or kept is None:
-            raise ValueError("a narrower FFN needs the channels that it keeps and their moments")
-        fit(child.down_proj, Moments(m.G[kept][:, kept], m.C[kept]), ridge)
-    elif isinstance(child, LinearFFN):
-        fit(child.linear_mlp, moments(lambda x: x, None, batches), ridge)
+    experts = mixture_of(ffn)
+    calls: list[tuple[Tensor, Tensor, Tensor]] = []
+
+    def keep(_: nn.Module, args: tuple, kwargs: dict[str, Any]) -> None:
+        calls.append(tuple(args) + tuple(kwargs.values()))  # type: ignore[arg-type]
+
+    saliency = torch.zeros(len(next(experts.parameters())), dtype=torch.float64)
+    handle = experts.register_forward_pre_hook(keep, with_kwargs=True)
+    try:
+        for inner, _ in batches():
+            calls.clear()
+            inner.of(ffn)
+            if len(calls) != 1 or len(calls[0]) != 3 or calls[0][1].is_floating_point():
+                raise ValueError(f"{type(experts).__name__} is not called with hidden states, indices and weights")
+            x, index, weights = calls[0]
+            for column in range(index.shape[1]):
+                one = index[:, column : column + 1]
+                out = experts(x, one, weights[:, column : column + 1])
+                saliency.index_add_(0, one[:, 0].cpu(), out.double().square().sum(-1).cpu())
+    finally:
+        handle.remove()
+    return saliency
+
+
+def mixture_of(ffn: nn.Module) -> nn.Module:
+    """The part of an FFN that holds the experts' weights, (X, ..., ...). Raises ValueError if there is none."""
+    for module in ffn.modules():
+        if any(p.ndim == 3 for p in module.parameters(recurse=False)):
+            return module
+    raise ValueError(f"{type(ffn).__name__} holds no experts")
+
+
+@torch.no_grad()
+def expert_channels(ffn: nn.Module, count: int, kept: int, interleaved: bool) -> Tensor:
+    """Sorted channels (X, kept) of each expert that are largest by the norms of the weights before and behind them."""
+    size = torch.ones(1, 1, dtype=torch.float64)
+    for w in mixture_of(ffn).parameters(recurse=False):
+        if w.ndim != 3:
+            continue
+        for dim in (1, 2):
+            if w.shape[dim] == count:
+                size = size * w.double().square().sum(3 - dim)
+                break
+            if w.shape[dim] == 2 * count:
+                both = w.double().square().sum(3 - dim)
+                gate, up = (both[:, ::2], both[:, 1::2]) if interleaved else both.chunk(2, 1)
+                size = size * gate * up
+                break
+    return size.argsort(1, descending=True, stable=True)[:, :kept].sort(1).values

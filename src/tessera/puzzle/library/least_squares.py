@@ -31,11 +31,9 @@ class Moments:
     Y: float = 0.0
 
     @classmethod
-    def empty(cls, features: int, targets: int) -> "Moments":
-        """Moments of no token."""
-        return cls(
-            torch.zeros(features, features, dtype=torch.float64), torch.zeros(features, targets, dtype=torch.float64)
-        )
+    def empty(cls, features: int, targets: int, device: torch.device | str = "cpu") -> "Moments":
+        """Moments of no token, on a device."""
+        return cls(*(torch.zeros(features, n, dtype=torch.float64, device=device) for n in (features, targets)))
 
     def add(self, f: Tensor, y: Tensor, w: Tensor) -> None:
         """Add tokens: f (tokens, N), y (tokens, M), w (tokens,) positive weights; products in f's own precision."""

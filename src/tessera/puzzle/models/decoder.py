@@ -30,6 +30,8 @@ class Anatomy:
     """Attribute of the layer."""
     returns: int
     """Length of the tuple that the subblock returns; 0 if it returns a tensor."""
+    last: str | None
+    """Linear map of the subblock whose output is what the subblock returns; None if it ends with something else."""
     norms: tuple[str, ...]
     """Norms that serve this subblock alone: without the subblock the layer's output does not depend on them."""
 
@@ -124,17 +126,29 @@ class LanguageModel(nn.Module):
         super().__init__()
         self.network = network.eval()
         self.decoder = decoder_of(network)
-        modules = layers_of(self.decoder)
         self.hidden_size = int(network.config.hidden_size)
-        known: dict[tuple, dict[str, Anatomy]] = {}
-        calls = self._recorded(torch.zeros(1, 2, dtype=torch.long, device=self.device))[1] if len(modules) else None
-        self.layers: list[Layer] = []
-        for index, module in enumerate(modules):
-            kind = (type(module), *((name, type(part)) for name, part in module.named_children()))
-            if kind not in known:
-                assert calls is not None
-                known[kind] = anatomy(module, calls[index], self.hidden_size, index)
-            self.layers.append(Layer(module, index, self.hidden_size, known[kind]))
+        self._layers: list[Layer | None] = [None] * len(layers_of(self.decoder))
+
+    @property
+    def layers(self) -> list[Layer]:
+        """All layers."""
+        return [self.layer(index) for index in range(len(self._layers))]
+
+    def layer(self, index: int) -> Layer:
+        """Layer `index`, from 0."""
+        known = self._layers[index]
+        if known is None:
+            module = layers_of(self.decoder)[index]
+            parts = self._anatomy(module, index)
+            known = self._layers[index] = Layer(module, index, self.hidden_size, parts)
+        return known
+
+    def _anatomy(self, module: nn.Module, index: int) -> dict[str, Anatomy]:
+        """Anatomy of a layer; that of another of the same parts, if it is known."""
+        for layer in self._layers:
+            if layer is not None and _kind(layer.module) == _kind(module):
+                return layer.anatomy
+        return anatomy(module, self.calls(2)[index], self.hidden_size, index)
 
     @property
     def config(self) -> Any:
@@ -159,10 +173,16 @@ class LanguageModel(nn.Module):
         given: dict[str, Any] = {} if positions is None else {"position_ids": positions}
         if seen is not None:
             given["attention_mask"] = self._masks(seen, positions)
-        return self._recorded(tokens, **given)
+        return self._recorded(input_ids=tokens, **given)
+
+    def calls(self, tokens: int) -> Calls:
+        """How the layers are called for windows of that many tokens, each seeing those before it."""
+        weight = next(p for p in self.network.parameters() if not p.is_meta)
+        x = torch.zeros(1, tokens, self.hidden_size, dtype=weight.dtype, device=weight.device)
+        return self._recorded(inputs_embeds=x)[1]
 
     @torch.no_grad()
-    def _recorded(self, tokens: Tensor, **given: Any) -> tuple[Tensor, Calls]:
+    def _recorded(self, **given: Any) -> tuple[Tensor, Calls]:
         first: list[Tensor] = []
         arguments: list[tuple[tuple, dict[str, Any]]] = []
 
@@ -171,13 +191,14 @@ class LanguageModel(nn.Module):
             arguments.append((args, kwargs))
             return hidden_states
 
-        modules = layers_of(self.decoder)
+        modules, norm = layers_of(self.decoder), norm_of(self.decoder)
         for module in modules:
             module.forward = record
+        norm.forward = lambda states: states
         try:
-            self.decoder(input_ids=tokens, use_cache=False, **given)
+            self.decoder(use_cache=False, **given)
         finally:
-            for module in modules:
+            for module in (*modules, norm):
                 del module.forward
         return first[0], Calls(arguments)
 
@@ -210,12 +231,12 @@ class LanguageModel(nn.Module):
 
     def head(self, states: Tensor) -> Tensor:
         """Logits (..., V) of hidden states (..., D) after the last layer: final norm, output map, what follows it."""
-        from transformers.modeling_outputs import BaseModelOutputWithPast
+        from transformers.modeling_outputs import MoeModelOutputWithPast
 
         # The network's own forward pass does what a family does to its logits, on states that are computed already.
         states = norm_of(self.decoder)(states)
         flat = states.reshape(1, -1, states.shape[-1])
-        self.decoder.forward = lambda *_, **__: BaseModelOutputWithPast(last_hidden_state=flat)
+        self.decoder.forward = lambda *_, **__: MoeModelOutputWithPast(last_hidden_state=flat)
         try:
             logits = self.network(input_ids=None, inputs_embeds=flat, use_cache=False).logits
         finally:
@@ -244,7 +265,7 @@ def layers_of(decoder: nn.Module) -> Sequence[nn.Module]:
     raise ValueError(f"{type(decoder).__name__} has no list of layers")
 
 
-def norm_of(decoder: nn.Module) -> Callable[[Tensor], Tensor]:
+def norm_of(decoder: nn.Module) -> nn.Module:
     """The norm behind the last layer. Raises ValueError if none has a known name."""
     for name in FINAL_NORMS:
         if isinstance(norm := getattr(decoder, name, None), nn.Module):
@@ -263,18 +284,23 @@ def anatomy(layer: nn.Module, call: tuple[tuple, dict[str, Any]], hidden_size: i
     if weight.is_meta:
         raise ValueError("the layer has no weights yet")
     x = torch.linspace(-1, 1, 2 * hidden_size, dtype=weight.dtype, device=weight.device).view(1, 2, hidden_size)
-    returns: dict[str, int] = {}
     names = {subblock: name_of(layer, subblock) for subblock in SUBBLOCKS}
-
-    def note(subblock: str) -> Callable:
-        return lambda _, __, output: returns.update({subblock: len(output) if isinstance(output, tuple) else 0})
-
-    handles = [getattr(layer, name).register_forward_hook(note(subblock)) for subblock, name in names.items()]
+    outputs: dict[str, Any] = {}
+    handles = [
+        module.register_forward_hook(lambda _, __, output, name=name: outputs.update({name: output}))  # type: ignore[misc]
+        for name, module in layer.named_modules()
+        if name in names.values() or isinstance(module, nn.Linear)
+    ]
     try:
         layer(x, *args, **kwargs)
     finally:
         for handle in handles:
             handle.remove()
+    returns = {
+        subblock: len(outputs[name]) if isinstance(outputs[name], tuple) else 0
+        for subblock, name in names.items()
+        if name in outputs
+    }
     if missing := set(SUBBLOCKS) - returns.keys():
         raise ValueError(f"{type(layer).__name__} does not call its {' and '.join(sorted(missing))}")
     found = {}
@@ -283,12 +309,29 @@ def anatomy(layer: nn.Module, call: tuple[tuple, dict[str, Any]], hidden_size: i
         norms = []
         with _put(layer, {name: nothing}):
             without = tensor(layer(x, *args, **kwargs))
-            for norm in dict(layer.named_children()).keys() - set(names.values()):
+            for norm, module in layer.named_children():
+                if norm in names.values() or not list(module.parameters()):
+                    continue
                 with _put(layer, {norm: _IDENTITY}):
                     if torch.equal(tensor(layer(x, *args, **kwargs)), without):
                         norms.append(norm)
-        found[subblock] = Anatomy(name, returns[subblock], tuple(sorted(norms)))
+        found[subblock] = Anatomy(name, returns[subblock], _last_map(name, outputs), tuple(sorted(norms)))
     return found
+
+
+def _last_map(subblock: str, outputs: dict[str, Any]) -> str | None:
+    """The linear map of a subblock, by what each returned, that returned what the subblock did."""
+    whole = tensor(outputs[subblock])
+    for name, output in reversed(outputs.items()):
+        inside = name.startswith(f"{subblock}.") and isinstance(output, Tensor) and output.numel() == whole.numel()
+        if inside and torch.equal(output.reshape_as(whole), whole):
+            return name.removeprefix(f"{subblock}.")
+    return None
+
+
+def _kind(layer: nn.Module) -> tuple:
+    """What decides a layer's anatomy: the classes of the layer and its parts."""
+    return type(layer), *((name, type(part)) for name, part in layer.named_children())
 
 
 @contextmanager

@@ -95,12 +95,9 @@ def config_of(config: Any, changes: dict[str, Any]) -> Any:
 def build(layer: nn.Module, subblock: str, index: int, config: Any, part: dict[str, Any]) -> nn.Module:
     """Return the module that a PART describes, with fresh weights, for layer `index` of the parent's class."""
     name, kind = name_of(layer, subblock), part["kind"]
-    original = getattr(layer, name)
     if kind in ("no_op", "linear"):
-        return Exchange(original, subblock, index, config.hidden_size, kind == "linear", part["returns"])
-    module = original
-    if part.get("config"):
-        module = getattr(type(layer)(config_of(config, part["config"]), index), name).train(layer.training)
+        return Exchange(getattr(layer, name), subblock, index, config.hidden_size, kind == "linear", part["returns"])
+    module = getattr(type(layer)(config_of(config, part.get("config", {})), index), name).train(layer.training)
     if part.get("window"):
         module.register_forward_pre_hook(Window(part["window"]), with_kwargs=True)
     return module

@@ -1,6 +1,6 @@
 """The search space: variants that may replace the parent's attention and FFN subblocks.
 
-The space is data: a named list of variants in params.yaml, valid for any Llama-architecture parent.
+The space is data: a named list of variants in params.yaml. Which of them a parent can have, its family decides.
 """
 
 from typing import Any, Literal, Self
@@ -13,34 +13,47 @@ PARENT = "parent"
 
 
 class Attention(BaseModel):
-    """An attention variant: grouped-query attention with fewer KV heads (merged), a linear map, or nothing."""
+    """An attention variant: the parent's own with fewer KV heads or a window, a linear map, or nothing."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     kind: Literal["gqa", "linear", "no_op"]
     kv_heads: int | None = Field(default=None, ge=1, description="KV heads of a gqa variant; null for the parent's")
+    reduction: Literal["merge", "drop"] = Field(
+        default="merge",
+        description="how KV heads become fewer: groups of them are averaged, or dropped with their query heads",
+    )
+    window: int | None = Field(
+        default=None, ge=1, description="tokens that a query sees, itself included; null for as many as the parent's"
+    )
 
     @model_validator(mode="after")
     def _only_gqa_has_heads(self) -> Self:
-        if self.kind != "gqa" and self.kv_heads is not None:
-            raise ValueError(f"kv_heads is for kind gqa, not {self.kind}")
+        for name in ("kv_heads", "window"):
+            if self.kind != "gqa" and getattr(self, name) is not None:
+                raise ValueError(f"{name} is for kind gqa, not {self.kind}")
+        if self.reduction == "drop" and self.kv_heads is None:
+            raise ValueError("reduction is for variants with kv_heads")
         return self
 
 
 class FFN(BaseModel):
-    """An FFN variant: a gated FFN with a fraction of the parent's channels, a linear map, or nothing."""
+    """An FFN variant: the parent's own with fewer channels or experts, a linear map, or nothing."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     kind: Literal["gated", "linear", "no_op"]
     width: float = Field(
-        default=1.0, gt=0, le=1, description="fraction of the parent's channels that a gated FFN keeps"
+        default=1.0, gt=0, le=1, description="fraction of the parent's channels that are kept, of an expert's in a mixture"
     )
+    experts: float = Field(default=1.0, gt=0, le=1, description="fraction of the parent's experts that are kept")
+    active: int | None = Field(default=None, ge=1, description="experts that see a token; null for the parent's")
 
     @model_validator(mode="after")
-    def _only_gated_has_width(self) -> Self:
-        if self.kind != "gated" and self.width != 1.0:
-            raise ValueError(f"width is for kind gated, not {self.kind}")
+    def _only_gated_has_sizes(self) -> Self:
+        for name in ("width", "experts", "active"):
+            if self.kind != "gated" and getattr(self, name) not in (1.0, None):
+                raise ValueError(f"{name} is for kind gated, not {self.kind}")
         return self
 
     def intermediate_size(self, architecture: Architecture) -> int:
