@@ -1,31 +1,26 @@
 """Children: a parent with one variant chosen per layer, assembled from the block library, saved and loaded."""
 
 import copy
-import json
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import nn
 
 from tessera.common import files
-from tessera.puzzle.models import architecture as architectures
-from tessera.puzzle.models import blocks
-from tessera.puzzle.models.architecture import CHILD, Architecture
-from tessera.puzzle.models.blocks import Choice, load
-from tessera.puzzle.models.model import AttentionSpec, FFNSpec, LanguageModel, ModelSpec, build_attention, build_ffn
-from tessera.puzzle.models.space import PARENT, Space, decompose
-from tessera.puzzle.models.specs import block_config
+from tessera.puzzle.models import modeling_child, variants
+from tessera.puzzle.models.decoder import SUBBLOCKS, LanguageModel, Layer
+from tessera.puzzle.models.loading import BLOCKS, load
+from tessera.puzzle.models.space import FFN, PARENT, Attention, Space, decompose
 
-__all__ = ["assemble", "chosen", "load", "save", "subblock", "subblocks", "variants_of"]
+__all__ = ["Choice", "assemble", "chosen", "load", "save", "subblock", "subblocks", "variants_of"]
 
-#: Modules that travel with a checkpoint, so that it loads without this package.
-CODE = tuple(
-    Path(architectures.__file__).with_name(name)
-    for name in ("modeling_puzzle.py", "specs.py", "model.py", "architecture.py")
-)
+#: A child's choice: one block variant, ATTENTION+FFN, a layer.
+Choice = Sequence[str]
+
+#: The module that travels with a checkpoint, so that it loads without this package.
+CODE = Path(modeling_child.__file__)
 TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja", "vocab.json")
 
 
@@ -44,39 +39,52 @@ def chosen(path: str | Path, method: str) -> dict[str, Any]:
     return row
 
 
-def subblock(spec: ModelSpec, what: AttentionSpec | FFNSpec, name: str, path: Path) -> nn.Module | None:
+def subblock(layer: Layer, config: Any, variant: Attention | FFN, name: str, path: Path) -> nn.Module | None:
     """A variant's module with its tensors from a layer's library file; their keys begin with `name`.
 
     name is subblock.variant, as in ffn.ffn50. Raises ValueError, naming the file and variant, if tensors are missing
     or of another shape.
     """
-    with torch.device("meta"):
-        module = build_attention(spec, what) if isinstance(what, AttentionSpec) else build_ffn(spec, what)
-    if module is None:
+    if variant.kind == "no_op":
         return None
+    place, _, _ = name.partition(".")
+    module = variants.build(layer, config, variants.part(layer, config, variant), place)
+    weight = next(layer.module.parameters())
     try:
-        module.load_state_dict(files.load_tensors(path, f"{name}/"), assign=True)
+        tensors = {key: value.to(weight) for key, value in files.load_tensors(path, f"{name}/").items()}
+        module.load_state_dict(tensors, assign=True)
     except RuntimeError as error:
         raise ValueError(f"{path}: {name} does not fit the space and parent: {error}") from None
     return module.requires_grad_(False)
 
 
+def variants_in(space: Space, layer: int, block: str) -> dict[str, tuple[str, Attention | FFN]]:
+    """Name and variant of each subblock of a block ATTENTION+FFN. Raises ValueError if it is not in the space."""
+    named: dict[str, tuple[str, Attention | FFN]] = {}
+    known: Mapping[str, Mapping[str, Attention | FFN]] = {"attention": space.attentions(), "ffn": space.ffns()}
+    for place, name in zip(SUBBLOCKS, decompose(block), strict=True):
+        if name not in known[place]:
+            words = "FFN" if place == "ffn" else place
+            raise ValueError(f"layer {layer}: {words} variant {name!r} is not one of {', '.join(known[place])}")
+        named[place] = name, known[place][name]
+    return named
+
+
 def subblocks(
-    parent: LanguageModel, architecture: Architecture, space: Space, library: Sequence[Path], layer: int, block: str
+    parent: LanguageModel, space: Space, library: Sequence[Path], layer: int, block: str
 ) -> tuple[nn.Module | None, nn.Module | None]:
     """Attention and FFN of a block ATTENTION+FFN: variants from the block library, copies of what is the parent's own.
 
     Raises ValueError if the block is not in the space, or its tensors do not fit.
     """
-    attention, ffn = blocks.block_specs(architecture, space, layer, block)
-    attention_name, ffn_name = decompose(block)
-    path, original = layer_file(library, layer), parent.model.layers[layer]
-    return (
-        copy.deepcopy(original.self_attn)
-        if attention_name == PARENT
-        else subblock(parent.spec, attention, f"attention.{attention_name}", path),
-        copy.deepcopy(original.mlp) if ffn_name == PARENT else subblock(parent.spec, ffn, f"ffn.{ffn_name}", path),
+    whole = parent.layers[layer]
+    attention, ffn = (
+        copy.deepcopy(whole.subblock(place))
+        if name == PARENT
+        else subblock(whole, parent.config, variant, f"{place}.{name}", layer_file(library, layer))
+        for place, (name, variant) in variants_in(space, layer, block).items()
     )
+    return attention, ffn
 
 
 def layer_file(library: Sequence[Path], layer: int) -> Path:
@@ -89,77 +97,98 @@ def layer_file(library: Sequence[Path], layer: int) -> Path:
 
 
 def variants_of(
-    parent: LanguageModel, parent_directory: str | Path, space: Space, library: Sequence[Path], layers: Iterable[int]
+    parent: LanguageModel, space: Space, library: Sequence[Path], layers: Iterable[int]
 ) -> dict[int, dict[str, dict[str, nn.Module | None]]]:
     """Layer -> subblock -> variant -> module of all variants of some layers, the parent's own left out."""
-    architecture = architectures.read(parent_directory)
-    specs: dict[str, dict[str, AttentionSpec | FFNSpec]] = {
-        "attention": {n: blocks.attention_spec(architecture, v) for n, v in space.attention.items()},
-        "ffn": {n: blocks.ffn_spec(architecture, v) for n, v in space.ffn.items()},
-    }
+    named: Mapping[str, Mapping[str, Attention | FFN]] = {"attention": space.attention, "ffn": space.ffn}
     return {
-        layer: {
-            part: {n: subblock(parent.spec, s, f"{part}.{n}", layer_file(library, layer)) for n, s in named.items()}
-            for part, named in specs.items()
+        index: {
+            place: {
+                name: subblock(
+                    parent.layers[index], parent.config, variant, f"{place}.{name}", layer_file(library, index)
+                )
+                for name, variant in of_place.items()
+            }
+            for place, of_place in named.items()
         }
-        for layer in layers
+        for index in layers
     }
 
 
-def assemble(
-    parent: LanguageModel, parent_directory: str | Path, space: Space, library: Sequence[Path], choice: Choice
-) -> LanguageModel:
+def assemble(parent: LanguageModel, space: Space, library: Sequence[Path], choice: Choice) -> LanguageModel:
     """Return a child: the parent's embedding, norms and head, and each layer as chosen (one ATTENTION+FFN per layer).
 
     library is the directories that hold layer_<i>.safetensors. The child shares no storage with the parent. Raises
     ValueError where the choice or the library does not fit.
     """
-    architecture = architectures.read(parent_directory)
-    layers = blocks.child_layers(architecture, space, choice)
-    with torch.device("meta"):
-        child = LanguageModel(blocks.model_spec(architecture, layers))
-    for i, (block, (attention, ffn)) in enumerate(zip(choice, layers, strict=True)):
-        layer = child.model.layers[i]
-        attention_name, ffn_name = decompose(block)
-        if attention_name != PARENT:
-            layer.self_attn = subblock(parent.spec, attention, f"attention.{attention_name}", layer_file(library, i))
-        if ffn_name != PARENT:
-            layer.mlp = subblock(parent.spec, ffn, f"ffn.{ffn_name}", layer_file(library, i))
-    weights = parent.state_dict()
-    rest = {k: weights[k].clone() for k, v in child.state_dict().items() if v.is_meta}
-    child.load_state_dict(rest, strict=False, assign=True)
-    if architecture.tied_embeddings:
-        child.lm_head.weight = child.model.embed_tokens.weight
-    return child.requires_grad_(False)
+    if len(choice) != len(parent.layers):
+        raise ValueError(f"the choice has {len(choice)} layers; the parent has {len(parent.layers)}")
+    replaced: dict[tuple[int, str], tuple[nn.Module | None, dict[str, Any]]] = {}
+    for index, block in enumerate(choice):
+        layer = parent.layers[index]
+        for place, (name, variant) in variants_in(space, index, block).items():
+            if name != PARENT:
+                module = subblock(layer, parent.config, variant, f"{place}.{name}", layer_file(library, index))
+                replaced[index, place] = module, variants.part(layer, parent.config, variant)
+    return exchanged(parent, replaced)
+
+
+def exchanged(
+    parent: LanguageModel, replaced: Mapping[tuple[int, str], tuple[nn.Module | None, dict[str, Any]]]
+) -> LanguageModel:
+    """A copy of the parent in which modules are in the place of some subblocks, by layer and subblock.
+
+    Each comes with the PART of `modeling_child` that describes it; None is a no-op. What is replaced is not copied.
+    """
+    memo = {
+        id(value): value
+        for index, place in replaced
+        for value in (*parent.layers[index].subblock(place).parameters(), *parent.layers[index].subblock(place).buffers())
+    }
+    network = copy.deepcopy(parent.network, memo)
+    blocks: list[dict[str, dict[str, Any]]] = [{place: {} for place in SUBBLOCKS} for _ in parent.layers]
+    copied = LanguageModel(network)
+    for (index, place), (module, part) in replaced.items():
+        layer = copied.module(index)
+        blocks[index][place] = part
+        if module is None:
+            module = modeling_child.build(layer, place, index, parent.config, part)
+        modeling_child.exchange(layer, place, module, part)
+    network.config = copy.deepcopy(parent.config)
+    setattr(network.config, BLOCKS, blocks)
+    return LanguageModel(network.requires_grad_(False))
 
 
 def save(child: LanguageModel, parent_directory: str | Path, directory: str | Path) -> None:
     """Write a child as a Hugging Face checkpoint: weights, configuration, modelling code and the parent's tokenizer."""
     parent_directory = Path(parent_directory)
-    architecture = architectures.read(parent_directory)
-    config = json.loads((parent_directory / "config.json").read_text())
-    config |= {
-        "model_type": CHILD,
-        "parent_model_type": architecture.model_type,
-        "architectures": ["DeciLMForCausalLM"],
-        "auto_map": {
-            "AutoConfig": "modeling_puzzle.PuzzleConfig",
-            "AutoModelForCausalLM": "modeling_puzzle.PuzzleForCausalLM",
-        },
-        "block_configs": [
-            block_config(attention, ffn, architecture.num_heads // (attention.num_kv_heads or 1))
-            for attention, ffn in child.spec.layers
-        ],
-        "dtype": "float32",
+    name = f"Child{type(child.network).__name__.removeprefix('Child')}"
+    blocks = getattr(child.config, BLOCKS, [{place: {} for place in SUBBLOCKS} for _ in child.layers])
+    config = files.read_json(parent_directory / "config.json") | {
+        "architectures": [name],
+        "auto_map": {"AutoModelForCausalLM": f"{CODE.stem}.{name}"},
+        BLOCKS: blocks,
+        "per_layer_config": {str(i): sizes for i, block in enumerate(blocks) if (sizes := _sizes(block, child.config))},
+        "dtype": str(next(child.network.parameters()).dtype).removeprefix("torch."),
     }
-    state = child.state_dict()
-    if architecture.tied_embeddings:
-        del state["lm_head.weight"]
     with files.replacing_directory(directory) as hidden:
-        files.save_tensors(hidden / "model.safetensors", state, metadata={"format": "pt"})
+        files.save_tensors(hidden / "model.safetensors", child.state(), metadata={"format": "pt"})
         files.write_json(hidden / "config.json", config)
-        for module in CODE:
-            shutil.copyfile(module, hidden / module.name)
+        shutil.copyfile(CODE, hidden / CODE.name)
         for name in (*TOKENIZER, "generation_config.json"):
             if (parent_directory / name).is_file():
                 shutil.copyfile(parent_directory / name, hidden / name)
+
+
+def _sizes(block: Mapping[str, dict[str, Any]], config: Any) -> dict[str, int]:
+    """Sizes in which a layer differs, by transformers' keys; 0 where a subblock is not the parent's kind any more.
+
+    Readers that do not know `puzzle_blocks` then fail, instead of drawing random weights for what is missing.
+    """
+    sizes: dict[str, int] = {}
+    for place, keys in (("attention", ("num_key_value_heads", "num_attention_heads")), ("ffn", variants.WIDTHS[::-1])):
+        part = block[place]
+        sizes |= part.get("config", {})
+        if part and part["kind"] != "own":
+            sizes[variants.key_of(config, keys, place)] = 0
+    return sizes

@@ -138,10 +138,19 @@ class LanguageModel(nn.Module):
         """Layer `index`, from 0."""
         known = self._layers[index]
         if known is None:
-            module = layers_of(self.decoder)[index]
+            module = self.module(index)
             parts = self._anatomy(module, index)
             known = self._layers[index] = Layer(module, index, self.hidden_size, parts)
         return known
+
+    def module(self, index: int) -> nn.Module:
+        """transformers' module of layer `index`."""
+        return layers_of(self.decoder)[index]
+
+    def state(self) -> dict[str, Tensor]:
+        """Weights by name as a checkpoint holds them: what is tied to another weight is left out."""
+        tied = set(self.network.all_tied_weights_keys)  # type: ignore[arg-type]
+        return {name: value for name, value in self.network.state_dict().items() if name not in tied}
 
     def _anatomy(self, module: nn.Module, index: int) -> dict[str, Anatomy]:
         """Anatomy of a layer; that of another of the same parts, if it is known."""
