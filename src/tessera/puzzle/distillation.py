@@ -11,12 +11,10 @@ from tessera.common import files, randomness
 from tessera.puzzle.child_params import ChildParams
 from tessera.puzzle.library.activations import store_before
 from tessera.puzzle.library.build import LayerLibrary
-from tessera.puzzle.models.architecture import Architecture
-from tessera.puzzle.models.model import LanguageModel
+from tessera.puzzle.models.decoder import LanguageModel
 from tessera.puzzle.models.space import Space, decompose
 from tessera.puzzle.params import LibraryParams
 from tessera.puzzle.scores import divergence
-from tessera.puzzle.scores.replace_one import head, hidden_states
 
 
 def build(
@@ -25,7 +23,6 @@ def build(
     params: LibraryParams,
     seed: int,
     parent: LanguageModel,
-    architecture: Architecture,
     texts: Mapping[str, Tensor],
     library: Path,
 ) -> None:
@@ -42,9 +39,9 @@ def build(
         train, valid = (store_before(child.layers, parent, texts[name], scratch / name) for name in ("train", "valid"))
         for layer in child.layers:
             stream = partial(randomness.torch_generator, seed, "puzzle", "distillation", layer)
-            block, around = parent.model.layers[layer], scratch / str(layer)
+            around = scratch / str(layer)
             around.mkdir()
-            builder = LayerLibrary(block, architecture, chosen, params, train[layer], valid[layer], stream, around)
+            builder = LayerLibrary(parent, layer, chosen, params, train[layer], valid[layer], stream, around)
             tensors, _ = builder.build()
             files.save_tensors(library / f"layer_{layer}.safetensors", tensors)
 
@@ -53,7 +50,6 @@ def build(
 def kl_div(parent: LanguageModel, child: LanguageModel, text: Tensor) -> float:
     """KL(parent || child) on text (windows, T + 1), nats per token."""
     x, targets = text[:, :-1], text[:, 1:].flatten()
-    last = hidden_states(parent, x)[0][-1].flatten(0, 1)
-    states = hidden_states(child, x)[0][-1].flatten(0, 1)
-    (agreement,) = divergence.compare(head(parent), last, [(head(child), states)], targets)
+    last, states = parent.last(x).flatten(0, 1), child.last(x).flatten(0, 1)
+    (agreement,) = divergence.compare(parent.head, last, [(child.head, states)], targets)
     return float(agreement.kl_div.double().mean())

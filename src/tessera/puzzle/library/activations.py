@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from tessera.common import files
-from tessera.puzzle.models.model import LanguageModel, Layer
+from tessera.puzzle.models.decoder import Calls, LanguageModel, Layer
 from tessera.puzzle.params import BATCH
 from tessera.puzzle.scores.replace_one import hidden_states
 
@@ -80,7 +80,7 @@ def writing(path: Path, shape: Sequence[int]) -> Iterator[Callable[[Tensor], obj
     with path.open("wb") as file:
         np.lib.format.write_array_header_1_0(file, header | {"shape": tuple(shape)})
         begin = file.tell()
-        yield lambda windows: file.write(windows.detach().contiguous().numpy().data)
+        yield lambda windows: file.write(windows.detach().float().cpu().contiguous().numpy().data)
         written, whole = file.tell() - begin, 4 * int(np.prod(shape, dtype=np.int64))
         if written != whole:
             raise ValueError(f"{path}: {written} bytes were written, but the shape {tuple(shape)} needs {whole}")
@@ -109,7 +109,7 @@ def store_before(
     directory.mkdir()
     paths = {layer: directory / f"layer_{layer}.npy" for layer in layers}
     with ExitStack() as stack:
-        shape = (*text.shape, model.spec.hidden_size)
+        shape = (*text.shape, model.hidden_size)
         writers = {layer: stack.enter_context(writing(path, shape)) for layer, path in paths.items()}
         for window in track(text):
             states = hidden_states(model, window[None])[0]
@@ -128,10 +128,10 @@ class Activations:
 
     @classmethod
     @torch.no_grad()
-    def of(cls, layer: Layer, before: States, rotary: tuple[Tensor, Tensor], directory: Path) -> "Activations":
+    def of(cls, layer: Layer, before: States, calls: Calls, directory: Path) -> "Activations":
         """Activations of a layer from the hidden states before it; the others are written to a new directory."""
         directory.mkdir()
         shape = before.shape
-        middle = store(directory / "middle.npy", shape, (layer.attend(x, rotary) for x in before.split(BATCH)))
-        after = store(directory / "after.npy", shape, (layer.feed(x) for x in middle.split(BATCH)))
+        middle = store(directory / "middle.npy", shape, (layer(x, calls, ffn=None) for x in before.split(BATCH)))
+        after = store(directory / "after.npy", shape, (layer(x, calls, attention=None) for x in middle.split(BATCH)))
         return cls(before, middle, after)

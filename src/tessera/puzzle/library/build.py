@@ -10,12 +10,16 @@ from torch import Tensor, nn
 
 from tessera.puzzle.library import distill, initialise
 from tessera.puzzle.library.activations import Activations, States
-from tessera.puzzle.models.architecture import Architecture
-from tessera.puzzle.models.blocks import attention_spec, ffn_spec
-from tessera.puzzle.models.model import Attention, GatedFFN, Layer, LinearFFN, Rotary
-from tessera.puzzle.models.space import Space
-from tessera.puzzle.models.specs import model_spec
+from tessera.puzzle.library.initialise import Batches
+from tessera.puzzle.library.least_squares import Moments
+from tessera.puzzle.models import variants
+from tessera.puzzle.models.decoder import LanguageModel
+from tessera.puzzle.models.space import FFN, Attention, Space
 from tessera.puzzle.params import BATCH, LibraryParams
+
+Module = nn.Module | None
+#: Least squared norm of an output that is divided by: smaller ones are of no token.
+TINY = 1e-30
 
 
 class LayerLibrary:
@@ -23,8 +27,8 @@ class LayerLibrary:
 
     def __init__(
         self,
-        layer: Layer,
-        architecture: Architecture,
+        parent: LanguageModel,
+        index: int,
         space: Space,
         params: LibraryParams,
         train: States,
@@ -32,17 +36,15 @@ class LayerLibrary:
         generator: Callable[[str], torch.Generator],
         scratch: Path,
     ) -> None:
-        """layer is the parent's, of this architecture, none of its weights requiring a gradient.
+        """index is that of the parent's layer, none of whose weights requires a gradient; no other layer is used.
 
         train and valid (windows, T, D) are hidden states before the layer; generator(variant) orders its batches;
         scratch is a directory for the other hidden states, as large as twice train and valid.
         """
-        self.spec, self.architecture, self.space, self.params = model_spec(architecture), architecture, space, params
-        self.layer, self.generator = layer, generator
-        positions = torch.arange(train.shape[1])[None]
-        self.rotary = Rotary(self.spec.rope_parameters, self.spec.head_dim)(positions, torch.float32)
-        self.train = Activations.of(layer, train, self.rotary, scratch / "train")
-        self.valid = Activations.of(layer, valid, self.rotary, scratch / "valid")
+        self.config, self.space, self.params = parent.config, space, params
+        self.layer, self.calls, self.generator = parent.layer(index), parent.calls(train.shape[1]), generator
+        self.train = Activations.of(self.layer, train, self.calls, scratch / "train")
+        self.valid = Activations.of(self.layer, valid, self.calls, scratch / "valid")
 
     def build(self) -> tuple[dict[str, Tensor], dict[str, dict]]:
         """Return the tensors, keyed subblock.variant/parameter, and a record of losses by subblock.variant."""
@@ -54,83 +56,106 @@ class LayerLibrary:
                 tensors |= {f"{name}/{key}": value.contiguous() for key, value in module.state_dict().items()}
         return tensors, records
 
-    def _weights(self, after: Tensor) -> Tensor:
-        """Weight of each token in least squares, so that the residual is the loss that distillation lowers."""
-        if self.params.loss == "scalar":
-            return torch.ones(after.shape[:-1])
-        return 1 / after.square().sum(-1)
+    def _batches(self, subblock: str) -> Batches:
+        """Calls of the parent's subblock on the training text, its outputs, and the weights of tokens in least squares.
 
-    def _batches(self, before: States, after: States, norm: nn.Module) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-        """Normed inputs and outputs of a subblock between the hidden states around it, and the weights of tokens."""
-        parts = (before.split(BATCH), after.split(BATCH), self.train.after.split(BATCH))
-        for x, y, out in zip(*parts, strict=True):
-            yield norm(x), y - x, self._weights(out)
+        Weights make the residual the loss that distillation lowers: an error counts by what is made of it on its way
+        into the hidden state, by a norm behind the subblock, relative to that state.
+        """
+        parts = self.train
+        x, y, passed = (
+            (parts.before, parts.middle, {"ffn": None})
+            if subblock == "attention"
+            else (parts.middle, parts.after, {"attention": None})
+        )
+        parent, normed = self.layer.subblock(subblock), self.layer.anatomy[subblock].normed
+        for before, behind, after in zip(x.split(BATCH), y.split(BATCH), parts.after.split(BATCH), strict=True):
+            inner, added = self.layer.inner(subblock, before, self.calls, **passed), behind - before
+            output = inner.of(parent) if normed else added
+            weight = torch.ones_like(after[..., 0])
+            if normed:
+                weight = added.square().sum(-1) / output.square().sum(-1).clamp_min(TINY)
+            yield inner, output, weight if self.params.loss == "scalar" else weight / after.square().sum(-1)
 
-    def _attentions(self) -> Iterator[tuple[str, nn.Module | None, dict]]:
-        parent, norm = self.layer.self_attn, self.layer.input_layernorm
-        assert isinstance(parent, Attention) and norm is not None  # a parent's layer has both
+    def _attentions(self) -> Iterator[tuple[str, Module, dict]]:
+        layer, config, last = self.layer, self.config, self.layer.anatomy["attention"].last
+        parent = layer.subblock("attention")
+        call, moments = next(iter(self._batches("attention")))[0], None
         for name, variant in self.space.attention.items():
-            module = initialise.attention(self.spec, parent, attention_spec(self.architecture, variant))
+            groups = None
+            if variant.reduction == "drop":
+                if last is None:
+                    raise ValueError(f"attention.{name}: the parent's attention does not end with a linear map")
+                moments = moments or initialise.channel_moments(parent, last, self._batches("attention"))
+                heads = config.num_key_value_heads, variant.kv_heads or config.num_key_value_heads
+                groups = initialise.kept_groups(parent.get_submodule(last), moments, *heads)
+            module = initialise.attention(layer, config, variant, call, groups)
+            yield self._built(f"attention.{name}", variant, module, last, None)
 
-            def forward(x: Tensor, module: nn.Module | None = module) -> Tensor:
-                return self.layer.feed(x if module is None else x + module(norm(x), self.rotary))
+    def _ffns(self) -> Iterator[tuple[str, Module, dict]]:
+        layer, config, last = self.layer, self.config, self.layer.anatomy["ffn"].last
+        parent, mixture = layer.subblock("ffn"), variants.is_mixture(layer)
+        widths = {name: self._width(variant) for name, variant in self.space.ffn.items() if variant.width < 1}
+        moments, kept, saliency = None, {}, None
+        if widths and mixture:
+            count, alternate = variants.channel_count(layer, config), variants.interleaved(layer, config)
+            kept = {width: initialise.expert_channels(parent, count, width, alternate) for width in widths.values()}
+        elif widths:
+            if last is None:
+                raise ValueError(f"ffn.{next(iter(widths))}: the parent's FFN does not end with a linear map")
+            moments = initialise.channel_moments(parent, last, self._batches("ffn"))
+            kept = initialise.kept_channels(
+                parent.get_submodule(last), moments, list(widths.values()), self.params.selection, self.params.ridge
+            )
+        for name, variant in self.space.ffn.items():
+            channels, experts = kept.get(widths.get(name, 0)), None
+            if variant.experts < 1:
+                saliency = initialise.expert_saliency(parent, self._batches("ffn")) if saliency is None else saliency
+                experts = initialise.kept_experts(saliency, variants.part(layer, config, variant), config)
+            module = initialise.ffn(layer, config, variant, channels, experts)
+            narrow = Moments(moments.G[channels][:, channels], moments.C[channels]) if moments and name in widths else None
+            yield self._built(f"ffn.{name}", variant, module, last, narrow)
 
-            def least_squares(module: nn.Module | None = module) -> None:
-                batches = self._batches(self.train.before, self.train.middle, norm)
-                if module is not None:
-                    initialise.fit_attention(module, self.rotary, batches, self.params.ridge)
+    def _width(self, variant: FFN) -> int:
+        """Channels that an FFN variant keeps."""
+        key = variants.key_of(self.config, variants.WIDTHS if variants.is_mixture(self.layer) else variants.WIDTHS[1:], "")
+        return variants.part(self.layer, self.config, variant)["config"][key]
 
-            yield self._made(f"attention.{name}", module, forward, "before", least_squares)
+    def _fit(self, subblock: str, variant: Attention | FFN, module: nn.Module, last: str | None, m: Moments | None) -> bool:
+        """Fit a variant's last linear map to the parent's output, if it ends with one; m are its moments, if known."""
+        last = "linear" if variant.kind == "linear" else last
+        if last is None:
+            return False
+        linear = module.get_submodule(last)
+        initialise.fit(linear, m or initialise.moments(module, last, self._batches(subblock)), self.params.ridge)
+        return True
 
-    def _ffns(self) -> Iterator[tuple[str, nn.Module | None, dict]]:
-        parent, norm = self.layer.mlp, self.layer.post_attention_layernorm
-        assert isinstance(parent, GatedFFN) and norm is not None
-        specs = {name: ffn_spec(self.architecture, variant) for name, variant in self.space.ffn.items()}
-        widths = [s.intermediate_size for s in specs.values() if s.kind == "gated"]
-        moments, kept = None, {}
-        if widths:
-            moments = initialise.channel_moments(parent, self._batches(self.train.middle, self.train.after, norm))
-            kept = initialise.kept_channels(parent, moments, widths, self.params.selection, self.params.ridge)
-        for name, spec in specs.items():
-            channels = kept.get(spec.intermediate_size)
-            module = initialise.ffn(self.spec, parent, spec, channels)
-
-            def forward(x: Tensor, module: nn.Module | None = module) -> Tensor:
-                return x if module is None else x + module(norm(x))
-
-            def least_squares(module: nn.Module | None = module, channels: Tensor | None = channels) -> None:
-                batches = self._batches(self.train.middle, self.train.after, norm)
-                if module is not None:
-                    initialise.fit_ffn(module, moments, channels, batches, self.params.ridge)
-
-            yield self._made(f"ffn.{name}", module, forward, "middle", least_squares)
-
-    def _is_optimal(self, module: nn.Module) -> bool:
+    def _is_optimal(self, name: str, variant: Attention | FFN) -> bool:
         """Whether least squares has minimised the very loss that distillation would lower: a linear FFN's."""
-        return isinstance(module, LinearFFN) and self.params.initialisation == "least_squares"
+        linear = name.startswith("ffn.") and variant.kind == "linear" and not self.layer.anatomy["ffn"].normed
+        return linear and self.params.initialisation == "least_squares"
 
-    def _made(
-        self,
-        name: str,
-        module: nn.Module | None,
-        forward: Callable[[Tensor], Tensor],
-        place: str,
-        least_squares: Callable[[], None],
-    ) -> tuple[str, nn.Module | None, dict]:
+    def _built(
+        self, name: str, variant: Attention | FFN, module: Module, last: str | None, moments: Moments | None
+    ) -> tuple[str, Module, dict]:
         """Fit and distil one variant; its record holds the held-out losses after each phase and the training curve.
 
         Distillation that does not lower the held-out loss is taken back.
         """
+        subblock, _, _ = name.partition(".")
+        place, others = ("before", {}) if subblock == "attention" else ("middle", {"attention": None})
+
+        def forward(x: Tensor) -> Tensor:
+            return self.layer(x, self.calls, **others, **{subblock: module})
 
         def losses() -> dict:
             return asdict(distill.evaluate(forward, getattr(self.valid, place), self.valid.after, BATCH))
 
         record: dict = {"parameters": sum(p.numel() for p in module.parameters()) if module else 0, "paper": losses()}
         if module is not None:
-            if self.params.initialisation == "least_squares":
-                least_squares()
+            if self.params.initialisation == "least_squares" and self._fit(subblock, variant, module, last, moments):
                 record["least_squares"] = losses()
-            if self.params.distillation.tokens and not self._is_optimal(module):
+            if self.params.distillation.tokens and not self._is_optimal(name, variant):
                 inputs, start = getattr(self.train, place), record.get("least_squares", record["paper"])
                 record["distilled"], better = self.tried(
                     module,

@@ -3,8 +3,7 @@
 Shapes: B windows, T tokens, D hidden size, F channels, X experts.
 """
 
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -16,8 +15,8 @@ from tessera.puzzle.models import slices, variants
 from tessera.puzzle.models.decoder import Inner, Layer
 from tessera.puzzle.models.space import FFN, Attention
 
-#: Calls of a subblock of the parent, with what it returned, and the weight of each token (B, T).
-Batches = Iterable[tuple[Inner, Tensor]]
+#: Calls of a subblock of the parent, with what it returned (B, T, D), and the weight of each token (B, T).
+Batches = Iterable[tuple[Inner, Tensor, Tensor]]
 
 
 @torch.no_grad()
@@ -77,7 +76,7 @@ def _alone(attention: nn.Module, inner: Inner) -> Tensor:
     size = inner.input.shape[-1]
     tokens = torch.cat((torch.zeros_like(inner.input[:1, :1]), torch.eye(size).to(inner.input)[:, None]))
     first = {key: _first(value) for key, value in inner.kwargs.items()} | {"attention_mask": None}
-    single = Inner((), first | {"hidden_states": tokens, "past_key_values": None}, tokens)
+    single = Inner((), first | {"hidden_states": tokens, "past_key_values": None})
     out = single.of(attention)[:, 0]
     return (out[1:] - out[0]).T
 
@@ -96,27 +95,15 @@ def _product(state: dict[str, Tensor], hidden_size: int) -> Tensor:
     return down @ up
 
 
-@contextmanager
-def features(linear: nn.Module) -> Iterator[list[Tensor]]:
-    """Yield a list to which every call of a linear map appends its input."""
-    inputs: list[Tensor] = []
-    handle = linear.register_forward_pre_hook(lambda _, args: inputs.append(args[0]))
-    try:
-        yield inputs
-    finally:
-        handle.remove()
-
-
 @torch.no_grad()
 def moments(child: nn.Module, name: str, batches: Batches) -> Moments:
     """Moments of the inputs of child's linear map `name`, and of the parent's output less the map's bias."""
     linear = child.get_submodule(name)
     moments: Moments | None = None
-    for inner, w in batches:
-        with features(linear) as inputs:
-            inner.of(child)
+    for inner, output, w in batches:
         bias = getattr(linear, "bias", None)
-        f, y = inputs[-1].flatten(0, -2), (inner.output if bias is None else inner.output - bias).flatten(0, -2)
+        y = (output if bias is None else output - bias).flatten(0, -2)
+        f = inner.features(child, name).flatten(0, -2)
         moments = moments or Moments.empty(f.shape[1], y.shape[1], f.device)
         moments.add(f, y, w.flatten())
     if moments is None:
@@ -135,14 +122,15 @@ def fit(linear: nn.Linear, m: Moments, ridge: float, around: Tensor | None = Non
 
 
 @torch.no_grad()
-def channel_moments(ffn: nn.Module, name: str, batches: Batches) -> Moments:
-    """Moments of the parent's channels and of its FFN output, from which every width is fitted."""
-    linear = ffn.get_submodule(name)
+def channel_moments(subblock: nn.Module, name: str, batches: Batches) -> Moments:
+    """Moments of the inputs of the last linear map of a parent's subblock and of its output, less the map's bias.
+
+    Those of an FFN are its channels, from which every width is fitted.
+    """
+    linear = subblock.get_submodule(name)
     m: Moments | None = None
-    for inner, w in batches:
-        with features(linear) as inputs:
-            inner.of(ffn)
-        h = inputs[-1].flatten(0, -2)
+    for inner, _, w in batches:
+        h = inner.features(subblock, name).flatten(0, -2)
         m = m or Moments.empty(h.shape[1], 0, h.device)
         m.add(h, h[:, :0], w.flatten())
     if m is None:
@@ -170,7 +158,7 @@ def kept_groups(linear: nn.Linear, m: Moments, kv_heads: int, kept: int) -> Tens
 
 
 @torch.no_grad()
-def expert_saliency(ffn: nn.Module, batches: Callable[[], Batches]) -> Tensor:
+def expert_saliency(ffn: nn.Module, batches: Batches) -> Tensor:
     """Sum (X,) over tokens of the squared norm of what each expert adds to the output, as the router weighs it.
 
     An expert that the router seldom chooses, or that says little when it is chosen, has little. Raises ValueError if the
@@ -185,7 +173,7 @@ def expert_saliency(ffn: nn.Module, batches: Callable[[], Batches]) -> Tensor:
     saliency = torch.zeros(len(next(experts.parameters())), dtype=torch.float64)
     handle = experts.register_forward_pre_hook(keep, with_kwargs=True)
     try:
-        for inner, _ in batches():
+        for inner, _, _ in batches:
             calls.clear()
             inner.of(ffn)
             if len(calls) != 1 or len(calls[0]) != 3 or calls[0][1].is_floating_point():
@@ -198,6 +186,12 @@ def expert_saliency(ffn: nn.Module, batches: Callable[[], Batches]) -> Tensor:
     finally:
         handle.remove()
     return saliency
+
+
+def kept_experts(saliency: Tensor, part: dict[str, Any], config: Any) -> Tensor:
+    """Sorted indices of the experts of most saliency (X,), as many as the PART of a variant has."""
+    count = part["config"].get(variants.key_of(config, variants.EXPERTS, "experts"), len(saliency))
+    return saliency.argsort(descending=True, stable=True)[:count].sort().values
 
 
 def mixture_of(ffn: nn.Module) -> nn.Module:

@@ -34,6 +34,8 @@ class Anatomy:
     """Linear map of the subblock whose output is what the subblock returns; None if it ends with something else."""
     norms: tuple[str, ...]
     """Norms that serve this subblock alone: without the subblock the layer's output does not depend on them."""
+    normed: bool
+    """Whether a norm stands between what the subblock returns and the residual stream."""
 
 
 @dataclass(frozen=True)
@@ -87,36 +89,61 @@ class Layer:
             modules |= before
 
     def inner(self, subblock: str, x: Tensor, calls: Calls, **exchanged: nn.Module | None) -> "Inner":
-        """What the layer gives a subblock and gets of it, when the hidden states before the layer are x."""
-        inner: list[Inner] = []
+        """What the layer gives a subblock, which is not run, when the hidden states before the layer are x."""
+        stub = _Stub(self._nothing[subblock])
+        self(x, calls, **exchanged, **{subblock: stub})
+        return Inner(*stub.given[0])
 
-        def keep(_: nn.Module, args: tuple, kwargs: dict[str, Any], output: Any) -> None:
-            inner.append(Inner(args, kwargs, tensor(output)))
 
-        handle = self.subblock(subblock).register_forward_hook(keep, with_kwargs=True)
-        try:
-            self(x, calls, **exchanged)
-        finally:
-            handle.remove()
-        return inner[0]
+class _Stub(nn.Module):
+    """Nothing, which remembers what it was given."""
+
+    def __init__(self, nothing: nn.Module) -> None:
+        super().__init__()
+        self.nothing, self.given = nothing, []
+        self.__dict__.update({k: v for k, v in vars(nothing).items() if not k.startswith("_") and k != "training"})
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        self.given.append((args, kwargs))
+        return self.nothing(*args, **kwargs)
+
+
+class _Reached(Exception):
+    """A module was reached; the rest of the forward pass is not needed."""
 
 
 @dataclass(frozen=True)
 class Inner:
-    """The arguments of one call of a subblock, and the tensor (B, T, D) that it returned."""
+    """The arguments of one call of a subblock."""
 
     args: tuple
     kwargs: dict[str, Any]
-    output: Tensor
 
     @property
     def input(self) -> Tensor:
-        """The hidden states that the subblock was given, after the norm before it if there is one."""
+        """The hidden states (B, T, D) that the subblock was given, after the norm before it if there is one."""
         return self.args[0] if self.args else self.kwargs["hidden_states"]
 
     def of(self, module: nn.Module) -> Tensor:
-        """What another module returns in the subblock's place."""
+        """What a module returns in the subblock's place (B, T, D)."""
         return tensor(module(*self.args, **self.kwargs))
+
+    def features(self, module: nn.Module, name: str) -> Tensor:
+        """What a module in the subblock's place gives its part of that name; nothing behind the part is run."""
+        inputs: list[Tensor] = []
+
+        def reached(_: nn.Module, args: tuple) -> None:
+            inputs.append(args[0])
+            raise _Reached
+
+        handle = module.get_submodule(name).register_forward_pre_hook(reached)
+        try:
+            self.of(module)
+        except _Reached:
+            return inputs[0]
+        finally:
+            handle.remove()
+        raise ValueError(f"{type(module).__name__} does not call its {name}")
 
 
 class LanguageModel(nn.Module):
@@ -312,11 +339,23 @@ def anatomy(layer: nn.Module, call: tuple[tuple, dict[str, Any]], hidden_size: i
     }
     if missing := set(SUBBLOCKS) - returns.keys():
         raise ValueError(f"{type(layer).__name__} does not call its {' and '.join(sorted(missing))}")
+    last = {subblock: _last_map(name, outputs) for subblock, name in names.items()}
     found = {}
     for subblock, name in names.items():
-        nothing = Exchange(getattr(layer, name), subblock, index, hidden_size, False, returns[subblock])
+        nothing = {
+            of: Exchange(getattr(layer, names[of]), of, index, hidden_size, False, returns[of]) for of in SUBBLOCKS
+        }
         norms = []
-        with _put(layer, {name: nothing}):
+        with _put(layer, {names[other]: nothing[other] for other in SUBBLOCKS if other != subblock}):
+            outputs = {}
+            handle = getattr(layer, name).register_forward_hook(
+                lambda _, __, output: outputs.update(own=tensor(output))
+            )
+            added = tensor(layer(x, *args, **kwargs)) - x
+            handle.remove()
+            factor = (added * outputs["own"]).sum() / outputs["own"].square().sum()
+            normed = not torch.allclose(added, factor * outputs["own"], rtol=1e-2, atol=1e-3 * float(added.abs().max()))
+        with _put(layer, {name: nothing[subblock]}):
             without = tensor(layer(x, *args, **kwargs))
             for norm, module in layer.named_children():
                 if norm in names.values() or not list(module.parameters()):
@@ -324,7 +363,7 @@ def anatomy(layer: nn.Module, call: tuple[tuple, dict[str, Any]], hidden_size: i
                 with _put(layer, {norm: _IDENTITY}):
                     if torch.equal(tensor(layer(x, *args, **kwargs)), without):
                         norms.append(norm)
-        found[subblock] = Anatomy(name, returns[subblock], _last_map(name, outputs), tuple(sorted(norms)))
+        found[subblock] = Anatomy(name, returns[subblock], last[subblock], tuple(sorted(norms)), normed)
     return found
 
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from tessera.common import code, files
 from tessera.puzzle.heal.teacher import digest
-from tessera.puzzle.models.model import LanguageModel
+from tessera.puzzle.models.decoder import LanguageModel
 from tessera.puzzle.models.space import PARENT
 from tessera.puzzle.scores.replace_one import Variants
 
@@ -32,8 +32,8 @@ class ScoreCache:
 
     def __init__(self, directory: Path, parent: LanguageModel, seen: str, module: str) -> None:
         """seen identifies the text or items by their content; module is that of the function that scores."""
-        about = f"{parent.spec} torch {torch.__version__} {torch.get_num_threads()} threads"
-        self.directory, self.about = directory, f"{digest(parent.state_dict())} {seen} {_code(module)} {about}"
+        about = f"{parent.config.to_json_string()} torch {torch.__version__} {torch.get_num_threads()} threads"
+        self.directory, self.about = directory, f"{digest(parent.network.state_dict())} {seen} {_code(module)} {about}"
 
     def path(self, layer: int, subblock: str, module: nn.Module | str | None) -> Path:
         """The file of the layer's subblock exchanged for a module; None is a no-op, "parent" exchanges nothing."""

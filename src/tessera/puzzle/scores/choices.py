@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tessera.puzzle.models.model import LanguageModel
+from tessera.puzzle.models.decoder import LanguageModel
 
 #: Tokens, padding among them, that pass through a model at once.
 BATCH_TOKENS = 1024
@@ -78,10 +78,7 @@ def log_probabilities(
     log_probabilities: list[list[float]] = [[] for _ in items]
     for indices in track(batches([len(item) for item in items])):
         batch = arrange([items[i] for i in indices])
-        x = model.model.embed_tokens(batch.tokens)
-        rotary = model.model.rotary(batch.positions, x.dtype)
-        for layer in model.model.layers:
-            x = layer(x, rotary, batch.mask)
+        x = model.last(batch.tokens, batch.positions, batch.seen)
         for index, sums in zip(indices, batch.sums(model, x), strict=True):
             log_probabilities[index] = sums[: len(items[index].choices)].tolist()
     return log_probabilities
@@ -102,7 +99,7 @@ class Batch:
     """(B, T)."""
     positions: Tensor
     """(B, T)."""
-    mask: Tensor
+    seen: Tensor
     """(B, 1, T, T), whether a token sees another."""
     items: Tensor
     """(N,) of each token of a choice: its item, its choice, itself, and below the row of `origins` that predicts it."""
@@ -118,7 +115,7 @@ class Batch:
 
         0 if an item has fewer choices.
         """
-        logits = model.lm_head(model.model.norm(last.flatten(0, 1)[self.origins])).float()
+        logits = model.head(last.flatten(0, 1)[self.origins]).float()
         total = logits.logsumexp(-1).double()
         values = logits[self.predicted, self.targets].double() - total[self.predicted]
         sums = torch.zeros(len(self.tokens), int(self.choices.max()) + 1, dtype=torch.float64)

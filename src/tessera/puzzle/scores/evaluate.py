@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tessera.puzzle.models.model import LanguageModel
+from tessera.puzzle.models.decoder import LanguageModel
 from tessera.puzzle.scores import divergence
-from tessera.puzzle.scores.replace_one import BATCH_TOKENS, head, summary
+from tessera.puzzle.scores.replace_one import BATCH_TOKENS, summary
 
 
 @torch.no_grad()
@@ -34,10 +34,10 @@ def evaluate(
     T = tokens.shape[1] - 1
     for batch in track(tokens.split(max(1, BATCH_TOKENS // T))):
         x, targets = batch[:, :-1], batch[:, 1:].flatten()
-        last = parent.model(x).flatten(0, 1)
-        outputs = {"parent": (head(parent), last)}
-        outputs |= {name: (head(model), model.model(x).flatten(0, 1)) for name, model in children.items()}
-        agreements = divergence.compare(head(parent), last, list(outputs.values()), targets)
+        last = parent.last(x).flatten(0, 1)
+        outputs = {"parent": (parent.head, last)}
+        outputs |= {name: (model.head, model.last(x).flatten(0, 1)) for name, model in children.items()}
+        agreements = divergence.compare(parent.head, last, list(outputs.values()), targets)
         for name, agreement in zip(outputs, agreements, strict=True):
             collected[name] += agreement.split(T)
     results: dict[str, dict[str, dict[str, Any]]] = {}

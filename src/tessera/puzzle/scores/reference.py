@@ -7,10 +7,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from tessera.puzzle.models.model import LanguageModel
+from tessera.puzzle.models.decoder import Calls, LanguageModel
 from tessera.puzzle.scores import divergence
 from tessera.puzzle.scores.divergence import Agreement
-from tessera.puzzle.scores.replace_one import BATCH_TOKENS, head, hidden_states, summary
+from tessera.puzzle.scores.replace_one import BATCH_TOKENS, hidden_states, summary
 
 #: The modules of one layer that are exchanged together: attention and FFN, None for a no-op.
 Pair = tuple[nn.Module | None, nn.Module | None]
@@ -24,7 +24,7 @@ class Reference:
         """tokens (windows, T + 1) hold windows and the token after each; documents (windows,) number their text."""
         self.parent, self.documents, self.window = parent, documents, tokens.shape[1] - 1
         self.batches = tokens.split(max(1, BATCH_TOKENS // self.window))
-        self.last = [parent.model(batch[:, :-1]).flatten(0, 1) for batch in self.batches]
+        self.last = [parent.last(batch[:, :-1]).flatten(0, 1) for batch in self.batches]
 
     @torch.no_grad()
     def measure(self, child: LanguageModel) -> dict[str, Any]:
@@ -34,8 +34,8 @@ class Reference:
         """
         windows: list[Agreement] = []
         for batch, last in zip(self.batches, self.last, strict=True):
-            hidden = child.model(batch[:, :-1]).flatten(0, 1)
-            (agreement,) = divergence.compare(head(self.parent), last, [(head(child), hidden)], batch[:, 1:].flatten())
+            hidden = child.last(batch[:, :-1]).flatten(0, 1)
+            (agreement,) = divergence.compare(self.parent.head, last, [(child.head, hidden)], batch[:, 1:].flatten())
             windows += agreement.split(self.window)
         return _described(windows, self.documents)
 
@@ -46,16 +46,12 @@ def _described(windows: list[Agreement], documents: np.ndarray) -> dict[str, Any
 
 
 def with_exchange(
-    parent: LanguageModel, layer: int, pair: Pair, before: Tensor, rotary: tuple[Tensor, Tensor]
+    parent: LanguageModel, layer: int, pair: Pair, before: Tensor, calls: Calls
 ) -> Tensor:
     """Last hidden states of the parent with one layer's subblocks exchanged, from the hidden states before it."""
-    block = parent.model.layers[layer]
-    assert block.input_layernorm and block.post_attention_layernorm  # a parent's layer has both subblocks
-    attention, ffn = pair
-    x = before if attention is None else before + attention(block.input_layernorm(before), rotary)
-    x = x if ffn is None else x + ffn(block.post_attention_layernorm(x))
-    for later in parent.model.layers[layer + 1 :]:
-        x = later(x, rotary)
+    x = parent.layers[layer](before, calls, attention=pair[0], ffn=pair[1])
+    for later in parent.layers[layer + 1 :]:
+        x = later(x, calls)
     return x
 
 
@@ -75,16 +71,17 @@ def composed(
     collected: dict[tuple[int, str], list[Agreement]] = {}
     states = []
     for batch in tokens.split(max(1, BATCH_TOKENS // T)):
-        states.append((batch, hidden_states(parent, batch[:, :-1])[0], parent.model.positions(batch[:, :-1])))
+        before, _, calls = hidden_states(parent, batch[:, :-1])
+        states.append((batch, before, calls))
     for layer in track(list(pairs)):
-        for batch, before, rotary in states:
+        for batch, before, calls in states:
             ends = [
-                (head(parent), with_exchange(parent, layer, pair, before[layer], rotary).flatten(0, 1))
+                (parent.head, with_exchange(parent, layer, pair, before[layer], calls).flatten(0, 1))
                 for pair in pairs[layer].values()
             ]
             last = before[-1].flatten(0, 1)
             for name, agreement in zip(
-                pairs[layer], divergence.compare(head(parent), last, ends, batch[:, 1:].flatten()), strict=True
+                pairs[layer], divergence.compare(parent.head, last, ends, batch[:, 1:].flatten()), strict=True
             ):
                 collected.setdefault((layer, name), []).extend(agreement.split(T))
     scores: dict[int, dict[str, dict[str, Any]]] = {layer: {} for layer in pairs}

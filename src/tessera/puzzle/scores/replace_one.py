@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from tessera.puzzle.models.model import LanguageModel
+from tessera.puzzle.models.decoder import Calls, LanguageModel
 from tessera.puzzle.models.space import PARENT
 from tessera.puzzle.scores import divergence
 from tessera.puzzle.scores.divergence import Agreement
@@ -45,12 +45,12 @@ def score(
     for i, layer in track([(i, layer) for i in range(len(batches)) for layer in variants]):
         x, targets = batches[i][:, :-1], batches[i][:, 1:].flatten()
         if layer == next(iter(variants)):
-            before, middle = hidden_states(parent, x)
-            last, rotary = before[-1].flatten(0, 1), parent.model.positions(x)
-            [itself] = divergence.compare(head(parent), last, [(head(parent), last)], targets)
-        outputs = dict(exchanged(parent, layer, variants[layer], before, middle, rotary))
-        children = [(head(parent), states.flatten(0, 1)) for states in outputs.values()]
-        agreements = [itself, *divergence.compare(head(parent), last, children, targets)]
+            before, middle, calls = hidden_states(parent, x)
+            last = before[-1].flatten(0, 1)
+            [itself] = divergence.compare(parent.head, last, [(parent.head, last)], targets)
+        outputs = dict(exchanged(parent, layer, variants[layer], before, middle, calls))
+        children = [(parent.head, states.flatten(0, 1)) for states in outputs.values()]
+        agreements = [itself, *divergence.compare(parent.head, last, children, targets)]
         for (subblock, name), agreement in zip([("attention", PARENT), *outputs], agreements, strict=True):
             collected.setdefault((layer, subblock, name), []).extend(agreement.split(T))
     scores: dict[int, dict[str, dict[str, dict[str, Any]]]] = {}
@@ -59,25 +59,20 @@ def score(
     return scores
 
 
-def head(model: LanguageModel) -> divergence.Head:
-    """The map from last hidden states, before the final norm, to logits."""
-    return lambda states: model.lm_head(model.model.norm(states))
-
-
 @torch.no_grad()
 def hidden_states(
-    model: LanguageModel, tokens: Tensor, rotary: tuple[Tensor, Tensor] | None = None, mask: Tensor | None = None
-) -> tuple[list[Tensor], list[Tensor]]:
-    """Hidden states before each layer and after the last (L + 1), and between each layer's subblocks (L).
+    model: LanguageModel, tokens: Tensor, positions: Tensor | None = None, seen: Tensor | None = None
+) -> tuple[list[Tensor], list[Tensor], Calls]:
+    """Hidden states before each layer and after the last (L + 1), between each layer's subblocks (L), and the calls.
 
-    By default each token sees those before it, which are counted from 0.
+    By default each token sees those before it, which are counted from 0; else see LanguageModel.inputs.
     """
-    states, middle = [model.model.embed_tokens(tokens)], []
-    rotary = rotary or model.model.positions(tokens)
-    for layer in model.model.layers:
-        middle.append(layer.attend(states[-1], rotary, mask))
-        states.append(layer.feed(middle[-1]))
-    return states, middle
+    x, calls = model.inputs(tokens, positions, seen)
+    states, middle = [x], []
+    for layer in model.layers:
+        middle.append(layer(states[-1], calls, ffn=None))
+        states.append(layer(middle[-1], calls, attention=None))
+    return states, middle, calls
 
 
 @torch.no_grad()
@@ -87,26 +82,21 @@ def exchanged(
     variants: Variants,
     before: list[Tensor],
     middle: list[Tensor],
-    rotary: tuple[Tensor, Tensor],
-    mask: Tensor | None = None,
+    calls: Calls,
 ) -> Iterator[tuple[tuple[str, str], Tensor]]:
     """Yield (subblock, variant) and the last hidden states of the parent with that subblock of layer `index` exchanged.
 
-    before and middle are the parent's `hidden_states` under the same positions and mask.
+    before, middle and calls are the parent's `hidden_states`.
     """
-    layer = parent.model.layers[index]
-    assert layer.input_layernorm and layer.post_attention_layernorm  # a parent's layer has both subblocks
+    layer, later = parent.layers[index], parent.layers[index + 1 :]
     for subblock, modules in variants.items():
         for name, module in modules.items():
             if subblock == "attention":
-                x = before[index]
-                x = x if module is None else x + module(layer.input_layernorm(x), rotary, mask)
-                x = layer.feed(x)
+                x = layer(before[index], calls, attention=module)
             else:
-                x = middle[index]
-                x = x if module is None else x + module(layer.post_attention_layernorm(x))
-            for later in parent.model.layers[index + 1 :]:
-                x = later(x, rotary, mask)
+                x = middle[index] if module is None else layer(middle[index], calls, attention=None, ffn=module)
+            for following in later:
+                x = following(x, calls)
             yield (subblock, name), x
 
 

@@ -29,7 +29,7 @@ def main(params: Params, shard: int, parent: Path, tokens: Path, activations: Pa
 
     from tessera.data.tokens import windows
     from tessera.puzzle.library.activations import store_before
-    from tessera.puzzle.models import blocks
+    from tessera.puzzle.models import loading
 
     settings = params.calibration
     seeds = {
@@ -39,8 +39,8 @@ def main(params: Params, shard: int, parent: Path, tokens: Path, activations: Pa
     train = windows(tokens, "train", settings.window, settings.tokens // settings.window, seeds["train"]).tokens
     valid = windows(tokens, "valid", settings.window, params.valid_windows, seeds["valid"]).tokens
     mine = {"train": train[shard :: settings.shards], "valid": np.array_split(valid, settings.shards)[shard]}
-    model = blocks.load(parent)
-    layers = range(len(model.spec.layers))
+    model = loading.load(parent)
+    layers = range(len(model.layers))
     with files.replacing_directory(activations) as directory:
         for split, text in mine.items():
             track = partial(progress.track, description=f"parent's activations, {split}")

@@ -32,12 +32,12 @@ def main(params: Params, parent: Path, tokens: Path, library: Path, metrics: Pat
     from tessera.puzzle import distillation
     from tessera.puzzle.heal.train import heal
     from tessera.puzzle.models import architecture as architectures
-    from tessera.puzzle.models import blocks
+    from tessera.puzzle.models import loading
 
     child, architecture = params.child, architectures.read(parent)
     choice = child.choice(architecture)
     params.space.check(architecture)
-    teacher = blocks.load(parent).requires_grad_(False)
+    teacher = loading.load(parent).requires_grad_(False)
 
     def text(name: str, split: str, count: int, more: int) -> torch.Tensor:
         seed = randomness.seed(params.seed, "puzzle", "distillation", name)
@@ -47,8 +47,8 @@ def main(params: Params, parent: Path, tokens: Path, library: Path, metrics: Pat
         "train": text("library", "train", child.calibration_windows, 0),
         "valid": text("library valid", "valid", params.library.valid_windows, 0),
     }
-    distillation.build(child, params.space, params.library, params.seed, teacher, architecture, texts, library)
-    model = children.assemble(teacher, parent, params.space, [library], choice)
+    distillation.build(child, params.space, params.library, params.seed, teacher, texts, library)
+    model = children.assemble(teacher, params.space, [library], choice)
     held_out = text("valid", "valid", child.valid_windows, 1)
     before = distillation.kl_div(teacher, model, held_out)
     order = randomness.torch_generator(params.seed, "puzzle", "distillation", "order")

@@ -37,13 +37,13 @@ def main(
 
     from tessera.data.tokens import windows
     from tessera.puzzle import child as assembly
-    from tessera.puzzle.models import blocks
+    from tessera.puzzle.models import loading
     from tessera.puzzle.scores.evaluate import evaluate
 
     row = assembly.chosen(choices, method)
-    teacher = blocks.load(parent).requires_grad_(False)
-    models = {"assembled": assembly.assemble(teacher, parent, params.space, library, row["blocks"])}
-    models |= {state: blocks.load(path).requires_grad_(False) for state, path in zip(states, children, strict=True)}
+    teacher = loading.load(parent).requires_grad_(False)
+    models = {"assembled": assembly.assemble(teacher, params.space, library, row["blocks"])}
+    models |= {state: loading.load(path).requires_grad_(False) for state, path in zip(states, children, strict=True)}
     settings = params.evaluate
     domains: dict[str, tuple[str, list[str]]] = {
         IN_DOMAIN: ("test", [*params.data.text.sources]),

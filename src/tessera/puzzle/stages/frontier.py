@@ -28,17 +28,17 @@ def main(
 
     from tessera.data.tokens import windows
     from tessera.puzzle import child as assembly
-    from tessera.puzzle.models import blocks
+    from tessera.puzzle.models import loading
     from tessera.puzzle.scores.evaluate import evaluate
 
-    teacher = blocks.load(parent).requires_grad_(False)
+    teacher = loading.load(parent).requires_grad_(False)
     seed = randomness.seed(params.seed, "puzzle", "frontier")
     text = windows(tokens, "test", params.scores.window + 1, params.scores.windows, seed)
     rows = files.read_json(frontier)
     every = torch.from_numpy(text.tokens).long()
     points = [point for point in rows["points"] if point["method"] == method and point["blocks"]]
     for point in progress.track(points, f"frontier {frontier.parent.name}"):
-        model = assembly.assemble(teacher, parent, params.space, library, point["blocks"])
+        model = assembly.assemble(teacher, params.space, library, point["blocks"])
         evaluated = evaluate(teacher, {"child": model}, every, np.full(len(text), "test"), text.document, {})
         point["measured"] = evaluated["child"]["test"]
     files.write_json(metrics, rows)

@@ -44,7 +44,7 @@ def main(
     from tessera.puzzle import child as children
     from tessera.puzzle.heal import parallel
     from tessera.puzzle.heal.train import Checkpoint, heal
-    from tessera.puzzle.models import blocks
+    from tessera.puzzle.models import loading
 
     # How the same losses are computed is not part of a healing's identity.
     decisive = params.model_dump(mode="json", exclude={"heal": {"gradient_checkpointing", "teacher", "processes"}})
@@ -53,8 +53,8 @@ def main(
     title = f"healing {choices.parent.name}/{method}"
     with parallel.launched(params.heal.processes, params.heal.device) as group:
         row = children.chosen(choices, method)
-        teacher = blocks.load(parent).requires_grad_(False)
-        model = children.assemble(teacher, parent, params.space, library, row["blocks"])
+        teacher = loading.load(parent).requires_grad_(False)
+        model = children.assemble(teacher, params.space, library, row["blocks"])
         text = windows(tokens, "train", window + 1, count, randomness.seed(params.seed, "puzzle", "heal"))
         saved = Checkpoint(checkpoint, {"blocks": row["blocks"], "schedule": schedule, "params": decisive})
         losses = heal(

@@ -27,7 +27,7 @@ def main(params: Params, part: int, parent: Path, activations: list[Path], libra
     from tessera.puzzle.library.activations import StoredStates
     from tessera.puzzle.library.build import LayerLibrary
     from tessera.puzzle.models import architecture as architectures
-    from tessera.puzzle.models import blocks
+    from tessera.puzzle.models import loading
 
     architecture = architectures.read(parent)
     params.space.check(architecture)
@@ -38,9 +38,9 @@ def main(params: Params, part: int, parent: Path, activations: list[Path], libra
             for split in ("train", "valid")
         )
         stream = partial(randomness.torch_generator, params.seed, "puzzle", "library", layer)
-        block = blocks.load_layer(parent, layer).requires_grad_(False)
+        model = loading.load_layers(parent, [layer]).requires_grad_(False)
         with files.scratch_directory(library / f"layer_{layer}") as scratch:
-            builder = LayerLibrary(block, architecture, params.space, params.library, train, valid, stream, scratch)
+            builder = LayerLibrary(model, layer, params.space, params.library, train, valid, stream, scratch)
             tensors, records = builder.build()
         files.save_tensors(library / f"layer_{layer}.safetensors", tensors)
         files.write_json(library / f"layer_{layer}.json", records)

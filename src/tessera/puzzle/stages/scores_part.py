@@ -34,15 +34,15 @@ def main(
 
     from tessera.data.tokens import windows
     from tessera.puzzle.child import variants_of
-    from tessera.puzzle.models import blocks
+    from tessera.puzzle.models import loading
     from tessera.puzzle.scores import cache as score_cache
     from tessera.puzzle.scores import replace_one as scoring
     from tessera.puzzle.scores.cache import ScoreCache, Scores
     from tessera.puzzle.scores.replace_one import Variants
 
-    model, settings = blocks.load(parent).requires_grad_(False), params.scores
-    layers = range(len(model.spec.layers))[part :: settings.jobs]
-    variants = variants_of(model, parent, params.space, library, layers)
+    model, settings = loading.load(parent).requires_grad_(False), params.scores
+    layers = range(len(model.layers))[part :: settings.jobs]
+    variants = variants_of(model, params.space, library, layers)
     seed = randomness.seed(params.seed, "puzzle", "scores")
     text = windows(tokens, "valid", settings.window + 1, settings.windows, seed)
     seen = torch.from_numpy(text.tokens).long()

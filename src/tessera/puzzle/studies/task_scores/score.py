@@ -20,7 +20,7 @@ from torch import Tensor
 
 from tessera.common import files
 from tessera.data.params import TaskSet
-from tessera.puzzle.models.model import LanguageModel
+from tessera.puzzle.models.decoder import LanguageModel
 from tessera.puzzle.models.space import PARENT
 from tessera.puzzle.scores import choices
 from tessera.puzzle.scores.choices import Tokens
@@ -95,11 +95,10 @@ def score(
     for n, layer in track([(n, layer) for n in range(len(groups)) for layer in variants]):
         if layer == next(iter(variants)):
             batch = choices.arrange([questions[i].tokens for i in groups[n]])
-            rotary = parent.model.rotary(batch.positions, parent.model.embed_tokens.weight.dtype)
-            before, middle = hidden_states(parent, batch.tokens, rotary, batch.mask)
+            before, middle, calls = hidden_states(parent, batch.tokens, batch.positions, batch.seen)
             parents = batch.sums(parent, before[-1])
         sums = {("attention", PARENT): parents}
-        for place, last in exchanged(parent, layer, variants[layer], before, middle, rotary, batch.mask):
+        for place, last in exchanged(parent, layer, variants[layer], before, middle, calls):
             sums[place] = batch.sums(parent, last)
         for (subblock, name), values in sums.items():
             rows = answers.setdefault((layer, subblock, name), np.empty((len(questions), 2)))
