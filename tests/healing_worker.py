@@ -15,7 +15,7 @@ import torch
 from tessera.common import files
 from tessera.puzzle import child
 from tessera.puzzle.heal import parallel, train
-from tessera.puzzle.models import blocks
+from tessera.puzzle.models import loading
 from tessera.puzzle.models.space import Space
 from tessera.puzzle.params import HealParams
 
@@ -39,9 +39,9 @@ def dies_before(step):
 def work(job, group=parallel.Group()):  # noqa: B008
     """Do one job."""
     params = HealParams.model_validate(job["params"])
-    teacher = blocks.load(job["parent"]).requires_grad_(False)
+    teacher = loading.load(job["parent"]).requires_grad_(False)
     space = Space.model_validate(job["space"])
-    model = child.assemble(teacher, job["parent"], space, [Path(part) for part in job["library"]], job["choice"])
+    model = child.assemble(teacher, space, [Path(part) for part in job["library"]], job["choice"])
     saved = train.Checkpoint(Path(job["checkpoint"]), {"name": "worker"}) if job["checkpoint"] else None
     tokens, generator = torch.tensor(job["tokens"]), torch.Generator().manual_seed(0)
     cache = Path(job["cache"]) if job["cache"] else None
@@ -52,7 +52,7 @@ def work(job, group=parallel.Group()):  # noqa: B008
     except KilledError:
         return
     if group.rank == 0:
-        files.save_tensors(job["out"], dict(model.named_parameters()), {"curve": json.dumps(asdict(curve))})
+        files.save_tensors(job["out"], dict(model.network.named_parameters()), {"curve": json.dumps(asdict(curve))})
 
 
 if __name__ == "__main__":

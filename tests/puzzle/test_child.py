@@ -13,7 +13,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from tessera.common import files
 from tessera.puzzle import child
-from tessera.puzzle.models import blocks
+from tessera.puzzle.models import loading
 from tessera.puzzle.models.model import AttentionSpec, FFNSpec
 
 TOKENS = torch.randint(1, 64, (2, 24), generator=torch.Generator().manual_seed(1))
@@ -29,7 +29,7 @@ CHOICES = {
 @pytest.fixture(params=CHOICES)
 def saved(request, parent, library, variants, tmp_path):
     """A child in memory, and the directory it was saved to."""
-    made = child.assemble(blocks.load(parent()), parent(), variants, library(), CHOICES[request.param])
+    made = child.assemble(loading.load(parent()), parent(), variants, library(), CHOICES[request.param])
     child.save(made, parent(), tmp_path / "child")
     return made, tmp_path / "child"
 
@@ -98,7 +98,7 @@ def test_last_logits_alone_and_loss(saved):
 
 @torch.no_grad()
 def test_beams_reorder_the_cache(parent, library, variants, tmp_path):
-    made = child.assemble(blocks.load(parent()), parent(), variants, library(), CHOICES["late attention"])
+    made = child.assemble(loading.load(parent()), parent(), variants, library(), CHOICES["late attention"])
     child.save(made, parent(), tmp_path / "child")
     theirs = transformers_model(tmp_path / "child")
     settings = {"max_new_tokens": 6, "num_beams": 3, "do_sample": False, "attention_mask": torch.ones_like(TOKENS)}
@@ -109,11 +109,11 @@ def test_beams_reorder_the_cache(parent, library, variants, tmp_path):
 @torch.no_grad()
 @pytest.mark.parametrize("name", PARENTS)
 def test_child_of_every_kind_of_parent(name, parent, library, variants, tmp_path):
-    teacher = blocks.load(parent(name))
-    same = child.assemble(teacher, parent(name), variants, library(name), ["parent+parent"] * 3)
+    teacher = loading.load(parent(name))
+    same = child.assemble(teacher, variants, library(name), ["parent+parent"] * 3)
     assert torch.equal(same(TOKENS), teacher(TOKENS))
     choice = ["parent+ffn50", "linear+parent", "parent+linear"]
-    made = child.assemble(teacher, parent(name), variants, library(name), choice)
+    made = child.assemble(teacher, variants, library(name), choice)
     child.save(made, parent(name), tmp_path / "child")
     theirs = transformers_model(tmp_path / "child")
     torch.testing.assert_close(theirs(TOKENS).logits, made(TOKENS), rtol=1e-5, atol=1e-5)
@@ -130,8 +130,8 @@ def test_parent_with_an_older_configuration(parent, library, variants, tmp_path)
     del config["rope_parameters"], config["tie_word_embeddings"]
     config |= {"rope_theta": 500.0, "rope_scaling": {"type": "linear", "factor": 4.0}}
     (older / "config.json").write_text(json.dumps(config))
-    teacher = blocks.load(older)
-    assert torch.equal(teacher(TOKENS), blocks.load(parent("llama_linear"))(TOKENS))
+    teacher = loading.load(older)
+    assert torch.equal(teacher(TOKENS), loading.load(parent("llama_linear"))(TOKENS))
     made = child.assemble(teacher, older, variants, library("llama_linear"), CHOICES["late attention"])
     child.save(made, older, tmp_path / "child")
     theirs = transformers_model(tmp_path / "child")
@@ -139,8 +139,8 @@ def test_parent_with_an_older_configuration(parent, library, variants, tmp_path)
 
 
 def test_child_shares_no_storage_with_its_parent(parent, library, variants):
-    teacher = blocks.load(parent())
-    made = child.assemble(teacher, parent(), variants, library(), CHOICES["merged heads"])
+    teacher = loading.load(parent())
+    made = child.assemble(teacher, variants, library(), CHOICES["merged heads"])
     theirs = {p.data_ptr() for p in teacher.parameters()}
     assert theirs.isdisjoint(p.data_ptr() for p in made.parameters())
     assert not any(p.requires_grad for p in made.parameters())
@@ -187,7 +187,7 @@ def test_tokenizer_and_generation_settings_travel(parent, library, variants, tmp
     words.save(str(source / "tokenizer.json"))
     (source / "tokenizer_config.json").write_text('{"tokenizer_class": "PreTrainedTokenizerFast"}')
     (source / "generation_config.json").write_text('{"eos_token_id": 2}')
-    made = child.assemble(blocks.load(source), source, variants, library(), CHOICES["parent"])
+    made = child.assemble(loading.load(source), source, variants, library(), CHOICES["parent"])
     child.save(made, source, tmp_path / "child")
     tokenizer = AutoTokenizer.from_pretrained(tmp_path / "child", trust_remote_code=True)
     assert tokenizer("world hello").input_ids == [2, 1]
@@ -196,11 +196,11 @@ def test_tokenizer_and_generation_settings_travel(parent, library, variants, tmp
 
 def test_missing_library_file_is_named(parent, library, variants, tmp_path):
     with pytest.raises(FileNotFoundError, match=rf"no layer_0\.safetensors in {tmp_path}"):
-        child.assemble(blocks.load(parent()), parent(), variants, [tmp_path], CHOICES["merged heads"])
+        child.assemble(loading.load(parent()), parent(), variants, [tmp_path], CHOICES["merged heads"])
 
 
 def test_tensors_that_do_not_fit_are_named(parent, library, variants, tmp_path):
-    spec = blocks.load(parent()).spec
+    spec = loading.load(parent()).spec
     path = tmp_path / "layer_0.safetensors"
     files.save_tensors(path, {"ffn.ffn50/gate_proj.weight": torch.ones(24, 32)})
     with pytest.raises(ValueError, match=r"(?s)layer_0\.safetensors: ffn\.ffn50 does not fit .*Missing.*up_proj"):

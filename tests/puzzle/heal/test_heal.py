@@ -12,7 +12,7 @@ from tessera.common.params import check
 from tessera.puzzle import child
 from tessera.puzzle.heal import train as heal
 from tessera.puzzle.library import distill
-from tessera.puzzle.models import blocks
+from tessera.puzzle.models import loading
 from tessera.puzzle.params import HealParams
 
 SCHEDULE = {"tokens": 12 * 2 * 12, "batch_windows": 2, "learning_rate": 3e-3, "weight_decay": 0.01, "warmup": 0.1}
@@ -34,8 +34,8 @@ def pair(parent, library, variants):
     """A parent and a new child of it."""
 
     def make(name="llama"):
-        teacher = blocks.load(parent(name)).requires_grad_(False)
-        return teacher, child.assemble(teacher, parent(name), variants, library(name), CHOICE)
+        teacher = loading.load(parent(name)).requires_grad_(False)
+        return teacher, child.assemble(teacher, variants, library(name), CHOICE)
 
     return make
 
@@ -49,7 +49,7 @@ def run(pair, checkpoint=None, track=iter, tokens=TOKENS, **changes):
 
 
 def same(one, other):
-    a, b = one.state_dict(), other.state_dict()
+    a, b = one.network.state_dict(), other.network.state_dict()
     return all(torch.equal(a[name], b[name]) for name in a)
 
 
@@ -64,14 +64,9 @@ def test_loss_is_its_equation(pair, weights):
     params = HealParams.model_validate(PARAMS | {"cosine": cosine, "kl": kl, "lm": lm})
     total, mean_kl, mean_cosine, mean_lm = heal.loss(teacher, student, TOKENS, params)
     x, targets = TOKENS[:, :-1], TOKENS[:, 1:]
-    distances, h, g, rotary = (
-        [],
-        teacher.model.embed_tokens(x),
-        student.model.embed_tokens(x),
-        teacher.model.positions(x),
-    )
-    for ours, theirs in zip(student.model.layers, teacher.model.layers, strict=True):
-        h, g = theirs(h, rotary), ours(g, rotary)
+    (h, calls), (g, _), distances = teacher.inputs(x), student.inputs(x), []
+    for ours, theirs in zip(student.layers, teacher.layers, strict=True):
+        h, g = theirs(h, calls), ours(g, calls)
         distances.append((1 - F.cosine_similarity(g, h, dim=-1)).mean())
     log_p, log_q = teacher(x).log_softmax(-1), student(x).log_softmax(-1)
     expected_kl = (log_p.exp() * (log_p - log_q)).sum(-1).mean()
@@ -110,17 +105,16 @@ def test_no_loss_at_all_is_refused():
 def test_gradient_is_that_of_the_plain_loss(pair, name, train):
     teacher, student = pair(name)
     params = HealParams.model_validate(PARAMS | {"train": train, "lm": 0.3})
-    weights = heal.trainable(teacher, student, params)
+    weights = heal.trainable(student, params)
     for p in weights.values():
         p.requires_grad_(True)
     found = torch.autograd.grad(heal.loss(teacher, student, TOKENS, params)[0], list(weights.values()))
     x, targets = TOKENS[:, :-1], TOKENS[:, 1:].flatten()
-    h, g, rotary = teacher.model.embed_tokens(x), student.model.embed_tokens(x), teacher.model.positions(x)
-    total = torch.zeros(())
-    for ours, theirs in zip(student.model.layers, teacher.model.layers, strict=True):
-        h, g = theirs(h, rotary), ours(g, rotary)
+    (h, calls), (g, _), total = teacher.inputs(x), student.inputs(x), torch.zeros(())
+    for ours, theirs in zip(student.layers, teacher.layers, strict=True):
+        h, g = theirs(h, calls), ours(g, calls)
         total = total + (1 - F.cosine_similarity(g, h, dim=-1)).mean()
-    log_q = student.lm_head(student.model.norm(g)).flatten(0, 1).log_softmax(-1)
+    log_q = student.head(g).flatten(0, 1).log_softmax(-1)
     log_p = teacher(x).flatten(0, 1).log_softmax(-1)
     total = total + (log_p.exp() * (log_p - log_q)).sum(-1).mean() + 0.3 * F.nll_loss(log_q, targets)
     expected = torch.autograd.grad(total, list(weights.values()))
@@ -138,13 +132,13 @@ def test_healing_lowers_the_losses(pair, train):
     assert curve.tokens == list(range(24, 289, 24)) and len(curve.kl_div) == 12
     assert sum(curve.kl_div[-3:]) < 0.9 * sum(curve.kl_div[:3])
     assert sum(curve.cosine[-3:]) < sum(curve.cosine[:3])
-    before = start.state_dict()
-    moved = {name for name, value in student.state_dict().items() if not torch.equal(value, before[name])}
+    before = start.network.state_dict()
+    moved = {name for name, value in student.network.state_dict().items() if not torch.equal(value, before[name])}
     assert ("model.embed_tokens.weight" in moved) == (train == "all")
     assert ("model.layers.0.mlp.up_proj.weight" in moved) == (train != "replaced")
     replaced = ("layers.0.self_attn.", "layers.1.mlp.", "layers.2.self_attn.", "layers.2.mlp.")
     assert moved >= {n for n in before if n.startswith(tuple(f"model.{r}" for r in replaced))}
-    assert student.lm_head.weight is student.model.embed_tokens.weight
+    assert student.network.lm_head.weight is student.network.model.embed_tokens.weight
     assert same(teacher, pair()[0])
     assert not any(p.requires_grad for p in student.parameters())
 
@@ -176,7 +170,7 @@ def test_checkpoint_of_another_healing_is_not_resumed(pair, tmp_path):
 
     def other_weights():
         teacher, student = pair()
-        student.model.norm.weight.data *= 1.01
+        student.network.model.norm.weight.data *= 1.01
         return teacher, student
 
     def leave():
@@ -202,10 +196,10 @@ def test_damaged_checkpoint_is_named(pair, tmp_path):
 
 
 def test_child_that_is_the_parent_heals_nothing_of_what_was_replaced(parent, library, variants):
-    teacher = blocks.load(parent()).requires_grad_(False)
-    student = child.assemble(teacher, parent(), variants, library(), ["parent+parent"] * 3)
+    teacher = loading.load(parent()).requires_grad_(False)
+    student = child.assemble(teacher, variants, library(), ["parent+parent"] * 3)
     params = HealParams.model_validate(PARAMS | {"train": "replaced"})
-    assert heal.trainable(teacher, student, params) == {}
+    assert heal.trainable(student, params) == {}
     student, curve = run((teacher, student), train="replaced")
     assert curve == heal.Curve() and same(student, teacher)
 
@@ -247,7 +241,7 @@ def test_gradient_checkpointing_holds_less_and_changes_no_bit(pair, dtype):
     for on in (False, True):
         teacher, student = pair()
         params = HealParams.model_validate(PARAMS | {"gradient_checkpointing": on, "cosine": 0.0, "dtype": dtype})
-        weights = [p.requires_grad_(True) for p in student.model.layers.parameters()]
+        weights = [p.requires_grad_(True) for p in student.network.model.layers.parameters()]
         value, size = held(teacher, student, params)
         found[on] = value, torch.autograd.grad(value, weights), size
     assert torch.equal(found[True][0], found[False][0])
@@ -268,7 +262,7 @@ def test_bfloat16_products_are_near_to_float32(pair, train):
     gradients = {}
     for dtype in ("float32", "bfloat16"):
         params = HealParams.model_validate(PARAMS | {"dtype": dtype, "train": train, "lm": 0.3})
-        weights = heal.trainable(teacher, student, params)
+        weights = heal.trainable(student, params)
         for p in weights.values():
             p.requires_grad_(True)
         found = heal.loss(teacher, student, TOKENS, params)

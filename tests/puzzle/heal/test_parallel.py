@@ -14,7 +14,7 @@ from test_heal import CHOICE, PARAMS, SCHEDULE, TOKENS
 from tessera.common import files
 from tessera.puzzle import child
 from tessera.puzzle.heal import parallel
-from tessera.puzzle.models import blocks
+from tessera.puzzle.models import loading
 from tessera.puzzle.params import HealParams
 
 #: Of losses in nats, of cosine distances and of weights, between one process and two.
@@ -176,8 +176,8 @@ def test_gpus_that_are_not_there_are_refused(monkeypatch):
 
 @pytest.mark.parametrize("name", ["llama", "llama_ungrouped"])
 def test_replica_shares_storage_and_nothing_else(parent, library, variants, name):
-    teacher = blocks.load(parent(name)).requires_grad_(False)
-    model = child.assemble(teacher, parent(name), variants, library(name), CHOICE)
+    teacher = loading.load(parent(name)).requires_grad_(False)
+    model = child.assemble(teacher, variants, library(name), CHOICE)
     copied = parallel.replica(model)
     names = dict(model.named_parameters())
     assert names.keys() == dict(copied.named_parameters()).keys()

@@ -7,7 +7,7 @@ from test_heal import CHOICE, PARAMS, TOKENS, same
 from tessera.puzzle import child
 from tessera.puzzle.heal import teacher, train
 from tessera.puzzle.heal.parallel import Group
-from tessera.puzzle.models import blocks
+from tessera.puzzle.models import loading
 from tessera.puzzle.params import HealParams
 from tessera.puzzle.scores.replace_one import hidden_states
 
@@ -16,7 +16,7 @@ X = TOKENS[:, :-1]
 
 @pytest.fixture
 def own(parent):
-    return blocks.load(parent()).requires_grad_(False)
+    return loading.load(parent()).requires_grad_(False)
 
 
 def cached(directory, own, teach=teacher.states, setting="cpu float32"):
@@ -35,8 +35,8 @@ def untaught(name):
 
 def run(parent, library, variants, cache=None, choice=CHOICE, **changes):
     """Heal a child; return it and its curve."""
-    own = blocks.load(parent()).requires_grad_(False)
-    student = child.assemble(own, parent(), variants, library(), choice)
+    own = loading.load(parent()).requires_grad_(False)
+    student = child.assemble(own, variants, library(), choice)
     params = HealParams.model_validate(PARAMS | changes)
     generator = torch.Generator().manual_seed(0)
     return student, train.heal(own, student, TOKENS, params, params.equal, generator, teacher_cache=cache)
@@ -74,17 +74,17 @@ def test_files_hold_states_of_the_layers_that_the_loss_needs(own, tmp_path):
 
 
 def test_whatever_decides_the_states_has_a_place_of_its_own(own, parent, tmp_path):
-    other = blocks.load(parent()).requires_grad_(False)
+    other = loading.load(parent()).requires_grad_(False)
     other.model.norm.weight.data[0] += 1e-6
     caches = [
         cached(tmp_path, own),
         cached(tmp_path, other),
-        cached(tmp_path, blocks.load(parent("llama_ungrouped"))),
+        cached(tmp_path, loading.load(parent("llama_ungrouped"))),
         cached(tmp_path, own, teacher.last_state),
         cached(tmp_path, own, setting="cpu bfloat16"),
     ]
     assert len({cache.directory for cache in caches}) == len(caches)
-    assert cached(tmp_path, blocks.load(parent())).directory == caches[0].directory
+    assert cached(tmp_path, loading.load(parent())).directory == caches[0].directory
     caches[0](own, X)
     caches[0](own, X.flip(0))
     caches[0](own, X.clone())

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from tessera.common import files
 from tessera.puzzle.library.activations import Activations, StoredStates, store, store_before, writing
-from tessera.puzzle.models import blocks
+from tessera.puzzle.models import loading
 from tessera.puzzle.scores.replace_one import hidden_states
 
 
@@ -70,7 +70,7 @@ def test_damaged_and_foreign_files_are_named(tmp_path):
 
 
 def test_states_before_layers_are_the_parent_s(parent, tmp_path):
-    model = blocks.load(parent())
+    model = loading.load(parent())
     text = torch.randint(1, 64, (19, 16))
     found = store_before([0, 2], model, text, tmp_path / "new")
     assert sorted(path.name for path in (tmp_path / "new").iterdir()) == ["layer_0.npy", "layer_2.npy"]
@@ -80,7 +80,7 @@ def test_states_before_layers_are_the_parent_s(parent, tmp_path):
 
 
 def test_activations_around_a_layer_are_the_parent_s(parent, tmp_path):
-    model = blocks.load(parent()).requires_grad_(False)
+    model = loading.load(parent()).requires_grad_(False)
     text = torch.randint(1, 64, (19, 16))
     states, middle = hidden_states(model, text)
     found = Activations.of(model.model.layers[2], states[2], model.model.positions(text), tmp_path / "new")

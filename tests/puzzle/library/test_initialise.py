@@ -6,7 +6,7 @@ from tiny_models import PARENTS
 
 from tessera.puzzle.library import initialise, least_squares
 from tessera.puzzle.library.least_squares import Moments
-from tessera.puzzle.models import blocks
+from tessera.puzzle.models import loading
 from tessera.puzzle.models.model import AttentionSpec, FFNSpec
 
 WINDOWS, T, RIDGE = 24, 16, 1e-10
@@ -16,7 +16,7 @@ WINDOWS, T, RIDGE = 24, 16, 1e-10
 def layer(request, parent):
     """Middle layer of a parent, its specification and rotary positions."""
     assert request.param in PARENTS
-    model = blocks.load(parent(request.param)).requires_grad_(False)
+    model = loading.load(parent(request.param)).requires_grad_(False)
     return model.model.layers[1], model.spec, model.model.rotary(torch.arange(T)[None], torch.float32)
 
 

@@ -22,7 +22,7 @@ def build(parent, variants, tmp_path_factory):
     """Build the library of one layer with parameters that differ from PARAMS."""
 
     def call(name="llama", space=variants, layer=1, seed=0, **changes):
-        model = blocks.load(parent(name)).requires_grad_(False)
+        model = loading.load(parent(name)).requires_grad_(False)
         text = torch.randint(1, 64, (28, 16), generator=torch.Generator().manual_seed(0))
         states = hidden_states(model, text)[0][layer]
         return LayerLibrary(
@@ -141,7 +141,7 @@ def streamed(parent, variants, tmp_path_factory):
     """Build a layer's library, from files or from memory; with the memory that it took and the windows that it read."""
 
     def call(windows, in_files=True, **changes):
-        model, scratch = blocks.load(parent()).requires_grad_(False), tmp_path_factory.mktemp("scratch")
+        model, scratch = loading.load(parent()).requires_grad_(False), tmp_path_factory.mktemp("scratch")
         text = torch.randint(1, 64, (windows, 16), generator=torch.Generator().manual_seed(0))
         states, read = hidden_states(model, text)[0][1], []
 

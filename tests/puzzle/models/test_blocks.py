@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from tessera.common import files
-from tessera.puzzle.models import architecture, blocks
+from tessera.puzzle.models import architecture, loading
 from tessera.puzzle.models.model import AttentionSpec, FFNSpec
 from tessera.puzzle.models.specs import block_config, layers_of
 
@@ -19,7 +19,7 @@ def copy(parent, tmp_path):
 
 
 def test_sharded_half_precision_and_buffers_of_old_load_as_float32(copy):
-    whole = blocks.load(copy).state_dict()
+    whole = loading.load(copy).state_dict()
     state = {name: value.half() for name, value in files.load_tensors(copy / "model.safetensors").items()}
     (copy / "model.safetensors").unlink()
     names = sorted(state)
@@ -30,19 +30,19 @@ def test_sharded_half_precision_and_buffers_of_old_load_as_float32(copy):
     files.save_tensors(copy / "a.safetensors", {n: state[n] for n in names[::2]} | old)
     index = {"weight_map": {n: part for part, members in parts.items() for n in members}}
     (copy / "model.safetensors.index.json").write_text(json.dumps(index))
-    loaded = blocks.load(copy).state_dict()
+    loaded = loading.load(copy).state_dict()
     assert set(loaded) == set(whole)
     assert all(torch.equal(value, whole[name].half().float()) for name, value in loaded.items())
 
 
 def test_a_layer_alone_is_the_model_s(copy):
-    whole, alone = blocks.load(copy).model.layers[2].state_dict(), blocks.load_layer(copy, 2).state_dict()
+    whole, alone = loading.load(copy).model.layers[2].state_dict(), blocks.load_layer(copy, 2).state_dict()
     assert whole.keys() == alone.keys() and all(torch.equal(value, whole[name]) for name, value in alone.items())
 
 
 def test_of_a_sharded_parent_only_the_files_of_a_layer_are_read(copy):
     state = files.load_tensors(copy / "model.safetensors")
-    whole = blocks.load(copy).model.layers[1].state_dict()
+    whole = loading.load(copy).model.layers[1].state_dict()
     (copy / "model.safetensors").unlink()
     place = {name: "own.safetensors" if name.startswith("model.layers.1.") else "gone.safetensors" for name in state}
     (copy / "model.safetensors.index.json").write_text(json.dumps({"weight_map": place}))
@@ -64,17 +64,17 @@ def test_missing_and_damaged_weights_are_named(copy):
     path = copy / "model.safetensors"
     path.write_bytes(path.read_bytes()[:1000])
     with pytest.raises(ValueError, match=r"model\.safetensors: damaged"):
-        blocks.load(copy)
+        loading.load(copy)
     path.unlink()
     with pytest.raises(FileNotFoundError, match=r"model\.safetensors: no such file"):
-        blocks.load(copy)
+        loading.load(copy)
 
 
 def test_weights_of_another_shape_are_refused(copy):
     config = json.loads((copy / "config.json").read_text())
     (copy / "config.json").write_text(json.dumps(config | {"intermediate_size": 40}))
     with pytest.raises(ValueError, match=r"(?s)do not fit .*config\.json.*down_proj\.weight"):
-        blocks.load(copy)
+        loading.load(copy)
 
 
 def test_choice_becomes_layers(parent, variants):
@@ -130,7 +130,7 @@ def test_bad_block_configs_are_named(copy, subblock, key, value, message):
     config = json.loads((copy / "config.json").read_text())
     (copy / "config.json").write_text(json.dumps(config | {"block_configs": configs}))
     with pytest.raises(ValueError, match=rf"config\.json: .*{message}"):
-        blocks.load(copy)
+        loading.load(copy)
 
 
 def test_block_configs_of_another_depth_are_refused(parent):

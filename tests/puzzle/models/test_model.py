@@ -5,7 +5,7 @@ import torch
 from tiny_models import PARENTS
 from transformers import AutoModelForCausalLM
 
-from tessera.puzzle.models import blocks
+from tessera.puzzle.models import loading
 from tessera.puzzle.models.model import rotary_frequencies
 
 TOKENS = torch.randint(1, 64, (2, 40), generator=torch.Generator().manual_seed(0))
@@ -15,7 +15,7 @@ TOKENS = torch.randint(1, 64, (2, 40), generator=torch.Generator().manual_seed(0
 def both(request, parent):
     """One parent as transformers has it, and as this package does."""
     directory = parent(request.param)
-    return AutoModelForCausalLM.from_pretrained(directory).eval(), blocks.load(directory)
+    return AutoModelForCausalLM.from_pretrained(directory).eval(), loading.load(directory)
 
 
 @torch.no_grad()
@@ -41,7 +41,7 @@ def test_greedy_generation_by_cache_equals_that_of_transformers(both):
 @torch.no_grad()
 @pytest.mark.parametrize("pieces", [[40], [1, 39], [17, 5, 1, 17], [1] * 40])
 def test_pieces_by_cache_equal_the_whole(parent, pieces):
-    model = blocks.load(parent())
+    model = loading.load(parent())
     caches, start, found = model.new_caches(2, 40), 0, []
     for piece in TOKENS.split(pieces, 1):
         found.append(model(piece, caches, start))
@@ -50,13 +50,13 @@ def test_pieces_by_cache_equal_the_whole(parent, pieces):
 
 
 def test_full_cache_is_a_clear_error(parent):
-    model = blocks.load(parent())
+    model = loading.load(parent())
     with pytest.raises(ValueError, match="holds 8 tokens; 9 were asked"):
         model(TOKENS[:, :9], model.new_caches(2, 8))
 
 
 def test_tied_head_is_the_embedding(parent):
-    tied, untied = blocks.load(parent("llama")), blocks.load(parent("llama_ungrouped"))
+    tied, untied = loading.load(parent("llama")), loading.load(parent("llama_ungrouped"))
     assert tied.lm_head.weight is tied.model.embed_tokens.weight
     assert not torch.equal(untied.lm_head.weight, untied.model.embed_tokens.weight)
 

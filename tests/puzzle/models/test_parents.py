@@ -7,13 +7,13 @@ from tiny_models import PARENTS, SHAPE
 from typer.testing import CliRunner
 
 from tessera.puzzle.model_cli import app
-from tessera.puzzle.models import blocks, parents
+from tessera.puzzle.models import loading, parents
 from tessera.puzzle.models.architecture import SUPPORTED
 
 
 @pytest.mark.parametrize("name", PARENTS)
 def test_parameters_are_those_of_the_model(parent, name):
-    model = blocks.load(parent(name))
+    model = loading.load(parent(name))
     found = parents.summary(parents.read(parent(name)))
     assert found["parameters"] == sum(p.numel() for p in model.parameters())
     assert found["layers"] == 3 and found["KV heads of variants"] == [

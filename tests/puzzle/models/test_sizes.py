@@ -19,7 +19,7 @@ def settings(repository, variants):
 def test_forward_is_what_torch_counts(parent, settings):
     a = architecture.read(parent())
     window = settings.calibration.window
-    model = blocks.load(parent())
+    model = loading.load(parent())
     with FlopCounterMode(display=False) as counted, torch.no_grad():
         model.model(torch.zeros(1, window, dtype=torch.long))
     step = sizes.steps(a, settings)[0]

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from tessera.puzzle import child
-from tessera.puzzle.models import blocks
+from tessera.puzzle.models import loading
 from tessera.puzzle.scores import evaluate, replace_one
 from tessera.puzzle.scores.divergence import Agreement, compare
 
@@ -19,8 +19,8 @@ DOMAINS, DOCUMENTS = np.array(["a", "b", "a", "c", "b"]), np.array([0, 1, 2, 3, 
 @pytest.mark.parametrize("batch_tokens", [1, 40, 10**6])
 def test_domains_and_groups(monkeypatch, parent, library, variants, batch_tokens):
     monkeypatch.setattr(evaluate, "BATCH_TOKENS", batch_tokens)
-    teacher = blocks.load(parent())
-    student = child.assemble(teacher, parent(), variants, library(), ["kv1+parent", "no_op+ffn50", "parent+linear"])
+    teacher = loading.load(parent())
+    student = child.assemble(teacher, variants, library(), ["kv1+parent", "no_op+ffn50", "parent+linear"])
     found = evaluate.evaluate(
         teacher, {"child": student, "same": teacher}, TOKENS, DOMAINS, DOCUMENTS, {"ab": ["a", "b"]}
     )

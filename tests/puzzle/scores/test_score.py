@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from tessera.common import files
 from tessera.common.intervals import known
 from tessera.puzzle import child
-from tessera.puzzle.models import architecture, blocks
+from tessera.puzzle.models import architecture, loading
 from tessera.puzzle.scores import replace_one
 from tessera.puzzle.scores.divergence import Agreement
 from tessera.puzzle.search import block_library
@@ -42,7 +42,7 @@ def modules(parent, library, variants):
     """A parent, and the variants of its layers 0 and 2."""
 
     def make(name):
-        a, model = architecture.read(parent(name)), blocks.load(parent(name)).requires_grad_(False)
+        a, model = architecture.read(parent(name)), loading.load(parent(name)).requires_grad_(False)
         specs = {
             "attention": {n: blocks.attention_spec(a, v) for n, v in variants.attention.items()},
             "ffn": {n: blocks.ffn_spec(a, v) for n, v in variants.ffn.items()},
@@ -78,7 +78,7 @@ def test_suffix_scores_are_full_forward_passes(monkeypatch, modules, parent, lib
             for variant, metrics in scores.items():
                 choice = ["parent+parent"] * 3
                 choice[layer] = f"{variant}+parent" if subblock == "attention" else f"parent+{variant}"
-                whole = child.assemble(model, parent(name), variants, library(name), choice)
+                whole = child.assemble(model, variants, library(name), choice)
                 for metric, values in plain(model, whole).items():
                     assert metrics[metric] == pytest.approx(float(values.mean()), abs=1e-5)
                     assert metrics[f"{metric}_se"] == pytest.approx(by_hand(values.tolist(), DOCUMENTS), abs=1e-5)
@@ -87,7 +87,7 @@ def test_suffix_scores_are_full_forward_passes(monkeypatch, modules, parent, lib
 
 
 def test_hidden_states_are_the_models(parent):
-    model = blocks.load(parent())
+    model = loading.load(parent())
     before, middle = replace_one.hidden_states(model, TOKENS)
     assert len(before) == 4 and len(middle) == 3
     assert torch.equal(before[-1], model.model(TOKENS))

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from tessera.puzzle.models import blocks
+from tessera.puzzle.models import loading
 from tessera.puzzle.models.model import AttentionSpec, FFNSpec, build_attention, build_ffn
 from tessera.puzzle.scores import cache, replace_one
 from tessera.puzzle.scores.cache import ScoreCache
@@ -18,7 +18,7 @@ DOCUMENTS = np.array([0, 0, 1, 2])
 
 @pytest.fixture
 def model(parent):
-    return blocks.load(parent()).requires_grad_(False)
+    return loading.load(parent()).requires_grad_(False)
 
 
 @pytest.fixture
@@ -64,7 +64,7 @@ def test_only_what_is_new_is_computed_and_nothing_differs(model, variants, tmp_p
 
 def test_whatever_decides_a_score_has_a_file_of_its_own(model, parent, variants, tmp_path):
     attention, ffn = variants[0]["attention"]["kv1"], variants[0]["ffn"]["small"]
-    other = blocks.load(parent()).requires_grad_(False)
+    other = loading.load(parent()).requires_grad_(False)
     other.model.norm.weight.data[0] += 1e-6
     changed = copy.deepcopy(ffn)
     next(iter(changed.parameters())).data.view(-1)[0] += 1e-6
@@ -83,7 +83,7 @@ def test_whatever_decides_a_score_has_a_file_of_its_own(model, parent, variants,
         cached(tmp_path, model, documents=np.array([0, 1, 1, 2])).path(0, "ffn", ffn),
     ]
     assert len(set(paths)) == len(paths)
-    assert cached(tmp_path, blocks.load(parent())).path(0, "ffn", copy.deepcopy(ffn)) == here.path(0, "ffn", ffn)
+    assert cached(tmp_path, loading.load(parent())).path(0, "ffn", copy.deepcopy(ffn)) == here.path(0, "ffn", ffn)
 
 
 def test_other_code_scores_anew(model, variants, tmp_path, monkeypatch):

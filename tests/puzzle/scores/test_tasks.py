@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from transformers import AutoModelForCausalLM
 
 from tessera.puzzle import child
-from tessera.puzzle.models import blocks
+from tessera.puzzle.models import loading
 from tessera.puzzle.scores.choices import Tokens, batches, log_probabilities
 
 ITEMS = [
@@ -22,7 +22,7 @@ ITEMS = [
 @pytest.mark.parametrize("name", ["llama", "llama_biases", "qwen3", "llama_llama3"])
 def test_sums_equal_those_of_transformers(parent, name):
     theirs = AutoModelForCausalLM.from_pretrained(parent(name)).eval()
-    found = log_probabilities(blocks.load(parent(name)), ITEMS)
+    found = log_probabilities(loading.load(parent(name)), ITEMS)
     for item, sums in zip(ITEMS, found, strict=True):
         for choice, value in zip(item.choices, sums, strict=True):
             logits = theirs(torch.tensor([item.prompt + choice])).logits[0].double().log_softmax(-1)
@@ -33,7 +33,7 @@ def test_sums_equal_those_of_transformers(parent, name):
 def test_a_child_without_attention_in_a_layer(parent, library, variants):
     place = parent()
     choice = ["no_op+ffn50", "linear+parent", "kv1+no_op"]
-    model = child.assemble(blocks.load(place), place, variants, library(), choice)
+    model = child.assemble(loading.load(place), place, variants, library(), choice)
     together = log_probabilities(model, ITEMS)
     apart = [log_probabilities(model, [Tokens(item.prompt, [one])])[0][0] for item in ITEMS for one in item.choices]
     assert [value for sums in together for value in sums] == pytest.approx(apart, abs=1e-4)
@@ -42,7 +42,7 @@ def test_a_child_without_attention_in_a_layer(parent, library, variants):
 @pytest.mark.parametrize("wrong", [Tokens([], [[1]]), Tokens([1], []), Tokens([1], [[2], []])])
 def test_empty_parts_are_refused(parent, wrong):
     with pytest.raises(ValueError, match="item 1: the prompt and each of its choices must have"):
-        log_probabilities(blocks.load(parent()), [ITEMS[0], wrong])
+        log_probabilities(loading.load(parent()), [ITEMS[0], wrong])
 
 
 @given(sizes=st.lists(st.integers(1, 40), max_size=30), tokens=st.integers(1, 100))

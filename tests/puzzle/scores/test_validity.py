@@ -6,7 +6,7 @@ import torch
 
 from tessera.puzzle.library import initialise
 from tessera.puzzle.models import architecture as architectures
-from tessera.puzzle.models import blocks
+from tessera.puzzle.models import loading
 from tessera.puzzle.scores.evaluate import evaluate
 from tessera.puzzle.scores.reference import Reference, composed
 from tessera.puzzle.scores.replace_one import score
@@ -21,7 +21,7 @@ DOCUMENTS = np.array([3, 3, 4, 5, 6])
 def setting(parent, variants):
     """A parent, and the modules of all variants of all layers by (layer, subblock, variant)."""
     architecture = architectures.read(parent())
-    model = blocks.load(parent()).requires_grad_(False)
+    model = loading.load(parent()).requires_grad_(False)
     modules = {}
     for layer, own in enumerate(model.model.layers):
         for name, variant in variants.attention.items():

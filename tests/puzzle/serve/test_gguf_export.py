@@ -12,7 +12,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from tokenizers.decoders import ByteLevel
 
 from tessera.puzzle import child
-from tessera.puzzle.models import blocks
+from tessera.puzzle.models import loading
 from tessera.puzzle.models.model import AttentionSpec, FFNSpec
 from tessera.puzzle.serve import gguf_export, gguf_tokenizer
 
@@ -49,7 +49,7 @@ def tokenizer(tmp_path_factory):
 @pytest.fixture
 def made(parent, library, variants):
     def assemble(choice="parent", name="llama"):
-        return child.assemble(blocks.load(parent(name)), parent(name), variants, library(name), CHOICES[choice])
+        return child.assemble(loading.load(parent(name)), parent(name), variants, library(name), CHOICES[choice])
 
     return assemble
 
@@ -131,12 +131,12 @@ def test_counts_of_layers_are_arrays(made, tokenizer, tmp_path):
 
 def test_what_llama_cpp_cannot_compute_is_refused(parent, library, variants, made, tokenizer, tmp_path):
     linear = ["parent+linear", "parent+parent", "kv1+linear"]
-    one = child.assemble(blocks.load(parent()), parent(), variants, library(), linear)
+    one = child.assemble(loading.load(parent()), parent(), variants, library(), linear)
     with pytest.raises(ValueError, match="layers 0, 2"):
         gguf_export.write(one, tmp_path / "file", tokenizer)
     with pytest.raises(ValueError, match="Qwen 3"):
         gguf_export.write(made("parent", "qwen3"), tmp_path / "file", tokenizer)
-    one = child.assemble(blocks.load(parent()), parent(), variants, library(), ["no_op+parent", *2 * ["linear+parent"]])
+    one = child.assemble(loading.load(parent()), parent(), variants, library(), ["no_op+parent", *2 * ["linear+parent"]])
     with pytest.raises(ValueError, match="no layer of this child has attention"):
         gguf_export.write(one, tmp_path / "file", tokenizer)
     assert not list(tmp_path.iterdir())

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from tessera.common import files
 from tessera.puzzle import child
 from tessera.puzzle.model_cli import app
-from tessera.puzzle.models import blocks
+from tessera.puzzle.models import loading
 from tessera.puzzle.serve import gguf_export, gguf_tokenizer
 from tessera.puzzle.stages import export_child as puzzle_export
 
@@ -50,7 +50,7 @@ def run(parent, library, variants, tokenizer, tmp_path):
 
     def call(choice, source=(), **export):
         own = tmp_path / choice
-        one = child.assemble(blocks.load(parent()), parent(), variants, library(), CHOICES[choice])
+        one = child.assemble(loading.load(parent()), parent(), variants, library(), CHOICES[choice])
         child.save(one, parent(), own)
         (own / "tokenizer.json").write_bytes(tokenizer.read_bytes())
         for name, content in {

@@ -8,7 +8,7 @@ import torch
 from tessera.common import files
 from tessera.puzzle import child, costs
 from tessera.puzzle.models import architecture as architectures
-from tessera.puzzle.models import blocks
+from tessera.puzzle.models import loading
 from tessera.puzzle.models.model import LanguageModel
 from tessera.puzzle.models.space import Space
 from tessera.puzzle.stages import speed

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from tessera.common import files
 from tessera.puzzle.heal.parallel import Group
-from tessera.puzzle.models.model import LanguageModel
+from tessera.puzzle.models.decoder import LanguageModel
 
 #: A parent and tokens (B, T) to its hidden states (B, T, D) after every layer, or after the last alone.
 Teacher = Callable[[LanguageModel, Tensor], list[Tensor]]
@@ -34,9 +34,10 @@ def digest(tensors: Mapping[str, Tensor]) -> str:
 @torch.no_grad()
 def states(parent: LanguageModel, tokens: Tensor) -> list[Tensor]:
     """Hidden states (B, T, D) after every layer."""
-    h, rotary, states = parent.model.embed_tokens(tokens), parent.model.positions(tokens), []
-    for layer in parent.model.layers:
-        h = layer(h, rotary)
+    h, calls = parent.inputs(tokens)
+    states = []
+    for layer in parent.layers:
+        h = layer(h, calls)
         states.append(h)
     return states
 
@@ -44,7 +45,7 @@ def states(parent: LanguageModel, tokens: Tensor) -> list[Tensor]:
 @torch.no_grad()
 def last_state(parent: LanguageModel, tokens: Tensor) -> list[Tensor]:
     """Hidden states (B, T, D) after the last layer, alone in a list."""
-    return [parent.model(tokens)]
+    return [parent.last(tokens)]
 
 
 class Cache:
@@ -57,9 +58,9 @@ class Cache:
     def __init__(self, directory: Path, parent: LanguageModel, teacher: Teacher, setting: str, group: Group) -> None:
         """setting is what else decides the states: their device and data type."""
         about = (
-            f"{teacher.__name__} {setting} {parent.spec} torch {torch.__version__} {torch.get_num_threads()} threads"
+            f"{teacher.__name__} {setting} {parent.config.to_json_string()} torch {torch.__version__} {torch.get_num_threads()} threads"
         )
-        identity = hashlib.sha256(f"{digest(parent.state_dict())} {about}".encode())
+        identity = hashlib.sha256(f"{digest(parent.network.state_dict())} {about}".encode())
         self.directory, self.teacher, self.group = directory / identity.hexdigest()[:32], teacher, group
 
     def __call__(self, parent: LanguageModel, tokens: Tensor) -> list[Tensor]:

@@ -22,7 +22,8 @@ from tessera.puzzle.heal import parallel, teacher
 from tessera.puzzle.heal.parallel import Group
 from tessera.puzzle.heal.teacher import Teacher
 from tessera.puzzle.library import distill
-from tessera.puzzle.models.model import LanguageModel
+from tessera.puzzle.models.decoder import LanguageModel
+from tessera.puzzle.models.loading import BLOCKS
 from tessera.puzzle.params import HealParams, OptimiserParams
 from tessera.puzzle.scores import divergence
 
@@ -37,20 +38,27 @@ class Curve:
     lm_loss: list[float] = field(default_factory=list)
 
 
-def trainable(parent: LanguageModel, child: LanguageModel, params: HealParams) -> dict[str, torch.nn.Parameter]:
+def trainable(child: LanguageModel, params: HealParams) -> dict[str, torch.nn.Parameter]:
     """The child's parameters that healing trains, by name.
 
     `replaced`: those of subblocks that are not the parent's. `blocks`: those of all layers and the final norm. `all`:
     the embedding and head as well.
     """
+    network = child.network
     if params.train == "replaced":
-        prefixes = []
-        for i, specs in enumerate(zip(child.spec.layers, parent.spec.layers, strict=True)):
-            slots = zip(("self_attn", "mlp"), *specs, strict=True)
-            prefixes += [f"model.layers.{i}.{slot}." for slot, ours, theirs in slots if ours != theirs]
-        return {name: p for name, p in child.named_parameters() if name.startswith(tuple(prefixes))}
-    fixed = ("model.embed_tokens.", "lm_head.") if params.train == "blocks" else ()
-    return {name: p for name, p in child.named_parameters() if not name.startswith(fixed)}
+        chosen = [
+            parameter
+            for layer, block in zip(child.layers, getattr(child.config, BLOCKS, ()), strict=False)
+            for subblock, part in block.items()
+            if part
+            for parameter in layer.subblock(subblock).parameters()
+        ]
+    else:
+        ends = (network.get_input_embeddings(), network.get_output_embeddings()) if params.train == "blocks" else ()
+        fixed = {id(parameter) for end in ends for parameter in end.parameters()}
+        chosen = [parameter for parameter in network.parameters() if id(parameter) not in fixed]
+    trained = {id(parameter) for parameter in chosen}
+    return {name: parameter for name, parameter in network.named_parameters() if id(parameter) in trained}
 
 
 def loss(
@@ -65,21 +73,19 @@ def loss(
     with nullcontext() if dtype == torch.float32 else torch.autocast(x.device.type, dtype):
         with torch.no_grad():
             taught = teach(parent, x)
-            parent_last = parent.model.norm(taught[-1]).flatten(0, 1)
-        h, rotary = child.model.embed_tokens(x), child.model.positions(x)
+        h, calls = child.inputs(x)
         distance = h.new_zeros(())
-        for i, layer in enumerate(child.model.layers):
+        for i, layer in enumerate(child.layers):
             if params.gradient_checkpointing:
-                h = recomputed(layer, h, rotary, use_reentrant=False, preserve_rng_state=False)
+                h = recomputed(layer, h, calls, use_reentrant=False, preserve_rng_state=False)
             else:
-                h = layer(h, rotary)
+                h = layer(h, calls)
             if params.cosine:
                 distance = distance + (1 - F.cosine_similarity(h, taught[i], dim=-1)).mean()
-        last = child.model.norm(h).flatten(0, 1)
-    total, kl, lm = divergence.distillation_loss(
-        last, child.lm_head, parent_last, parent.lm_head, targets, params.kl, params.lm, dtype
-    )
-    return total + params.cosine * distance, kl, distance.detach() / len(child.model.layers), lm
+    heads, last = (child.head, parent.head), (h.flatten(0, 1), taught[-1].flatten(0, 1))
+    trained = [p for p in child.head_parameters() if p.requires_grad]
+    total, kl, lm = divergence.distillation_loss(heads, last, targets, trained, params.kl, params.lm, dtype)
+    return total + params.cosine * distance, kl, distance.detach() / len(child.layers), lm
 
 
 class Pair(nn.Module):
@@ -164,19 +170,21 @@ def heal(
     Raises ValueError if the device is not there, a step's windows cannot be shared equally, the cache has no
     directory, or the loss is not finite.
     """
-    names = trainable(parent, child, params)
+    names = trainable(child, params)
     if not names:
         return Curve()  # a child that is the parent, or whose replaced subblocks are all no-ops
     where = parallel.device(params.device)
     steps = [group.share(batch) for batch in distill.batches(len(tokens), schedule, tokens.shape[1] - 1, generator)]
     teach = _teacher(parent, params, teacher_cache, group)
     if checkpoint:
-        checkpoint.identify(child.state_dict() | {"tokens": tokens})
+        checkpoint.identify(child.network.state_dict() | {"tokens": tokens})
     pair = Pair(parallel.replica(parent), parallel.replica(child), params, teach)
-    for name, p in pair.child.named_parameters():
+    network = pair.child.network
+    for name, p in network.named_parameters():
         p.requires_grad_(name in names)
-    group.place(pair, [*pair.parent.model.layers, *pair.child.model.layers], where)
-    weights = {name: p for name, p in pair.child.named_parameters() if name in names}
+    # Layers are taken apart before they are split over processes.
+    group.place(pair, [layer.module for layer in (*pair.parent.layers, *pair.child.layers)], where)
+    weights = {name: p for name, p in network.named_parameters() if name in names}
     adam = distill.optimiser(list(weights.values()), schedule)
     done, curve = checkpoint.load(weights, adam) if checkpoint else (0, Curve())
     for i in track(range(done, len(steps))):

@@ -15,9 +15,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from tessera.puzzle.models.modeling_child import Exchange, name_of
+from tessera.puzzle.models.modeling_child import Exchange, name_of, plain
 
 SUBBLOCKS = ("attention", "ffn")
+#: Names of the list of layers in transformers' decoders.
+LAYERS = ("layers", "h", "blocks")
 #: Names of the norm behind the last layer in transformers' decoders.
 FINAL_NORMS = ("norm", "final_layernorm", "final_layer_norm", "ln_f", "embedding_norm")
 
@@ -90,22 +92,22 @@ class Layer:
 
     def inner(self, subblock: str, x: Tensor, calls: Calls, **exchanged: nn.Module | None) -> "Inner":
         """What the layer gives a subblock, which is not run, when the hidden states before the layer are x."""
-        stub = _Stub(self._nothing[subblock])
-        self(x, calls, **exchanged, **{subblock: stub})
-        return Inner(*stub.given[0])
+        recorder = _Recorder(self.subblock(subblock), self._nothing[subblock])
+        self(x, calls, **exchanged, **{subblock: recorder})
+        return Inner(*recorder.given[0])
 
 
-class _Stub(nn.Module):
-    """Nothing, which remembers what it was given."""
+class _Recorder(nn.Module):
+    """Remembers what it was given in the place of another module, and returns what `answer` makes of it."""
 
-    def __init__(self, nothing: nn.Module) -> None:
+    def __init__(self, module: nn.Module, answer: Callable) -> None:
         super().__init__()
-        self.nothing, self.given = nothing, []
-        self.__dict__.update({k: v for k, v in vars(nothing).items() if not k.startswith("_") and k != "training"})
+        self.answer, self.given = answer, []
+        self.__dict__.update(plain(module))
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         self.given.append((args, kwargs))
-        return self.nothing(*args, **kwargs)
+        return self.answer(*args, **kwargs)
 
 
 class _Reached(Exception):
@@ -152,7 +154,6 @@ class LanguageModel(nn.Module):
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
         self.network = network.eval()
-        self.decoder = decoder_of(network)
         self.hidden_size = int(network.config.hidden_size)
         self._layers: list[Layer | None] = [None] * len(layers_of(self.decoder))
 
@@ -170,6 +171,11 @@ class LanguageModel(nn.Module):
             known = self._layers[index] = Layer(module, index, self.hidden_size, parts)
         return known
 
+    def head_parameters(self) -> list[nn.Parameter]:
+        """Parameters that `head` has: of the final norm and the output map."""
+        ends = (getattr(self.decoder, norm_name(self.decoder)), self.network.get_output_embeddings())  # type: ignore[operator]
+        return [parameter for end in ends for parameter in end.parameters()]
+
     def module(self, index: int) -> nn.Module:
         """transformers' module of layer `index`."""
         return layers_of(self.decoder)[index]
@@ -184,12 +190,18 @@ class LanguageModel(nn.Module):
         for layer in self._layers:
             if layer is not None and _kind(layer.module) == _kind(module):
                 return layer.anatomy
-        return anatomy(module, self.calls(2)[index], self.hidden_size, index)
+        with torch.autocast(self.device.type, enabled=False):
+            return anatomy(module, self.calls(2)[index], self.hidden_size, index)
 
     @property
     def config(self) -> Any:
         """transformers' configuration."""
         return self.network.config
+
+    @property
+    def decoder(self) -> nn.Module:
+        """The network without its output map."""
+        return decoder_of(self.network)
 
     @property
     def device(self) -> torch.device:
@@ -217,26 +229,15 @@ class LanguageModel(nn.Module):
         x = torch.zeros(1, tokens, self.hidden_size, dtype=weight.dtype, device=weight.device)
         return self._recorded(inputs_embeds=x)[1]
 
-    @torch.no_grad()
     def _recorded(self, **given: Any) -> tuple[Tensor, Calls]:
-        first: list[Tensor] = []
-        arguments: list[tuple[tuple, dict[str, Any]]] = []
-
-        def record(hidden_states: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-            first.append(hidden_states)
-            arguments.append((args, kwargs))
-            return hidden_states
-
-        modules, norm = layers_of(self.decoder), norm_of(self.decoder)
-        for module in modules:
-            module.forward = record
-        norm.forward = lambda states: states
-        try:
-            self.decoder(use_cache=False, **given)
-        finally:
-            for module in (*modules, norm):
-                del module.forward
-        return first[0], Calls(arguments)
+        """The decoder's forward pass with layers that only remember how they were called, and without the final norm."""
+        decoder = self.decoder
+        recorders = [_Recorder(module, _unchanged) for module in layers_of(decoder)]
+        with _put(decoder, {layers_name(decoder): nn.ModuleList(recorders), norm_name(decoder): _IDENTITY}):
+            decoder(use_cache=False, **given)
+        calls = [recorder.given[0] for recorder in recorders]
+        (x, *_), _ = calls[0]
+        return x, Calls([(args[1:], kwargs) for args, kwargs in calls])
 
     def _masks(self, seen: Tensor, positions: Tensor | None) -> Any:
         """Masks as this network takes them, one, or one for each type of layer."""
@@ -270,17 +271,21 @@ class LanguageModel(nn.Module):
         from transformers.modeling_outputs import MoeModelOutputWithPast
 
         # The network's own forward pass does what a family does to its logits, on states that are computed already.
-        states = norm_of(self.decoder)(states)
-        flat = states.reshape(1, -1, states.shape[-1])
-        self.decoder.forward = lambda *_, **__: MoeModelOutputWithPast(last_hidden_state=flat)
+        decoder = self.decoder
+        flat = getattr(decoder, norm_name(decoder))(states).reshape(1, -1, states.shape[-1])
+        decoder.forward = lambda *_, **__: MoeModelOutputWithPast(last_hidden_state=flat)
         try:
             logits = self.network(input_ids=None, inputs_embeds=flat, use_cache=False).logits
         finally:
-            del self.decoder.forward
+            del decoder.forward
         return logits.view(*states.shape[:-1], -1)
 
 
 _IDENTITY = nn.Identity()
+
+
+def _unchanged(hidden_states: Tensor, *_: Any, **__: Any) -> Tensor:
+    return hidden_states
 
 
 def tensor(output: Any) -> Tensor:
@@ -293,19 +298,24 @@ def decoder_of(network: Any) -> Any:
     return network.get_decoder() if hasattr(network, "get_decoder") else network.base_model
 
 
+def layers_name(decoder: nn.Module) -> str:
+    """Name of a decoder's list of layers. Raises ValueError if it has none."""
+    for name in LAYERS:
+        if isinstance(getattr(decoder, name, None), nn.ModuleList):
+            return name
+    raise ValueError(f"{type(decoder).__name__} has no list of layers; known names are {', '.join(LAYERS)}")
+
+
 def layers_of(decoder: nn.Module) -> Sequence[nn.Module]:
     """The layers of a decoder. Raises ValueError if it has none."""
-    for name in ("layers", "h", "blocks"):
-        if isinstance(layers := getattr(decoder, name, None), nn.ModuleList):
-            return list(layers)
-    raise ValueError(f"{type(decoder).__name__} has no list of layers")
+    return list(getattr(decoder, layers_name(decoder)))
 
 
-def norm_of(decoder: nn.Module) -> nn.Module:
-    """The norm behind the last layer. Raises ValueError if none has a known name."""
+def norm_name(decoder: nn.Module) -> str:
+    """Name of the norm behind the last layer. Raises ValueError if none has a known name."""
     for name in FINAL_NORMS:
-        if isinstance(norm := getattr(decoder, name, None), nn.Module):
-            return norm
+        if isinstance(getattr(decoder, name, None), nn.Module):
+            return name
     raise ValueError(f"{type(decoder).__name__} has no final norm; known names are {', '.join(FINAL_NORMS)}")
 
 

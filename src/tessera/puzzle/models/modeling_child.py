@@ -37,14 +37,18 @@ def name_of(layer: nn.Module, subblock: str) -> str:
     raise ValueError(f"{type(layer).__name__} has no {subblock}; known names are {', '.join(NAMES[subblock])}")
 
 
+def plain(module: nn.Module) -> dict[str, Any]:
+    """Return what others may ask of a module beside its output, such as whether it has a window."""
+    asked = {key: value for key, value in vars(module).items() if isinstance(value, bool | int | float | str)}
+    return {key: value for key, value in asked.items() if key != "training"}
+
+
 class Exchange(nn.Module):
     """A linear map of each token by itself, or nothing, in the place of a subblock."""
 
     def __init__(self, original: nn.Module, subblock: str, index: int, hidden_size: int, linear: bool, returns: int):
         super().__init__()
-        # What the layer may ask of its subblock, such as whether it has a window.
-        plain = {k: v for k, v in vars(original).items() if isinstance(v, bool | int | float | str) and k != "training"}
-        self.__dict__.update(plain)
+        self.__dict__.update(plain(original))
         self.subblock, self.layer_idx, self.returns = subblock, index, returns
         self.linear = nn.Linear(hidden_size, hidden_size, bias=False) if linear else None
 

@@ -7,11 +7,12 @@ Shapes: N tokens, D hidden size, V vocabulary.
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 #: Logits held at once, in numbers: 32 MiB of float32, as much as glibc takes again without asking the kernel for pages.
 CHUNK = 2**23
@@ -70,66 +71,67 @@ def compare(
 class _Distillation(torch.autograd.Function):
     """Mean of kl * KL(parent || child) + lm * next-token loss over tokens, its gradient taken chunk by chunk.
 
-    Forward does the work of backward as well: d/dz = ((kl + lm) softmax(z) - kl p - lm onehot(target)) / N. Matrix
-    products are in dtype, all else is in that of hidden.
+    Forward does the work of backward as well: d/dz = ((kl + lm) softmax(z) - kl p - lm onehot(target)) / N, from where
+    the child's own head goes on. Matrix products are in dtype, all else is in that of hidden.
     """
 
     @staticmethod
     def forward(
-        ctx: Any, hidden: Tensor, weight: Tensor, parent_hidden: Tensor, parent_weight: Tensor, targets: Tensor,
-        kl: float, lm: float, dtype: torch.dtype,
+        ctx: Any, hidden: Tensor, heads: tuple[Head, Head], parent_hidden: Tensor, targets: Tensor,
+        kl: float, lm: float, dtype: torch.dtype, *parameters: Tensor,
     ) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
         N, full = len(hidden), hidden.dtype
-        h, w, parent_h, parent_w = (t.to(dtype) for t in (hidden, weight, parent_hidden, parent_weight))
-        grad_hidden = torch.empty_like(h)
-        grad_weight = torch.zeros_like(weight) if ctx.needs_input_grad[1] else None
+        grad_hidden, grads = torch.empty_like(hidden), [None] * len(parameters)
         total_kl = torch.zeros((), dtype=torch.float64, device=hidden.device)
         total_lm = torch.zeros_like(total_kl)
-        chunk = rows(len(weight))
+        low = nullcontext() if dtype == full else torch.autocast(hidden.device.type, dtype)
+        with torch.no_grad(), low:
+            chunk = rows(heads[0](hidden[:1]).shape[-1])
         for start in range(0, N, chunk):
             part = slice(start, start + chunk)
-            log_p = (parent_h[part] @ parent_w.T).to(full).log_softmax(-1)
-            p, log_q = log_p.exp(), (h[part] @ w.T).to(full).log_softmax(-1)
+            with low:
+                with torch.no_grad():
+                    log_p = heads[1](parent_hidden[part]).to(full).log_softmax(-1)
+                with torch.enable_grad():
+                    h = hidden[part].detach().requires_grad_()
+                    z = heads[0](h)
+            p, log_q = log_p.exp(), z.detach().to(full).log_softmax(-1)
             right = log_q.gather(-1, targets[part, None])
             total_kl += divergence(log_p, p, log_q).sum(dtype=torch.float64)
             total_lm -= right.sum(dtype=torch.float64)
             grad = log_q.exp_().mul_(kl + lm).sub_(p, alpha=kl)
             grad.scatter_add_(-1, targets[part, None], torch.full_like(right, -lm))
             grad /= N
-            grad = grad.to(dtype)
-            torch.matmul(grad, w, out=grad_hidden[part])
-            if grad_weight is not None and dtype == full:
-                grad_weight.addmm_(grad.T, h[part])
-            elif grad_weight is not None:
-                grad_weight += grad.T @ h[part]
-        ctx.save_for_backward(grad_hidden.to(full), grad_weight)
+            wanted = [h, *(parameter for parameter in parameters)]
+            own, *others = torch.autograd.grad(z, wanted, grad.to(z.dtype), allow_unused=True)
+            grad_hidden[part] = own
+            grads = [a if b is None else b if a is None else a.add_(b) for a, b in zip(grads, others, strict=True)]
+        ctx.save_for_backward(grad_hidden, *grads)
         mean_kl, mean_lm = (total_kl / N).to(full), (total_lm / N).to(full)
         ctx.mark_non_differentiable(mean_kl, mean_lm)
         return kl * mean_kl + lm * mean_lm, mean_kl, mean_lm
 
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> tuple:
-        grad_hidden, grad_weight = ctx.saved_tensors
-        scaled = grads[0] * grad_hidden
-        return scaled, None if grad_weight is None else grads[0] * grad_weight, None, None, None, None, None, None
+        hidden, *parameters = (None if saved is None else grads[0] * saved for saved in ctx.saved_tensors)
+        return hidden, None, None, None, None, None, None, *parameters
 
 
 def distillation_loss(
-    hidden: Tensor,
-    head: nn.Linear,
-    parent_hidden: Tensor,
-    parent_head: nn.Linear,
+    heads: tuple[Head, Head],
+    hidden: tuple[Tensor, Tensor],
     targets: Tensor,
+    parameters: Sequence[Tensor] = (),
     kl: float = 1.0,
     lm: float = 0.0,
     dtype: torch.dtype | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """kl * mean KL + lm * mean next-token loss, and the two means by themselves.
 
-    hidden and parent_hidden (N, D) are normed last hidden states, targets (N,) the next tokens. Gradients go to hidden
-    and, where it requires one, to the head's weight. No more than CHUNK logits of each model exist at once. The matrix
-    products alone, forwards and backwards, are of dtype, by default that of hidden.
+    heads are the child's and the parent's, hidden their last hidden states (N, D) before the final norm, targets (N,)
+    the next tokens. Gradients go to the child's hidden states and to those of `parameters` that its head has. No more
+    than CHUNK logits of each model exist at once. The heads' matrix products alone, forwards and backwards, are of
+    dtype, by default that of hidden.
     """
-    return _Distillation.apply(
-        hidden, head.weight, parent_hidden, parent_head.weight, targets, kl, lm, dtype or hidden.dtype
-    )
+    child, parent = hidden
+    return _Distillation.apply(child, heads, parent, targets, kl, lm, dtype or child.dtype, *parameters)

@@ -6,7 +6,7 @@ from scipy import stats
 from small_library_params import PARAMS
 
 from tessera.puzzle.library.build import LayerLibrary
-from tessera.puzzle.models import architecture, blocks
+from tessera.puzzle.models import architecture, loading
 from tessera.puzzle.params import LibraryParams
 from tessera.puzzle.scores.replace_one import hidden_states
 from tessera.puzzle.studies.ablations import cases
@@ -19,7 +19,7 @@ def generator(layer, name):
 
 def test_blocks_of_a_child_are_those_of_a_library(parent, variants, tmp_path):
     """Made alone, layer by layer, from the same text."""
-    model, shape = blocks.load(parent()).requires_grad_(False), architecture.read(parent())
+    model, shape = loading.load(parent()).requires_grad_(False), architecture.read(parent())
     text = torch.randint(1, 64, (28, 16), generator=torch.Generator().manual_seed(0))
     params = LibraryParams.model_validate(PARAMS)
     choice = ["parent+parent", "kv1+parent", "kv1+ffn50"]

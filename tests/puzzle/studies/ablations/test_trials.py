@@ -6,7 +6,7 @@ from small_library_params import PARAMS
 
 from tessera.puzzle.library import least_squares
 from tessera.puzzle.models import architecture as architectures
-from tessera.puzzle.models import blocks
+from tessera.puzzle.models import loading
 from tessera.puzzle.models.space import Space
 from tessera.puzzle.params import LibraryParams
 from tessera.puzzle.scores.replace_one import hidden_states
@@ -21,7 +21,7 @@ def run(parent, variants, tmp_path_factory):
     """Trials of one layer from one initialisation."""
 
     def call(initialisation, tokens=(0, 64, 640), name="llama", space=variants):
-        model = blocks.load(parent(name)).requires_grad_(False)
+        model = loading.load(parent(name)).requires_grad_(False)
         text = torch.randint(1, 64, (WINDOWS + 4, T), generator=torch.Generator().manual_seed(0))
         states = hidden_states(model, text)[0][1]
         trials = Trials(

@@ -10,7 +10,7 @@ from tessera.puzzle import child
 from tessera.puzzle.library import distill, initialise
 from tessera.puzzle.library.build import LayerLibrary
 from tessera.puzzle.models import architecture as architectures
-from tessera.puzzle.models import blocks
+from tessera.puzzle.models import loading
 from tessera.puzzle.models.space import Space
 from tessera.puzzle.params import LibraryParams
 from tessera.puzzle.scores.replace_one import hidden_states
@@ -32,7 +32,7 @@ def setting(parent, variants, tmp_path_factory):
     """A parent, its architecture, and the directory of a decoupled library of LAYER."""
     from tessera.common import files
 
-    model, shape = blocks.load(parent()).requires_grad_(False), architectures.read(parent())
+    model, shape = loading.load(parent()).requires_grad_(False), architectures.read(parent())
     directory = tmp_path_factory.mktemp("library")
     made = builder(model, shape, variants, tmp_path_factory.mktemp("scratch"), LayerLibrary)
     files.save_tensors(directory / f"layer_{LAYER}.safetensors", made.build()[0])
@@ -117,7 +117,7 @@ def test_retraining_the_ffn_for_dropped_attention_lowers_the_loss(couple):
 def test_the_parent_is_left_as_it_is(couple, setting, parent):
     for pair in PAIRS[:4]:
         couple(pair)
-    wanted = blocks.load(parent()).state_dict()
+    wanted = loading.load(parent()).state_dict()
     assert all(torch.equal(value, wanted[name]) for name, value in setting[0].state_dict().items())
 
 
@@ -162,7 +162,7 @@ def test_same_seed_same_record(couple):
 
 @pytest.mark.parametrize("name", ["llama_biases", "qwen3"])
 def test_other_parents(parent, variants, name, tmp_path):
-    model, shape = blocks.load(parent(name)).requires_grad_(False), architectures.read(parent(name))
+    model, shape = loading.load(parent(name)).requires_grad_(False), architectures.read(parent(name))
     own = model.model.layers[LAYER]
     made = builder(model, shape, variants, tmp_path)
     modules = (None, copy.deepcopy(own.mlp))
@@ -196,8 +196,8 @@ def test_a_child_of_coupled_blocks(setting, variants, parent, library, tmp_path)
     made.couple(pair, modules, [1e-6])
     files.save_tensors(tmp_path / f"layer_{LAYER}.safetensors", pairs.tensors(pair, modules))
     choice = ["kv1+ffn50", pair + MARK, "parent+parent"]
-    found = pairs.assemble(model, parent(), variants, library(), [tmp_path], choice)
-    plain = child.assemble(model, parent(), variants, library(), [pairs.plain(block) for block in choice])
+    found = pairs.assemble(model, variants, library(), [tmp_path], choice)
+    plain = child.assemble(model, variants, library(), [pairs.plain(block) for block in choice])
     assert found.model.layers[LAYER].self_attn is None
     assert torch.equal(found.model.layers[LAYER].mlp.up_proj.weight, modules[1].up_proj.weight)
     assert not torch.equal(found.model.layers[LAYER].mlp.up_proj.weight, model.model.layers[LAYER].mlp.up_proj.weight)

@@ -11,7 +11,7 @@ from tessera.puzzle import child
 from tessera.puzzle.costs import of_target
 from tessera.puzzle.costs.params import CostTarget
 from tessera.puzzle.models import architecture as architectures
-from tessera.puzzle.models import blocks
+from tessera.puzzle.models import loading
 from tessera.puzzle.scores import reference as validity
 from tessera.puzzle.search import block_library
 from tessera.puzzle.studies.evolution.report import REPORT
@@ -108,11 +108,11 @@ def test_losses_are_those_of_children_that_are_assembled(found, parent, library,
     from tessera.common import randomness
     from tessera.data.tokens import windows
 
-    teacher = blocks.load(parent()).requires_grad_(False)
+    teacher = loading.load(parent()).requires_grad_(False)
     text = windows(tokens, "valid", 20, 2, randomness.seed(3, "puzzle", "scores"))
     reference = validity.Reference(teacher, torch.from_numpy(text.tokens).long(), text.document)
     for row in found[0]["evolution-1"]["children"][:4]:
-        whole = child.assemble(teacher, parent(), variants, library(), row["blocks"])
+        whole = child.assemble(teacher, variants, library(), row["blocks"])
         assert row["kl_div"] == reference.measure(whole)["kl_div"]
 
 

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 
 from tessera.puzzle.models import architecture as architectures
-from tessera.puzzle.models import blocks
+from tessera.puzzle.models import loading
 from tessera.puzzle.models.space import Space
 from tessera.puzzle.scores.replace_one import hidden_states
 from tessera.puzzle.studies.peers import pruning
@@ -24,7 +24,7 @@ COSTS = pd.DataFrame(
 @pytest.fixture(scope="module")
 def setting(parent):
     architecture = architectures.read(parent("llama"))
-    return blocks.load(parent("llama")).requires_grad_(False), architecture
+    return loading.load(parent("llama")).requires_grad_(False), architecture
 
 
 @pytest.fixture
@@ -89,7 +89,7 @@ def test_flap_ranks_standardised_fluctuations_over_all_layers(times):
 @pytest.mark.parametrize("name", ["llama", "llama_biases"])
 def test_a_child_that_keeps_all_is_the_parent(parent, name):
     architecture = architectures.read(parent(name))
-    model = blocks.load(parent(name)).requires_grad_(False)
+    model = loading.load(parent(name)).requires_grad_(False)
     every = [torch.arange(architecture.intermediate_size)] * architecture.num_layers
     mean = torch.zeros(architecture.num_layers, architecture.intermediate_size, dtype=torch.float64)
     for child in (
@@ -104,7 +104,7 @@ def test_a_child_that_keeps_all_is_the_parent(parent, name):
 def test_the_bias_of_constant_channels_is_exact(parent, name):
     """Channels that do not fluctuate are replaced by their mean without any loss."""
     architecture = architectures.read(parent(name))
-    model = blocks.load(parent(name)).requires_grad_(False)
+    model = loading.load(parent(name)).requires_grad_(False)
     mean = torch.zeros(architecture.num_layers, architecture.intermediate_size, dtype=torch.float64)
     mean[:, ::3] = 0.7
     kept = [torch.tensor([c for c in range(48) if c % 3])] * architecture.num_layers

@@ -12,7 +12,7 @@ from tessera.puzzle import child
 from tessera.puzzle.costs import of_target
 from tessera.puzzle.costs.params import CostTarget
 from tessera.puzzle.models import architecture as architectures
-from tessera.puzzle.models import blocks
+from tessera.puzzle.models import loading
 from tessera.puzzle.scores.choices import log_probabilities
 from tessera.puzzle.scores.retention import correct, right_answers, selections
 from tessera.puzzle.scores.task_items import tokenised
@@ -131,7 +131,7 @@ def test_scores_of_one_exchange_are_the_answers_of_that_child(out, params, paren
     scores = files.read_json(out / "part_1.json")
     assert list(scores) == ["1"] and set(scores["1"]["attention"]) == {"parent", *variants.attention}
     assert scores["1"]["attention"]["parent"]["error"] == 0.0
-    model = blocks.load(place).requires_grad_(False)
+    model = loading.load(place).requires_grad_(False)
     items = tokenised(asked, place, TOKENS.separator)
     for name, block in (("parent", "parent+parent"), ("kv1", "kv1+parent")):
         whole = child.assemble(model, place, variants, library(), ["parent+parent", block, "parent+parent"])

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from tessera.puzzle import child
-from tessera.puzzle.models import blocks
+from tessera.puzzle.models import loading
 from tessera.puzzle.scores.choices import Tokens, log_probabilities
 from tessera.puzzle.scores.retention import Selection, correct
 from tessera.puzzle.studies.task_scores import score
@@ -50,7 +50,7 @@ def own(model, layer):
 
 @pytest.mark.parametrize("name", ["llama", "qwen3"])
 def test_the_parents_own_subblocks_change_nothing(parent, name):
-    model = blocks.load(parent(name)).requires_grad_(False)
+    model = loading.load(parent(name)).requires_grad_(False)
     found = score.score(model, {layer: own(model, layer) for layer in range(3)}, QUESTIONS)
     accuracy = plain(model)[:, 0].mean()
     for parts in found.values():
@@ -62,7 +62,7 @@ def test_the_parents_own_subblocks_change_nothing(parent, name):
 
 def test_suffix_scores_are_full_forward_passes(parent, library, variants):
     place = parent()
-    model = blocks.load(place).requires_grad_(False)
+    model = loading.load(place).requires_grad_(False)
     exchanged, seen = child.variants_of(model, place, variants, library(), (0, 2)), []
     found = score.score(model, exchanged, QUESTIONS, lambda work: seen.append(len(work)) or work)
     assert seen == [2 * 2]
@@ -145,7 +145,7 @@ def test_items_that_are_not_there_are_refused(counts, message):
 
 
 def test_empty_items_are_refused(parent):
-    model = blocks.load(parent()).requires_grad_(False)
+    model = loading.load(parent()).requires_grad_(False)
     wrong = Question(Tokens([1], [[2], []]), (1, 1), 0, "sum")
     with pytest.raises(ValueError, match="item 1: the prompt and each of its choices must have"):
         score.score(model, {0: own(model, 0)}, [QUESTIONS[0], wrong])
