@@ -82,8 +82,8 @@ def test_states_before_layers_are_the_parent_s(parent, tmp_path):
 def test_activations_around_a_layer_are_the_parent_s(parent, tmp_path):
     model = loading.load(parent()).requires_grad_(False)
     text = torch.randint(1, 64, (19, 16))
-    states, middle = hidden_states(model, text)
-    found = Activations.of(model.model.layers[2], states[2], model.model.positions(text), tmp_path / "new")
+    states, middle, calls = hidden_states(model, text)
+    found = Activations.of(model.layers[2], states[2], calls, tmp_path / "new")
     for mine, expected in ((found.before, states[2]), (found.middle, middle[2]), (found.after, states[3])):
         torch.testing.assert_close(mine[:], expected)
 

@@ -11,7 +11,7 @@ from torch.utils._pytree import tree_leaves
 from tessera.puzzle.library import activations
 from tessera.puzzle.library.activations import StoredStates, store
 from tessera.puzzle.library.build import LayerLibrary
-from tessera.puzzle.models import architecture, blocks, sizes
+from tessera.puzzle.models import architecture, loading, sizes
 from tessera.puzzle.models.space import Space
 from tessera.puzzle.params import BATCH, LibraryParams
 from tessera.puzzle.scores.replace_one import hidden_states
@@ -26,8 +26,8 @@ def build(parent, variants, tmp_path_factory):
         text = torch.randint(1, 64, (28, 16), generator=torch.Generator().manual_seed(0))
         states = hidden_states(model, text)[0][layer]
         return LayerLibrary(
-            model.model.layers[layer],
-            architecture.read(parent(name)),
+            model,
+            layer,
             space,
             LibraryParams.model_validate(PARAMS | changes),
             states[:24],
@@ -161,8 +161,8 @@ def streamed(parent, variants, tmp_path_factory):
             else:
                 patch.setattr(activations, "store", lambda path, shape, parts: torch.cat(list(parts)))
             tensors, records = LayerLibrary(
-                model.model.layers[1],
-                architecture.read(parent()),
+                model,
+                1,
                 variants,
                 LibraryParams.model_validate(PARAMS | changes),
                 train,

@@ -71,7 +71,9 @@ def test_chunks_do_not_matter(monkeypatch, chunk):
     for size in (divergence.CHUNK, chunk):
         monkeypatch.setattr(divergence, "CHUNK", size)
         g.grad = head.weight.grad = None
-        values = divergence.distillation_loss(g, head, h, linear(head.weight.detach()), targets, 1.0, 0.5)
+        values = divergence.distillation_loss(
+            (head, linear(head.weight.detach())), (g, h), targets, [head.weight], 1.0, 0.5
+        )
         values[0].backward()
         loss[size] = (*values, g.grad, head.weight.grad)
     (parts,) = divergence.compare(head, h, [(head, g)], targets)
@@ -95,7 +97,9 @@ def test_gradient_is_autograds(kl, lm, train_head):
     h, targets = random(N, D, seed=2, dtype=torch.float64), torch.arange(N) % V
     g = random(N, D, seed=3, dtype=torch.float64).requires_grad_()
     inputs = [g, head.weight] if train_head else [g]
-    loss, mean_kl, mean_lm = divergence.distillation_loss(g, head, h, parent_head, targets, kl, lm)
+    loss, mean_kl, mean_lm = divergence.distillation_loss(
+        (head, parent_head), (g, h), targets, inputs[1:], kl, lm
+    )
     each_kl, each_lm, _ = plain(parent_head(h), head(g), targets)
     expected = kl * each_kl.mean() + lm * each_lm.mean()
     torch.testing.assert_close(loss, expected)
@@ -112,7 +116,8 @@ def test_gradient_of_a_tied_head_has_both_parts():
     tokens, targets = torch.arange(N) % V, (torch.arange(N) + 1) % V
     parent_head, h = linear(random(V, D, seed=0, dtype=torch.float64)), random(N, D, seed=1, dtype=torch.float64)
     head = linear(random(V, D, seed=2, dtype=torch.float64))
-    loss, *_ = divergence.distillation_loss(head.weight[tokens].tanh(), head, h, parent_head, targets, 1.0, 0.3)
+    states = head.weight[tokens].tanh(), h
+    loss, *_ = divergence.distillation_loss((head, parent_head), states, targets, [head.weight], 1.0, 0.3)
     each_kl, each_lm, _ = plain(parent_head(h), head(head.weight[tokens].tanh()), targets)
     (found,) = torch.autograd.grad(loss, head.weight)
     (expected,) = torch.autograd.grad(each_kl.mean() + 0.3 * each_lm.mean(), head.weight)

@@ -31,7 +31,7 @@ def test_domains_and_groups(monkeypatch, parent, library, variants, batch_tokens
             metrics, one = found[name][domain], []
             for i in windows:
                 x, targets = TOKENS[i : i + 1, :-1], TOKENS[i, 1:]
-                states = [(replace_one.head(m), m.model(x)[0]) for m in (teacher, model)]
+                states = [(m.head, m.last(x)[0]) for m in (teacher, model)]
                 one += compare(*states[0], [states[1]], targets)
             expected = replace_one.summary(one, DOCUMENTS[windows])
             assert {k: metrics[k] for k in expected} == pytest.approx(expected, abs=1e-5)

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from tessera.common import files
 from tessera.common.intervals import known
 from tessera.puzzle import child
-from tessera.puzzle.models import architecture, loading
+from tessera.puzzle.models import loading
 from tessera.puzzle.scores import replace_one
 from tessera.puzzle.scores.divergence import Agreement
 from tessera.puzzle.search import block_library
@@ -42,21 +42,8 @@ def modules(parent, library, variants):
     """A parent, and the variants of its layers 0 and 2."""
 
     def make(name):
-        a, model = architecture.read(parent(name)), loading.load(parent(name)).requires_grad_(False)
-        specs = {
-            "attention": {n: blocks.attention_spec(a, v) for n, v in variants.attention.items()},
-            "ffn": {n: blocks.ffn_spec(a, v) for n, v in variants.ffn.items()},
-        }
-        return model, {
-            layer: {
-                s: {
-                    n: child.subblock(model.spec, spec, f"{s}.{n}", child.layer_file(library(name), layer))
-                    for n, spec in named.items()
-                }
-                for s, named in specs.items()
-            }
-            for layer in (0, 2)
-        }
+        model = loading.load(parent(name)).requires_grad_(False)
+        return model, child.variants_of(model, variants, library(name), (0, 2))
 
     return make
 
@@ -88,12 +75,11 @@ def test_suffix_scores_are_full_forward_passes(monkeypatch, modules, parent, lib
 
 def test_hidden_states_are_the_models(parent):
     model = loading.load(parent())
-    before, middle = replace_one.hidden_states(model, TOKENS)
+    before, middle, calls = replace_one.hidden_states(model, TOKENS)
     assert len(before) == 4 and len(middle) == 3
-    assert torch.equal(before[-1], model.model(TOKENS))
-    rotary = model.model.positions(TOKENS)
-    for layer, x, m, y in zip(model.model.layers, before, middle, before[1:], strict=False):
-        assert torch.equal(layer.attend(x, rotary), m) and torch.equal(layer.feed(m), y)
+    assert torch.equal(before[-1], model.last(TOKENS)) and torch.equal(model.head(before[-1]), model(TOKENS))
+    for layer, x, m, y in zip(model.layers, before, middle, before[1:], strict=False):
+        assert torch.equal(layer(x, calls, ffn=None), m) and torch.equal(layer(m, calls, attention=None), y)
 
 
 def test_standard_error_by_hand():

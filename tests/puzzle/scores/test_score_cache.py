@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from tessera.puzzle.models import loading
-from tessera.puzzle.models.model import AttentionSpec, FFNSpec, build_attention, build_ffn
+from tessera.puzzle.models import variants as building
+from tessera.puzzle.models.space import FFN, Attention
 from tessera.puzzle.scores import cache, replace_one
 from tessera.puzzle.scores.cache import ScoreCache
 
@@ -27,10 +28,18 @@ def variants(model):
     torch.manual_seed(0)
     made = {}
     for layer in (0, 2):
-        attention = build_attention(model.spec, AttentionSpec("gqa", 1)).requires_grad_(False)
-        ffn = build_ffn(model.spec, FFNSpec("gated", 8)).requires_grad_(False)
+        attention = random_module(model, layer, Attention(kind="gqa", kv_heads=1))
+        ffn = random_module(model, layer, FFN(kind="gated", width=1 / 6))
         made[layer] = {"attention": {"kv1": attention, "no_op": None}, "ffn": {"small": ffn}}
     return made
+
+
+def random_module(model, layer, variant):
+    """A variant of a layer with random weights."""
+    where, place = model.layers[layer], "ffn" if isinstance(variant, FFN) else "attention"
+    module = building.build(where, model.config, building.part(where, model.config, variant), place)
+    module.load_state_dict({k: torch.randn(v.shape) for k, v in module.state_dict().items()}, assign=True)
+    return module.requires_grad_(False)
 
 
 class Computing:
@@ -56,7 +65,7 @@ def test_only_what_is_new_is_computed_and_nothing_differs(model, variants, tmp_p
     assert cached(tmp_path, model).score(variants, second) == expected
     assert second.asked == []
     more = copy.deepcopy(variants)
-    more[2]["ffn"]["linear"] = build_ffn(model.spec, FFNSpec("linear")).requires_grad_(False)
+    more[2]["ffn"]["linear"] = random_module(model, 2, FFN(kind="linear"))
     found = cached(tmp_path, model).score(more, third)
     assert third.asked == [(2, "ffn", "linear")]
     assert found == replace_one.score(model, more, TOKENS, DOCUMENTS)
@@ -65,7 +74,7 @@ def test_only_what_is_new_is_computed_and_nothing_differs(model, variants, tmp_p
 def test_whatever_decides_a_score_has_a_file_of_its_own(model, parent, variants, tmp_path):
     attention, ffn = variants[0]["attention"]["kv1"], variants[0]["ffn"]["small"]
     other = loading.load(parent()).requires_grad_(False)
-    other.model.norm.weight.data[0] += 1e-6
+    other.network.model.norm.weight.data[0] += 1e-6
     changed = copy.deepcopy(ffn)
     next(iter(changed.parameters())).data.view(-1)[0] += 1e-6
     here = cached(tmp_path, model)

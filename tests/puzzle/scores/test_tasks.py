@@ -33,7 +33,7 @@ def test_sums_equal_those_of_transformers(parent, name):
 def test_a_child_without_attention_in_a_layer(parent, library, variants):
     place = parent()
     choice = ["no_op+ffn50", "linear+parent", "kv1+no_op"]
-    model = child.assemble(loading.load(place), place, variants, library(), choice)
+    model = child.assemble(loading.load(place), variants, library(), choice)
     together = log_probabilities(model, ITEMS)
     apart = [log_probabilities(model, [Tokens(item.prompt, [one])])[0][0] for item in ITEMS for one in item.choices]
     assert [value for sums in together for value in sums] == pytest.approx(apart, abs=1e-4)

@@ -58,6 +58,8 @@ def ffn(layer: Layer, config: Any, variant: FFN, kept: Tensor | None = None, exp
         alternate = kept is not None and variants.interleaved(layer, config)
         chosen = every if experts is None else experts
         state = slices.experts(parent.state_dict(), child.state_dict(), chosen, kept, alternate)
+    elif "config" not in part:
+        state = parent.state_dict()
     elif kept is None:
         raise ValueError("a narrower FFN needs the channels that it keeps")
     else:
@@ -190,7 +192,7 @@ def expert_saliency(ffn: nn.Module, batches: Batches) -> Tensor:
 
 def kept_experts(saliency: Tensor, part: dict[str, Any], config: Any) -> Tensor:
     """Sorted indices of the experts of most saliency (X,), as many as the PART of a variant has."""
-    count = part["config"].get(variants.key_of(config, variants.EXPERTS, "experts"), len(saliency))
+    count = part.get("config", {}).get(variants.key_of(config, variants.EXPERTS, "experts"), len(saliency))
     return saliency.argsort(descending=True, stable=True)[:count].sort().values
 
 

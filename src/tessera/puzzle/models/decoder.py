@@ -191,7 +191,9 @@ class LanguageModel(nn.Module):
             if layer is not None and _kind(layer.module) == _kind(module):
                 return layer.anatomy
         with torch.autocast(self.device.type, enabled=False):
-            return anatomy(module, self.calls(2)[index], self.hidden_size, index)
+            weight = next(p for p in self.network.parameters() if not p.is_meta)
+            x = torch.linspace(-1, 1, 2 * self.hidden_size).to(weight).view(1, 2, -1)
+            return anatomy(module, self.calls(2)[index], x, index)
 
     @property
     def config(self) -> Any:
@@ -320,16 +322,13 @@ def norm_name(decoder: nn.Module) -> str:
 
 
 @torch.no_grad()
-def anatomy(layer: nn.Module, call: tuple[tuple, dict[str, Any]], hidden_size: int, index: int) -> dict[str, Anatomy]:
-    """Find what a layer's subblocks return and which norms serve one of them alone; call is that of two tokens.
+def anatomy(layer: nn.Module, call: tuple[tuple, dict[str, Any]], x: Tensor, index: int) -> dict[str, Anatomy]:
+    """Find what a layer's subblocks return and which norms serve one of them alone; x (1, 2, D) and call are of two tokens.
 
     Raises ValueError if the layer has no such subblocks.
     """
     args, kwargs = call
-    weight = next(layer.parameters())
-    if weight.is_meta:
-        raise ValueError("the layer has no weights yet")
-    x = torch.linspace(-1, 1, 2 * hidden_size, dtype=weight.dtype, device=weight.device).view(1, 2, hidden_size)
+    hidden_size = x.shape[-1]
     names = {subblock: name_of(layer, subblock) for subblock in SUBBLOCKS}
     outputs: dict[str, Any] = {}
     handles = [
@@ -363,8 +362,9 @@ def anatomy(layer: nn.Module, call: tuple[tuple, dict[str, Any]], hidden_size: i
             )
             added = tensor(layer(x, *args, **kwargs)) - x
             handle.remove()
-            factor = (added * outputs["own"]).sum() / outputs["own"].square().sum()
-            normed = not torch.allclose(added, factor * outputs["own"], rtol=1e-2, atol=1e-3 * float(added.abs().max()))
+            own = outputs["own"]
+            factor = (added * own).sum() / own.square().sum() if bool(own.any()) else 0.0
+            normed = not torch.allclose(added, factor * own, rtol=1e-2, atol=1e-3 * float(added.abs().max()))
         with _put(layer, {name: nothing[subblock]}):
             without = tensor(layer(x, *args, **kwargs))
             for norm, module in layer.named_children():

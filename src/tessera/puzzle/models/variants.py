@@ -54,7 +54,7 @@ def head_dim(config: Any) -> int:
 
 
 def part(layer: Layer, config: Any, variant: Attention | FFN) -> dict[str, Any]:
-    """The PART of `modeling_child` that describes a variant of a layer; empty if it is the parent's own subblock.
+    """The PART of `modeling_child` that describes a variant of a layer.
 
     Raises ValueError if the family has no such variant.
     """
@@ -68,7 +68,7 @@ def part(layer: Layer, config: Any, variant: Attention | FFN) -> dict[str, Any]:
     described: dict[str, Any] = {"config": changes} if changes else {}
     if isinstance(variant, Attention) and variant.window:
         described["window"] = variant.window
-    return {"kind": "own", **described} if described else {}
+    return {"kind": "own", **described}
 
 
 def _attention(config: Any, variant: Attention) -> dict[str, int]:
