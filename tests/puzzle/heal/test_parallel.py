@@ -181,7 +181,7 @@ def test_replica_shares_storage_and_nothing_else(parent, library, variants, name
     copied = parallel.replica(model)
     names = dict(model.named_parameters())
     assert names.keys() == dict(copied.named_parameters()).keys()
-    assert (copied.lm_head.weight is copied.model.embed_tokens.weight) == (name == "llama")
+    assert (copied.network.lm_head.weight is copied.network.model.embed_tokens.weight) == (name == "llama")
     for key, p in copied.named_parameters():
         assert p is not names[key] and p.data_ptr() == names[key].data_ptr() and not p.requires_grad
     copied.double()  # as a move to a GPU: the model stays where it is

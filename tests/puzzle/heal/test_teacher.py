@@ -75,7 +75,7 @@ def test_files_hold_states_of_the_layers_that_the_loss_needs(own, tmp_path):
 
 def test_whatever_decides_the_states_has_a_place_of_its_own(own, parent, tmp_path):
     other = loading.load(parent()).requires_grad_(False)
-    other.model.norm.weight.data[0] += 1e-6
+    other.network.model.norm.weight.data[0] += 1e-6
     caches = [
         cached(tmp_path, own),
         cached(tmp_path, other),

@@ -158,22 +158,24 @@ def heal(
     track: Callable[[Iterable[int]], Iterable[int]] = iter,
     teacher_cache: Path | None = None,
     group: Group = Group(),  # noqa: B008
+    where: torch.device | None = None,
 ) -> Curve:
     """Train child, in place, to imitate parent on tokens (windows, T + 1).
 
     Windows come in an order drawn once by generator, each once an epoch, so that a resumed run sees what an
     unbroken one would; track wraps the loop over steps, to show progress. teacher_cache is the directory of
     params.teacher = cache. The processes of a group all call this with the same arguments, get the same child, and each
-    computes its share of every step; params.processes is for whoever starts them. Returns the losses of every step,
+    computes its share of every step; params.processes is for whoever starts them. where is the device of this process, by
+    default that of the child. Returns the losses of every step,
     none if there is nothing to train.
 
-    Raises ValueError if the device is not there, a step's windows cannot be shared equally, the cache has no
+    Raises ValueError if a step's windows cannot be shared equally, the cache has no
     directory, or the loss is not finite.
     """
     names = trainable(child, params)
     if not names:
         return Curve()  # a child that is the parent, or whose replaced subblocks are all no-ops
-    where = parallel.device(params.device)
+    where = child.device if where is None else where
     steps = [group.share(batch) for batch in distill.batches(len(tokens), schedule, tokens.shape[1] - 1, generator)]
     teach = _teacher(parent, params, teacher_cache, group)
     if checkpoint:

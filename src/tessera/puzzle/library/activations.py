@@ -28,7 +28,9 @@ class StoredStates:
     the first.
     """
 
-    def __init__(self, paths: Sequence[Path]) -> None:
+    def __init__(self, paths: Sequence[Path], device: torch.device | str = "cpu") -> None:
+        """device is where the states are used."""
+        self.device = torch.device(device)
         self.paths, arrays = list(paths), [cast(np.memmap, files.read_npy(path)) for path in paths]
         for path, array in zip(paths, arrays, strict=True):
             right = array.dtype == np.float32 and array.ndim == 3 and array.flags.c_contiguous
@@ -50,7 +52,11 @@ class StoredStates:
         states = torch.empty(len(numbers), *self.shape[1:])
         for number, window in zip(numbers, states.numpy(), strict=True):
             self._read(number, window)
-        return states
+        return states.to(self.device)
+
+    def to(self, device: torch.device) -> "StoredStates":
+        """The same states, used on another device."""
+        return StoredStates(self.paths, device)
 
     def split(self, size: int) -> Iterator[Tensor]:
         """All windows, `size` at a time."""
@@ -88,10 +94,12 @@ def writing(path: Path, shape: Sequence[int]) -> Iterator[Callable[[Tensor], obj
 
 def store(path: Path, shape: Sequence[int], parts: Iterable[Tensor]) -> StoredStates:
     """Write hidden states of this shape, which come some windows at a time, to a new .npy file (see `writing`)."""
+    device = torch.device("cpu")
     with writing(path, shape) as write:
         for part in parts:
             write(part)
-    return StoredStates([path])
+            device = part.device
+    return StoredStates([path], device)
 
 
 @torch.no_grad()

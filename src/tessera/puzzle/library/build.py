@@ -43,8 +43,9 @@ class LayerLibrary:
         """
         self.config, self.space, self.params = parent.config, space, params
         self.layer, self.calls, self.generator = parent.layer(index), parent.calls(train.shape[1]), generator
-        self.train = Activations.of(self.layer, train, self.calls, scratch / "train")
-        self.valid = Activations.of(self.layer, valid, self.calls, scratch / "valid")
+        where = parent.device
+        self.train = Activations.of(self.layer, train.to(where), self.calls, scratch / "train")
+        self.valid = Activations.of(self.layer, valid.to(where), self.calls, scratch / "valid")
 
     def build(self) -> tuple[dict[str, Tensor], dict[str, dict]]:
         """Return the tensors, keyed subblock.variant/parameter, and a record of losses by subblock.variant."""
@@ -53,7 +54,7 @@ class LayerLibrary:
         for name, module, record in [*self._attentions(), *self._ffns()]:
             records[name] = record
             if module is not None:
-                tensors |= {f"{name}/{key}": value.contiguous() for key, value in module.state_dict().items()}
+                tensors |= {f"{name}/{key}": value.cpu().contiguous() for key, value in module.state_dict().items()}
         return tensors, records
 
     def _batches(self, subblock: str) -> Batches:

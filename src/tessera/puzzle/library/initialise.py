@@ -54,9 +54,9 @@ def ffn(layer: Layer, config: Any, variant: FFN, kept: Tensor | None = None, exp
     if variant.kind == "linear":
         state = {"linear.weight": _product(parent.state_dict(), config.hidden_size)}
     elif variants.is_mixture(layer):
-        every = torch.arange(variants.expert_count(layer))
+        every = torch.arange(variants.expert_count(layer), device=next(parent.parameters()).device)
         alternate = kept is not None and variants.interleaved(layer, config)
-        chosen = every if experts is None else experts
+        chosen = every if experts is None else experts.to(every.device)
         state = slices.experts(parent.state_dict(), child.state_dict(), chosen, kept, alternate)
     elif "config" not in part:
         state = parent.state_dict()

@@ -93,12 +93,12 @@ def eliminate(G: Tensor, W: Tensor, ridge: float, widths: list[int]) -> dict[int
     """
     size = len(G)
     P = torch.cholesky_inverse(factor(G, ridge))
-    W, kept, channels = W.to(G.dtype).clone(), torch.arange(size), {}
+    W, kept, channels = W.to(G.dtype).clone(), torch.arange(size, device=G.device), {}
     for width in sorted(set(widths), reverse=True):
         while len(kept) > width:
             cost = W.square().sum(1) / P.diagonal()
             drop = cost.argsort(stable=True)[: min(ELIMINATION_BATCH, len(kept) - width)]
-            stay = torch.ones(len(kept), dtype=torch.bool)
+            stay = torch.ones(len(kept), dtype=torch.bool, device=G.device)
             stay[drop] = False
             gain = torch.linalg.solve(P[drop][:, drop], P[drop][:, stay])  # (dropped, remaining)
             W = W[stay] - gain.T @ W[drop]

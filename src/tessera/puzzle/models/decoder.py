@@ -207,8 +207,8 @@ class LanguageModel(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        """Where the embedding is."""
-        return self.network.get_input_embeddings().weight.device  # type: ignore[operator]
+        """Where its weights are."""
+        return next(p.device for p in self.network.parameters() if not p.is_meta)
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Logits (B, T, V) of tokens (B, T)."""
@@ -218,8 +218,13 @@ class LanguageModel(nn.Module):
         """The hidden states before the first layer (B, T, D) of tokens (B, T), and how the layers are called.
 
         By default each token sees those before it, which are counted from 0; else positions (B, T) says where it is
-        and seen (B, 1, T, T) which tokens it sees. Windows of the family's own are kept, counted in positions.
+        and seen (B, 1, T, T) which tokens it sees. Windows of the family's own are kept, counted in positions. All three
+        may be on any device.
         """
+        tokens, positions, seen = (
+            None if given is None else given.to(self.device) for given in (tokens, positions, seen)
+        )
+        assert tokens is not None
         given: dict[str, Any] = {} if positions is None else {"position_ids": positions}
         if seen is not None:
             given["attention_mask"] = self._masks(seen, positions)

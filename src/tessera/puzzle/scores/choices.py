@@ -119,7 +119,7 @@ class Batch:
         total = logits.logsumexp(-1).double()
         values = logits[self.predicted, self.targets].double() - total[self.predicted]
         sums = torch.zeros(len(self.tokens), int(self.choices.max()) + 1, dtype=torch.float64)
-        return sums.index_put((self.items, self.choices), values, accumulate=True)
+        return sums.index_put((self.items, self.choices), values.cpu(), accumulate=True)
 
 
 def arrange(items: Sequence[Tokens]) -> Batch:

@@ -50,8 +50,9 @@ def compare(
 ) -> list[Agreement]:
     """Agreement of several children, each a head and its last hidden states, with one parent.
 
-    Heads map last hidden states (N, D) to logits; targets (N,) are the next tokens.
+    Heads map last hidden states (N, D) to logits; targets (N,) are the next tokens, on any device.
     """
+    targets = targets.to(parent_hidden.device)
     by_child: list[list[Agreement]] = [[] for _ in children]
     chunk = rows(parent(parent_hidden[:1]).shape[-1])
     for start in range(0, len(targets), chunk):

@@ -1,0 +1,104 @@
+"""Every function of the chain on a pretend accelerator: no tensor is left elsewhere, and the numbers are the CPU's."""
+
+import numpy as np
+import pytest
+import torch
+from pretend_gpu import pretend_gpu
+from small_library_params import PARAMS
+
+from tessera.puzzle import child
+from tessera.puzzle.heal import train
+from tessera.puzzle.library.activations import store_before
+from tessera.puzzle.library.build import LayerLibrary
+from tessera.puzzle.models import loading
+from tessera.puzzle.params import HealParams, LibraryParams
+from tessera.puzzle.scores import choices, evaluate, replace_one
+from tessera.puzzle.scores.reference import Reference, composed
+
+TOKENS = torch.randint(1, 64, (6, 13), generator=torch.Generator().manual_seed(2))
+DOCUMENTS = np.array([4, 4, 9, 2, 9, 9])
+CHOICE = ["kv1+parent", "no_op+ffn50", "linear+linear"]
+SCHEDULE = {"tokens": 96, "batch_windows": 2, "learning_rate": 3e-3, "weight_decay": 0.01, "warmup": 0.1}
+
+
+class Chain:
+    """A parent, its variants and a child on one device."""
+
+    def __init__(self, parent, library, variants, tmp_path, device):
+        self.device, self.variants, self.tmp = device, variants, tmp_path
+        self.model = loading.load(parent()).requires_grad_(False).to(device)
+        self.modules = child.variants_of(self.model, variants, library(), (0, 2))
+        self.child = child.assemble(self.model, variants, library(), CHOICE)
+
+    def activations(self):
+        states = store_before([0, 2], self.model, TOKENS, self.tmp / f"states-{self.device}")
+        return [states[layer][:].tolist() for layer in (0, 2)]
+
+    def library(self):
+        states = replace_one.hidden_states(self.model, TOKENS)[0][1].cpu()
+        scratch = self.tmp / f"library-{self.device}"
+        scratch.mkdir()
+        params = LibraryParams.model_validate(PARAMS)
+        builder = LayerLibrary(
+            self.model, 1, self.variants, params, states[:4], states[4:], lambda _: torch.Generator().manual_seed(0), scratch
+        )
+        tensors, records = builder.build()
+        return records | {name: float(value.double().square().sum()) for name, value in tensors.items()}
+
+    def scores(self):
+        return replace_one.score(self.model, self.modules, TOKENS, DOCUMENTS)
+
+    def blocks(self):
+        pairs = {0: {"a": (self.modules[0]["attention"]["kv1"], self.modules[0]["ffn"]["ffn50"]), "b": (None, None)}}
+        return composed(self.model, pairs, TOKENS, DOCUMENTS)
+
+    def reference(self):
+        return Reference(self.model, TOKENS, DOCUMENTS).measure(self.child)
+
+    def evaluation(self):
+        domains = np.array(["a", "a", "b", "b", "a", "b"])
+        return evaluate.evaluate(self.model, {"child": self.child}, TOKENS, domains, DOCUMENTS, {"all": ["a", "b"]})
+
+    def items(self):
+        items = [choices.Tokens([3, 4, 5], [[6], [7, 8]]), choices.Tokens([9], [[1, 2, 3], [4], [5]])]
+        return choices.log_probabilities(self.child, items)
+
+    def healing(self):
+        params = HealParams.model_validate(
+            {"train": "all", "cosine": 1.0, "kl": 1.0, "lm": 0.3, "equal": SCHEDULE, "full": SCHEDULE, "checkpoint_steps": 2}
+        )
+        generator = torch.Generator().manual_seed(0)
+        curve = train.heal(self.model, self.child, TOKENS, params, params.equal, generator)
+        return [curve.kl_div, curve.cosine, curve.lm_loss]
+
+
+STEPS = [name for name in vars(Chain) if not name.startswith("_")]
+
+
+#: Relative tolerance: Adam divides by gradients that are zero to rounding, so training amplifies the last digit.
+ROUNDING = {"library": 2e-2, "healing": 2e-2}
+
+
+def close(here, there, rounding=1e-3):
+    """Whether two results of nested containers are the same numbers, to rounding."""
+    if isinstance(here, dict):
+        return here.keys() == there.keys() and all(
+            close(here[key], there[key], rounding) for key in here
+        )
+    if isinstance(here, list | tuple):
+        return len(here) == len(there) and all(
+            close(a, b, rounding) for a, b in zip(here, there, strict=True)
+        )
+    if isinstance(here, float):
+        return there == pytest.approx(here, rel=rounding, abs=1e-5)
+    return here == there
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_step_on_an_accelerator_gives_the_numbers_of_the_cpu(step, parent, library, variants, tmp_path):
+    expected = getattr(Chain(parent, library, variants, tmp_path, "cpu"), step)()
+    with pretend_gpu() as device:
+        chain = Chain(parent, library, variants, tmp_path, device)
+        with pytest.raises(RuntimeError, match=r"same device"):
+            chain.model.network(TOKENS)
+        assert close(expected, getattr(chain, step)(), ROUNDING.get(step, 1e-3))
