@@ -5,7 +5,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from tiny_models import PARENTS, SHAPE
+from tiny_models import GEMMA, PARENTS, SHAPE
 
 # Read when transformers is imported: children bring their own code, which it copies there; nothing is downloaded.
 _MODULES = tempfile.TemporaryDirectory(prefix="tessera-tests-")
@@ -15,7 +15,7 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 
 @pytest.fixture(scope="session")
 def parent(tmp_path_factory):
-    """Return the directory of a parent of PARENTS, made once by transformers, all its parameters random."""
+    """Return the directory of a parent of PARENTS or GEMMA, made once by transformers, all its parameters random."""
     made = {}
 
     def make(name="llama"):
@@ -23,8 +23,8 @@ def parent(tmp_path_factory):
             import torch
             import transformers
 
-            kind, changes = PARENTS[name]
-            generator = torch.Generator().manual_seed(sorted(PARENTS).index(name))
+            kind, changes = (PARENTS | GEMMA)[name]
+            generator = torch.Generator().manual_seed([*sorted(PARENTS), *GEMMA].index(name))
             model = transformers.AutoModelForCausalLM.from_config(getattr(transformers, kind)(**SHAPE | changes))
             for key, p in model.named_parameters():
                 noise = torch.randn(p.shape, generator=generator)

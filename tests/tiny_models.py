@@ -34,3 +34,10 @@ PARENTS = {
     "qwen2": ("Qwen2Config", {"tie_word_embeddings": True}),
     "qwen3": ("Qwen3Config", {"head_dim": 16, "attention_bias": True}),
 }
+#: A family whose blocks are not Llama's: norms behind attention and FFN, windows, embeddings that are scaled.
+GEMMA = {
+    "gemma3": (
+        "Gemma3TextConfig",
+        {"head_dim": 8, "sliding_window": 6, "layer_types": [f"{s}_attention" for s in ("sliding", "full", "sliding")]},
+    ),
+}

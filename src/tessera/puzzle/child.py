@@ -19,6 +19,8 @@ __all__ = ["Choice", "assemble", "chosen", "load", "save", "subblock", "subblock
 #: A child's choice: one block variant, ATTENTION+FFN, a layer.
 Choice = Sequence[str]
 
+#: The PART of a subblock of the parent's own sizes, with other weights.
+OWN: dict[str, Any] = {"kind": "own"}
 #: The module that travels with a checkpoint, so that it loads without this package.
 CODE = Path(modeling_child.__file__)
 TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja", "vocab.json")
@@ -40,15 +42,15 @@ def chosen(path: str | Path, method: str) -> dict[str, Any]:
 
 
 def subblock(layer: Layer, config: Any, variant: Attention | FFN, name: str, path: Path) -> nn.Module | None:
-    """A variant's module with its tensors from a layer's library file; their keys begin with `name`.
+    """A variant's module with its tensors from a layer's library file; their keys begin with `name`, as in ffn.ffn50.
 
-    name is subblock.variant, as in ffn.ffn50. Raises ValueError, naming the file and variant, if tensors are missing
+    Raises ValueError, naming the file and variant, if tensors are missing
     or of another shape.
     """
     if variant.kind == "no_op":
         return None
-    place, _, _ = name.partition(".")
-    module = variants.build(layer, config, variants.part(layer, config, variant), place)
+    place = "attention" if isinstance(variant, Attention) else "ffn"
+    module = variants.build(layer, config, variants.part(layer, config, variant) or OWN, place)
     weight = next(layer.module.parameters())
     try:
         tensors = {key: value.to(weight) for key, value in files.load_tensors(path, f"{name}/").items()}

@@ -5,7 +5,6 @@ from typing import Self
 from pydantic import Field, model_validator
 
 from tessera.common.params import Section
-from tessera.puzzle.models.architecture import Architecture
 from tessera.puzzle.models.space import PARENT, compose, decompose
 
 
@@ -29,9 +28,8 @@ class ChildParams(Section):
             raise ValueError(f"layers = {self.layers}; expected distinct layers, counted from 0")
         return self
 
-    def choice(self, architecture: Architecture) -> list[str]:
-        """The block of every layer. Raises ValueError if the parent does not have one of the layers."""
-        last = architecture.num_layers - 1
-        if beyond := [layer for layer in self.layers if layer > last]:
-            raise ValueError(f"child.layers = {beyond}: the parent has the layers 0 to {last}")
-        return [self.block if layer in self.layers else compose(PARENT, PARENT) for layer in range(last + 1)]
+    def choice(self, layers: int) -> list[str]:
+        """The block of every one of a parent's layers. Raises ValueError if it does not have one of the child's."""
+        if beyond := [layer for layer in self.layers if layer >= layers]:
+            raise ValueError(f"child.layers = {beyond}: the parent has the layers 0 to {layers - 1}")
+        return [self.block if layer in self.layers else compose(PARENT, PARENT) for layer in range(layers)]

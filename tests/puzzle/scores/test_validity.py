@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 import torch
 
+from tessera.puzzle import child as children
 from tessera.puzzle.library import initialise
-from tessera.puzzle.models import architecture as architectures
 from tessera.puzzle.models import loading
+from tessera.puzzle.models.decoder import SUBBLOCKS, tensor
 from tessera.puzzle.scores.evaluate import evaluate
 from tessera.puzzle.scores.reference import Reference, composed
 from tessera.puzzle.scores.replace_one import score
@@ -17,33 +18,29 @@ TOKENS = torch.randint(64, (5, 12), generator=torch.Generator().manual_seed(1))
 DOCUMENTS = np.array([3, 3, 4, 5, 6])
 
 
-@pytest.fixture(scope="module")
-def setting(parent, variants):
+@pytest.fixture(scope="module", params=["llama", "gemma3"])
+def setting(request, parent, variants):
     """A parent, and the modules of all variants of all layers by (layer, subblock, variant)."""
-    architecture = architectures.read(parent())
-    model = loading.load(parent()).requires_grad_(False)
-    modules = {}
-    for layer, own in enumerate(model.model.layers):
+    model, modules = loading.load(parent(request.param)).requires_grad_(False), {}
+    x, calls = model.inputs(TOKENS[:, :-1])
+    for layer in model.layers:
         for name, variant in variants.attention.items():
-            spec = blocks.attention_spec(architecture, variant)
-            modules[layer, "attention", name] = initialise.attention(model.spec, own.self_attn, spec)
+            made = initialise.attention(layer, model.config, variant, layer.inner("attention", x, calls), None)
+            modules[layer.index, "attention", name] = made
         for name, variant in variants.ffn.items():
-            spec = blocks.ffn_spec(architecture, variant)
-            kept = torch.arange(spec.intermediate_size) if spec.kind == "gated" else None
-            modules[layer, "ffn", name] = initialise.ffn(model.spec, own.mlp, spec, kept)
-    for module in modules.values():
-        if module is not None:
-            module.requires_grad_(False)
+            kept = torch.arange(round(48 * variant.width)) if variant.kind == "gated" else None
+            modules[layer.index, "ffn", name] = initialise.ffn(layer, model.config, variant, kept)
     return model, modules
 
 
 def exchanged(model, layer, pair):
     """A copy of the parent with one layer's subblocks exchanged."""
-    import copy
-
-    child = copy.deepcopy(model)
-    child.model.layers[layer].self_attn, child.model.layers[layer].mlp = pair
-    return child
+    replaced = {}
+    for place, module in zip(SUBBLOCKS, pair, strict=True):
+        parts = model.layer(layer).anatomy[place]
+        nothing = {"kind": "no_op", "returns": parts.returns, "drops": list(parts.norms)}
+        replaced[layer, place] = module, children.OWN if module is not None else nothing
+    return children.exchanged(model, replaced)
 
 
 def test_measure_is_evaluation_with_its_windows(setting):
@@ -79,8 +76,7 @@ def test_interactions_score_as_scores_do_and_their_form_is_second_order(setting)
     small = {}  # exchanges that change little, so that the second order is nearly all
     for (layer, part, name), module in modules.items():
         if name in ("kv1", "ffn50"):
-            own = getattr(model.model.layers[layer], "self_attn" if part == "attention" else "mlp")
-            small[layer, part, name] = mixed(own, module, 0.02)
+            small[layer, part, name] = mixed(model.layer(layer).subblock(part), module, 0.02)
     gram, series = responses(model, small, TOKENS)
     scores = {}
     for (layer, part, name), one in zip(small, series, strict=True):
@@ -94,7 +90,7 @@ def test_interactions_score_as_scores_do_and_their_form_is_second_order(setting)
     form = quadratic.measured(scores, gram)
     child = model
     for (layer, part, _), module in small.items():
-        other = child.model.layers[layer].mlp if part == "attention" else child.model.layers[layer].self_attn
+        other = child.layer(layer).subblock("ffn" if part == "attention" else "attention")
         child = exchanged(child, layer, (module, other) if part == "attention" else (other, module))
     true = Reference(model, TOKENS, DOCUMENTS).measure(child)["kl_div"]
     every = form.predict(["kv1+ffn50"] * 3)
@@ -110,8 +106,10 @@ class mixed(torch.nn.Module):  # noqa: N801
         super().__init__()
         self.own, self.other, self.share = own, other, share
 
-    def forward(self, *given):
-        return (1 - self.share) * self.own(*given) + self.share * self.other(*given)
+    def forward(self, *args, **kwargs):
+        own, other = self.own(*args, **kwargs), self.other(*args, **kwargs)
+        both = (1 - self.share) * tensor(own) + self.share * tensor(other)
+        return (both, *own[1:]) if isinstance(own, tuple) else both
 
 
 def grouped(modules):

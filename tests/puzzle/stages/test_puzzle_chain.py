@@ -13,6 +13,7 @@ from small_chain import OPTIMISER
 from tessera.common import files
 from tessera.puzzle import child
 from tessera.puzzle.models import loading
+from tessera.puzzle.models.loading import BLOCKS
 from tessera.puzzle.stages import activations, frontier
 from tessera.puzzle.stages import evaluate_child as evaluate
 from tessera.puzzle.stages import heal as puzzle_heal
@@ -104,7 +105,7 @@ def test_two_runs_write_the_same_bytes(outputs):
 def test_activations_are_those_of_the_parent(out, parent, tokens):
     first, second = (np.load(out / f"activations/{i}/train/layer_0.npy") for i in range(2))
     assert first.dtype == np.float32 and first.shape == (8, 20, 32) and second.shape == (7, 20, 32)
-    embedding = loading.load(parent()).model.embed_tokens.weight.detach().numpy()
+    embedding = loading.load(parent()).network.get_input_embeddings().weight.detach().numpy()
     held_out = [np.load(out / f"activations/{i}/valid/layer_0.npy") for i in range(2)]
     assert [len(one) for one in held_out] == [2, 2]
     for split, windows in (("train", [first, second]), ("valid", held_out)):
@@ -141,7 +142,8 @@ def test_children_are_healed_and_evaluated(out):
         assert curve["tokens"] == [40 * (i + 1) for i in range(steps)]
         assert all(len(curve[series]) == steps for series in ("kl_div", "cosine", "lm_loss"))
         model = child.load(out / f"children/{schedule}")
-        assert [f"{a.kind} {f.kind}" for a, f in model.spec.layers] == ["gqa gated", "no_op gated", "gqa linear"]
+        kinds = [[part.get("kind") for part in block.values()] for block in getattr(model.config, BLOCKS)]
+        assert kinds == [["own", None], ["no_op", "own"], [None, "linear"]]
     found = files.read_json(out / "evaluation/here-mip.json")
     assert (found["method"], found["target"], found["choice"]["blocks"]) == ("mip", "here", CHOICE)
     domains = {"wiki_leads", "speeches", "owt", "wikipedia_ood", "in_domain", "out_of_domain"}
@@ -230,7 +232,7 @@ def test_two_processes_of_torchrun_heal_the_same_child(out, parent, tokens, tmp_
     found, expected = files.read_json(tmp_path / "curve.json"), files.read_json(out / "curves/full.json")
     for series, values in expected.items():
         assert found[series] == pytest.approx(values, abs=1e-4)
-    healed, one = (loading.load(path).state_dict() for path in (tmp_path / "child", out / "children/full"))
+    healed, one = (loading.load(path).state() for path in (tmp_path / "child", out / "children/full"))
     assert all(torch.allclose(healed[name], weight, rtol=0, atol=1e-4) for name, weight in one.items())
     assert {path.name for path in tmp_path.iterdir()} == {"child", "curve.json", "teacher"}
 

@@ -11,6 +11,7 @@ A PART is empty for the parent's own subblock, else it has
     kind      no_op, linear (a linear map of each token by itself), or own (the parent's class, with other sizes)
     config    of own: the keys of the configuration that differ
     window    of own: tokens that a query sees, itself included
+    bias      of own: whether linear maps that have no bias in the parent have one
     returns   length of the tuple that the subblock returns, 0 if it returns a tensor
     drops     of no_op: norms of the layer that serve this subblock alone and go with it
 """
@@ -102,6 +103,10 @@ def build(layer: nn.Module, subblock: str, index: int, config: Any, part: dict[s
     if kind in ("no_op", "linear"):
         return Exchange(getattr(layer, name), subblock, index, config.hidden_size, kind == "linear", part["returns"])
     module = getattr(type(layer)(config_of(config, part.get("config", {})), index), name).train(layer.training)
+    if part.get("bias"):
+        for linear in module.modules():
+            if isinstance(linear, nn.Linear) and linear.bias is None:
+                linear.bias = nn.Parameter(linear.weight.new_zeros(linear.out_features))
     if part.get("window"):
         module.register_forward_pre_hook(Window(part["window"]), with_kwargs=True)
     return module

@@ -35,7 +35,7 @@ def main(params: Params, parent: Path, tokens: Path, library: Path, metrics: Pat
     from tessera.puzzle.models import loading
 
     child, architecture = params.child, architectures.read(parent)
-    choice = child.choice(architecture)
+    choice = child.choice(architecture.num_layers)
     params.space.check(architecture)
     teacher = loading.load(parent).requires_grad_(False)
 

@@ -6,7 +6,7 @@ from scipy import stats
 from small_library_params import PARAMS
 
 from tessera.puzzle.library.build import LayerLibrary
-from tessera.puzzle.models import architecture, loading
+from tessera.puzzle.models import loading
 from tessera.puzzle.params import LibraryParams
 from tessera.puzzle.scores.replace_one import hidden_states
 from tessera.puzzle.studies.ablations import cases
@@ -19,20 +19,20 @@ def generator(layer, name):
 
 def test_blocks_of_a_child_are_those_of_a_library(parent, variants, tmp_path):
     """Made alone, layer by layer, from the same text."""
-    model, shape = loading.load(parent()).requires_grad_(False), architecture.read(parent())
+    model = loading.load(parent()).requires_grad_(False)
     text = torch.randint(1, 64, (28, 16), generator=torch.Generator().manual_seed(0))
     params = LibraryParams.model_validate(PARAMS)
     choice = ["parent+parent", "kv1+parent", "kv1+ffn50"]
     own, scratch = tmp_path / "own", tmp_path / "scratch"
     own.mkdir()
-    made = dict(cases.blocks_of(model, shape, variants, params, choice, text[:24], text[24:], generator, own))
+    made = dict(cases.blocks_of(model, variants, params, choice, text[:24], text[24:], generator, own))
     assert [path.name for path in own.iterdir()] == ["2"]  # the states around layers that are done are removed
     states = hidden_states(model, text)[0]
     assert made[0] == {}
     for layer, wanted in ((1, ["attention.kv1"]), (2, ["attention.kv1", "ffn.ffn50"])):
         (scratch / str(layer)).mkdir(parents=True)
         whole, _ = LayerLibrary(
-            model.model.layers[layer], shape, variants, params, states[layer][:24], states[layer][24:],
+            model, layer, variants, params, states[layer][:24], states[layer][24:],
             lambda name, layer=layer: generator(layer, name), scratch / str(layer),
         ).build()  # fmt: skip
         assert {key.partition("/")[0] for key in made[layer]} == set(wanted)

@@ -5,7 +5,6 @@ import torch
 from small_library_params import PARAMS
 
 from tessera.puzzle.library import least_squares
-from tessera.puzzle.models import architecture as architectures
 from tessera.puzzle.models import loading
 from tessera.puzzle.models.space import Space
 from tessera.puzzle.params import LibraryParams
@@ -25,8 +24,8 @@ def run(parent, variants, tmp_path_factory):
         text = torch.randint(1, 64, (WINDOWS + 4, T), generator=torch.Generator().manual_seed(0))
         states = hidden_states(model, text)[0][1]
         trials = Trials(
-            model.model.layers[1],
-            architectures.read(parent(name)),
+            model,
+            1,
             space,
             starting(LibraryParams.model_validate(PARAMS), initialisation, max(tokens)),
             states[:WINDOWS],
@@ -74,11 +73,12 @@ def test_random_biases_are_0_and_gains_1(run, variants, monkeypatch):
         seen.update({f"{name}/{key}": p.clone() for key, p in module.named_parameters()})
 
     monkeypatch.setattr(Trials, "_randomise", randomise)
-    for parent in ("llama_biases", "qwen3"):
+    for parent, gain in (("llama_biases", 1.0), ("qwen3", 1.0), ("gemma3", 0.0)):  # Gemma's norms add 1
+        seen.clear()
         run("random", (0,), parent)
-    flat = {key: value for key, value in seen.items() if value.ndim == 1}
-    assert {key.rpartition(".")[2] for key in flat} == {"bias", "weight"}
-    assert all((value == (0.0 if key.endswith("bias") else 1.0)).all() for key, value in flat.items())
+        flat = {key: value for key, value in seen.items() if value.ndim == 1}
+        assert {key.rpartition(".")[2] for key in flat} & {"bias", "weight"}
+        assert all((value == (0.0 if key.endswith("bias") else gain)).all() for key, value in flat.items())
 
 
 def test_work_of_a_linear_ffn_is_what_is_counted_by_hand(run, variants):

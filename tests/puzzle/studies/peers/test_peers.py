@@ -1,14 +1,13 @@
 """Other ways to prune: what they keep, what it costs, and that what they build computes what it should."""
 
-import dataclasses
-
 import pandas as pd
 import pytest
 import torch
 import torch.nn.functional as F
 
-from tessera.puzzle.models import architecture as architectures
+from tessera.puzzle import child as children
 from tessera.puzzle.models import loading
+from tessera.puzzle.models.loading import BLOCKS
 from tessera.puzzle.models.space import Space
 from tessera.puzzle.scores.replace_one import hidden_states
 from tessera.puzzle.studies.peers import pruning
@@ -22,34 +21,47 @@ COSTS = pd.DataFrame(
 
 
 @pytest.fixture(scope="module")
-def setting(parent):
-    architecture = architectures.read(parent("llama"))
-    return loading.load(parent("llama")).requires_grad_(False), architecture
+def model(parent):
+    return loading.load(parent("llama")).requires_grad_(False)
 
 
 @pytest.fixture
-def times(setting):
-    return pruning.Times(COSTS, SPACE, setting[1])
+def times():
+    return pruning.Times([COSTS] * 3, SPACE, 48)
 
 
-def test_statistics_are_those_of_the_hidden_states_and_channels(setting):
-    model, architecture = setting
+def channels(mlp, x):
+    """Gated channels of transformers' FFNs, before the down projection."""
+    return mlp.act_fn(mlp.gate_proj(x)) * mlp.up_proj(x)
+
+
+@pytest.mark.parametrize(
+    ("name", "norm"), [("llama", "post_attention_layernorm"), ("gemma3", "pre_feedforward_layernorm")]
+)
+def test_statistics_are_those_of_the_hidden_states_and_channels(parent, name, norm):
+    model = loading.load(parent(name)).requires_grad_(False)
     found = pruning.statistics(model, TOKENS)
-    states, middle = hidden_states(model, TOKENS)
-    for i, layer in enumerate(model.model.layers):
+    states, middle, _ = hidden_states(model, TOKENS)
+    for i, layer in enumerate(model.layers):
         influence = 1 - F.cosine_similarity(states[i], states[i + 1], dim=-1).mean()
         assert found.influence[i] == pytest.approx(float(influence), abs=1e-5)
-        h = layer.mlp.channels(layer.post_attention_layernorm(middle[i])).double()
+        h = channels(layer.subblock("ffn"), getattr(layer.module, norm)(middle[i])).double()
         assert torch.allclose(found.mean[i], h.mean((0, 1)), atol=1e-6)
         assert torch.allclose(found.variance[i], h.var((0, 1), unbiased=False), atol=1e-5)
         assert torch.allclose(found.magnitude[i], h.abs().mean(1).norm(dim=0), atol=1e-5)
-    assert len(found.influence) == architecture.num_layers
+    assert len(found.influence) == len(model.layers)
 
 
 def test_times_are_the_tables_and_straight_between(times):
     assert times.of([48, 24, 0]) == pytest.approx(3 * 2 + 8 + 5 + 0)
-    assert times.of([36]) == pytest.approx(2 + 6.5)
-    assert times.of([48, 48], [True, False]) == pytest.approx(10)
+    assert times.of([36, 0, 12]) == pytest.approx(3 * 2 + 6.5 + 0 + 2.5)
+    assert times.of([48, 48, 48], [True, False, False]) == pytest.approx(10)
+
+
+def test_times_may_differ_between_layers():
+    times = pruning.Times([COSTS, COSTS.assign(runtime_ms=2 * COSTS.runtime_ms)], SPACE, 48)
+    assert times.of([24, 24]) == pytest.approx(2 + 5 + 4 + 10)
+    assert times.of([24, 36], [False, True]) == pytest.approx(4 + 13)
 
 
 def test_depth_drops_the_least_influential_until_the_budget_is_kept(times):
@@ -86,41 +98,48 @@ def test_flap_ranks_standardised_fluctuations_over_all_layers(times):
     assert all(torch.equal(a, b) for a, b in zip(kept, again, strict=True))
 
 
-@pytest.mark.parametrize("name", ["llama", "llama_biases"])
+NAMES = ["llama", "llama_biases", "gemma3"]
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_a_child_that_keeps_all_is_the_parent(parent, name):
-    architecture = architectures.read(parent(name))
     model = loading.load(parent(name)).requires_grad_(False)
-    every = [torch.arange(architecture.intermediate_size)] * architecture.num_layers
-    mean = torch.zeros(architecture.num_layers, architecture.intermediate_size, dtype=torch.float64)
+    mean = torch.zeros(3, 48, dtype=torch.float64)
     for child in (
-        pruning.pruned(model, architecture),
-        pruning.pruned(model, architecture, channels=every),
-        pruning.pruned(model, architecture, channels=every, mean=mean),
+        pruning.pruned(model),
+        pruning.pruned(model, channels=[torch.arange(48)] * 3),
+        pruning.pruned(model, channels=[torch.arange(48)] * 3, mean=mean),
     ):
         assert torch.equal(child(TOKENS), model(TOKENS))
 
 
-@pytest.mark.parametrize("name", ["llama", "llama_biases"])
-def test_the_bias_of_constant_channels_is_exact(parent, name):
+@pytest.mark.parametrize("name", NAMES)
+def test_the_bias_of_constant_channels_is_exact(parent, name, tmp_path):
     """Channels that do not fluctuate are replaced by their mean without any loss."""
-    architecture = architectures.read(parent(name))
     model = loading.load(parent(name)).requires_grad_(False)
-    mean = torch.zeros(architecture.num_layers, architecture.intermediate_size, dtype=torch.float64)
+    mean = torch.zeros(3, 48, dtype=torch.float64)
     mean[:, ::3] = 0.7
-    kept = [torch.tensor([c for c in range(48) if c % 3])] * architecture.num_layers
-    child = pruning.pruned(model, architecture, channels=kept, mean=mean)
-    x = torch.randn(5, 32, generator=torch.Generator().manual_seed(3))
-    for own, other in zip(model.model.layers, child.model.layers, strict=True):
-        h = own.mlp.channels(x)
-        h[:, ::3] = 0.7
-        assert torch.allclose(own.mlp.down_proj(h), other.mlp(x), atol=1e-5)
-    without = pruning.pruned(model, architecture, channels=kept)
-    assert without.spec == dataclasses.replace(child.spec, mlp_bias=without.spec.mlp_bias)
+    kept = [torch.tensor([c for c in range(48) if c % 3])] * 3
+    child = pruning.pruned(model, channels=kept, mean=mean)
+    x = torch.randn(1, 5, 32, generator=torch.Generator().manual_seed(3))
+    for own, other in zip(model.layers, child.layers, strict=True):
+        mlp, narrow = own.subblock("ffn"), other.subblock("ffn")
+        h = channels(mlp, x)
+        h[..., ::3] = 0.7
+        assert torch.allclose(mlp.down_proj(h), narrow(x), atol=1e-5)
+        before = mlp.gate_proj.bias if name == "llama_biases" else torch.zeros(48)
+        assert torch.equal(narrow.gate_proj.bias, before[kept[0]])
+    without = pruning.pruned(model, channels=kept)
+    described = getattr(child.config, BLOCKS)
+    assert getattr(without.config, BLOCKS) == [
+        block | {"ffn": {key: value for key, value in block["ffn"].items() if key != "bias"}} for block in described
+    ]
+    children.save(child, parent(name), tmp_path / "child")
+    torch.testing.assert_close(loading.load(tmp_path / "child")(TOKENS), child(TOKENS))
 
 
-def test_dropped_layers_pass_their_input_on(setting):
-    model, architecture = setting
-    child = pruning.pruned(model, architecture, dropped=[1])
+def test_dropped_layers_pass_their_input_on(model):
+    child = pruning.pruned(model, dropped=[1])
     states = hidden_states(child, TOKENS)[0]
     assert torch.equal(states[1], states[2])
     assert torch.equal(states[1], hidden_states(model, TOKENS)[0][1])

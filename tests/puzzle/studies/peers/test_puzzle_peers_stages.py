@@ -49,11 +49,11 @@ def test_peers_keep_one_budget_and_see_one_text(peers):
         assert row["predicted_speedup"] >= 1.2 - 1e-9
         assert row["curve"]["tokens"] == peers["puzzle"]["curve"]["tokens"]
         assert set(row["states"]) == {"assembled", "equal"}
-        assert row["mlp_bias"] == (peer == "flap")
+        assert [block["ffn"].get("bias", False) for block in row["puzzle_blocks"]] == [peer == "flap"] * 3
     parents = {row["states"]["equal"]["in_domain"]["parent_perplexity"] for row in peers.values()}
     assert len(parents) == 1
-    assert sum(ffn["kind"] == "no_op" for _, ffn in peers["depth"]["layers"]) >= 1
-    assert len({ffn["intermediate_size"] for _, ffn in peers["width"]["layers"]}) == 1
+    assert {*peers["depth"]["channels"]} == {0, 48}
+    assert len({*peers["width"]["channels"]}) == 1 < len({*peers["flap"]["channels"]})
 
 
 def test_peers_are_timed_and_reported(peers, out, parent, tmp_path):

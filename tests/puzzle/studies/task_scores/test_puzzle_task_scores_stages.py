@@ -134,7 +134,7 @@ def test_scores_of_one_exchange_are_the_answers_of_that_child(out, params, paren
     model = loading.load(place).requires_grad_(False)
     items = tokenised(asked, place, TOKENS.separator)
     for name, block in (("parent", "parent+parent"), ("kv1", "kv1+parent")):
-        whole = child.assemble(model, place, variants, library(), ["parent+parent", block, "parent+parent"])
+        whole = child.assemble(model, variants, library(), ["parent+parent", block, "parent+parent"])
         right = [
             correct(values, [len(choice.encode()) for choice in item.choices], item.answer, item.metric)
             for values, item in zip(log_probabilities(whole, items), asked.itertuples(), strict=True)

@@ -44,11 +44,10 @@ def plain(model):
 
 def own(model, layer):
     """A layer's own subblocks, as if they were variants."""
-    block = model.model.layers[layer]
-    return {"attention": {"own": block.self_attn}, "ffn": {"own": block.mlp}}
+    return {place: {"own": model.layer(layer).subblock(place)} for place in ("attention", "ffn")}
 
 
-@pytest.mark.parametrize("name", ["llama", "qwen3"])
+@pytest.mark.parametrize("name", ["llama", "qwen3", "gemma3"])
 def test_the_parents_own_subblocks_change_nothing(parent, name):
     model = loading.load(parent(name)).requires_grad_(False)
     found = score.score(model, {layer: own(model, layer) for layer in range(3)}, QUESTIONS)
@@ -63,7 +62,7 @@ def test_the_parents_own_subblocks_change_nothing(parent, name):
 def test_suffix_scores_are_full_forward_passes(parent, library, variants):
     place = parent()
     model = loading.load(place).requires_grad_(False)
-    exchanged, seen = child.variants_of(model, place, variants, library(), (0, 2)), []
+    exchanged, seen = child.variants_of(model, variants, library(), (0, 2)), []
     found = score.score(model, exchanged, QUESTIONS, lambda work: seen.append(len(work)) or work)
     assert seen == [2 * 2]
     reference = plain(model)
@@ -74,7 +73,7 @@ def test_suffix_scores_are_full_forward_passes(parent, library, variants):
             for variant, metrics in named.items():
                 choice = ["parent+parent"] * 3
                 choice[layer] = f"{variant}+parent" if part == "attention" else f"parent+{variant}"
-                rows = plain(child.assemble(model, place, variants, library(), choice))
+                rows = plain(child.assemble(model, variants, library(), choice))
                 expected = score.summary(rows, reference)
                 assert metrics == pytest.approx(expected, abs=1e-4), (layer, part, variant)
     errors = {metrics["error"] for parts in found.values() for named in parts.values() for metrics in named.values()}

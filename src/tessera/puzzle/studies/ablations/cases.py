@@ -13,13 +13,10 @@ from torch import Tensor
 
 from tessera.common import files
 from tessera.puzzle import search
-from tessera.puzzle.child import assemble
+from tessera.puzzle.child import Choice, assemble
 from tessera.puzzle.library.activations import States, store
 from tessera.puzzle.library.build import LayerLibrary
-from tessera.puzzle.models import architecture as architectures
-from tessera.puzzle.models.architecture import Architecture
-from tessera.puzzle.models.blocks import Choice
-from tessera.puzzle.models.model import LanguageModel
+from tessera.puzzle.models.decoder import LanguageModel
 from tessera.puzzle.models.space import PARENT, Space, decompose
 from tessera.puzzle.params import BATCH, LibraryParams
 from tessera.puzzle.search import Solution, baselines, block_library, budgets
@@ -88,7 +85,6 @@ def starting(params: LibraryParams, initialisation: Initialisation, tokens: int)
 
 def blocks_of(
     parent: LanguageModel,
-    architecture: Architecture,
     space: Space,
     params: LibraryParams,
     choice: Choice,
@@ -108,8 +104,8 @@ def blocks_of(
     behind.mkdir()
 
     def embedded(name: str, text: Tensor) -> States:
-        shape = (*text.shape, architecture.hidden_size)
-        return store(behind / f"{name}.npy", shape, (parent.model.embed_tokens(part) for part in text.split(BATCH)))
+        shape = (*text.shape, parent.hidden_size)
+        return store(behind / f"{name}.npy", shape, (parent.inputs(part)[0] for part in text.split(BATCH)))
 
     inputs, held_out = embedded("train", train), embedded("valid", valid)
     for layer, block in enumerate(track(choice)):
@@ -121,7 +117,7 @@ def blocks_of(
         place = scratch / str(layer)
         place.mkdir()
         order = partial(generator, layer)
-        builder = LayerLibrary(parent.model.layers[layer], architecture, single, params, inputs, held_out, order, place)
+        builder = LayerLibrary(parent, layer, single, params, inputs, held_out, order, place)
         yield layer, builder.build()[0]
         inputs, held_out = builder.train.after, builder.valid.after
         shutil.rmtree(behind)
@@ -130,7 +126,6 @@ def blocks_of(
 
 def child_of(
     parent: LanguageModel,
-    directory: Path,
     space: Space,
     library: Sequence[Path],
     params: LibraryParams,
@@ -143,12 +138,12 @@ def child_of(
 ) -> LanguageModel:
     """Return a case's child: of the library's blocks, or of those that it makes from texts, for training and held out.
 
-    directory is that of the parent; the blocks that are made are written to the directory scratch.
+    The blocks that are made are written to the directory scratch.
     """
     if blocks is None:
-        return assemble(parent, directory, space, library, choice)
-    architecture, start = architectures.read(directory), starting(params, blocks.initialisation, blocks.tokens)
-    layers = blocks_of(parent, architecture, space, start, choice, *texts(), generator, scratch, track)
+        return assemble(parent, space, library, choice)
+    start = starting(params, blocks.initialisation, blocks.tokens)
+    layers = blocks_of(parent, space, start, choice, *texts(), generator, scratch, track)
     for layer, tensors in layers:
         files.save_tensors(scratch / f"layer_{layer}.safetensors", tensors)
-    return assemble(parent, directory, space, [scratch], choice)
+    return assemble(parent, space, [scratch], choice)

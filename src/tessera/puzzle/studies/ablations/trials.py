@@ -2,7 +2,7 @@
 
 import copy
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -12,8 +12,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from tessera.puzzle.library import distill
 from tessera.puzzle.library.build import LayerLibrary
-from tessera.puzzle.models.model import GatedFFN
-from tessera.puzzle.models.space import Space
+from tessera.puzzle.library.least_squares import Moments
+from tessera.puzzle.models.space import FFN, Attention, Space
 from tessera.puzzle.params import BATCH
 from tessera.puzzle.studies.ablations.params import Initialisation
 
@@ -72,16 +72,16 @@ class Trials(LayerLibrary):
             yield from ((name, record) for name, record in records.items() if record["parameters"])
         self.space = whole
 
-    def _made(
-        self,
-        name: str,
-        module: nn.Module | None,
-        forward: Callable[[Tensor], Tensor],
-        place: str,
-        least_squares: Callable[[], None],
+    def _built(
+        self, name: str, variant: Attention | FFN, module: nn.Module | None, last: str | None, moments: Moments | None
     ) -> tuple[str, nn.Module | None, dict]:
         if module is None:
             return name, None, {"parameters": 0}
+        subblock, _, _ = name.partition(".")
+        place, others = ("before", {}) if subblock == "attention" else ("middle", {"attention": None})
+
+        def forward(x: Tensor) -> Tensor:
+            return self.layer(x, self.calls, **others, **{subblock: module})
 
         def losses() -> dict:
             return asdict(distill.evaluate(forward, getattr(self.valid, place), self.valid.after, BATCH))
@@ -89,11 +89,11 @@ class Trials(LayerLibrary):
         if self.initialisation == "random":
             self._randomise(name, module)
             begun = 0
-        elif self.initialisation == "paper" and isinstance(module, GatedFFN):
+        elif self.initialisation == "paper" and moments is not None:
             begun = self._contribution()
         else:
             if self.initialisation == "least_squares":
-                least_squares()
+                self._fit(subblock, variant, module, last, moments)
             begun = self.counter.get_total_flops()
         start, initial, trials = copy.deepcopy(module.state_dict()), losses(), []
         for tokens in self.tokens:
@@ -116,18 +116,22 @@ class Trials(LayerLibrary):
     def _randomise(self, name: str, module: nn.Module) -> None:
         generator = self.generator(f"random {name}")
         with torch.no_grad():
-            for key, p in module.named_parameters():
-                if p.ndim > 1:
-                    p.normal_(0, 1 / math.sqrt(p.shape[1]), generator=generator)
-                else:
-                    p.fill_(0.0 if key.endswith("bias") else 1.0)
+            for part in module.modules():
+                for key, p in part.named_parameters(recurse=False):
+                    if p.ndim > 1:
+                        p.normal_(0, 1 / math.sqrt(p.shape[-1]), generator=generator)
+                    else:
+                        p.zero_()
+                        # Norms of some families multiply by 1 + weight.
+                        if key != "bias" and not part(torch.ones_like(p)).any():
+                            p.fill_(1.0)
 
     def _contribution(self) -> int:
-        """FLOPs of the paper's choice of channels: one pass of gate and up projections.
+        """FLOPs of the paper's choice of channels: one pass of the maps before the FFN's last, such as gate and up.
 
         What was counted is more, because the library takes it from moments that least squares needs.
         """
-        parent = self.layer.mlp
-        assert isinstance(parent, GatedFFN)
-        windows, T, _ = self.train.before.shape
-        return 2 * windows * T * (parent.gate_proj.weight.numel() + parent.up_proj.weight.numel())
+        last, windows, T = self.layer.anatomy["ffn"].last, *self.train.before.shape[:2]
+        maps = self.layer.subblock("ffn").named_modules()
+        weights = [part.weight.numel() for name, part in maps if isinstance(part, nn.Linear) and name != last]
+        return 2 * windows * T * sum(weights)

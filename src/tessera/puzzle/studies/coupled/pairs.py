@@ -9,11 +9,11 @@ imitate the output o of the parent's block together, from the parent's own hidde
 First the last linear map of the pair, mostly F's down projection, is refitted in closed form to the residual o - h. A
 ridge draws it towards the decoupled weights, from which there is less to learn than from 0; of several ridges the best
 on held-out text is used. Then both are trained by gradient. A step that does not lower the held-out loss is taken back.
+There is no refit where it has no closed form: behind a norm, or if the subblock does not end with a linear map.
 A block of coupled subblocks is named ATTENTION+FFN coupled; block libraries hold it next to ATTENTION+FFN.
 """
 
-import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -23,14 +23,14 @@ import torch
 from torch import Tensor, nn
 
 from tessera.puzzle import child
+from tessera.puzzle.child import OWN, Choice
 from tessera.puzzle.library import distill, initialise
 from tessera.puzzle.library.build import LayerLibrary
+from tessera.puzzle.library.initialise import Batches
 from tessera.puzzle.library.least_squares import Moments
-from tessera.puzzle.models import architecture as architectures
-from tessera.puzzle.models import blocks
-from tessera.puzzle.models.architecture import Architecture
-from tessera.puzzle.models.blocks import Choice
-from tessera.puzzle.models.model import LanguageModel
+from tessera.puzzle.models import variants
+from tessera.puzzle.models.decoder import SUBBLOCKS, LanguageModel
+from tessera.puzzle.models.modeling_child import Exchange
 from tessera.puzzle.models.space import PARENT, Space, decompose
 from tessera.puzzle.params import BATCH
 from tessera.puzzle.scores.reference import Pair
@@ -68,28 +68,31 @@ class Coupling(LayerLibrary):
         """Train a pair in place.
 
         The record has held-out losses: decoupled, refitted (with the best of the ridges, even if it is not kept) and
-        trained; and in `kept` the last phase that lowered them.
+        trained; and in `kept` the last phase that lowered them. Raises ValueError if both subblocks are no-ops.
         """
-        block = copy.deepcopy(self.layer)
-        block.self_attn, block.mlp = pair
-        both = nn.ModuleList(module for module in pair if module is not None)
+        both, exchanged = nn.ModuleList(m for m in pair if m is not None), dict(zip(SUBBLOCKS, pair, strict=True))
+        if not both:
+            raise ValueError("a pair of two no-ops has nothing to train")
 
         def forward(x: Tensor) -> Tensor:
-            return block(x, self.rotary)
+            return self.layer(x, self.calls, **exchanged)
 
         def losses() -> dict:
             return asdict(distill.evaluate(forward, self.valid.before, self.valid.after, BATCH))
 
         record: dict[str, Any] = {"parameters": sum(p.numel() for p in both.parameters()), "decoupled": losses()}
         record["kept"], best = "decoupled", record["decoupled"]
-        linear, moments = self.last(*pair)
-        decoupled = linear.weight.clone()
-        for ridge in ridges:
-            tried, better = self.tried(both, partial(initialise.fit, linear, moments, ridge, decoupled), losses, best)
-            if better:
-                record["kept"], best = "refitted", tried
-            if "refitted" not in record or tried[self.params.loss] < record["refitted"][self.params.loss]:
-                record |= {"refitted": tried, "ridge": ridge}
+        if last := self.last(*pair):
+            linear, moments = last
+            decoupled = linear.weight.clone()
+            for ridge in ridges:
+                tried, better = self.tried(
+                    both, partial(initialise.fit, linear, moments, ridge, decoupled), losses, best
+                )
+                if better:
+                    record["kept"], best = "refitted", tried
+                if "refitted" not in record or tried[self.params.loss] < record["refitted"][self.params.loss]:
+                    record |= {"refitted": tried, "ridge": ridge}
         if self.params.distillation.tokens:
 
             def train() -> None:
@@ -101,61 +104,59 @@ class Coupling(LayerLibrary):
         return record
 
     @torch.no_grad()
-    def last(self, attention: nn.Module | None, ffn: nn.Module | None) -> tuple[nn.Linear, Moments]:
+    def last(self, attention: nn.Module | None, ffn: nn.Module | None) -> tuple[nn.Linear, Moments] | None:
         """A pair's last linear map, and moments of its features and of what the parent's output lacks before it.
 
-        Raises ValueError if both subblocks are no-ops.
+        None if a norm follows, or if the pair does not end with a linear map.
         """
-        first, second = self.layer.input_layernorm, self.layer.post_attention_layernorm
-        assert first is not None and second is not None  # a parent's layer has both
-        norm, module = (first, attention) if ffn is None else (second, ffn)
-        if module is None:
-            raise ValueError("a pair of two no-ops has nothing to train")
+        subblock, module, other = ("attention", attention, "ffn") if ffn is None else ("ffn", ffn, "attention")
+        name = "linear" if isinstance(module, Exchange) else self.layer.anatomy[subblock].last
+        if name is None or module is None or self.layer.anatomy[subblock].normed:
+            return None
 
-        def batches() -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        def batches() -> Batches:
             for x, o in zip(self.train.before.split(BATCH), self.train.after.split(BATCH), strict=True):
-                h = x if attention is None or ffn is None else x + attention(first(x), self.rotary)
-                yield norm(h), o - h, self._weights(o)
+                h = x if ffn is None else self.layer(x, self.calls, attention=attention, ffn=None)
+                weight = torch.ones_like(o[..., 0]) if self.params.loss == "scalar" else 1 / o.square().sum(-1)
+                yield self.layer.inner(subblock, h, self.calls, **{other: None}), o - h, weight
 
-        features, linear = initialise.last_map(module, self.rotary)
-        return linear, initialise.moments(features, linear.bias, batches())
+        return module.get_submodule(name), initialise.moments(module, name, batches())
 
 
 def tensors(pair: str, modules: Pair) -> dict[str, Tensor]:
     """Tensors of a coupled pair, keyed ATTENTION+FFN/subblock/parameter as in the files of a coupled library."""
     return {
         f"{pair}/{part}/{key}": value.contiguous()
-        for part, module in zip(("attention", "ffn"), modules, strict=True)
+        for part, module in zip(SUBBLOCKS, modules, strict=True)
         if module is not None
         for key, value in module.state_dict().items()
     }
 
 
-def subblocks(
-    parent: LanguageModel, architecture: Architecture, space: Space, library: Sequence[Path], layer: int, pair: str
-) -> Pair:
+def subblocks(parent: LanguageModel, space: Space, library: Sequence[Path], layer: int, pair: str) -> Pair:
     """Attention and FFN of a coupled pair ATTENTION+FFN, from the directories of a coupled library."""
-    attention, ffn = blocks.block_specs(architecture, space, layer, pair)
-    path = child.layer_file(library, layer)
-    return (
-        child.subblock(parent.spec, attention, f"{pair}/attention", path),
-        child.subblock(parent.spec, ffn, f"{pair}/ffn", path),
+    whole, path = parent.layer(layer), child.layer_file(library, layer)
+    attention, ffn = (
+        child.subblock(whole, parent.config, variant, f"{pair}/{place}", path)
+        for place, (_, variant) in child.variants_in(space, layer, pair).items()
     )
+    return attention, ffn
 
 
 def assemble(
-    parent: LanguageModel,
-    directory: str | Path,
-    space: Space,
-    library: Sequence[Path],
-    coupled_library: Sequence[Path],
-    choice: Choice,
+    parent: LanguageModel, space: Space, library: Sequence[Path], coupled_library: Sequence[Path], choice: Choice
 ) -> LanguageModel:
-    """Return a child as child.assemble does, with coupled blocks where the choice has them."""
-    assembled = child.assemble(parent, directory, space, library, [plain(block) for block in choice])
-    architecture = architectures.read(directory)
-    for i, block in enumerate(choice):
-        if is_coupled(block):
-            layer = assembled.model.layers[i]
-            layer.self_attn, layer.mlp = subblocks(parent, architecture, space, coupled_library, i, plain(block))
-    return assembled
+    """Return a child as child.assemble does, with coupled blocks where the choice has them.
+
+    The parent's own variant is another module in a coupled block.
+    """
+    replaced: dict[tuple[int, str], tuple[nn.Module | None, dict[str, Any]]] = {}
+    for layer, block in zip(parent.layers, choice, strict=True):
+        coupled, pair = is_coupled(block), plain(block)
+        where = (parent, space, coupled_library if coupled else library, layer.index, pair)
+        modules = subblocks(*where) if coupled else child.subblocks(*where)
+        named = child.variants_in(space, layer.index, pair)
+        for (place, (name, variant)), module in zip(named.items(), modules, strict=True):
+            if coupled or name != PARENT:
+                replaced[layer.index, place] = module, variants.part(layer, parent.config, variant) or OWN
+    return child.exchanged(parent, replaced)

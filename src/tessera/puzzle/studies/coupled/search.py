@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from tessera.puzzle import search
-from tessera.puzzle.models.blocks import Choice
+from tessera.puzzle.child import Choice
 from tessera.puzzle.models.space import Space
 from tessera.puzzle.search import block_library, budgets, draws
 from tessera.puzzle.search.block_library import Library

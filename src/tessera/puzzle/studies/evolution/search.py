@@ -13,7 +13,7 @@ from torch import Tensor
 from tessera.puzzle import search as program
 from tessera.puzzle.child import assemble, layer_file
 from tessera.puzzle.heal.teacher import digest
-from tessera.puzzle.models.model import LanguageModel
+from tessera.puzzle.models.decoder import LanguageModel
 from tessera.puzzle.models.space import Space
 from tessera.puzzle.scores.reference import Reference
 from tessera.puzzle.search import Choice, block_library, budgets
@@ -86,8 +86,6 @@ class Runner:
     """Assembles children and measures their KL on the text of the search."""
 
     parent: LanguageModel
-    directory: Path
-    """Of the parent."""
     space: Space
     library: Sequence[Path]
     """Directories of the block library."""
@@ -97,7 +95,7 @@ class Runner:
 
     def child(self, blocks: Sequence[str]) -> LanguageModel:
         """Return the child of some blocks."""
-        return assemble(self.parent, self.directory, self.space, self.library, list(blocks))
+        return assemble(self.parent, self.space, self.library, list(blocks))
 
     def ledger(self, path: Path) -> Ledger:
         """Return the ledger of KL in a file."""
@@ -111,9 +109,9 @@ class Runner:
 
     def _identity(self) -> Mapping[str, Any]:
         """All that a child's KL depends on."""
-        layers = (layer_file(self.library, layer) for layer in range(len(self.parent.spec.layers)))
+        layers = (layer_file(self.library, layer) for layer in range(len(self.parent.layers)))
         return {
-            "parent": digest(self.parent.state_dict()),
+            "parent": digest(self.parent.network.state_dict()),
             "text": digest({"tokens": self.tokens, "documents": torch.from_numpy(self.documents)}),
             "library": [hashlib.sha256(path.read_bytes()).hexdigest() for path in layers],
             "space": self.space.model_dump(mode="json"),

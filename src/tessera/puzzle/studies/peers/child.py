@@ -6,8 +6,8 @@ from pathlib import Path
 
 from tessera.puzzle import search
 from tessera.puzzle.child import assemble
-from tessera.puzzle.models.architecture import Architecture
-from tessera.puzzle.models.model import LanguageModel
+from tessera.puzzle.models.decoder import LanguageModel
+from tessera.puzzle.models.loading import BLOCKS
 from tessera.puzzle.models.space import Space
 from tessera.puzzle.search import block_library, budgets
 from tessera.puzzle.search.block_library import Library
@@ -28,7 +28,6 @@ class Child:
 
 def by_puzzle(
     parent: LanguageModel,
-    directory: Path,
     space: Space,
     library: Sequence[Path],
     choices: Library,
@@ -43,27 +42,34 @@ def by_puzzle(
     if best.status == "infeasible":
         raise ValueError(f"peers.speedup = {speedup:g}: no child of the library is that fast")
     blocks = list(best.choice.values())
-    return Child(assemble(parent, directory, space, library, blocks), best.costs[budgets.RUNTIME], blocks)
+    return Child(assemble(parent, space, library, blocks), best.costs[budgets.RUNTIME], blocks)
 
 
-def by_rule(
-    peer: Peer, parent: LanguageModel, architecture: Architecture, statistics: Statistics, times: Times, budget: float
-) -> Child:
+def by_rule(peer: Peer, parent: LanguageModel, statistics: Statistics, times: Times, budget: float) -> Child:
     """Return the child of one of the other ways, whose blocks take at most `budget` milliseconds."""
-    count, width = architecture.num_layers, architecture.intermediate_size
+    count, width = statistics.mean.shape
     if peer == "depth":
         dropped = pruning.dropped_layers(statistics.influence, times, width, budget)
         runtime = times.of([width] * count, [i not in dropped for i in range(count)])
-        return Child(pruning.pruned(parent, architecture, dropped=dropped), runtime, [])
+        return Child(pruning.pruned(parent, dropped=dropped), runtime, [])
     if peer == "width":
         channels = pruning.uniform_channels(statistics.magnitude, times, budget)
         mean = None
     else:
-        down = [parent.state_dict()[f"model.layers.{i}.mlp.down_proj.weight"] for i in range(count)]
+        down = [pruning.last_map(layer)[1].weight for layer in parent.layers]
         channels = pruning.fluctuating_channels(statistics.variance, down, times, budget)
         mean = statistics.mean
     runtime = times.of([len(kept) for kept in channels])
-    return Child(pruning.pruned(parent, architecture, channels=channels, mean=mean), runtime, [])
+    return Child(pruning.pruned(parent, channels=channels, mean=mean), runtime, [])
+
+
+def channels(model: LanguageModel) -> list[int]:
+    """Return the FFN channels of a child's layers, 0 where the FFN is dropped or a linear map."""
+    kinds = [block["ffn"].get("kind", "own") for block in getattr(model.config, BLOCKS)]
+    return [
+        pruning.last_map(layer)[1].in_features if kind == "own" else 0
+        for layer, kind in zip(model.layers, kinds, strict=True)
+    ]
 
 
 def parent_time(choices: Library) -> float:

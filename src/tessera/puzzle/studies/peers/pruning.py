@@ -12,17 +12,18 @@ Shapes: L layers, F channels, D hidden size.
 
 import dataclasses
 from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
-from tessera.puzzle.models.architecture import Architecture
-from tessera.puzzle.models.model import AttentionSpec, FFNSpec, GatedFFN, LanguageModel
-from tessera.puzzle.models.space import PARENT, Space
-from tessera.puzzle.models.specs import model_spec
+from tessera.puzzle import child
+from tessera.puzzle.models import slices, variants
+from tessera.puzzle.models.decoder import LanguageModel, Layer
+from tessera.puzzle.models.space import FFN, PARENT, Attention, Space
 
 
 @dataclasses.dataclass
@@ -43,18 +44,17 @@ class Statistics:
 def statistics(
     parent: LanguageModel, tokens: Tensor, track: Callable[[Sequence[Tensor]], Iterable[Tensor]] = iter
 ) -> Statistics:
-    """Statistics of tokens (windows, T)."""
-    layers = parent.model.layers
-    count, channels = len(layers), [layer.mlp.down_proj.in_features for layer in layers]  # type: ignore[union-attr]
+    """Statistics of tokens (windows, T). Raises ValueError if an FFN does not end with a linear map of its channels."""
+    maps = [last_map(layer) for layer in parent.layers]
+    count, channels = len(maps), max(linear.in_features for _, linear in maps)
     cosine = torch.zeros(count, dtype=torch.float64)
-    total, square, peak = (torch.zeros(count, max(channels), dtype=torch.float64) for _ in range(3))
+    total, square, peak = (torch.zeros(count, channels, dtype=torch.float64) for _ in range(3))
     for window in track(list(tokens.split(1))):
-        x, rotary = parent.model.embed_tokens(window), parent.model.positions(window)
-        for i, layer in enumerate(layers):
-            assert isinstance(layer.mlp, GatedFFN) and layer.post_attention_layernorm is not None  # a parent's layer
-            middle = layer.attend(x, rotary)
-            h = layer.mlp.channels(layer.post_attention_layernorm(middle))[0]
-            after = middle + layer.mlp.down_proj(h)
+        x, calls = parent.inputs(window)
+        for i, layer in enumerate(parent.layers):
+            middle = layer(x, calls, ffn=None)
+            h = layer.inner("ffn", middle, calls, attention=None).features(layer.subblock("ffn"), maps[i][0])[0]
+            after = layer(middle, calls, attention=None)
             cosine[i] += F.cosine_similarity(after[0], x[0], dim=-1).sum(dtype=torch.float64)
             total[i] += h.sum(0, dtype=torch.float64)
             square[i] += h.square().sum(0, dtype=torch.float64)
@@ -65,23 +65,36 @@ def statistics(
     return Statistics(1 - cosine / n, mean, (square / n - mean**2).clamp_min(0), peak.sqrt())
 
 
-class Times:
-    """Milliseconds of a layer's subblocks on one target, for any width of the FFN."""
+def last_map(layer: Layer) -> tuple[str, nn.Linear]:
+    """Name and module of the linear map from a layer's FFN channels to its output. Raises ValueError if it has none."""
+    ffn, name = layer.subblock("ffn"), layer.anatomy["ffn"].last
+    if name is None or variants.is_mixture(layer):
+        raise ValueError(f"layer {layer.index}: {type(ffn).__name__} does not end with a linear map of its channels")
+    linear = ffn.get_submodule(name)
+    assert isinstance(linear, nn.Linear)
+    return name, linear
 
-    def __init__(self, costs: pd.DataFrame, space: Space, architecture: Architecture) -> None:
-        """costs: a target's table; widths between those of the space are interpolated, 0 is no FFN at all."""
-        table = costs.set_index(["subblock", "variant"]).runtime_ms
-        self.attention = float(table["attention", PARENT])
-        gated = {name: ffn for name, ffn in space.ffns().items() if ffn.kind == "gated"}
-        points = {ffn.intermediate_size(architecture): float(table["ffn", name]) for name, ffn in gated.items()}
-        self.widths = np.array([0, *sorted(points)])
-        self.ffn = np.array([0.0, *(points[width] for width in sorted(points))])
+
+class Times:
+    """Milliseconds of the layers' subblocks on one target, for any width of the FFN."""
+
+    def __init__(self, costs: Sequence[pd.DataFrame], space: Space, width: int) -> None:
+        """costs: of each layer a target's rows; width: the parent's FFN channels.
+
+        Widths between those of the space are interpolated, 0 is no FFN at all.
+        """
+        gated = {name: max(1, round(ffn.width * width)) for name, ffn in space.ffns().items() if ffn.kind == "gated"}
+        names = sorted(gated, key=lambda name: gated[name])
+        tables = [table.set_index(["subblock", "variant"]).runtime_ms for table in costs]
+        self.attention = np.array([float(table["attention", PARENT]) for table in tables])
+        self.widths = [0, *(gated[name] for name in names)]
+        self.ffn = [[0.0, *(float(table["ffn", name]) for name in names)] for table in tables]
 
     def of(self, widths: Sequence[int], kept: Sequence[bool] | None = None) -> float:
         """Milliseconds of the blocks, whose layers are kept or dropped whole."""
+        ffn = [np.interp(width, self.widths, times) for width, times in zip(widths, self.ffn, strict=True)]
         kept = [True] * len(widths) if kept is None else kept
-        each = self.attention + np.interp(widths, self.widths, self.ffn)
-        return float(each[np.asarray(kept)].sum())
+        return float((self.attention + ffn)[np.asarray(kept)].sum())
 
 
 def dropped_layers(influence: Tensor, times: Times, width: int, budget: float) -> list[int]:
@@ -132,48 +145,41 @@ def fluctuating_channels(variance: Tensor, down: Sequence[Tensor], times: Times,
 @torch.no_grad()
 def pruned(
     parent: LanguageModel,
-    architecture: Architecture,
     dropped: Sequence[int] = (),
     channels: Sequence[Tensor] | None = None,
     mean: Tensor | None = None,
 ) -> LanguageModel:
     """The parent without some layers, or with some of each FFN's channels.
 
-    mean (L, F): if given, the pruned channels' mean goes through their outgoing weights into the FFN's bias.
+    mean (L, F): if given, the pruned channels' mean goes through their outgoing weights into a bias of the FFN's last
+    map. The FFN's other maps then have biases of 0, if the parent's have none, as Llama's `mlp_bias` gives them.
     """
-    a = architecture
-    specs = []
-    for i in range(a.num_layers):
-        if i in dropped:
-            specs.append((AttentionSpec("no_op"), FFNSpec("no_op")))
-        else:
-            width = a.intermediate_size if channels is None else len(channels[i])
-            specs.append((AttentionSpec("gqa", a.num_kv_heads), FFNSpec("gated", width)))
-    spec = model_spec(a, specs)
-    spec = dataclasses.replace(spec, mlp_bias=spec.mlp_bias or mean is not None)
-    with torch.device("meta"):
-        child = LanguageModel(spec)
-    tensors = parent.state_dict()
-    state = {}
-    for name, slot in child.state_dict().items():
-        value = tensors.get(name)
-        if ".mlp." in name:
-            i, (projection, what) = int(name.split(".")[2]), name.split(".")[-2:]
-            kept = torch.arange(a.intermediate_size) if channels is None else channels[i]
-            if value is None:  # a bias that the parent does not have
-                value = torch.zeros(a.hidden_size if projection == "down_proj" else a.intermediate_size)
-            if projection == "down_proj" and what == "bias" and mean is not None:
-                lost = torch.ones(a.intermediate_size, dtype=torch.bool)
-                lost[kept] = False
-                weight = tensors[f"model.layers.{i}.mlp.down_proj.weight"]
-                value = value + (weight[:, lost].double() @ mean[i][lost]).to(value.dtype)
-            elif projection == "down_proj" and what == "weight":
-                value = value[:, kept]
-            elif projection != "down_proj":
-                value = value[kept]
-        assert value is not None and value.shape == slot.shape
-        state[name] = value.clone()
-    child.load_state_dict(state, assign=True)
-    if a.tied_embeddings:
-        child.lm_head.weight = child.model.embed_tokens.weight
-    return child.requires_grad_(False)
+    config = parent.config
+    nothing: dict[str, Attention | FFN] = {"attention": Attention(kind="no_op"), "ffn": FFN(kind="no_op")}
+    replaced: dict[tuple[int, str], tuple[nn.Module | None, dict[str, Any]]] = {
+        (i, place): (None, variants.part(parent.layer(i), config, variant))
+        for i in dropped
+        for place, variant in nothing.items()
+    }
+    for i, kept in enumerate(channels or ()):
+        replaced[i, "ffn"] = _narrowed(parent.layer(i), config, kept, None if mean is None else mean[i])
+    return child.exchanged(parent, replaced)
+
+
+def _narrowed(layer: Layer, config: Any, kept: Tensor, mean: Tensor | None) -> tuple[nn.Module, dict[str, Any]]:
+    """A layer's FFN of the channels kept, and the PART of `modeling_child` that describes it; mean as of `pruned`."""
+    (name, last), ffn = last_map(layer), layer.subblock("ffn")
+    part: dict[str, Any] = {"kind": "own", "config": {"intermediate_size": len(kept)}}
+    state = ffn.state_dict()
+    if mean is not None:
+        part["bias"] = True
+        linear = {key: module for key, module in ffn.named_modules() if isinstance(module, nn.Linear)}
+        state = {f"{key}.bias": w.weight.new_zeros(w.out_features) for key, w in linear.items()} | state
+        lost = torch.ones(last.in_features, dtype=torch.bool)
+        lost[kept] = False
+        left = last.weight[:, lost].double() @ mean[lost]
+        state[f"{name}.bias"] = state[f"{name}.bias"] + left.to(last.weight.dtype)
+    module = variants.build(layer, config, part, "ffn")
+    sizes = last.in_features, kept, variants.interleaved(layer, config)
+    module.load_state_dict(slices.channels(state, module.state_dict(), *sizes), assign=True)
+    return module.requires_grad_(False), part

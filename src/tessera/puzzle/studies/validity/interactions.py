@@ -16,10 +16,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tessera.puzzle.models.model import LanguageModel
+from tessera.puzzle.models.decoder import LanguageModel
 from tessera.puzzle.scores import divergence
 from tessera.puzzle.scores.reference import with_exchange
-from tessera.puzzle.scores.replace_one import head, hidden_states, standard_error
+from tessera.puzzle.scores.replace_one import hidden_states, standard_error
 
 #: Log-probabilities held at once, in numbers: 256 MiB of float32.
 HELD = 2**26
@@ -44,24 +44,24 @@ def responses(
     series: list[dict[str, list[float]]] = [{m: [] for m in ("kl_div", "lm_loss", "top1", "cosine")} for _ in modules]
     for window in track(list(tokens.split(1))):
         x, targets = window[:, :-1], window[:, 1:].flatten()
-        before, rotary = hidden_states(parent, x)[0], parent.model.positions(x)
-        last, ends = before[-1][0], torch.empty(n, x.shape[1], parent.spec.hidden_size)
+        before, _, calls = hidden_states(parent, x)
+        last, ends = before[-1][0], torch.empty(n, x.shape[1], parent.hidden_size)
         for k, ((i, part, _), module) in enumerate(modules.items()):
-            block = parent.model.layers[i]
-            pair = (module, block.mlp) if part == "attention" else (block.self_attn, module)
-            ends[k] = with_exchange(parent, i, pair, before[i], rotary)[0]
+            other = parent.layer(i).subblock("ffn" if part == "attention" else "attention")
+            pair = (module, other) if part == "attention" else (other, module)
+            ends[k] = with_exchange(parent, i, pair, before[i], calls)[0]
         for values, end in zip(series, ends, strict=True):
             values["cosine"].append(float((1 - F.cosine_similarity(end, last, dim=-1)).mean()))
         for values, agreement in zip(
-            series, divergence.compare(head(parent), last, [(head(parent), end) for end in ends], targets), strict=True
+            series, divergence.compare(parent.head, last, [(parent.head, end) for end in ends], targets), strict=True
         ):
             for metric in ("kl_div", "lm_loss", "top1"):
                 values[metric].append(getattr(agreement, metric).double().mean().item())
-        step = max(1, HELD // (n * parent.spec.vocab_size))
+        step = max(1, HELD // (n * parent.config.vocab_size))
         for start in range(0, len(targets), step):
-            log_p = head(parent)(last[start : start + step]).log_softmax(-1)
+            log_p = parent.head(last[start : start + step]).log_softmax(-1)
             p = log_p.exp()
-            d = head(parent)(ends[:, start : start + step]).log_softmax(-1).sub_(log_p)  # (n, tokens, V)
+            d = parent.head(ends[:, start : start + step]).log_softmax(-1).sub_(log_p)  # (n, tokens, V)
             d -= (d * p).sum(-1, keepdim=True)
             d = d.mul_(p.sqrt()).flatten(1)
             gram += (d @ d.T).double()

@@ -27,16 +27,15 @@ def main(params: Params, replicate: int, parent: Path, tokens: Path, metrics: Pa
 
     from tessera.data.tokens import windows
     from tessera.puzzle.library.activations import store_before
-    from tessera.puzzle.models import architecture as architectures
-    from tessera.puzzle.models import blocks
+    from tessera.puzzle.models import loading
     from tessera.puzzle.studies.ablations.cases import starting
     from tessera.puzzle.studies.ablations.trials import Trials
 
-    settings, architecture = params.blocks, architectures.read(parent)
-    wrong = [layer for layer in settings.layers if not 0 <= layer < architecture.num_layers]
+    settings, model = params.blocks, loading.load(parent).requires_grad_(False)
+    last = len(model.layers) - 1
+    wrong = [layer for layer in settings.layers if not 0 <= layer <= last]
     if wrong:
-        raise ValueError(f"ablations.blocks.layers has {wrong[0]}; expected 0 to {architecture.num_layers - 1}")
-    model = blocks.load(parent).requires_grad_(False)
+        raise ValueError(f"ablations.blocks.layers has {wrong[0]}; expected 0 to {last}")
     window, count = params.text.window, params.text.tokens // params.text.window
     seed = randomness.seed(params.seed, "puzzle_ablations", "blocks", replicate)
     train = torch.from_numpy(windows(tokens, "train", window, count, seed).tokens).long()
@@ -49,8 +48,8 @@ def main(params: Params, replicate: int, parent: Path, tokens: Path, metrics: Pa
         for layer, initialisation in progress.track(work, f"blocks, replicate {replicate}"):
             with files.scratch_directory(scratch / "layer") as around:
                 trials = Trials(
-                    model.model.layers[layer],
-                    architecture,
+                    model,
+                    layer,
                     params.space,
                     starting(params.library, initialisation, max(settings.tokens)),
                     before[layer],

@@ -52,8 +52,8 @@ def main(
 
     from tessera.data.tokens import windows
     from tessera.puzzle.heal.train import heal
-    from tessera.puzzle.models import blocks
-    from tessera.puzzle.models.model import LanguageModel
+    from tessera.puzzle.models import loading
+    from tessera.puzzle.models.decoder import LanguageModel
     from tessera.puzzle.scores.reference import Reference
     from tessera.puzzle.studies.ablations import cases
 
@@ -63,7 +63,7 @@ def main(
         if responses is None:
             raise ValueError(f"case {case!r} is scored by cosine: --responses must name the scores that have it")
         by_layer = cases.with_cosine(by_layer, {int(k): v for k, v in files.read_json(responses).items()})
-    table, teacher = files.read_parquet(costs), blocks.load(parent).requires_grad_(False)
+    table, teacher = files.read_parquet(costs), loading.load(parent).requires_grad_(False)
     draw = randomness.seed(params.seed, "puzzle", "frontier")
     references = {}
     for place, split, count in (("in_domain", "test", shared.windows), ("out_of_domain", "ood", shared.out_of_domain)):
@@ -88,7 +88,6 @@ def main(
         with files.scratch_directory(metrics) as scratch:
             child = cases.child_of(
                 teacher,
-                parent,
                 params.space,
                 library,
                 params.library,

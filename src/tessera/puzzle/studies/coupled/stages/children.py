@@ -41,11 +41,11 @@ def main(
 
     from tessera.data.tokens import windows
     from tessera.puzzle.heal.train import heal
-    from tessera.puzzle.models import blocks
+    from tessera.puzzle.models import loading
     from tessera.puzzle.scores.reference import Reference
     from tessera.puzzle.studies.coupled import pairs as coupled
 
-    settings, teacher = params.coupled, blocks.load(parent).requires_grad_(False)
+    settings, teacher = params.coupled, loading.load(parent).requires_grad_(False)
     # The windows on which the frontier is measured.
     seed, length = randomness.seed(params.seed, "puzzle", "frontier"), params.scores.window + 1
     test = windows(tokens, "test", length, settings.windows, seed)
@@ -58,7 +58,7 @@ def main(
     for row in progress.track(rows, "coupled children"):
         choice = tuple(row["blocks"])
         if choice not in measured:
-            model = coupled.assemble(teacher, parent, params.space, library, coupled_library, choice)
+            model = coupled.assemble(teacher, params.space, library, coupled_library, choice)
             assembled = reference.measure(model)
             order = randomness.torch_generator(params.seed, "puzzle", "heal", "order")
             curve = heal(teacher, model, train, params.heal, settings.healing, order, teacher_cache=teacher_cache)

@@ -34,14 +34,13 @@ def main(
     from tessera.data.tokens import windows
     from tessera.puzzle import child
     from tessera.puzzle.library.activations import StoredStates, store_before
-    from tessera.puzzle.models import architecture as architectures
-    from tessera.puzzle.models import blocks
+    from tessera.puzzle.models import loading
     from tessera.puzzle.studies.coupled import pairs as coupled
 
     settings, text = params.coupled, params.calibration
     pairs = {int(layer): names for layer, names in files.read_json(survivors)["pairs"].items()}
     mine = sorted(pairs)[part :: settings.jobs]
-    architecture, model = architectures.read(parent), blocks.load(parent).requires_grad_(False)
+    model = loading.load(parent).requires_grad_(False)
 
     def states(split: str, count: int, place: Path, *name: str) -> dict[int, StoredStates]:
         text_of = windows(tokens, split, text.window, count, randomness.seed(params.seed, "puzzle", *name)).tokens
@@ -55,15 +54,13 @@ def main(
         valid = states("valid", params.library.valid_windows, scratch / "valid", "library", "valid")
         for layer in progress.track(mine, f"coupled blocks, part {part}"):
             stream = partial(randomness.torch_generator, params.seed, "puzzle_coupled", layer)
-            block, around = model.model.layers[layer], scratch / str(layer)
+            around = scratch / str(layer)
             around.mkdir()
-            builder = coupled.Coupling(
-                block, architecture, params.space, schedule, train[layer], valid[layer], stream, around
-            )
+            builder = coupled.Coupling(model, layer, params.space, schedule, train[layer], valid[layer], stream, around)
             tensors: dict[str, torch.Tensor] = {}
             records = {}
             for pair in pairs[layer]:
-                modules = child.subblocks(model, architecture, params.space, library, layer, pair)
+                modules = child.subblocks(model, params.space, library, layer, pair)
                 records[pair] = builder.couple(pair, modules, settings.ridges)
                 tensors |= coupled.tensors(pair, modules)
             files.save_tensors(coupled_library / f"layer_{layer}.safetensors", tensors)

@@ -33,18 +33,17 @@ def main(
 
     from tessera.data.tokens import windows
     from tessera.puzzle import child
-    from tessera.puzzle.models import architecture as architectures
-    from tessera.puzzle.models import blocks
+    from tessera.puzzle.models import loading
     from tessera.puzzle.scores.reference import Pair, composed
     from tessera.puzzle.studies.coupled import pairs as coupled
 
     pairs = {int(layer): names for layer, names in files.read_json(survivors)["pairs"].items()}
-    architecture, model = architectures.read(parent), blocks.load(parent).requires_grad_(False)
+    model = loading.load(parent).requires_grad_(False)
     variants: dict[int, dict[str, Pair]] = {}
     for layer in sorted(pairs)[part :: params.coupled.jobs]:
         variants[layer] = {}
         for pair in pairs[layer]:
-            where = (model, architecture, params.space)
+            where = (model, params.space)
             variants[layer][pair] = child.subblocks(*where, library, layer, pair)
             variants[layer][pair + coupled.MARK] = coupled.subblocks(*where, coupled_library, layer, pair)
     seed = randomness.seed(params.seed, "puzzle", "scores")

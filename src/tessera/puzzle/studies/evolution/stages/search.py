@@ -38,7 +38,7 @@ def main(
     import torch
 
     from tessera.data.tokens import windows
-    from tessera.puzzle.models import blocks
+    from tessera.puzzle.models import loading
     from tessera.puzzle.scores.reference import Reference
     from tessera.puzzle.search import block_library as libraries
     from tessera.puzzle.studies.evolution.evolve import scoring_passes
@@ -52,8 +52,8 @@ def main(
     seed = randomness.seed(params.seed, "puzzle", "scores")
     seen = windows(tokens, "valid", length, settings.windows, seed)
     unseen = windows(tokens, "test", length, settings.test_windows, randomness.seed(params.seed, "puzzle", "frontier"))
-    teacher = blocks.load(parent).requires_grad_(False)
-    runner = Runner(teacher, parent, params.space, library, torch.from_numpy(seen.tokens).long(), seen.document)
+    teacher = loading.load(parent).requires_grad_(False)
+    runner = Runner(teacher, params.space, library, torch.from_numpy(seen.tokens).long(), seen.document)
     losses = runner.ledger(ledger)
     title = f"{search} search {replicate}"
     children = list(progress.track(problem.run(search, losses, generator), title, problem.evaluations(search)))

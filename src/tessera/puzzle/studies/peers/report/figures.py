@@ -44,7 +44,7 @@ def peers(results: Results) -> Figure:
     axis.legend(loc="upper left", fontsize=7)
     axis = axes[0, 1]
     for row in rows:
-        kept = [ffn["intermediate_size"] if ffn["kind"] == "gated" else 0 for _, ffn in row["layers"]]
+        kept = row["channels"]
         axis.plot(np.arange(len(kept)), kept, ".-", lw=1, color=COLOURS[row["peer"]], label=NAMES[row["peer"]])
     axis.set(xlabel="layer", ylabel="FFN channels kept")
     return figure

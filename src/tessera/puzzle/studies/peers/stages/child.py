@@ -38,7 +38,7 @@ def main(
     metrics: Path,
     teacher_cache: Path | None = None,
 ) -> None:
-    """Write the child's shape, predicted time, healing curve, and state -> domain -> metrics.
+    """Write what the child is made of (as its config.json would have it), predicted time, healing curve, and state -> domain -> metrics.
 
     teacher_cache is where the parent's hidden states are kept if heal.teacher = cache.
     """
@@ -50,26 +50,24 @@ def main(
 
     from tessera.data.tokens import windows
     from tessera.puzzle.heal.train import heal
-    from tessera.puzzle.models import architecture as architectures
-    from tessera.puzzle.models import blocks
+    from tessera.puzzle.models import loading
+    from tessera.puzzle.models.loading import BLOCKS
     from tessera.puzzle.scores.evaluate import evaluate
     from tessera.puzzle.search import block_library as libraries
     from tessera.puzzle.search import budgets
     from tessera.puzzle.studies.peers import child as science
     from tessera.puzzle.studies.peers import pruning
 
-    settings, architecture = params.peers, architectures.read(parent)
-    teacher = blocks.load(parent).requires_grad_(False)
+    settings, teacher = params.peers, loading.load(parent).requires_grad_(False)
     choices = libraries.read(block_library)
     budget = budgets.runtime_for_speedup(choices, settings.speedup)
     if peer == "puzzle":
-        child = science.by_puzzle(
-            teacher, parent, params.space, library, choices, params.search.objective, settings.speedup
-        )
+        child = science.by_puzzle(teacher, params.space, library, choices, params.search.objective, settings.speedup)
     else:
         known = pruning.Statistics(**files.load_tensors(statistics))
-        times = pruning.Times(files.read_parquet(costs), params.space, architecture)
-        child = science.by_rule(peer, teacher, architecture, known, times, budget)
+        table, (layers, width) = files.read_parquet(costs), known.mean.shape
+        times = pruning.Times([table] * layers, params.space, width)
+        child = science.by_rule(peer, teacher, known, times, budget)
     assembled = copy.deepcopy(child.model)
     window = params.calibration.window
     count = max(1, params.calibration.tokens // window)
@@ -103,15 +101,14 @@ def main(
         {group: sources for group, (_, sources) in domains.items() if sources},
         lambda rows: progress.track(rows, f"evaluate {peer}"),
     )
-    spec = child.model.spec
     files.write_json(
         metrics,
         {
             "peer": peer,
             "target": settings.target,
             "blocks": child.blocks,
-            "layers": [[asdict(attention), asdict(ffn)] for attention, ffn in spec.layers],
-            "mlp_bias": spec.mlp_bias,
+            BLOCKS: getattr(child.model.config, BLOCKS),
+            "channels": science.channels(child.model),
             "parameters": sum(p.numel() for p in child.model.parameters()),
             "budget_ms": budget,
             "runtime_ms": child.runtime_ms,

@@ -21,14 +21,14 @@ def main(params: Params, parent: Path, tokens: Path, statistics: Path) -> None:
     import torch
 
     from tessera.data.tokens import windows
-    from tessera.puzzle.models import blocks
+    from tessera.puzzle.models import loading
     from tessera.puzzle.studies.peers import pruning
 
     window = params.calibration.window
     count = max(1, params.calibration.tokens // window)
     # The text that healing, and the block library, learn from as well.
     text = windows(tokens, "train", window + 1, count, randomness.seed(params.seed, "puzzle", "heal"))
-    model = blocks.load(parent).requires_grad_(False)
+    model = loading.load(parent).requires_grad_(False)
     collected = pruning.statistics(
         model,
         torch.from_numpy(text.tokens[:, :-1]).long(),

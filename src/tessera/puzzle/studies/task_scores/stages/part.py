@@ -35,7 +35,7 @@ def main(
     determined. cache is a directory of scores computed before, from which those that are needed again are taken.
     """
     from tessera.puzzle.child import variants_of
-    from tessera.puzzle.models import blocks
+    from tessera.puzzle.models import loading
     from tessera.puzzle.scores.cache import ScoreCache, Scores
     from tessera.puzzle.scores.replace_one import Variants
     from tessera.puzzle.scores.retention import right_answers, selections
@@ -49,9 +49,9 @@ def main(
         score.Question(tokens, tuple(len(choice.encode()) for choice in item.choices), item.answer, item.metric)
         for tokens, item in zip(tokenised(asked, parent, params.tokens.separator), asked.itertuples(), strict=True)
     ]
-    model = blocks.load(parent).requires_grad_(False)
-    layers = range(len(model.spec.layers))[part :: params.task_scores.jobs]
-    variants = variants_of(model, parent, params.space, library, layers)
+    model = loading.load(parent).requires_grad_(False)
+    layers = range(len(model.layers))[part :: params.task_scores.jobs]
+    variants = variants_of(model, params.space, library, layers)
 
     def compute(some: "Mapping[int, Variants]") -> "dict[int, Scores]":
         title = f"task scores, part {part}"

@@ -16,7 +16,7 @@ def main(
     """
     import pandas as pd
 
-    from tessera.puzzle.models import blocks
+    from tessera.puzzle.models import loading
     from tessera.puzzle.scores.choices import log_probabilities
     from tessera.puzzle.scores.task_items import tokenised
 
@@ -24,7 +24,7 @@ def main(
     if half == "odd":
         items = items[items["index"] % 2 == 1]
     sums = log_probabilities(
-        blocks.load(model).requires_grad_(False),
+        loading.load(model).requires_grad_(False),
         tokenised(items, parent, params.separator),
         lambda batches: progress.track(batches, f"items, {answers.stem}"),
     )

@@ -27,8 +27,7 @@ def main(params: Params, parent: Path, tokens: Path, library: list[Path], childr
 
     from tessera.data.tokens import windows
     from tessera.puzzle.child import subblocks
-    from tessera.puzzle.models import architecture as architectures
-    from tessera.puzzle.models import blocks
+    from tessera.puzzle.models import loading
     from tessera.puzzle.scores.reference import Pair, composed
 
     rows = files.read_json(children)
@@ -39,11 +38,10 @@ def main(params: Params, parent: Path, tokens: Path, library: list[Path], childr
         for layer, block in enumerate(row["blocks"])
         if PARENT not in decompose(block)
     )
-    architecture = architectures.read(parent)
-    model = blocks.load(parent).requires_grad_(False)
+    model = loading.load(parent).requires_grad_(False)
     pairs: dict[int, dict[str, Pair]] = {}
     for layer, block in sorted(list(exchanged)[: params.validity.composed]):
-        pairs.setdefault(layer, {})[block] = subblocks(model, architecture, params.space, library, layer, block)
+        pairs.setdefault(layer, {})[block] = subblocks(model, params.space, library, layer, block)
     seed = randomness.seed(params.seed, "puzzle", "scores")
     text = windows(tokens, "valid", params.scores.window + 1, params.scores.windows, seed)
     scores = composed(

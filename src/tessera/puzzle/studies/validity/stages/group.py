@@ -39,13 +39,13 @@ def main(
     from tessera.data.tokens import windows
     from tessera.puzzle import child as assembly
     from tessera.puzzle.heal.train import heal
-    from tessera.puzzle.models import blocks
+    from tessera.puzzle.models import loading
     from tessera.puzzle.scores.reference import Reference
 
     rows = files.read_json(children)
     if group not in rows:
         raise ValueError(f"{children}: no group {group!r}; expected one of {', '.join(rows)}")
-    teacher = blocks.load(parent).requires_grad_(False)
+    teacher = loading.load(parent).requires_grad_(False)
     length, settings = params.scores.window + 1, params.validity
     # The very windows of the scores, and of the frontier's measurement.
     scored = windows(tokens, "valid", length, params.scores.windows, randomness.seed(params.seed, "puzzle", "scores"))
@@ -57,7 +57,7 @@ def main(
     text = windows(tokens, "train", window + 1, count, randomness.seed(params.seed, "puzzle", "heal"))
     train = torch.from_numpy(text.tokens).long()
     for row in progress.track(rows[group], f"validity, {group}"):
-        model = assembly.assemble(teacher, parent, params.space, library, row["blocks"])
+        model = assembly.assemble(teacher, params.space, library, row["blocks"])
         row["scored"], row["assembled"] = seen.measure(model), unseen.measure(model)
         order = randomness.torch_generator(params.seed, "puzzle", "heal", "order")
         curve = heal(teacher, model, train, params.heal, settings.healing, order, teacher_cache=teacher_cache)

@@ -27,13 +27,13 @@ def main(params: Params, parent: Path, tokens: Path, library: list[Path], gram: 
 
     from tessera.data.tokens import windows
     from tessera.puzzle.child import variants_of
-    from tessera.puzzle.models import blocks
+    from tessera.puzzle.models import loading
     from tessera.puzzle.studies.validity.interactions import Label, responses, summarised
 
-    model = blocks.load(parent).requires_grad_(False)
+    model = loading.load(parent).requires_grad_(False)
     modules: dict[Label, torch.nn.Module | None] = {
         (layer, part, name): module
-        for layer, parts in variants_of(model, parent, params.space, library, range(len(model.spec.layers))).items()
+        for layer, parts in variants_of(model, params.space, library, range(len(model.layers))).items()
         for part, named in parts.items()
         for name, module in sorted(named.items())
     }

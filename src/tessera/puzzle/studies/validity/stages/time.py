@@ -22,7 +22,7 @@ def main(params: Params, parent: Path, library: list[Path], costs: list[Path], c
     """Write predicted and measured times of the parent and of children spread evenly over the ranks of prediction."""
     from tessera.puzzle.child import assemble
     from tessera.puzzle.costs import child_cost
-    from tessera.puzzle.models import blocks
+    from tessera.puzzle.models import loading
     from tessera.puzzle.serve import speed
     from tessera.puzzle.studies.validity.children import evenly
 
@@ -31,13 +31,13 @@ def main(params: Params, parent: Path, library: list[Path], costs: list[Path], c
     rows = [row for group in files.read_json(children).values() for row in group]
     predicted = [child_cost(table, row["blocks"]) for row in rows]
     settings = params.validity.time
-    teacher = blocks.load(parent).requires_grad_(False)
-    whole = [compose(PARENT, PARENT)] * len(teacher.spec.layers)
+    teacher = loading.load(parent).requires_grad_(False)
+    whole = [compose(PARENT, PARENT)] * len(teacher.layers)
     models = {PARENT: teacher}
     about: dict[str, Json] = {PARENT: {"group": PARENT, "blocks": whole, "predicted": child_cost(table, whole)}}
     for n in evenly([cost["runtime_ms"] for cost in predicted], settings.children):
         child, blocks_of = rows[n]["name"], rows[n]["blocks"]
-        models[child] = assemble(teacher, parent, params.space, library, blocks_of)
+        models[child] = assemble(teacher, params.space, library, blocks_of)
         about[child] = {"group": rows[n]["group"], "blocks": blocks_of, "predicted": predicted[n]}
     times = speed.times(models, target, settings.repeats, lambda rounds: progress.track(rounds, "times of children"))
     parents = about[PARENT]["predicted"]
