@@ -1,4 +1,10 @@
-"""Every function of the chain on a pretend accelerator: no tensor is left elsewhere, and the numbers are the CPU's."""
+"""Every function of the chain on a pretend accelerator: no tensor is left elsewhere, and the numbers are the CPU's.
+
+The accelerator has a process of its own, because autograd asks for the devices once.
+"""
+
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 
 import numpy as np
 import pytest
@@ -26,9 +32,9 @@ class Chain:
 
     def __init__(self, parent, library, variants, tmp_path, device):
         self.device, self.variants, self.tmp = device, variants, tmp_path
-        self.model = loading.load(parent()).requires_grad_(False).to(device)
-        self.modules = child.variants_of(self.model, variants, library(), (0, 2))
-        self.child = child.assemble(self.model, variants, library(), CHOICE)
+        self.model = loading.load(parent, device).requires_grad_(False)
+        self.modules = child.variants_of(self.model, variants, library, (0, 2))
+        self.child = child.assemble(self.model, variants, library, CHOICE)
 
     def activations(self):
         states = store_before([0, 2], self.model, TOKENS, self.tmp / f"states-{self.device}")
@@ -40,7 +46,14 @@ class Chain:
         scratch.mkdir()
         params = LibraryParams.model_validate(PARAMS)
         builder = LayerLibrary(
-            self.model, 1, self.variants, params, states[:4], states[4:], lambda _: torch.Generator().manual_seed(0), scratch
+            self.model,
+            1,
+            self.variants,
+            params,
+            states[:4],
+            states[4:],
+            lambda _: torch.Generator().manual_seed(0),
+            scratch,
         )
         tensors, records = builder.build()
         return records | {name: float(value.double().square().sum()) for name, value in tensors.items()}
@@ -65,7 +78,15 @@ class Chain:
 
     def healing(self):
         params = HealParams.model_validate(
-            {"train": "all", "cosine": 1.0, "kl": 1.0, "lm": 0.3, "equal": SCHEDULE, "full": SCHEDULE, "checkpoint_steps": 2}
+            {
+                "train": "all",
+                "cosine": 1.0,
+                "kl": 1.0,
+                "lm": 0.3,
+                "equal": SCHEDULE,
+                "full": SCHEDULE,
+                "checkpoint_steps": 2,
+            }
         )
         generator = torch.Generator().manual_seed(0)
         curve = train.heal(self.model, self.child, TOKENS, params, params.equal, generator)
@@ -82,23 +103,32 @@ ROUNDING = {"library": 2e-2, "healing": 2e-2}
 def close(here, there, rounding=1e-3):
     """Whether two results of nested containers are the same numbers, to rounding."""
     if isinstance(here, dict):
-        return here.keys() == there.keys() and all(
-            close(here[key], there[key], rounding) for key in here
-        )
+        return here.keys() == there.keys() and all(close(here[key], there[key], rounding) for key in here)
     if isinstance(here, list | tuple):
-        return len(here) == len(there) and all(
-            close(a, b, rounding) for a, b in zip(here, there, strict=True)
-        )
+        return len(here) == len(there) and all(close(a, b, rounding) for a, b in zip(here, there, strict=True))
     if isinstance(here, float):
         return there == pytest.approx(here, rel=rounding, abs=1e-5)
     return here == there
 
 
-@pytest.mark.parametrize("step", STEPS)
-def test_step_on_an_accelerator_gives_the_numbers_of_the_cpu(step, parent, library, variants, tmp_path):
-    expected = getattr(Chain(parent, library, variants, tmp_path, "cpu"), step)()
+def on_accelerator(step, *given):
+    """A step's result, after a look that mixed devices are noticed."""
     with pretend_gpu() as device:
-        chain = Chain(parent, library, variants, tmp_path, device)
-        with pytest.raises(RuntimeError, match=r"same device"):
+        chain = Chain(*given, device)
+        with pytest.raises(RuntimeError, match="same device"):
             chain.model.network(TOKENS)
-        assert close(expected, getattr(chain, step)(), ROUNDING.get(step, 1e-3))
+        return getattr(chain, step)()
+
+
+@pytest.fixture(scope="module")
+def accelerator():
+    with ProcessPoolExecutor(max_workers=1, mp_context=get_context("spawn")) as process:
+        yield process
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_step_on_an_accelerator_gives_the_numbers_of_the_cpu(step, accelerator, parent, library, variants, tmp_path):
+    given = parent(), library(), variants, tmp_path
+    there = accelerator.submit(on_accelerator, step, *given)
+    expected = getattr(Chain(*given, "cpu"), step)()
+    assert close(expected, there.result(), ROUNDING.get(step, 1e-3))

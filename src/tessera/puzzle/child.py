@@ -10,7 +10,8 @@ from torch import nn
 
 from tessera.common import files
 from tessera.puzzle.models import modeling_child, variants
-from tessera.puzzle.models.decoder import SUBBLOCKS, LanguageModel, Layer
+from tessera.puzzle.models.anatomy import SUBBLOCKS
+from tessera.puzzle.models.decoder import LanguageModel, Layer
 from tessera.puzzle.models.loading import BLOCKS, load
 from tessera.puzzle.models.space import FFN, PARENT, Attention, Space, decompose
 
@@ -145,7 +146,10 @@ def exchanged(
     memo = {
         id(value): value
         for index, place in replaced
-        for value in (*parent.layers[index].subblock(place).parameters(), *parent.layers[index].subblock(place).buffers())
+        for value in (
+            *parent.layers[index].subblock(place).parameters(),
+            *parent.layers[index].subblock(place).buffers(),
+        )
     }
     network = copy.deepcopy(parent.network, memo)
     blocks: list[dict[str, dict[str, Any]]] = [{place: {} for place in SUBBLOCKS} for _ in parent.layers]

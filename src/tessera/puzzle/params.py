@@ -87,10 +87,6 @@ class HealParams(Section):
         "recompute",
         description="the parent's hidden states: recomputed at every step, or cached on disk for several children",
     )
-    device: Literal["cpu", "cuda"] = Field("cpu", description="device of healing")
-    dtype: Literal["float32", "bfloat16"] = Field(
-        "float32", description="type of matrix products; weights, Adam's moments, norms and losses are float32"
-    )
     processes: int = Field(1, gt=0, description="torchrun processes that share the windows of a step")
 
     @model_validator(mode="after")
@@ -119,9 +115,21 @@ class SpeedParams(Section):
     repeats: int = Field(gt=0, description="rounds that are timed")
 
 
+class ComputeParams(Section):
+    """Where models compute: activations, block library, scores, healing, evaluation and tasks."""
+
+    device: Literal["auto", "cpu", "cuda"] = Field("cpu", description="auto: a GPU if there is one, else the CPU")
+    dtype: Literal["float32", "bfloat16"] = Field(
+        "float32",
+        description="type of matrix products; weights, sums, norms and losses are float32. A device that is slower in "
+        "bfloat16 refuses it",
+    )
+
+
 class PuzzleParams(Section):
     """The main chain, step by step."""
 
+    compute: ComputeParams = ComputeParams()
     space: Space
     calibration: CalibrationParams
     library: LibraryParams

@@ -110,7 +110,7 @@ rule puzzle_activations:
         "logs/benchmarks/puzzle_activations/{shard}.tsv"
     threads: 1
     params:
-        cfg=section("puzzle.calibration", "puzzle.library.valid_windows", "seed"),
+        cfg=section("puzzle.calibration", "puzzle.library.valid_windows", "puzzle.compute", "seed"),
         stage=stage("puzzle_activations"),
     message:
         "Parent's activations, shard {wildcards.shard}"
@@ -131,7 +131,7 @@ rule puzzle_library_part:
         "logs/benchmarks/puzzle_library_part/{part}.tsv"
     threads: 1
     params:
-        cfg=section("puzzle.space", "puzzle.library", "seed"),
+        cfg=section("puzzle.space", "puzzle.library", "puzzle.compute", "seed"),
         stage=stage("puzzle_library_part"),
     message:
         "Block library, part {wildcards.part}"
@@ -153,7 +153,7 @@ rule puzzle_scores_part:
         "logs/benchmarks/puzzle_scores_part/{part}.tsv"
     threads: 1
     params:
-        cfg=section("puzzle.space", "puzzle.scores", "seed"),
+        cfg=section("puzzle.space", "puzzle.scores", "puzzle.compute", "seed"),
         stage=stage("puzzle_scores_part", cache=KEPT_SCORES),
     message:
         "Scores, part {wildcards.part}"
@@ -210,7 +210,8 @@ rule puzzle_search_target:
 
 
 PROCESSES = PARAMS.puzzle.heal.processes
-GPUS = int(PARAMS.puzzle.heal.device == "cuda")  # of one process that heals
+# GPUs of a job that runs models: SLURM gives a job its own; on one machine see compute.start.
+GPUS = int(PARAMS.puzzle.compute.device == "cuda")
 # One thread per process, of those that Snakemake gives the job.
 TORCHRUN = f"OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 torchrun --standalone --nproc-per-node {PROCESSES}"
 # As STAGE, for the stages that heal.
@@ -236,7 +237,7 @@ rule puzzle_heal:
     resources:
         gpu=GPUS * PROCESSES,
     params:
-        cfg=section("puzzle.space", "puzzle.calibration", "puzzle.heal", "seed"),
+        cfg=section("puzzle.space", "puzzle.calibration", "puzzle.heal", "puzzle.compute", "seed"),
         stage=stage(
             "puzzle_heal",
             schedule="equal",
@@ -269,7 +270,7 @@ rule puzzle_heal_full:
     resources:
         gpu=GPUS * PROCESSES,
     params:
-        cfg=section("puzzle.space", "puzzle.calibration", "puzzle.heal", "seed"),
+        cfg=section("puzzle.space", "puzzle.calibration", "puzzle.heal", "puzzle.compute", "seed"),
         stage=stage(
             "puzzle_heal",
             method=KEPT,
@@ -305,7 +306,7 @@ rule puzzle_evaluate_child:
         "logs/benchmarks/puzzle_evaluate_child/{target}-{method}.tsv"
     threads: 1
     params:
-        cfg=section("puzzle.space", "puzzle.evaluate", "data", "seed"),
+        cfg=section("puzzle.space", "puzzle.evaluate", "data", "puzzle.compute", "seed"),
         stage=stage("puzzle_evaluate_child", states=lambda wildcards: list(healed(wildcards))),
     message:
         "Evaluate the {wildcards.target} child of {wildcards.method}"
@@ -328,7 +329,7 @@ rule puzzle_frontier:
         "logs/benchmarks/puzzle_frontier/{target}.tsv"
     threads: 1
     params:
-        cfg=section("puzzle.space", "puzzle.scores", "seed"),
+        cfg=section("puzzle.space", "puzzle.scores", "puzzle.compute", "seed"),
         stage=stage("puzzle_frontier", method=KEPT),
     message:
         "Measure the children of the {wildcards.target} frontier"

@@ -154,20 +154,13 @@ def test_number_of_processes_must_be_the_one_that_was_started(monkeypatch):
 
 
 def test_gpus_that_are_not_there_are_refused(monkeypatch):
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    with pytest.raises(ValueError, match=r"heal\.device = cuda: torch finds no GPU; expected cpu"):
-        parallel.device("cuda")
-    with pytest.raises(ValueError, match=r"heal\.device = cuda"), parallel.launched(1, "cuda"):
-        pass
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    monkeypatch.setattr(torch.cuda, "current_device", lambda: 1)
-    assert parallel.device("cuda") == torch.device("cuda", 1)
     for name, value in (("TORCHELASTIC_RUN_ID", "none"), ("WORLD_SIZE", "4"), ("LOCAL_RANK", "2")):
         monkeypatch.setenv(name, value)
     with (
         pytest.raises(
-            ValueError, match=r"heal\.processes = 4 with device = cuda: each needs its own GPU, and there are 2"
+            ValueError,
+            match=r"heal\.processes = 4 with compute\.device = cuda: each needs its own GPU, and there are 2",
         ),
         parallel.launched(4, "cuda"),
     ):

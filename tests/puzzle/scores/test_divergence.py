@@ -97,9 +97,7 @@ def test_gradient_is_autograds(kl, lm, train_head):
     h, targets = random(N, D, seed=2, dtype=torch.float64), torch.arange(N) % V
     g = random(N, D, seed=3, dtype=torch.float64).requires_grad_()
     inputs = [g, head.weight] if train_head else [g]
-    loss, mean_kl, mean_lm = divergence.distillation_loss(
-        (head, parent_head), (g, h), targets, inputs[1:], kl, lm
-    )
+    loss, mean_kl, mean_lm = divergence.distillation_loss((head, parent_head), (g, h), targets, inputs[1:], kl, lm)
     each_kl, each_lm, _ = plain(parent_head(h), head(g), targets)
     expected = kl * each_kl.mean() + lm * each_lm.mean()
     torch.testing.assert_close(loss, expected)

@@ -7,7 +7,7 @@ import torch
 from tessera.puzzle import child as children
 from tessera.puzzle.library import initialise
 from tessera.puzzle.models import loading
-from tessera.puzzle.models.decoder import SUBBLOCKS, tensor
+from tessera.puzzle.models.anatomy import SUBBLOCKS, tensor
 from tessera.puzzle.scores.evaluate import evaluate
 from tessera.puzzle.scores.reference import Reference, composed
 from tessera.puzzle.scores.replace_one import score

@@ -136,7 +136,9 @@ def test_what_llama_cpp_cannot_compute_is_refused(parent, library, variants, mad
         gguf_export.write(one, tmp_path / "file", tokenizer)
     with pytest.raises(ValueError, match="Qwen 3"):
         gguf_export.write(made("parent", "qwen3"), tmp_path / "file", tokenizer)
-    one = child.assemble(loading.load(parent()), parent(), variants, library(), ["no_op+parent", *2 * ["linear+parent"]])
+    one = child.assemble(
+        loading.load(parent()), parent(), variants, library(), ["no_op+parent", *2 * ["linear+parent"]]
+    )
     with pytest.raises(ValueError, match="no layer of this child has attention"):
         gguf_export.write(one, tmp_path / "file", tokenizer)
     assert not list(tmp_path.iterdir())

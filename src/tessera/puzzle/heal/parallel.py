@@ -19,15 +19,6 @@ from torch import Tensor, nn
 Model = TypeVar("Model", bound=nn.Module)
 
 
-def device(name: str) -> torch.device:
-    """The device `cpu` or `cuda`, of several GPUs that of this process. Raises ValueError if there is none."""
-    if name != "cuda":
-        return torch.device(name)
-    if not torch.cuda.is_available():
-        raise ValueError("heal.device = cuda: torch finds no GPU; expected cpu")
-    return torch.device(name, torch.cuda.current_device())
-
-
 def replica(model: Model) -> Model:
     """A copy of modules whose parameters, which need no gradient, share the storage of model's until they are moved."""
     copies = {id(p): nn.Parameter(p.detach(), requires_grad=False) for p in model.parameters()}
@@ -106,8 +97,8 @@ class Group:
 def launched(processes: int, where: str) -> Iterator[Group]:
     """The group of the processes that torchrun started, connected; a group of one without torchrun.
 
-    Raises ValueError if another number was started than `processes`, if `where` is cuda and there is no GPU, or
-    if there are fewer GPUs than processes on this machine.
+    where is the type of their device. Raises ValueError if another number was started than `processes`, or if there are
+    fewer GPUs than processes on this machine.
     """
     started = int(os.environ["WORLD_SIZE"]) if dist.is_torchelastic_launched() else 1
     if started != processes:
@@ -115,7 +106,6 @@ def launched(processes: int, where: str) -> Iterator[Group]:
             f"heal.processes = {processes}, but {started} started; set it to {started}, or start it by "
             f"torchrun --nproc-per-node {processes}"
         )
-    device(where)
     if started == 1:
         yield Group()
         return
@@ -123,7 +113,7 @@ def launched(processes: int, where: str) -> Iterator[Group]:
         local = int(os.environ["LOCAL_RANK"])
         if local >= torch.cuda.device_count():
             raise ValueError(
-                f"heal.processes = {processes} with device = cuda: each needs its own GPU, and there are "
+                f"heal.processes = {processes} with compute.device = cuda: each needs its own GPU, and there are "
                 f"{torch.cuda.device_count()}"
             )
         torch.cuda.set_device(local)

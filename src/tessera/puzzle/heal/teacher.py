@@ -57,9 +57,8 @@ class Cache:
 
     def __init__(self, directory: Path, parent: LanguageModel, teacher: Teacher, setting: str, group: Group) -> None:
         """setting is what else decides the states: their device and data type."""
-        about = (
-            f"{teacher.__name__} {setting} {parent.config.to_json_string()} torch {torch.__version__} {torch.get_num_threads()} threads"
-        )
+        about = f"{teacher.__name__} {setting} {parent.config.to_json_string()} torch {torch.__version__}"
+        about += f" {torch.get_num_threads()} threads"
         identity = hashlib.sha256(f"{digest(parent.network.state_dict())} {about}".encode())
         self.directory, self.teacher, self.group = directory / identity.hexdigest()[:32], teacher, group
 

@@ -7,7 +7,6 @@ with means over tokens; the paper's choice is cosine = kl = 1, lm = 0.
 
 import json
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -69,22 +68,20 @@ def loss(
     teach gives the parent's hidden states; without the cosine loss, those after the last layer suffice.
     """
     x, targets = tokens[:, :-1], tokens[:, 1:].reshape(-1)
-    dtype = getattr(torch, params.dtype)
-    with nullcontext() if dtype == torch.float32 else torch.autocast(x.device.type, dtype):
-        with torch.no_grad():
-            taught = teach(parent, x)
-        h, calls = child.inputs(x)
-        distance = h.new_zeros(())
-        for i, layer in enumerate(child.layers):
-            if params.gradient_checkpointing:
-                h = recomputed(layer, h, calls, use_reentrant=False, preserve_rng_state=False)
-            else:
-                h = layer(h, calls)
-            if params.cosine:
-                distance = distance + (1 - F.cosine_similarity(h, taught[i], dim=-1)).mean()
+    with torch.no_grad():
+        taught = teach(parent, x)
+    h, calls = child.inputs(x)
+    distance = h.new_zeros(())
+    for i, layer in enumerate(child.layers):
+        if params.gradient_checkpointing:
+            h = recomputed(layer, h, calls, use_reentrant=False, preserve_rng_state=False)
+        else:
+            h = layer(h, calls)
+        if params.cosine:
+            distance = distance + (1 - F.cosine_similarity(h, taught[i], dim=-1)).mean()
     heads, last = (child.head, parent.head), (h.flatten(0, 1), taught[-1].flatten(0, 1))
     trained = [p for p in child.head_parameters() if p.requires_grad]
-    total, kl, lm = divergence.distillation_loss(heads, last, targets, trained, params.kl, params.lm, dtype)
+    total, kl, lm = divergence.distillation_loss(heads, last, targets, trained, params.kl, params.lm)
     return total + params.cosine * distance, kl, distance.detach() / len(child.layers), lm
 
 
@@ -165,9 +162,8 @@ def heal(
     Windows come in an order drawn once by generator, each once an epoch, so that a resumed run sees what an
     unbroken one would; track wraps the loop over steps, to show progress. teacher_cache is the directory of
     params.teacher = cache. The processes of a group all call this with the same arguments, get the same child, and each
-    computes its share of every step; params.processes is for whoever starts them. where is the device of this process, by
-    default that of the child. Returns the losses of every step,
-    none if there is nothing to train.
+    computes its share of every step; params.processes is for whoever starts them. where is the device of this process,
+    by default that of the child. Returns the losses of every step, none if there is nothing to train.
 
     Raises ValueError if a step's windows cannot be shared equally, the cache has no
     directory, or the loss is not finite.
@@ -211,4 +207,6 @@ def _teacher(parent: LanguageModel, params: HealParams, directory: Path | None, 
         return teach
     if directory is None:
         raise ValueError("heal.teacher = cache, but there is no cache directory; expected recompute")
-    return teacher.Cache(directory, parent, teach, f"{params.device} {params.dtype}", group)
+    kind = parent.device.type
+    dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else torch.float32
+    return teacher.Cache(directory, parent, teach, f"{kind} {dtype}", group)

@@ -114,15 +114,21 @@ class LayerLibrary:
                 saliency = initialise.expert_saliency(parent, self._batches("ffn")) if saliency is None else saliency
                 experts = initialise.kept_experts(saliency, variants.part(layer, config, variant), config)
             module = initialise.ffn(layer, config, variant, channels, experts)
-            narrow = Moments(moments.G[channels][:, channels], moments.C[channels]) if moments and name in widths else None
+            narrow = (
+                Moments(moments.G[channels][:, channels], moments.C[channels]) if moments and name in widths else None
+            )
             yield self._built(f"ffn.{name}", variant, module, last, narrow)
 
     def _width(self, variant: FFN) -> int:
         """Channels that an FFN variant keeps."""
-        key = variants.key_of(self.config, variants.WIDTHS if variants.is_mixture(self.layer) else variants.WIDTHS[1:], "")
+        key = variants.key_of(
+            self.config, variants.WIDTHS if variants.is_mixture(self.layer) else variants.WIDTHS[1:], ""
+        )
         return variants.part(self.layer, self.config, variant)["config"][key]
 
-    def _fit(self, subblock: str, variant: Attention | FFN, module: nn.Module, last: str | None, m: Moments | None) -> bool:
+    def _fit(
+        self, subblock: str, variant: Attention | FFN, module: nn.Module, last: str | None, m: Moments | None
+    ) -> bool:
         """Fit a variant's last linear map to the parent's output, if it ends with one; m are its moments, if known."""
         last = "linear" if variant.kind == "linear" else last
         if last is None:

@@ -23,9 +23,9 @@ Batches = Iterable[tuple[Inner, Tensor, Tensor]]
 def attention(layer: Layer, config: Any, variant: Attention, inner: Inner, groups: Tensor | None) -> nn.Module | None:
     """An attention variant by the paper's rules; None for no_op.
 
-    Fewer KV heads: keys and values are the mean of each merged group, or the groups (kept,) alone. Linear: W_O W_V, what
-    attention is if each token sees itself alone (biases, which a linear variant has not, are left out); inner is any
-    call of the parent's attention.
+    Fewer KV heads: keys and values are the mean of each merged group, or the groups (kept,) alone. Linear: W_O W_V,
+    what attention is if each token sees itself alone (biases, which a linear variant has not, are left out); inner is
+    any call of the parent's attention.
     """
     if variant.kind == "no_op":
         return None
@@ -41,7 +41,9 @@ def attention(layer: Layer, config: Any, variant: Attention, inner: Inner, group
 
 
 @torch.no_grad()
-def ffn(layer: Layer, config: Any, variant: FFN, kept: Tensor | None = None, experts: Tensor | None = None) -> nn.Module | None:
+def ffn(
+    layer: Layer, config: Any, variant: FFN, kept: Tensor | None = None, experts: Tensor | None = None
+) -> nn.Module | None:
     """An FFN variant by the paper's rules; None for no_op.
 
     Narrower: the kept channels (F',) alone, in a mixture (X, F') of each expert. Fewer experts: experts (X',) alone.
@@ -163,8 +165,8 @@ def kept_groups(linear: nn.Linear, m: Moments, kv_heads: int, kept: int) -> Tens
 def expert_saliency(ffn: nn.Module, batches: Batches) -> Tensor:
     """Sum (X,) over tokens of the squared norm of what each expert adds to the output, as the router weighs it.
 
-    An expert that the router seldom chooses, or that says little when it is chosen, has little. Raises ValueError if the
-    mixture does not call its experts with (hidden states, indices, weights).
+    An expert that the router seldom chooses, or that says little when it is chosen, has little. Raises ValueError if
+    the mixture does not call its experts with (hidden states, indices, weights).
     """
     experts = mixture_of(ffn)
     calls: list[tuple[Tensor, Tensor, Tensor]] = []

@@ -36,10 +36,12 @@ class Moments:
         return cls(*(torch.zeros(features, n, dtype=torch.float64, device=device) for n in (features, targets)))
 
     def add(self, f: Tensor, y: Tensor, w: Tensor) -> None:
-        """Add tokens: f (tokens, N), y (tokens, M), w (tokens,) positive weights; products in f's own precision."""
+        """Add tokens: f (tokens, N), y (tokens, M), w (tokens,) positive weights; products in float32 or float64."""
+        f, y = f.to(torch.promote_types(f.dtype, torch.float32)), y.to(torch.promote_types(y.dtype, torch.float32))
         weighted = f * w[:, None]
-        self.G += weighted.T @ f
-        self.C += weighted.T @ y
+        with torch.autocast(f.device.type, enabled=False):
+            self.G += weighted.T @ f
+            self.C += weighted.T @ y
         self.Y += float((w[:, None] * y * y).sum(dtype=torch.float64))
 
     def error(self, W: Tensor) -> float:

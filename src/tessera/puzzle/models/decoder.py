@@ -15,29 +15,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from tessera.puzzle.models.modeling_child import Exchange, name_of, plain
+from tessera.puzzle.models.anatomy import IDENTITY, Anatomy, anatomy, put, tensor
+from tessera.puzzle.models.modeling_child import Exchange, plain
 
-SUBBLOCKS = ("attention", "ffn")
 #: Names of the list of layers in transformers' decoders.
 LAYERS = ("layers", "h", "blocks")
 #: Names of the norm behind the last layer in transformers' decoders.
 FINAL_NORMS = ("norm", "final_layernorm", "final_layer_norm", "ln_f", "embedding_norm")
-
-
-@dataclass(frozen=True)
-class Anatomy:
-    """What a layer's class says of one of its subblocks, found by running the layer on two tokens."""
-
-    name: str
-    """Attribute of the layer."""
-    returns: int
-    """Length of the tuple that the subblock returns; 0 if it returns a tensor."""
-    last: str | None
-    """Linear map of the subblock whose output is what the subblock returns; None if it ends with something else."""
-    norms: tuple[str, ...]
-    """Norms that serve this subblock alone: without the subblock the layer's output does not depend on them."""
-    normed: bool
-    """Whether a norm stands between what the subblock returns and the residual stream."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +68,7 @@ class Layer:
                 module = self._nothing[subblock]
                 before |= {norm: modules[norm] for norm in parts.norms}
             before[parts.name] = modules[parts.name]
-            modules |= {parts.name: module} | {norm: _IDENTITY for norm in before.keys() & set(parts.norms)}
+            modules |= {parts.name: module} | {norm: IDENTITY for norm in before.keys() & set(parts.norms)}
         try:
             yield
         finally:
@@ -110,7 +94,7 @@ class _Recorder(nn.Module):
         return self.answer(*args, **kwargs)
 
 
-class _Reached(Exception):
+class _Reached(Exception):  # noqa: N818 (no error: the way out)
     """A module was reached; the rest of the forward pass is not needed."""
 
 
@@ -214,12 +198,14 @@ class LanguageModel(nn.Module):
         """Logits (B, T, V) of tokens (B, T)."""
         return self.network(input_ids=tokens, use_cache=False).logits
 
-    def inputs(self, tokens: Tensor, positions: Tensor | None = None, seen: Tensor | None = None) -> tuple[Tensor, Calls]:
+    def inputs(
+        self, tokens: Tensor, positions: Tensor | None = None, seen: Tensor | None = None
+    ) -> tuple[Tensor, Calls]:
         """The hidden states before the first layer (B, T, D) of tokens (B, T), and how the layers are called.
 
         By default each token sees those before it, which are counted from 0; else positions (B, T) says where it is
-        and seen (B, 1, T, T) which tokens it sees. Windows of the family's own are kept, counted in positions. All three
-        may be on any device.
+        and seen (B, 1, T, T) which tokens it sees. Windows of the family's own are kept, counted in positions. All
+        three may be on any device.
         """
         tokens, positions, seen = (
             None if given is None else given.to(self.device) for given in (tokens, positions, seen)
@@ -237,10 +223,10 @@ class LanguageModel(nn.Module):
         return self._recorded(inputs_embeds=x)[1]
 
     def _recorded(self, **given: Any) -> tuple[Tensor, Calls]:
-        """The decoder's forward pass with layers that only remember how they were called, and without the final norm."""
+        """The decoder's forward pass without its norm, with layers that only remember how they were called."""
         decoder = self.decoder
         recorders = [_Recorder(module, _unchanged) for module in layers_of(decoder)]
-        with _put(decoder, {layers_name(decoder): nn.ModuleList(recorders), norm_name(decoder): _IDENTITY}):
+        with put(decoder, {layers_name(decoder): nn.ModuleList(recorders), norm_name(decoder): IDENTITY}):
             decoder(use_cache=False, **given)
         calls = [recorder.given[0] for recorder in recorders]
         (x, *_), _ = calls[0]
@@ -288,16 +274,8 @@ class LanguageModel(nn.Module):
         return logits.view(*states.shape[:-1], -1)
 
 
-_IDENTITY = nn.Identity()
-
-
 def _unchanged(hidden_states: Tensor, *_: Any, **__: Any) -> Tensor:
     return hidden_states
-
-
-def tensor(output: Any) -> Tensor:
-    """The hidden states in what a layer or subblock returns."""
-    return output[0] if isinstance(output, tuple) else output
 
 
 def decoder_of(network: Any) -> Any:
@@ -326,82 +304,6 @@ def norm_name(decoder: nn.Module) -> str:
     raise ValueError(f"{type(decoder).__name__} has no final norm; known names are {', '.join(FINAL_NORMS)}")
 
 
-@torch.no_grad()
-def anatomy(layer: nn.Module, call: tuple[tuple, dict[str, Any]], x: Tensor, index: int) -> dict[str, Anatomy]:
-    """Find what a layer's subblocks return and which norms serve one of them alone; x (1, 2, D) and call are of two tokens.
-
-    Raises ValueError if the layer has no such subblocks.
-    """
-    args, kwargs = call
-    hidden_size = x.shape[-1]
-    names = {subblock: name_of(layer, subblock) for subblock in SUBBLOCKS}
-    outputs: dict[str, Any] = {}
-    handles = [
-        module.register_forward_hook(lambda _, __, output, name=name: outputs.update({name: output}))  # type: ignore[misc]
-        for name, module in layer.named_modules()
-        if name in names.values() or isinstance(module, nn.Linear)
-    ]
-    try:
-        layer(x, *args, **kwargs)
-    finally:
-        for handle in handles:
-            handle.remove()
-    returns = {
-        subblock: len(outputs[name]) if isinstance(outputs[name], tuple) else 0
-        for subblock, name in names.items()
-        if name in outputs
-    }
-    if missing := set(SUBBLOCKS) - returns.keys():
-        raise ValueError(f"{type(layer).__name__} does not call its {' and '.join(sorted(missing))}")
-    last = {subblock: _last_map(name, outputs) for subblock, name in names.items()}
-    found = {}
-    for subblock, name in names.items():
-        nothing = {
-            of: Exchange(getattr(layer, names[of]), of, index, hidden_size, False, returns[of]) for of in SUBBLOCKS
-        }
-        norms = []
-        with _put(layer, {names[other]: nothing[other] for other in SUBBLOCKS if other != subblock}):
-            outputs = {}
-            handle = getattr(layer, name).register_forward_hook(
-                lambda _, __, output: outputs.update(own=tensor(output))
-            )
-            added = tensor(layer(x, *args, **kwargs)) - x
-            handle.remove()
-            own = outputs["own"]
-            factor = (added * own).sum() / own.square().sum() if bool(own.any()) else 0.0
-            normed = not torch.allclose(added, factor * own, rtol=1e-2, atol=1e-3 * float(added.abs().max()))
-        with _put(layer, {name: nothing[subblock]}):
-            without = tensor(layer(x, *args, **kwargs))
-            for norm, module in layer.named_children():
-                if norm in names.values() or not list(module.parameters()):
-                    continue
-                with _put(layer, {norm: _IDENTITY}):
-                    if torch.equal(tensor(layer(x, *args, **kwargs)), without):
-                        norms.append(norm)
-        found[subblock] = Anatomy(name, returns[subblock], last[subblock], tuple(sorted(norms)), normed)
-    return found
-
-
-def _last_map(subblock: str, outputs: dict[str, Any]) -> str | None:
-    """The linear map of a subblock, by what each returned, that returned what the subblock did."""
-    whole = tensor(outputs[subblock])
-    for name, output in reversed(outputs.items()):
-        inside = name.startswith(f"{subblock}.") and isinstance(output, Tensor) and output.numel() == whole.numel()
-        if inside and torch.equal(output.reshape_as(whole), whole):
-            return name.removeprefix(f"{subblock}.")
-    return None
-
-
 def _kind(layer: nn.Module) -> tuple:
     """What decides a layer's anatomy: the classes of the layer and its parts."""
     return type(layer), *((name, type(part)) for name, part in layer.named_children())
-
-
-@contextmanager
-def _put(layer: nn.Module, modules: dict[str, nn.Module]) -> Iterator[None]:
-    before = {name: layer._modules[name] for name in modules}
-    layer._modules |= modules
-    try:
-        yield
-    finally:
-        layer._modules |= before

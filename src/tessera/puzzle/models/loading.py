@@ -25,7 +25,9 @@ REPORTED = {
 }
 
 
-def load(directory: str | Path, dtype: torch.dtype = torch.float32) -> LanguageModel:
+def load(
+    directory: str | Path, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32
+) -> LanguageModel:
     """Return the model of a Hugging Face directory, parent or child.
 
     Raises FileNotFoundError and ValueError, in one line that names the file, where transformers raises, warns, draws
@@ -52,10 +54,15 @@ def load(directory: str | Path, dtype: torch.dtype = torch.float32) -> LanguageM
             more = f" and {len(names) - 3} more" if len(names) > 3 else ""
             raise ValueError(f"{directory}: {words} {', '.join(names[:3])}{more}")
     _check_tied(directory, network)
-    return LanguageModel(network)
+    return LanguageModel(network.to(device))
 
 
-def load_layers(directory: str | Path, layers: Sequence[int], dtype: torch.dtype = torch.float32) -> LanguageModel:
+def load_layers(
+    directory: str | Path,
+    layers: Sequence[int],
+    device: torch.device | str = "cpu",
+    dtype: torch.dtype = torch.float32,
+) -> LanguageModel:
     """Return a model in which only some layers, numbered from 0, have weights: the rest of the file is not read.
 
     Its `calls` and these layers can be used. A model whose file does not name tensors as the model does, as a mixture

@@ -1,8 +1,9 @@
 """Variants of a parent's subblocks, for every family: what they are, and their weights by the paper's rules.
 
-A variant is the parent's own class with other sizes, a linear map, or nothing; `modeling_child` says how each is written
-down. Weights of fewer KV heads, channels or experts are slices and means of the parent's, found by the shapes in which
-the two modules differ, so no family needs code of its own.
+A variant is the parent's own class with other sizes, a linear map, or nothing; `modeling_child` says how each is
+written down. Weights of fewer KV heads, channels or experts are slices and means of the parent's, found by the shapes
+in which the two modules differ, so no family needs code of its own.
+
 
 Shapes: D hidden size, H query heads, K KV heads, E head size, F channels, X experts.
 """
@@ -15,7 +16,8 @@ import torch
 from torch import Tensor, nn
 
 from tessera.puzzle.models import modeling_child, slices
-from tessera.puzzle.models.decoder import Layer, tensor
+from tessera.puzzle.models.anatomy import tensor
+from tessera.puzzle.models.decoder import Layer
 from tessera.puzzle.models.space import FFN, Attention
 
 #: Configuration keys, in the order in which they are looked for, of a mixture's experts and of those that see a token.

@@ -7,7 +7,6 @@ Shapes: N tokens, D hidden size, V vocabulary.
 """
 
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,10 +56,10 @@ def compare(
     chunk = rows(parent(parent_hidden[:1]).shape[-1])
     for start in range(0, len(targets), chunk):
         part = slice(start, start + chunk)
-        log_p = parent(parent_hidden[part]).log_softmax(-1)
+        log_p = parent(parent_hidden[part]).float().log_softmax(-1)
         p, best = log_p.exp(), log_p.argmax(-1)
         for (head, hidden), agreements in zip(children, by_child, strict=True):
-            log_q = head(hidden[part]).log_softmax(-1)
+            log_q = head(hidden[part]).float().log_softmax(-1)
             lm_loss = -log_q.gather(-1, targets[part, None])[:, 0]
             agreements.append(Agreement(divergence(log_p, p, log_q), lm_loss, log_q.argmax(-1) == best))
     return [
@@ -73,29 +72,27 @@ class _Distillation(torch.autograd.Function):
     """Mean of kl * KL(parent || child) + lm * next-token loss over tokens, its gradient taken chunk by chunk.
 
     Forward does the work of backward as well: d/dz = ((kl + lm) softmax(z) - kl p - lm onehot(target)) / N, from where
-    the child's own head goes on. Matrix products are in dtype, all else is in that of hidden.
+    the child's own head goes on. The heads may compute in a lower precision; all else is in that of hidden.
     """
 
     @staticmethod
     def forward(
         ctx: Any, hidden: Tensor, heads: tuple[Head, Head], parent_hidden: Tensor, targets: Tensor,
-        kl: float, lm: float, dtype: torch.dtype, *parameters: Tensor,
+        kl: float, lm: float, *parameters: Tensor,
     ) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
         N, full = len(hidden), hidden.dtype
         grad_hidden, grads = torch.empty_like(hidden), [None] * len(parameters)
         total_kl = torch.zeros((), dtype=torch.float64, device=hidden.device)
         total_lm = torch.zeros_like(total_kl)
-        low = nullcontext() if dtype == full else torch.autocast(hidden.device.type, dtype)
-        with torch.no_grad(), low:
+        with torch.no_grad():
             chunk = rows(heads[0](hidden[:1]).shape[-1])
         for start in range(0, N, chunk):
             part = slice(start, start + chunk)
-            with low:
-                with torch.no_grad():
-                    log_p = heads[1](parent_hidden[part]).to(full).log_softmax(-1)
-                with torch.enable_grad():
-                    h = hidden[part].detach().requires_grad_()
-                    z = heads[0](h)
+            with torch.no_grad():
+                log_p = heads[1](parent_hidden[part]).to(full).log_softmax(-1)
+            with torch.enable_grad():
+                h = hidden[part].detach().requires_grad_()
+                z = heads[0](h)
             p, log_q = log_p.exp(), z.detach().to(full).log_softmax(-1)
             right = log_q.gather(-1, targets[part, None])
             total_kl += divergence(log_p, p, log_q).sum(dtype=torch.float64)
@@ -103,8 +100,7 @@ class _Distillation(torch.autograd.Function):
             grad = log_q.exp_().mul_(kl + lm).sub_(p, alpha=kl)
             grad.scatter_add_(-1, targets[part, None], torch.full_like(right, -lm))
             grad /= N
-            wanted = [h, *(parameter for parameter in parameters)]
-            own, *others = torch.autograd.grad(z, wanted, grad.to(z.dtype), allow_unused=True)
+            own, *others = torch.autograd.grad(z, [h, *parameters], grad.to(z.dtype), allow_unused=True)
             grad_hidden[part] = own
             grads = [a if b is None else b if a is None else a.add_(b) for a, b in zip(grads, others, strict=True)]
         ctx.save_for_backward(grad_hidden, *grads)
@@ -115,7 +111,7 @@ class _Distillation(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> tuple:
         hidden, *parameters = (None if saved is None else grads[0] * saved for saved in ctx.saved_tensors)
-        return hidden, None, None, None, None, None, None, *parameters
+        return hidden, None, None, None, None, None, *parameters
 
 
 def distillation_loss(
@@ -125,14 +121,13 @@ def distillation_loss(
     parameters: Sequence[Tensor] = (),
     kl: float = 1.0,
     lm: float = 0.0,
-    dtype: torch.dtype | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """kl * mean KL + lm * mean next-token loss, and the two means by themselves.
 
     heads are the child's and the parent's, hidden their last hidden states (N, D) before the final norm, targets (N,)
     the next tokens. Gradients go to the child's hidden states and to those of `parameters` that its head has. No more
-    than CHUNK logits of each model exist at once. The heads' matrix products alone, forwards and backwards, are of
-    dtype, by default that of hidden.
+    than CHUNK logits of each model exist at once. Under autocast the heads' matrix products, forwards and backwards,
+    are in its type.
     """
     child, parent = hidden
-    return _Distillation.apply(child, heads, parent, targets, kl, lm, dtype or child.dtype, *parameters)
+    return _Distillation.apply(child, heads, parent, targets, kl, lm, *parameters)

@@ -45,9 +45,7 @@ def _described(windows: list[Agreement], documents: np.ndarray) -> dict[str, Any
     return summary(windows, documents) | {"by_window": series | {"document": documents.tolist()}}
 
 
-def with_exchange(
-    parent: LanguageModel, layer: int, pair: Pair, before: Tensor, calls: Calls
-) -> Tensor:
+def with_exchange(parent: LanguageModel, layer: int, pair: Pair, before: Tensor, calls: Calls) -> Tensor:
     """Last hidden states of the parent with one layer's subblocks exchanged, from the hidden states before it."""
     x = parent.layers[layer](before, calls, attention=pair[0], ffn=pair[1])
     for later in parent.layers[layer + 1 :]:

@@ -6,7 +6,7 @@ from pydantic import Field
 
 from tessera.common import files, progress, randomness, stage
 from tessera.common.params import Section
-from tessera.puzzle.params import CalibrationParams
+from tessera.puzzle.params import CalibrationParams, ComputeParams
 
 
 class Params(Section):
@@ -14,6 +14,7 @@ class Params(Section):
 
     calibration: CalibrationParams
     valid_windows: int = Field(gt=0)
+    compute: ComputeParams
     seed: int
 
 
@@ -28,6 +29,7 @@ def main(params: Params, shard: int, parent: Path, tokens: Path, activations: Pa
     import torch
 
     from tessera.data.tokens import windows
+    from tessera.puzzle import compute
     from tessera.puzzle.library.activations import store_before
     from tessera.puzzle.models import loading
 
@@ -39,7 +41,8 @@ def main(params: Params, shard: int, parent: Path, tokens: Path, activations: Pa
     train = windows(tokens, "train", settings.window, settings.tokens // settings.window, seeds["train"]).tokens
     valid = windows(tokens, "valid", settings.window, params.valid_windows, seeds["valid"]).tokens
     mine = {"train": train[shard :: settings.shards], "valid": np.array_split(valid, settings.shards)[shard]}
-    model = loading.load(parent)
+    device = compute.start(params.compute)
+    model = loading.load(parent, device)
     layers = range(len(model.layers))
     with files.replacing_directory(activations) as directory:
         for split, text in mine.items():

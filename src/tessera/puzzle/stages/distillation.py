@@ -6,7 +6,7 @@ from tessera.common import files, randomness, stage
 from tessera.common.params import Section
 from tessera.puzzle.child_params import ChildParams
 from tessera.puzzle.models.space import Space
-from tessera.puzzle.params import HealParams, LibraryParams
+from tessera.puzzle.params import ComputeParams, HealParams, LibraryParams
 
 
 class Params(Section):
@@ -16,6 +16,7 @@ class Params(Section):
     library: LibraryParams
     heal: HealParams
     child: ChildParams
+    compute: ComputeParams
     seed: int
 
 
@@ -29,7 +30,7 @@ def main(params: Params, parent: Path, tokens: Path, library: Path, metrics: Pat
 
     from tessera.data.tokens import windows
     from tessera.puzzle import child as children
-    from tessera.puzzle import distillation
+    from tessera.puzzle import compute, distillation
     from tessera.puzzle.heal.train import heal
     from tessera.puzzle.models import architecture as architectures
     from tessera.puzzle.models import loading
@@ -37,7 +38,8 @@ def main(params: Params, parent: Path, tokens: Path, library: Path, metrics: Pat
     child, architecture = params.child, architectures.read(parent)
     choice = child.choice(architecture.num_layers)
     params.space.check(architecture)
-    teacher = loading.load(parent).requires_grad_(False)
+    device = compute.start(params.compute)
+    teacher = loading.load(parent, device).requires_grad_(False)
 
     def text(name: str, split: str, count: int, more: int) -> torch.Tensor:
         seed = randomness.seed(params.seed, "puzzle", "distillation", name)

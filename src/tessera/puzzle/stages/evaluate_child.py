@@ -6,7 +6,7 @@ from tessera.common import files, progress, randomness, stage
 from tessera.common.params import Section
 from tessera.data.params import DataParams
 from tessera.puzzle.models.space import Space
-from tessera.puzzle.params import EvaluateParams
+from tessera.puzzle.params import ComputeParams, EvaluateParams
 
 IN_DOMAIN, OUT_OF_DOMAIN = "in_domain", "out_of_domain"
 
@@ -17,6 +17,7 @@ class Params(Section):
     space: Space
     evaluate: EvaluateParams
     data: DataParams
+    compute: ComputeParams
     seed: int
 
 
@@ -37,13 +38,17 @@ def main(
 
     from tessera.data.tokens import windows
     from tessera.puzzle import child as assembly
+    from tessera.puzzle import compute
     from tessera.puzzle.models import loading
     from tessera.puzzle.scores.evaluate import evaluate
 
     row = assembly.chosen(choices, method)
-    teacher = loading.load(parent).requires_grad_(False)
+    device = compute.start(params.compute)
+    teacher = loading.load(parent, device).requires_grad_(False)
     models = {"assembled": assembly.assemble(teacher, params.space, library, row["blocks"])}
-    models |= {state: loading.load(path).requires_grad_(False) for state, path in zip(states, children, strict=True)}
+    models |= {
+        state: loading.load(path, device).requires_grad_(False) for state, path in zip(states, children, strict=True)
+    }
     settings = params.evaluate
     domains: dict[str, tuple[str, list[str]]] = {
         IN_DOMAIN: ("test", [*params.data.text.sources]),

@@ -5,7 +5,7 @@ from pathlib import Path
 from tessera.common import files, progress, randomness, stage
 from tessera.common.params import Section
 from tessera.puzzle.models.space import Space
-from tessera.puzzle.params import ScoresParams
+from tessera.puzzle.params import ComputeParams, ScoresParams
 
 
 class Params(Section):
@@ -13,6 +13,7 @@ class Params(Section):
 
     space: Space
     scores: ScoresParams
+    compute: ComputeParams
     seed: int
 
 
@@ -28,10 +29,12 @@ def main(
 
     from tessera.data.tokens import windows
     from tessera.puzzle import child as assembly
+    from tessera.puzzle import compute
     from tessera.puzzle.models import loading
     from tessera.puzzle.scores.evaluate import evaluate
 
-    teacher = loading.load(parent).requires_grad_(False)
+    device = compute.start(params.compute)
+    teacher = loading.load(parent, device).requires_grad_(False)
     seed = randomness.seed(params.seed, "puzzle", "frontier")
     text = windows(tokens, "test", params.scores.window + 1, params.scores.windows, seed)
     rows = files.read_json(frontier)

@@ -6,7 +6,7 @@ from typing import Literal
 from tessera.common import files, progress, randomness, stage
 from tessera.common.params import Section
 from tessera.puzzle.models.space import Space
-from tessera.puzzle.params import CalibrationParams, HealParams
+from tessera.puzzle.params import CalibrationParams, ComputeParams, HealParams
 
 
 class Params(Section):
@@ -15,6 +15,7 @@ class Params(Section):
     space: Space
     calibration: CalibrationParams
     heal: HealParams
+    compute: ComputeParams
     seed: int
 
 
@@ -42,6 +43,7 @@ def main(
 
     from tessera.data.tokens import windows
     from tessera.puzzle import child as children
+    from tessera.puzzle import compute
     from tessera.puzzle.heal import parallel
     from tessera.puzzle.heal.train import Checkpoint, heal
     from tessera.puzzle.models import loading
@@ -51,9 +53,13 @@ def main(
     window = params.calibration.window
     count = max(1, params.calibration.tokens // window)
     title = f"healing {choices.parent.name}/{method}"
-    with parallel.launched(params.heal.processes, params.heal.device) as group:
+    processes = params.heal.processes
+    with parallel.launched(processes, compute.name(params.compute)) as group:
+        device = compute.start(params.compute)
+        # What several processes split is whole on no GPU.
+        home = device if processes == 1 else "cpu"
         row = children.chosen(choices, method)
-        teacher = loading.load(parent).requires_grad_(False)
+        teacher = loading.load(parent, home).requires_grad_(False)
         model = children.assemble(teacher, params.space, library, row["blocks"])
         text = windows(tokens, "train", window + 1, count, randomness.seed(params.seed, "puzzle", "heal"))
         saved = Checkpoint(checkpoint, {"blocks": row["blocks"], "schedule": schedule, "params": decisive})
@@ -69,6 +75,7 @@ def main(
             iter if group.rank else lambda steps: progress.track(steps, title),
             teacher_cache,
             group,
+            device,
         )
         if group.rank == 0:
             children.save(model, parent, child)

@@ -5,7 +5,7 @@ from pathlib import Path
 from tessera.common import files, progress, randomness, stage
 from tessera.common.params import Section
 from tessera.puzzle.models.space import Space
-from tessera.puzzle.params import LibraryParams
+from tessera.puzzle.params import ComputeParams, LibraryParams
 
 
 class Params(Section):
@@ -13,6 +13,7 @@ class Params(Section):
 
     space: Space
     library: LibraryParams
+    compute: ComputeParams
     seed: int
 
 
@@ -24,6 +25,7 @@ def main(params: Params, part: int, parent: Path, activations: list[Path], libra
     """
     from functools import partial
 
+    from tessera.puzzle import compute
     from tessera.puzzle.library.activations import StoredStates
     from tessera.puzzle.library.build import LayerLibrary
     from tessera.puzzle.models import architecture as architectures
@@ -32,13 +34,15 @@ def main(params: Params, part: int, parent: Path, activations: list[Path], libra
     architecture = architectures.read(parent)
     params.space.check(architecture)
 
+    device = compute.start(params.compute)
+
     def build(layer: int) -> None:
         train, valid = (
             StoredStates([shard / split / f"layer_{layer}.npy" for shard in activations])
             for split in ("train", "valid")
         )
         stream = partial(randomness.torch_generator, params.seed, "puzzle", "library", layer)
-        model = loading.load_layers(parent, [layer]).requires_grad_(False)
+        model = loading.load_layers(parent, [layer], device).requires_grad_(False)
         with files.scratch_directory(library / f"layer_{layer}") as scratch:
             builder = LayerLibrary(model, layer, params.space, params.library, train, valid, stream, scratch)
             tensors, records = builder.build()

@@ -6,7 +6,7 @@ from pathlib import Path
 from tessera.common import files, progress, randomness, stage
 from tessera.common.params import Section
 from tessera.puzzle.models.space import Space
-from tessera.puzzle.params import ScoresParams
+from tessera.puzzle.params import ComputeParams, ScoresParams
 
 
 class Params(Section):
@@ -14,6 +14,7 @@ class Params(Section):
 
     space: Space
     scores: ScoresParams
+    compute: ComputeParams
     seed: int
 
 
@@ -33,6 +34,7 @@ def main(
     import torch
 
     from tessera.data.tokens import windows
+    from tessera.puzzle import compute
     from tessera.puzzle.child import variants_of
     from tessera.puzzle.models import loading
     from tessera.puzzle.scores import cache as score_cache
@@ -40,7 +42,8 @@ def main(
     from tessera.puzzle.scores.cache import ScoreCache, Scores
     from tessera.puzzle.scores.replace_one import Variants
 
-    model, settings = loading.load(parent).requires_grad_(False), params.scores
+    device = compute.start(params.compute)
+    model, settings = loading.load(parent, device).requires_grad_(False), params.scores
     layers = range(len(model.layers))[part :: settings.jobs]
     variants = variants_of(model, params.space, library, layers)
     seed = randomness.seed(params.seed, "puzzle", "scores")

@@ -10,7 +10,7 @@ from tessera.puzzle import child
 from tessera.puzzle.library import distill, initialise
 from tessera.puzzle.library.build import LayerLibrary
 from tessera.puzzle.models import loading
-from tessera.puzzle.models.decoder import tensor
+from tessera.puzzle.models.anatomy import tensor
 from tessera.puzzle.models.loading import BLOCKS
 from tessera.puzzle.models.space import Space
 from tessera.puzzle.params import LibraryParams

@@ -35,6 +35,7 @@ rule puzzle_ablations_blocks:
             "puzzle_studies.ablations.text",
             "puzzle.space",
             "puzzle.library",
+            "puzzle.compute",
             "seed",
         ),
         stage=stage("puzzle_ablations_blocks"),
@@ -53,7 +54,7 @@ def ablation_responses(wildcards):
 def ablation_case(wildcards):
     """One case and what all share, as one canonical text, so that changing another case does not invalidate this one."""
     names = [f"puzzle_studies.ablations.{name}" for name in ("seeds", "text", "child")]
-    names += [f"puzzle.{name}" for name in ("space", "library", "scores", "heal")]
+    names += [f"puzzle.{name}" for name in ("compute", "space", "library", "scores", "heal")]
     text = section(*names, "seed", case=ABLATIONS.cases[ABLATIONS_CASES[wildcards.case]].model_dump(mode="json"))
     SECTIONS[text].add("puzzle_studies.ablations")
     return text

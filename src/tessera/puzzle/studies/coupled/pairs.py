@@ -29,7 +29,8 @@ from tessera.puzzle.library.build import LayerLibrary
 from tessera.puzzle.library.initialise import Batches
 from tessera.puzzle.library.least_squares import Moments
 from tessera.puzzle.models import variants
-from tessera.puzzle.models.decoder import SUBBLOCKS, LanguageModel
+from tessera.puzzle.models.anatomy import SUBBLOCKS
+from tessera.puzzle.models.decoder import LanguageModel
 from tessera.puzzle.models.modeling_child import Exchange
 from tessera.puzzle.models.space import PARENT, Space, decompose
 from tessera.puzzle.params import BATCH

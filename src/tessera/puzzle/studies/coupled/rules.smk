@@ -47,7 +47,9 @@ rule puzzle_coupled_library:
         "logs/benchmarks/puzzle_coupled_library/{part}.tsv"
     threads: 1
     params:
-        cfg=section("puzzle_studies.coupled", "puzzle.space", "puzzle.calibration", "puzzle.library", "seed"),
+        cfg=section(
+            "puzzle_studies.coupled", "puzzle.space", "puzzle.calibration", "puzzle.library", "puzzle.compute", "seed"
+        ),
         stage=stage("puzzle_coupled_library"),
     message:
         "Train pairs together, part {wildcards.part}"
@@ -71,7 +73,7 @@ rule puzzle_coupled_scores:
         "logs/benchmarks/puzzle_coupled_scores/{part}.tsv"
     threads: 1
     params:
-        cfg=section("puzzle_studies.coupled", "puzzle.space", "puzzle.scores", "seed"),
+        cfg=section("puzzle_studies.coupled", "puzzle.space", "puzzle.scores", "puzzle.compute", "seed"),
         stage=stage("puzzle_coupled_scores"),
     message:
         "Scores of whole blocks, part {wildcards.part}"
@@ -120,7 +122,13 @@ rule puzzle_coupled_children:
         gpu=GPUS,
     params:
         cfg=section(
-            "puzzle_studies.coupled", "puzzle.space", "puzzle.scores", "puzzle.calibration", "puzzle.heal", "seed"
+            "puzzle_studies.coupled",
+            "puzzle.space",
+            "puzzle.scores",
+            "puzzle.calibration",
+            "puzzle.heal",
+            "puzzle.compute",
+            "seed",
         ),
         stage=stage("puzzle_coupled_children", teacher_cache=TEACHER),
     message:

@@ -25,7 +25,9 @@ rule puzzle_evolution_search:
         "logs/benchmarks/puzzle_evolution_search/{search}-{replicate}.tsv"
     threads: 1
     params:
-        cfg=section("puzzle_studies.evolution", "puzzle.space", "puzzle.search", "puzzle.scores", "seed"),
+        cfg=section(
+            "puzzle_studies.evolution", "puzzle.space", "puzzle.search", "puzzle.scores", "puzzle.compute", "seed"
+        ),
         stage=stage(
             "puzzle_evolution_search",
             ledger=lambda wildcards: f"logs/checkpoints/evolution-{wildcards.search}-{wildcards.replicate}.json",

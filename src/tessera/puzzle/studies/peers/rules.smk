@@ -27,7 +27,7 @@ rule puzzle_peers_statistics:
         "logs/benchmarks/puzzle_peers_statistics.tsv"
     threads: 1
     params:
-        cfg=section("puzzle.calibration", "seed"),
+        cfg=section("puzzle.calibration", "puzzle.compute", "seed"),
         stage=stage("puzzle_peers_statistics"),
     message:
         "Statistics of the parent by which the peers prune"
@@ -62,6 +62,7 @@ rule puzzle_peers_child:
             "puzzle.heal",
             "puzzle.evaluate",
             "data",
+            "puzzle.compute",
             "seed",
         ),
         stage=stage("puzzle_peers_child", teacher_cache=TEACHER),

@@ -37,7 +37,13 @@ rule puzzle_task_scores_part:
         "logs/benchmarks/puzzle_task_scores_part/{part}.tsv"
     threads: 1
     params:
-        cfg=section("puzzle_studies.task_scores", "puzzle_studies.tasks.margin", "puzzle.space", "data.tokens"),
+        cfg=section(
+            "puzzle.compute",
+            "puzzle_studies.task_scores",
+            "puzzle_studies.tasks.margin",
+            "puzzle.space",
+            "data.tokens",
+        ),
         stage=stage("puzzle_task_scores_part", cache=KEPT_SCORES),
     message:
         "Scores by task accuracy, part {wildcards.part}"
@@ -85,7 +91,7 @@ rule puzzle_task_scores_heal:
     resources:
         gpu=GPUS * PROCESSES,
     params:
-        cfg=section("puzzle.space", "puzzle.calibration", "puzzle.heal", "seed"),
+        cfg=section("puzzle.space", "puzzle.calibration", "puzzle.heal", "puzzle.compute", "seed"),
         stage=stage(
             "puzzle_heal",
             method=lambda wildcards: wildcards.score,
@@ -115,7 +121,7 @@ rule puzzle_task_scores_evaluate:
         "logs/benchmarks/puzzle_task_scores_evaluate/{score}.tsv"
     threads: 1
     params:
-        cfg=section("puzzle.space", "puzzle.evaluate", "data", "seed"),
+        cfg=section("puzzle.space", "puzzle.evaluate", "data", "puzzle.compute", "seed"),
         stage=stage("puzzle_evaluate_child", method=lambda wildcards: wildcards.score, states="equal"),
     message:
         "Evaluate the child of score {wildcards.score}"
@@ -137,7 +143,7 @@ rule puzzle_task_scores_answers:
         "logs/benchmarks/puzzle_task_scores_answers/{score}.tsv"
     threads: 1
     params:
-        cfg=section("data.tokens"),
+        cfg=section("puzzle.compute", "data.tokens"),
         stage=stage("puzzle_tasks_answers", half="odd"),
     message:
         "Ask the child of score {wildcards.score} the reported items"

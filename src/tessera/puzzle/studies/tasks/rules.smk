@@ -79,7 +79,7 @@ rule puzzle_tasks_heal:
     resources:
         gpu=GPUS * PROCESSES,
     params:
-        cfg=section("puzzle.space", "puzzle.calibration", "puzzle.heal", "seed"),
+        cfg=section("puzzle.space", "puzzle.calibration", "puzzle.heal", "puzzle.compute", "seed"),
         stage=stage(
             "puzzle_heal",
             schedule="equal",
@@ -107,7 +107,7 @@ rule puzzle_tasks_answers:
         "logs/benchmarks/puzzle_tasks_answers/{model}.tsv"
     threads: 1
     params:
-        cfg=section("data.tokens"),
+        cfg=section("puzzle.compute", "data.tokens"),
         stage=stage(
             "puzzle_tasks_answers",
             model=lambda wildcards: asked(wildcards) or "data/parent",

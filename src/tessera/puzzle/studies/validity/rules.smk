@@ -58,7 +58,13 @@ rule puzzle_validity_group:
         gpu=GPUS,
     params:
         cfg=section(
-            "puzzle_studies.validity", "puzzle.space", "puzzle.scores", "puzzle.calibration", "puzzle.heal", "seed"
+            "puzzle_studies.validity",
+            "puzzle.space",
+            "puzzle.scores",
+            "puzzle.calibration",
+            "puzzle.heal",
+            "puzzle.compute",
+            "seed",
         ),
         stage=stage("puzzle_validity_group", teacher_cache=TEACHER),
     message:
@@ -82,7 +88,7 @@ rule puzzle_validity_interactions:
         "logs/benchmarks/puzzle_validity_interactions.tsv"
     threads: 1
     params:
-        cfg=section("puzzle_studies.validity", "puzzle.space", "puzzle.scores", "seed"),
+        cfg=section("puzzle_studies.validity", "puzzle.space", "puzzle.scores", "puzzle.compute", "seed"),
         stage=stage("puzzle_validity_interactions"),
     message:
         "Interactions of exchanged subblocks in the logits"
@@ -105,7 +111,7 @@ rule puzzle_validity_composed:
         "logs/benchmarks/puzzle_validity_composed.tsv"
     threads: 1
     params:
-        cfg=section("puzzle_studies.validity", "puzzle.space", "puzzle.scores", "seed"),
+        cfg=section("puzzle_studies.validity", "puzzle.space", "puzzle.scores", "puzzle.compute", "seed"),
         stage=stage("puzzle_validity_composed"),
     message:
         "Scores of two subblocks exchanged at once"
@@ -153,7 +159,7 @@ rule puzzle_validity_time:
     # Alone on the machine, as the costs were.
     threads: workflow.cores
     params:
-        cfg=section("puzzle_studies.validity", "puzzle.space", "puzzle.costs"),
+        cfg=section("puzzle.compute", "puzzle_studies.validity", "puzzle.space", "puzzle.costs"),
         stage=stage("puzzle_validity_time"),
     message:
         "Times of children on this machine"

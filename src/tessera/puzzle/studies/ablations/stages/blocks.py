@@ -5,7 +5,7 @@ from pathlib import Path
 from tessera.common import files, progress, randomness, stage
 from tessera.common.params import Section
 from tessera.puzzle.models.space import Space
-from tessera.puzzle.params import LibraryParams
+from tessera.puzzle.params import ComputeParams, LibraryParams
 from tessera.puzzle.studies.ablations.params import BlocksParams, TextParams
 
 
@@ -16,6 +16,7 @@ class Params(Section):
     text: TextParams
     space: Space
     library: LibraryParams
+    compute: ComputeParams
     seed: int
 
 
@@ -26,12 +27,14 @@ def main(params: Params, replicate: int, parent: Path, tokens: Path, metrics: Pa
     import torch
 
     from tessera.data.tokens import windows
+    from tessera.puzzle import compute
     from tessera.puzzle.library.activations import store_before
     from tessera.puzzle.models import loading
     from tessera.puzzle.studies.ablations.cases import starting
     from tessera.puzzle.studies.ablations.trials import Trials
 
-    settings, model = params.blocks, loading.load(parent).requires_grad_(False)
+    device = compute.start(params.compute)
+    settings, model = params.blocks, loading.load(parent, device).requires_grad_(False)
     last = len(model.layers) - 1
     wrong = [layer for layer in settings.layers if not 0 <= layer <= last]
     if wrong:

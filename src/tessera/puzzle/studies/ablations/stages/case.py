@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from tessera.common import files, progress, randomness, stage
 from tessera.common.params import Section
 from tessera.puzzle.models.space import Space
-from tessera.puzzle.params import HealParams, LibraryParams, ScoresParams
+from tessera.puzzle.params import ComputeParams, HealParams, LibraryParams, ScoresParams
 from tessera.puzzle.studies.ablations.params import CaseParams, ChildParams, TextParams
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ class Params(Section):
     library: LibraryParams
     scores: ScoresParams
     heal: HealParams
+    compute: ComputeParams
     seed: int
 
 
@@ -51,6 +52,7 @@ def main(
     import torch
 
     from tessera.data.tokens import windows
+    from tessera.puzzle import compute
     from tessera.puzzle.heal.train import heal
     from tessera.puzzle.models import loading
     from tessera.puzzle.models.decoder import LanguageModel
@@ -63,7 +65,8 @@ def main(
         if responses is None:
             raise ValueError(f"case {case!r} is scored by cosine: --responses must name the scores that have it")
         by_layer = cases.with_cosine(by_layer, {int(k): v for k, v in files.read_json(responses).items()})
-    table, teacher = files.read_parquet(costs), loading.load(parent).requires_grad_(False)
+    device = compute.start(params.compute)
+    table, teacher = files.read_parquet(costs), loading.load(parent, device).requires_grad_(False)
     draw = randomness.seed(params.seed, "puzzle", "frontier")
     references = {}
     for place, split, count in (("in_domain", "test", shared.windows), ("out_of_domain", "ood", shared.out_of_domain)):

@@ -5,7 +5,7 @@ from pathlib import Path
 from tessera.common import files, progress, randomness, stage
 from tessera.common.params import Section
 from tessera.puzzle.models.space import Space
-from tessera.puzzle.params import CalibrationParams, HealParams, ScoresParams
+from tessera.puzzle.params import CalibrationParams, ComputeParams, HealParams, ScoresParams
 from tessera.puzzle.studies.coupled.params import CoupledParams
 
 
@@ -17,6 +17,7 @@ class Params(Section):
     scores: ScoresParams
     calibration: CalibrationParams
     heal: HealParams
+    compute: ComputeParams
     seed: int
 
 
@@ -40,12 +41,14 @@ def main(
     import torch
 
     from tessera.data.tokens import windows
+    from tessera.puzzle import compute
     from tessera.puzzle.heal.train import heal
     from tessera.puzzle.models import loading
     from tessera.puzzle.scores.reference import Reference
     from tessera.puzzle.studies.coupled import pairs as coupled
 
-    settings, teacher = params.coupled, loading.load(parent).requires_grad_(False)
+    device = compute.start(params.compute)
+    settings, teacher = params.coupled, loading.load(parent, device).requires_grad_(False)
     # The windows on which the frontier is measured.
     seed, length = randomness.seed(params.seed, "puzzle", "frontier"), params.scores.window + 1
     test = windows(tokens, "test", length, settings.windows, seed)

@@ -5,7 +5,7 @@ from pathlib import Path
 from tessera.common import files, progress, randomness, stage
 from tessera.common.params import Section
 from tessera.puzzle.models.space import Space
-from tessera.puzzle.params import CalibrationParams, LibraryParams
+from tessera.puzzle.params import CalibrationParams, ComputeParams, LibraryParams
 from tessera.puzzle.studies.coupled.params import CoupledParams
 
 
@@ -16,6 +16,7 @@ class Params(Section):
     space: Space
     calibration: CalibrationParams
     library: LibraryParams
+    compute: ComputeParams
     seed: int
 
 
@@ -32,7 +33,7 @@ def main(
     import torch
 
     from tessera.data.tokens import windows
-    from tessera.puzzle import child
+    from tessera.puzzle import child, compute
     from tessera.puzzle.library.activations import StoredStates, store_before
     from tessera.puzzle.models import loading
     from tessera.puzzle.studies.coupled import pairs as coupled
@@ -40,7 +41,8 @@ def main(
     settings, text = params.coupled, params.calibration
     pairs = {int(layer): names for layer, names in files.read_json(survivors)["pairs"].items()}
     mine = sorted(pairs)[part :: settings.jobs]
-    model = loading.load(parent).requires_grad_(False)
+    device = compute.start(params.compute)
+    model = loading.load(parent, device).requires_grad_(False)
 
     def states(split: str, count: int, place: Path, *name: str) -> dict[int, StoredStates]:
         text_of = windows(tokens, split, text.window, count, randomness.seed(params.seed, "puzzle", *name)).tokens

@@ -5,7 +5,7 @@ from pathlib import Path
 from tessera.common import files, progress, randomness, stage
 from tessera.common.params import Section
 from tessera.puzzle.models.space import Space
-from tessera.puzzle.params import ScoresParams
+from tessera.puzzle.params import ComputeParams, ScoresParams
 from tessera.puzzle.studies.coupled.params import CoupledParams
 
 
@@ -15,6 +15,7 @@ class Params(Section):
     coupled: CoupledParams
     space: Space
     scores: ScoresParams
+    compute: ComputeParams
     seed: int
 
 
@@ -32,13 +33,14 @@ def main(
     import torch
 
     from tessera.data.tokens import windows
-    from tessera.puzzle import child
+    from tessera.puzzle import child, compute
     from tessera.puzzle.models import loading
     from tessera.puzzle.scores.reference import Pair, composed
     from tessera.puzzle.studies.coupled import pairs as coupled
 
     pairs = {int(layer): names for layer, names in files.read_json(survivors)["pairs"].items()}
-    model = loading.load(parent).requires_grad_(False)
+    device = compute.start(params.compute)
+    model = loading.load(parent, device).requires_grad_(False)
     variants: dict[int, dict[str, Pair]] = {}
     for layer in sorted(pairs)[part :: params.coupled.jobs]:
         variants[layer] = {}

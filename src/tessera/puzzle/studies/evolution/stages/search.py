@@ -5,7 +5,7 @@ from pathlib import Path
 from tessera.common import files, progress, randomness, stage
 from tessera.common.params import Section
 from tessera.puzzle.models.space import Space
-from tessera.puzzle.params import ScoresParams
+from tessera.puzzle.params import ComputeParams, ScoresParams
 from tessera.puzzle.search import SearchParams
 from tessera.puzzle.studies.evolution.params import EvolutionParams, Search
 
@@ -17,6 +17,7 @@ class Params(Section):
     space: Space
     search: SearchParams
     scores: ScoresParams
+    compute: ComputeParams
     seed: int
 
 
@@ -38,6 +39,7 @@ def main(
     import torch
 
     from tessera.data.tokens import windows
+    from tessera.puzzle import compute
     from tessera.puzzle.models import loading
     from tessera.puzzle.scores.reference import Reference
     from tessera.puzzle.search import block_library as libraries
@@ -52,7 +54,8 @@ def main(
     seed = randomness.seed(params.seed, "puzzle", "scores")
     seen = windows(tokens, "valid", length, settings.windows, seed)
     unseen = windows(tokens, "test", length, settings.test_windows, randomness.seed(params.seed, "puzzle", "frontier"))
-    teacher = loading.load(parent).requires_grad_(False)
+    device = compute.start(params.compute)
+    teacher = loading.load(parent, device).requires_grad_(False)
     runner = Runner(teacher, params.space, library, torch.from_numpy(seen.tokens).long(), seen.document)
     losses = runner.ledger(ledger)
     title = f"{search} search {replicate}"

@@ -6,7 +6,7 @@ from tessera.common import files, progress, randomness, stage
 from tessera.common.params import Section
 from tessera.data.params import DataParams
 from tessera.puzzle.models.space import Space
-from tessera.puzzle.params import CalibrationParams, EvaluateParams, HealParams
+from tessera.puzzle.params import CalibrationParams, ComputeParams, EvaluateParams, HealParams
 from tessera.puzzle.search import SearchParams
 from tessera.puzzle.studies.peers.params import Peer, PeersParams
 
@@ -23,6 +23,7 @@ class Params(Section):
     heal: HealParams
     evaluate: EvaluateParams
     data: DataParams
+    compute: ComputeParams
     seed: int
 
 
@@ -38,7 +39,7 @@ def main(
     metrics: Path,
     teacher_cache: Path | None = None,
 ) -> None:
-    """Write what the child is made of (as its config.json would have it), predicted time, healing curve, and state -> domain -> metrics.
+    """Write the child's blocks as its config.json has them, its predicted time, healing curve, and metrics by state.
 
     teacher_cache is where the parent's hidden states are kept if heal.teacher = cache.
     """
@@ -49,6 +50,7 @@ def main(
     import torch
 
     from tessera.data.tokens import windows
+    from tessera.puzzle import compute
     from tessera.puzzle.heal.train import heal
     from tessera.puzzle.models import loading
     from tessera.puzzle.models.loading import BLOCKS
@@ -58,7 +60,8 @@ def main(
     from tessera.puzzle.studies.peers import child as science
     from tessera.puzzle.studies.peers import pruning
 
-    settings, teacher = params.peers, loading.load(parent).requires_grad_(False)
+    device = compute.start(params.compute)
+    settings, teacher = params.peers, loading.load(parent, device).requires_grad_(False)
     choices = libraries.read(block_library)
     budget = budgets.runtime_for_speedup(choices, settings.speedup)
     if peer == "puzzle":

@@ -4,13 +4,14 @@ from pathlib import Path
 
 from tessera.common import files, progress, randomness, stage
 from tessera.common.params import Section
-from tessera.puzzle.params import CalibrationParams
+from tessera.puzzle.params import CalibrationParams, ComputeParams
 
 
 class Params(Section):
     """The calibration text, and the seed of the whole."""
 
     calibration: CalibrationParams
+    compute: ComputeParams
     seed: int
 
 
@@ -21,6 +22,7 @@ def main(params: Params, parent: Path, tokens: Path, statistics: Path) -> None:
     import torch
 
     from tessera.data.tokens import windows
+    from tessera.puzzle import compute
     from tessera.puzzle.models import loading
     from tessera.puzzle.studies.peers import pruning
 
@@ -28,7 +30,8 @@ def main(params: Params, parent: Path, tokens: Path, statistics: Path) -> None:
     count = max(1, params.calibration.tokens // window)
     # The text that healing, and the block library, learn from as well.
     text = windows(tokens, "train", window + 1, count, randomness.seed(params.seed, "puzzle", "heal"))
-    model = loading.load(parent).requires_grad_(False)
+    device = compute.start(params.compute)
+    model = loading.load(parent, device).requires_grad_(False)
     collected = pruning.statistics(
         model,
         torch.from_numpy(text.tokens[:, :-1]).long(),

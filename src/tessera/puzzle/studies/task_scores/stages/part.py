@@ -7,6 +7,7 @@ from tessera.common import files, progress, stage
 from tessera.common.params import Section
 from tessera.data.params import TokensParams
 from tessera.puzzle.models.space import Space
+from tessera.puzzle.params import ComputeParams
 from tessera.puzzle.studies.task_scores.params import TaskScoresParams
 
 
@@ -34,6 +35,7 @@ def main(
     table holds the items; answers are the parent's own, which decide which sets count and how the likeliest choice is
     determined. cache is a directory of scores computed before, from which those that are needed again are taken.
     """
+    from tessera.puzzle import compute
     from tessera.puzzle.child import variants_of
     from tessera.puzzle.models import loading
     from tessera.puzzle.scores.cache import ScoreCache, Scores
@@ -49,7 +51,8 @@ def main(
         score.Question(tokens, tuple(len(choice.encode()) for choice in item.choices), item.answer, item.metric)
         for tokens, item in zip(tokenised(asked, parent, params.tokens.separator), asked.itertuples(), strict=True)
     ]
-    model = loading.load(parent).requires_grad_(False)
+    device = compute.start(params.compute)
+    model = loading.load(parent, device).requires_grad_(False)
     layers = range(len(model.layers))[part :: params.task_scores.jobs]
     variants = variants_of(model, params.space, library, layers)
 
@@ -63,3 +66,4 @@ def main(
 
 if __name__ == "__main__":
     stage.run(main)
+    compute: ComputeParams

@@ -4,28 +4,37 @@ from pathlib import Path
 from typing import Literal
 
 from tessera.common import files, progress, stage
+from tessera.common.params import Section
 from tessera.data.params import TokensParams
+from tessera.puzzle.params import ComputeParams
 
 
-def main(
-    params: TokensParams, model: Path, parent: Path, table: Path, half: Literal["all", "odd"], answers: Path
-) -> None:
+class Params(Section):
+    """Where the model computes, and how text becomes tokens."""
+
+    compute: ComputeParams
+    tokens: TokensParams
+
+
+def main(params: Params, model: Path, parent: Path, table: Path, half: Literal["all", "odd"], answers: Path) -> None:
     """Write a table of set, index, choice and log_probability, in nats; half is that of the items that are asked.
 
     model is a Hugging Face directory, parent that of the tokenizer.
     """
     import pandas as pd
 
+    from tessera.puzzle import compute
     from tessera.puzzle.models import loading
     from tessera.puzzle.scores.choices import log_probabilities
     from tessera.puzzle.scores.task_items import tokenised
 
+    device = compute.start(params.compute)
     items = files.read_parquet(table)
     if half == "odd":
         items = items[items["index"] % 2 == 1]
     sums = log_probabilities(
-        loading.load(model).requires_grad_(False),
-        tokenised(items, parent, params.separator),
+        loading.load(model, device).requires_grad_(False),
+        tokenised(items, parent, params.tokens.separator),
         lambda batches: progress.track(batches, f"items, {answers.stem}"),
     )
     rows = [

@@ -5,7 +5,7 @@ from pathlib import Path
 from tessera.common import files, progress, randomness, stage
 from tessera.common.params import Section
 from tessera.puzzle.models.space import PARENT, Space, decompose
-from tessera.puzzle.params import ScoresParams
+from tessera.puzzle.params import ComputeParams, ScoresParams
 from tessera.puzzle.studies.validity.params import ValidityParams
 
 #: The search's own groups of children, in the order in which their pairs are taken.
@@ -18,6 +18,7 @@ class Params(Section):
     validity: ValidityParams
     space: Space
     scores: ScoresParams
+    compute: ComputeParams
     seed: int
 
 
@@ -26,6 +27,7 @@ def main(params: Params, parent: Path, tokens: Path, library: list[Path], childr
     import torch
 
     from tessera.data.tokens import windows
+    from tessera.puzzle import compute
     from tessera.puzzle.child import subblocks
     from tessera.puzzle.models import loading
     from tessera.puzzle.scores.reference import Pair, composed
@@ -38,7 +40,8 @@ def main(params: Params, parent: Path, tokens: Path, library: list[Path], childr
         for layer, block in enumerate(row["blocks"])
         if PARENT not in decompose(block)
     )
-    model = loading.load(parent).requires_grad_(False)
+    device = compute.start(params.compute)
+    model = loading.load(parent, device).requires_grad_(False)
     pairs: dict[int, dict[str, Pair]] = {}
     for layer, block in sorted(list(exchanged)[: params.validity.composed]):
         pairs.setdefault(layer, {})[block] = subblocks(model, params.space, library, layer, block)

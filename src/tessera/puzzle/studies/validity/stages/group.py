@@ -5,7 +5,7 @@ from pathlib import Path
 from tessera.common import files, progress, randomness, stage
 from tessera.common.params import Section
 from tessera.puzzle.models.space import Space
-from tessera.puzzle.params import CalibrationParams, HealParams, ScoresParams
+from tessera.puzzle.params import CalibrationParams, ComputeParams, HealParams, ScoresParams
 from tessera.puzzle.studies.validity.params import ValidityParams
 
 
@@ -17,6 +17,7 @@ class Params(Section):
     scores: ScoresParams
     calibration: CalibrationParams
     heal: HealParams
+    compute: ComputeParams
     seed: int
 
 
@@ -38,6 +39,7 @@ def main(
 
     from tessera.data.tokens import windows
     from tessera.puzzle import child as assembly
+    from tessera.puzzle import compute
     from tessera.puzzle.heal.train import heal
     from tessera.puzzle.models import loading
     from tessera.puzzle.scores.reference import Reference
@@ -45,7 +47,8 @@ def main(
     rows = files.read_json(children)
     if group not in rows:
         raise ValueError(f"{children}: no group {group!r}; expected one of {', '.join(rows)}")
-    teacher = loading.load(parent).requires_grad_(False)
+    device = compute.start(params.compute)
+    teacher = loading.load(parent, device).requires_grad_(False)
     length, settings = params.scores.window + 1, params.validity
     # The very windows of the scores, and of the frontier's measurement.
     scored = windows(tokens, "valid", length, params.scores.windows, randomness.seed(params.seed, "puzzle", "scores"))

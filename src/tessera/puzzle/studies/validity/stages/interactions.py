@@ -5,7 +5,7 @@ from pathlib import Path
 from tessera.common import files, progress, randomness, stage
 from tessera.common.params import Section
 from tessera.puzzle.models.space import Space
-from tessera.puzzle.params import ScoresParams
+from tessera.puzzle.params import ComputeParams, ScoresParams
 from tessera.puzzle.studies.validity.params import ValidityParams
 
 
@@ -15,6 +15,7 @@ class Params(Section):
     validity: ValidityParams
     space: Space
     scores: ScoresParams
+    compute: ComputeParams
     seed: int
 
 
@@ -26,11 +27,13 @@ def main(params: Params, parent: Path, tokens: Path, library: list[Path], gram: 
     import torch
 
     from tessera.data.tokens import windows
+    from tessera.puzzle import compute
     from tessera.puzzle.child import variants_of
     from tessera.puzzle.models import loading
     from tessera.puzzle.studies.validity.interactions import Label, responses, summarised
 
-    model = loading.load(parent).requires_grad_(False)
+    device = compute.start(params.compute)
+    model = loading.load(parent, device).requires_grad_(False)
     modules: dict[Label, torch.nn.Module | None] = {
         (layer, part, name): module
         for layer, parts in variants_of(model, params.space, library, range(len(model.layers))).items()

@@ -1,0 +1,61 @@
+"""Where the chain computes, and in which type its matrix products are."""
+
+import time
+
+import torch
+
+from tessera.puzzle.params import ComputeParams
+
+#: Rows, and columns, of the matrices whose product is timed.
+SIZE = 512
+
+
+def start(params: ComputeParams) -> torch.device:
+    """Return the device of this process's models; from here on its matrix products are of params.dtype.
+
+    Weights, sums, norms, softmax, losses and moments stay in float32. Raises ValueError if there is no such device, or
+    if it is slower in bfloat16 than in float32.
+    """
+    device = torch.device(name(params))
+    if device.type == "cuda":
+        device = torch.device("cuda", torch.cuda.current_device())
+    if params.dtype == "bfloat16":
+        low, full = (rate(device, dtype) for dtype in (torch.bfloat16, torch.float32))
+        if low < full:
+            raise ValueError(
+                f"puzzle.compute.dtype = bfloat16: this {device.type} multiplies at {low:,.1f} GFLOP/s in bfloat16 and "
+                f"at {full:,.1f} in float32; expected float32"
+            )
+        torch.set_autocast_dtype(device.type, torch.bfloat16)
+        torch.set_autocast_enabled(device.type, True)
+        # Weights that are trained would be kept as they were at first.
+        torch.set_autocast_cache_enabled(False)
+    return device
+
+
+def name(params: ComputeParams) -> str:
+    """`cpu` or `cuda`; auto is cuda if there is a GPU. Raises ValueError if cuda is asked for and there is none."""
+    there = torch.cuda.is_available()
+    if params.device == "auto":
+        return "cuda" if there else "cpu"
+    if params.device == "cuda" and not there:
+        raise ValueError("puzzle.compute.device = cuda: torch finds no GPU; expected cpu or auto")
+    return params.device
+
+
+def rate(device: torch.device, dtype: torch.dtype, seconds: float = 0.05) -> float:
+    """GFLOP/s of a product of square matrices, the fastest of those that are done in about that many seconds."""
+    a, b = (torch.ones(SIZE, SIZE, dtype=dtype, device=device) for _ in range(2))
+
+    def product() -> float:
+        begun = time.perf_counter()
+        a @ b
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+        return time.perf_counter() - begun
+
+    product()
+    best, end = product(), time.perf_counter() + seconds
+    while time.perf_counter() < end:
+        best = min(best, product())
+    return 2 * SIZE**3 / best / 1e9

@@ -1,0 +1,59 @@
+"""Where the chain computes: devices that are there, and a lower precision only where it is faster."""
+
+import pytest
+import torch
+
+from tessera.puzzle import compute
+from tessera.puzzle.params import ComputeParams
+
+
+@pytest.fixture
+def autocast():
+    """Leave torch's state as it was."""
+    before = torch.is_autocast_enabled("cpu"), torch.is_autocast_cache_enabled()
+    yield
+    torch.set_autocast_enabled("cpu", before[0])
+    torch.set_autocast_cache_enabled(before[1])
+
+
+@pytest.mark.parametrize(
+    ("there", "device", "expected"), [(True, "auto", "cuda"), (False, "auto", "cpu"), (True, "cpu", "cpu")]
+)
+def test_device_by_name(monkeypatch, there, device, expected):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: there)
+    assert compute.name(ComputeParams(device=device)) == expected
+
+
+def test_a_gpu_that_is_not_there_is_refused(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(ValueError, match=r"puzzle\.compute\.device = cuda: torch finds no GPU; expected cpu or auto"):
+        compute.start(ComputeParams(device="cuda"))
+
+
+def test_float32_is_torchs_own(autocast):
+    assert compute.start(ComputeParams()) == torch.device("cpu")
+    assert not torch.is_autocast_enabled("cpu")
+
+
+def test_bfloat16_where_it_is_faster(monkeypatch, autocast):
+    rates = {torch.bfloat16: 90.0, torch.float32: 40.0}
+    monkeypatch.setattr(compute, "rate", lambda device, dtype: rates[dtype])
+    compute.start(ComputeParams(dtype="bfloat16"))
+    x = torch.ones(2, 2)
+    assert (x @ x).dtype == torch.bfloat16 and x.softmax(-1).dtype == torch.float32
+    layer = torch.nn.Linear(2, 2)
+    before = layer(x)
+    layer.weight.data.zero_()
+    assert not torch.equal(layer(x), before)  # no copy of the weights is kept
+
+
+def test_bfloat16_where_it_is_slower_is_refused_with_both_rates(monkeypatch, autocast):
+    rates = {torch.bfloat16: 1.2, torch.float32: 50.0}
+    monkeypatch.setattr(compute, "rate", lambda device, dtype: rates[dtype])
+    with pytest.raises(ValueError, match=r"cpu multiplies at 1\.2 GFLOP/s in bfloat16 and at 50\.0 in float32"):
+        compute.start(ComputeParams(dtype="bfloat16"))
+    assert not torch.is_autocast_enabled("cpu")
+
+
+def test_rate_is_a_rate():
+    assert 0.1 < compute.rate(torch.device("cpu"), torch.float32, 0.01) < 1e5
