@@ -4,7 +4,6 @@ A variant is the parent's own class with other sizes, a linear map, or nothing; 
 written down. Weights of fewer KV heads, channels or experts are slices and means of the parent's, found by the shapes
 in which the two modules differ, so no family needs code of its own.
 
-
 Shapes: D hidden size, H query heads, K KV heads, E head size, F channels, X experts.
 """
 
