@@ -1,0 +1,142 @@
+"""Rows of a person's own files, read one at a time, each with its place for errors and names: FILE:LINE."""
+
+import gzip
+import io
+import json
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+Row = tuple[str, dict[str, Any]]
+
+
+def _text(path: Path, name: str, fields: list[str]) -> Iterator[Row]:
+    """A file that is one document, under the first of the fields; its place is the file."""
+    try:
+        yield name, {fields[0]: path.read_bytes().decode("utf-8-sig")}
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{name}: not UTF-8 text (byte {error.start})") from error
+
+
+def _lines(path: Path, name: str, fields: list[str]) -> Iterator[Row]:
+    """One JSON object per line; empty lines are passed over."""
+    import pyarrow as pa
+
+    line = 0
+    try:
+        if path.suffix == ".zst":
+            file: Any = io.BufferedReader(pa.input_stream(str(path), compression="zstd"))
+        else:
+            file = gzip.open(path) if path.suffix == ".gz" else path.open("rb")
+        with file:
+            for line, content in enumerate(file, 1):
+                text = content.decode("utf-8-sig" if line == 1 else "utf-8")
+                if text.strip():
+                    yield f"{name}:{line}", _object(json.loads(text), f"{name}:{line}")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{name}:{line}: not UTF-8 text (byte {error.start} of the line)") from error
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{name}:{line}: not JSON ({error.msg}, column {error.colno})") from error
+    except (gzip.BadGzipFile, EOFError, zlib.error, pa.ArrowException) as error:
+        raise ValueError(f"{name}: truncated or damaged after line {line} ({error})") from error
+    except OSError as error:
+        if error.errno is not None:
+            raise  # the system's own, which names the file; Arrow's have no number
+        raise ValueError(f"{name}: truncated or damaged after line {line} ({error})") from error
+
+
+def _list(path: Path, name: str, fields: list[str]) -> Iterator[Row]:
+    """A JSON list of objects; the number of a row stands for its line."""
+    try:
+        rows = json.loads(path.read_bytes().decode("utf-8-sig"))
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{name}: not UTF-8 text (byte {error.start})") from error
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{name}:{error.lineno}: not JSON ({error.msg}, column {error.colno})") from error
+    if not isinstance(rows, list):
+        raise ValueError(f"{name}: holds a {type(rows).__name__}; expected a list of objects, or one per line in a .jsonl")
+    for number, row in enumerate(rows, 1):
+        yield f"{name}:{number}", _object(row, f"{name}:{number}")
+
+
+def _parquet(path: Path, name: str, fields: list[str]) -> Iterator[Row]:
+    """The rows of a table."""
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    try:
+        with parquet.ParquetFile(path) as file:
+            known = file.schema_arrow.names
+            yield from _batches(file.iter_batches(1000, columns=_of(fields, known, name)), name)
+    except pa.ArrowException as error:
+        raise ValueError(f"{name}: truncated or not a Parquet file ({error})") from error
+
+
+def _arrow(path: Path, name: str, fields: list[str]) -> Iterator[Row]:
+    """The rows of a file of the datasets library, an Arrow stream."""
+    import pyarrow as pa
+
+    try:
+        with pa.memory_map(str(path)) as source, pa.ipc.open_stream(source) as stream:
+            columns = _of(fields, stream.schema.names, name)
+            yield from _batches((batch.select(columns) for batch in stream), name)
+    except pa.ArrowException as error:
+        raise ValueError(f"{name}: truncated or not an Arrow stream ({error})") from error
+
+
+def _of(fields: list[str], known: list[str], name: str) -> list[str]:
+    """Those of the fields that a table has. Raises ValueError if the first, which is needed, is not among them."""
+    if fields[0] not in known:
+        raise ValueError(f"{name}: has no column {fields[0]!r}; it has {', '.join(known)}")
+    return [field for field in fields if field in known]
+
+
+def _batches(batches: Iterable[Any], name: str) -> Iterator[Row]:
+    number = 0
+    for batch in batches:
+        for row in batch.to_pylist():
+            number += 1
+            yield f"{name}:{number}", row
+
+
+def _object(row: Any, place: str) -> dict[str, Any]:
+    if not isinstance(row, dict):
+        raise ValueError(f"{place}: a {type(row).__name__}; expected an object with fields")
+    return row
+
+
+READERS: dict[str, Callable[[Path, str, list[str]], Iterator[Row]]] = {
+    ".txt": _text,
+    ".jsonl": _lines,
+    ".jsonl.gz": _lines,
+    ".jsonl.zst": _lines,
+    ".json": _list,
+    ".parquet": _parquet,
+    ".arrow": _arrow,
+}
+
+
+def suffix(name: str) -> str:
+    """Return which of READERS reads a file of this name. Raises ValueError if none does."""
+    for known in READERS:
+        if name.endswith(known):
+            return known
+    raise ValueError(f"{name}: not a kind of file that is read; expected {', '.join(READERS)}")
+
+
+def rows(path: Path, name: str, fields: list[str]) -> Iterator[Row]:
+    """Yield (place, row) of the rows of a file, which errors and places call name.
+
+    The first field is needed, further ones are read if they are there; a table's other columns are not read. Raises
+    ValueError, naming file and line, on content that is damaged, not UTF-8, or not made of objects, on a row that lacks
+    the first field, and on a file without any row.
+    """
+    place = None
+    for place, row in READERS[suffix(name)](path, name, fields):
+        if row.get(fields[0]) is None:
+            there = ", ".join(key for key, value in row.items() if value is not None) or "nothing"
+            raise ValueError(f"{place}: has no field {fields[0]!r}; it has {there}")
+        yield place, row
+    if place is None:
+        raise ValueError(f"{name}: holds no row")
