@@ -30,7 +30,9 @@ def expanded(entries: Iterable[str], root: str | Path, key: str) -> list[str]:
         elif place.is_file():
             matches = [place]
         else:
-            matches = [path for match in sorted(glob.glob(str(place), recursive=True)) if (path := Path(match)).is_file()]
+            matches = [
+                path for match in sorted(glob.glob(str(place), recursive=True)) if (path := Path(match)).is_file()
+            ]
         if not matches:
             raise ValueError(f"{key}: {entry!r} matches no file; relative paths begin in {Path(root).resolve()}")
         for path in matches:
@@ -47,7 +49,9 @@ def _saved(directory: Path, entry: str, key: str) -> list[Path]:
     if (directory / "state.json").is_file():
         return sorted(directory.glob("*.arrow"))
     splits = sorted(path.parent.name for path in directory.glob("*/state.json"))
-    instead = f"its splits {', '.join(f'{entry}/{name}' for name in splits)}" if splits else f"{entry}/*.jsonl or the like"
+    instead = (
+        f"its splits {', '.join(f'{entry}/{name}' for name in splits)}" if splits else f"{entry}/*.jsonl or the like"
+    )
     raise ValueError(f"{key}: {entry!r} is a directory without state.json of a saved data set; expected {instead}")
 
 

@@ -71,7 +71,9 @@ def _read(
             try:
                 digest = blake2b(one.text.encode(), digest_size=16).digest()
             except UnicodeEncodeError as error:
-                raise ValueError(f"{place}: {own.column} has half a surrogate pair (character {error.start})") from error
+                raise ValueError(
+                    f"{place}: {own.column} has half a surrogate pair (character {error.start})"
+                ) from error
             if len(one.text) >= params.min_characters and digest not in seen:
                 seen.add(digest)
                 yield one

@@ -5,6 +5,7 @@ import io
 import json
 import zlib
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,31 +20,39 @@ def _text(path: Path, name: str, fields: list[str]) -> Iterator[Row]:
         raise ValueError(f"{name}: not UTF-8 text (byte {error.start})") from error
 
 
+@contextmanager
+def _naming_damage(name: str) -> Iterator[None]:
+    """Turn what libraries raise on a truncated, damaged or foreign file into a ValueError that names it."""
+    import pyarrow as pa
+
+    try:
+        yield
+    except (pa.ArrowException, EOFError, zlib.error, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise  # the system's own, which names the file; those of gzip and Arrow have no number
+        reason = " ".join(str(error).split())
+        raise ValueError(f"{name}: truncated or not a {suffix(name)} file ({reason})") from error
+
+
 def _lines(path: Path, name: str, fields: list[str]) -> Iterator[Row]:
     """One JSON object per line; empty lines are passed over."""
     import pyarrow as pa
 
-    line = 0
-    try:
-        if path.suffix == ".zst":
-            file: Any = io.BufferedReader(pa.input_stream(str(path), compression="zstd"))
-        else:
-            file = gzip.open(path) if path.suffix == ".gz" else path.open("rb")
-        with file:
-            for line, content in enumerate(file, 1):
+    if path.suffix == ".zst":
+        file: Any = io.BufferedReader(pa.input_stream(str(path), compression="zstd"))
+    else:
+        file = gzip.open(path) if path.suffix == ".gz" else path.open("rb")
+    with file:
+        for line, content in enumerate(file, 1):
+            place = f"{name}:{line}"
+            try:
                 text = content.decode("utf-8-sig" if line == 1 else "utf-8")
                 if text.strip():
-                    yield f"{name}:{line}", _object(json.loads(text), f"{name}:{line}")
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{name}:{line}: not UTF-8 text (byte {error.start} of the line)") from error
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{name}:{line}: not JSON ({error.msg}, column {error.colno})") from error
-    except (gzip.BadGzipFile, EOFError, zlib.error, pa.ArrowException) as error:
-        raise ValueError(f"{name}: truncated or damaged after line {line} ({error})") from error
-    except OSError as error:
-        if error.errno is not None:
-            raise  # the system's own, which names the file; Arrow's have no number
-        raise ValueError(f"{name}: truncated or damaged after line {line} ({error})") from error
+                    yield place, _object(json.loads(text), place)
+            except UnicodeDecodeError as error:
+                raise ValueError(f"{place}: not UTF-8 text (byte {error.start} of the line)") from error
+            except json.JSONDecodeError as error:
+                raise ValueError(f"{place}: not JSON ({error.msg}, column {error.colno})") from error
 
 
 def _list(path: Path, name: str, fields: list[str]) -> Iterator[Row]:
@@ -55,34 +64,29 @@ def _list(path: Path, name: str, fields: list[str]) -> Iterator[Row]:
     except json.JSONDecodeError as error:
         raise ValueError(f"{name}:{error.lineno}: not JSON ({error.msg}, column {error.colno})") from error
     if not isinstance(rows, list):
-        raise ValueError(f"{name}: holds a {type(rows).__name__}; expected a list of objects, or one per line in a .jsonl")
+        raise ValueError(
+            f"{name}: holds a {type(rows).__name__}; expected a list of objects, or one per line in a .jsonl"
+        )
     for number, row in enumerate(rows, 1):
         yield f"{name}:{number}", _object(row, f"{name}:{number}")
 
 
 def _parquet(path: Path, name: str, fields: list[str]) -> Iterator[Row]:
     """The rows of a table."""
-    import pyarrow as pa
     from pyarrow import parquet
 
-    try:
-        with parquet.ParquetFile(path) as file:
-            known = file.schema_arrow.names
-            yield from _batches(file.iter_batches(1000, columns=_of(fields, known, name)), name)
-    except pa.ArrowException as error:
-        raise ValueError(f"{name}: truncated or not a Parquet file ({error})") from error
+    with parquet.ParquetFile(path) as file:
+        columns = _of(fields, file.schema_arrow.names, name)
+        yield from _batches(file.iter_batches(1000, columns=columns), name)
 
 
 def _arrow(path: Path, name: str, fields: list[str]) -> Iterator[Row]:
     """The rows of a file of the datasets library, an Arrow stream."""
     import pyarrow as pa
 
-    try:
-        with pa.memory_map(str(path)) as source, pa.ipc.open_stream(source) as stream:
-            columns = _of(fields, stream.schema.names, name)
-            yield from _batches((batch.select(columns) for batch in stream), name)
-    except pa.ArrowException as error:
-        raise ValueError(f"{name}: truncated or not an Arrow stream ({error})") from error
+    with pa.memory_map(str(path)) as source, pa.ipc.open_stream(source) as stream:
+        columns = _of(fields, stream.schema.names, name)
+        yield from _batches((batch.select(columns) for batch in stream), name)
 
 
 def _of(fields: list[str], known: list[str], name: str) -> list[str]:
@@ -133,10 +137,11 @@ def rows(path: Path, name: str, fields: list[str]) -> Iterator[Row]:
     the first field, and on a file without any row.
     """
     place = None
-    for place, row in READERS[suffix(name)](path, name, fields):
-        if row.get(fields[0]) is None:
-            there = ", ".join(key for key, value in row.items() if value is not None) or "nothing"
-            raise ValueError(f"{place}: has no field {fields[0]!r}; it has {there}")
-        yield place, row
+    with _naming_damage(name):
+        for place, row in READERS[suffix(name)](path, name, fields):
+            if row.get(fields[0]) is None:
+                there = ", ".join(key for key, value in row.items() if value is not None) or "nothing"
+                raise ValueError(f"{place}: has no field {fields[0]!r}; it has {there}")
+            yield place, row
     if place is None:
         raise ValueError(f"{name}: holds no row")
