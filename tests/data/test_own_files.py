@@ -62,7 +62,7 @@ def test_files_elsewhere_are_absolute(root, tmp_path_factory):
         ("b/*.txt", "data.text: mine.files: 'b/*.txt' matches no file; relative paths begin in "),
         ("b.txt", "data.text: mine.files: 'b.txt' matches no file"),
         ("c", "data.text: mine.files: 'c' is a directory without state.json of a saved data set; expected c/*.jsonl"),
-        (".", "expected its splits ./saved"),
+        (".", "expected one of its splits, ./saved"),
         ("x.csv", "data.text: mine.files: 'x.csv': x.csv: not a kind of file that is read; expected .txt, .jsonl"),
     ],
 )

@@ -140,9 +140,7 @@ def with_template(chat_parent, tmp_path, text):
 
 def test_what_a_template_refuses_is_named(tmp_path, chat_parent):
     refusing = ChatTemplate(with_template(chat_parent, tmp_path, "{{ raise_exception('no such role') }}"))
-    with pytest.raises(
-        ValueError, match=r"a\.jsonl:1: the parent's chat template does not take the messages \(no such"
-    ):
+    with pytest.raises(ValueError, match=r"a\.jsonl:1: the parent's chat template does not take the messages"):
         documents(tmp_path, [{"messages": TALK}], refusing, format="messages")
 
 
@@ -154,9 +152,7 @@ def test_a_template_that_changes_what_went_before(tmp_path, chat_parent):
 
 
 def test_a_parent_without_a_template(tmp_path, chat_parent):
-    with pytest.raises(
-        ValueError, match=r"tokenizer_config\.json: has no chat_template; format: messages needs a chat"
-    ):
+    with pytest.raises(ValueError, match=r"tokenizer_config\.json: has no chat_template; format: messages"):
         ChatTemplate(with_template(chat_parent, tmp_path, None))
 
 

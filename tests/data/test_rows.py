@@ -64,7 +64,7 @@ def test_columns_that_nobody_asked_for_are_not_read(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["a.jsonl", "a.jsonl.gz", "a.jsonl.zst", "a.parquet", "a.arrow"])
-def test_large_files_are_read_as_they_are_asked_for(tmp_path, name, monkeypatch):
+def test_large_files_are_read_as_they_are_asked_for(tmp_path, name):
     found = rows.rows(write(tmp_path / name), name, ["text"])
     assert next(found)[0] == f"{name}:1"
     found.close()
@@ -94,7 +94,7 @@ def test_faults_are_named(tmp_path, name, content, message):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b'{"text": "a"}', "a.json: holds a dict; expected a list of objects, or one per line in a .jsonl"),
+        (b'{"text": "a"}', "a.json: holds a dict; expected a list, or an object per line in a .jsonl"),
         (b'[{"text": "a"},\n 3, ]', "a.json:2: not JSON"),
         (b'[{"text": "a"}, 3]', "a.json:2: a int; expected an object"),
         (b"\xff", "a.json: not UTF-8 text (byte 0)"),

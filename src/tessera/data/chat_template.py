@@ -15,8 +15,8 @@ class ChatTemplate:
         self.tokenizer = AutoTokenizer.from_pretrained(str(parent), local_files_only=True)
         if not self.tokenizer.chat_template:
             raise ValueError(
-                f"{Path(parent) / 'tokenizer_config.json'}: has no chat_template; format: messages needs a chat model as "
-                "data.parent"
+                f"{Path(parent) / 'tokenizer_config.json'}: has no chat_template; format: messages needs a chat "
+                "model as data.parent"
             )
 
     def render(self, messages: list[dict[str, Any]], place: str, prompt: bool = False) -> str:
@@ -48,8 +48,8 @@ class ChatTemplate:
             after = self.render(messages[: n + 1], place)
             if not after.startswith(before) or not text.startswith(after.rstrip()):
                 raise ValueError(
-                    f"{place}: the parent's chat template changes messages 0 to {n} once others follow, so answers cannot "
-                    "be found in the text; expected loss: all"
+                    f"{place}: the parent's chat template changes messages 0 to {n} once others follow, so answers "
+                    "cannot be found in the text; expected loss: all"
                 )
             spans.append((len(before), len(after.rstrip())))
         if not spans:

@@ -18,9 +18,9 @@ def joined(
     """Return the documents, with their source, and the number of those left out because they share text with training.
 
     by_source holds title, text and split, and learnt and compared if its documents were rendered from messages (see
-    own_text.Document); the split of sources that are out of domain becomes `ood`. Documents of all splits but train that share `ngram` consecutive words
-    with training text are left out; their numbers are by (split, source). Raises ValueError if no document of the split
-    test is left of a source.
+    own_text.Document); the split of sources that are out of domain becomes `ood`. Documents of other splits than train
+    that share `ngram` consecutive words with training text are left out; their numbers are by (split, source). Raises
+    ValueError if no document of the split test is left of a source.
     """
     import pandas as pd
 
@@ -34,14 +34,14 @@ def joined(
     for (split, source), count in shared.items():
         if split == "test" and count == ((documents["split"] == split) & (documents["source"] == source)).sum():
             raise ValueError(
-                f"{source}: all {count} documents of the split test have {ngram} consecutive words in common with training "
-                "text; remove what documents have in common (headers, licences), or raise data.tokens.ngram"
+                f"{source}: all {count} documents of the split test have {ngram} consecutive words in common with "
+                "training text; remove what documents have in common (headers, licences), or raise data.tokens.ngram"
             )
     return documents[~documents["shared"]].reset_index(drop=True), shared
 
 
 def encoded(encoder: "Tokenizer", documents: "pd.DataFrame") -> tuple["pd.Series", dict[int, np.ndarray]]:
-    """Return the tokens of each document, (n,) int32, and of rendered ones which are learnt from, (n,) bool, by index."""
+    """Return the tokens (n,) of each document, and by index, of rendered ones, which are learnt from, (n,) bool."""
     import pandas as pd
 
     rendered = documents["learnt"].notna() if "learnt" in documents else pd.Series(False, index=documents.index)

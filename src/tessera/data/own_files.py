@@ -3,7 +3,7 @@
 import fnmatch
 import glob
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 
 from tessera.data import rows
@@ -24,15 +24,14 @@ def expanded(entries: Iterable[str], root: str | Path, key: str) -> list[str]:
     for entry in entries:
         if HUB.fullmatch(entry):
             continue
-        place = Path(root, os.path.expanduser(entry))  # noqa: PTH111: a pattern is no path
+        place = Path(root, os.path.expanduser(entry))  # noqa: PTH111
         if place.is_dir():
             matches = _saved(place, entry, key)
         elif place.is_file():
             matches = [place]
         else:
-            matches = [
-                path for match in sorted(glob.glob(str(place), recursive=True)) if (path := Path(match)).is_file()
-            ]
+            paths = (Path(match) for match in sorted(glob.glob(str(place), recursive=True)))  # noqa: PTH207
+            matches = [path for path in paths if path.is_file()]
         if not matches:
             raise ValueError(f"{key}: {entry!r} matches no file; relative paths begin in {Path(root).resolve()}")
         for path in matches:
@@ -56,7 +55,8 @@ def _saved(directory: Path, entry: str, key: str) -> list[Path]:
 
 
 def _shown(path: Path, root: str | Path) -> str:
-    path = Path(os.path.abspath(path))  # noqa: PTH100: resolve would follow links
+    # Not Path.resolve, here and below: it would follow links to other names.
+    path = Path(os.path.abspath(path))  # noqa: PTH100
     return os.path.relpath(path) if path.is_relative_to(os.path.abspath(root)) else str(path)  # noqa: PTH100
 
 
@@ -67,7 +67,7 @@ def named(files: Iterable[Path], root: str | Path) -> dict[str, Path]:
     return {(path.relative_to(base) if path.is_relative_to(base) else path).as_posix(): path for path in paths}
 
 
-def of_hub(entries: Iterable[str]) -> Mapping[str, Path]:
+def of_hub(entries: Iterable[str]) -> dict[str, Path]:
     """Return the files of the entries hf:OWNER/NAME@COMMIT[/PATTERN] by name, downloaded unless they are in its cache.
 
     Raises OSError, naming the entry, if they cannot be had, and ValueError if there are none.

@@ -63,8 +63,8 @@ def _read(
             title = _title(row.get(own.title) if own.title else None, place, own.title)
             if title in places:
                 raise ValueError(
-                    f"{place}: {own.title} is {title!r}, as in {places[title]}; expected another for every document, or "
-                    f"data.text.sources.{source}.title: null to name them by file and line"
+                    f"{place}: {own.title} is {title!r}, as in {places[title]}; expected another for every "
+                    f"document, or data.text.sources.{source}.title: null to name them by file and line"
                 )
             places[title] = place
             one = _document(title, row[own.column], own, template, place)

@@ -43,23 +43,13 @@ class PackageSource(Section):
     """Maximal number of characters; null for all."""
 
 
-class OwnSource(Section):
-    """A source in files of your own."""
+class OwnFiles(Section):
+    """Files of your own, or of the hub."""
 
     files: list[str] = Field(min_length=1)
-    """Paths and patterns (*, ?, **), relative to the repository or absolute: .txt, .jsonl, .jsonl.gz, .jsonl.zst, .json,
-    .parquet, a directory of the datasets library's save_to_disk, or hf:OWNER/NAME@COMMIT[/PATTERN] of the hub.
+    """Paths and patterns (*, ?, **), relative to the repository or absolute: .txt, .jsonl, .jsonl.gz, .jsonl.zst,
+    .json, .parquet, a directory of the datasets library's save_to_disk, or hf:OWNER/NAME@COMMIT[/PATTERN] of the hub.
     """
-    format: Literal["text", "messages"] = "text"
-    """What a document is: text, or a list of messages, {role, content}, that the parent's chat template renders."""
-    field: str | None = None
-    """Field of a row that holds it; null for the format's own name, text or messages."""
-    title: str | None = "title"
-    """Field that names a document, by which it is split; where it is missing, or this is null, FILE:LINE is the name."""
-    loss: Literal["all", "answers"] = "all"
-    """Tokens that are learnt from: all, or those of the assistant's messages alone."""
-    characters: int | None = Field(default=None, ge=1)
-    """Maximal number of characters; null for all."""
 
     @field_validator("files")
     @classmethod
@@ -67,10 +57,25 @@ class OwnSource(Section):
         for entry in files:
             if not entry or (entry.startswith("hf:") and not HUB.fullmatch(entry)):
                 raise ValueError(
-                    f"{entry!r}: expected a path or pattern, or hf:OWNER/NAME@COMMIT or hf:OWNER/NAME@COMMIT/PATTERN with "
-                    "the 40 hexadecimal digits of a commit (a branch or tag may move)"
+                    f"{entry!r}: expected a path or pattern, or hf:OWNER/NAME@COMMIT or hf:OWNER/NAME@COMMIT/PATTERN "
+                    "with the 40 hexadecimal digits of a commit (a branch or tag may move)"
                 )
         return files
+
+
+class OwnSource(OwnFiles):
+    """A source in files of your own."""
+
+    format: Literal["text", "messages"] = "text"
+    """What a document is: text, or a list of messages, {role, content}, that the parent's chat template renders."""
+    field: str | None = None
+    """Field of a row that holds it; null for the format's own name, text or messages."""
+    title: str | None = "title"
+    """Field that names a document, by which it is split; null for FILE:LINE, as where the field is missing."""
+    loss: Literal["all", "answers"] = "all"
+    """Tokens that are learnt from: all, or those of the assistant's messages alone."""
+    characters: int | None = Field(default=None, ge=1)
+    """Maximal number of characters; null for all."""
 
     @model_validator(mode="after")
     def _answers_of_messages(self) -> "OwnSource":
@@ -95,6 +100,15 @@ AnySource = Annotated[
 ]
 
 
+class OwnItems(OwnFiles):
+    """A set of task items in files of your own: rows of prompt, choices (two texts or more) and answer, an index."""
+
+    items: int | None = Field(default=None, ge=4)
+    """Maximal number of items; null for all. Every second one chooses metric and sets, the others are reported."""
+    join: str = " "
+    """What stands between a prompt and a choice where neither has white space there."""
+
+
 class TextParams(Section):
     """Which text, and how it is split."""
 
@@ -103,7 +117,7 @@ class TextParams(Section):
 
     Of packages: opening sentences of vital Wikipedia articles (4.9 M characters), whole articles (2.8 M), annual
     messages of the presidents of the United States (6.4 M), recipes of the Wikibooks Cookbook as question and answer
-    (2.8 M), and conversations of two people (12 M). Any other name is a source with files of your own: docs/own-text.md.
+    (2.8 M), and conversations of two people (12 M). Any other name is a source of your own: docs/own-text.md.
     """
     out_of_domain: dict[str, AnySource]
     """The same for sources that are only evaluated on: paragraphs of OpenWebText (0.7 M) and of Wikipedia (0.6 M)."""
@@ -135,8 +149,8 @@ class TextParams(Section):
                 )
             if isinstance(source, OwnSource) and (name in RESERVED or not NAME.fullmatch(name)):
                 raise ValueError(
-                    f"{name}: not a name for a source of your own; expected lower-case letters, digits and _, and none of "
-                    f"{', '.join(sorted(RESERVED))}"
+                    f"{name}: not a name for a source of your own; expected lower-case letters, digits and _, and none "
+                    f"of {', '.join(sorted(RESERVED))}"
                 )
         return sources
 

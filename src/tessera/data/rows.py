@@ -41,7 +41,7 @@ def _lines(path: Path, name: str, fields: list[str]) -> Iterator[Row]:
     if path.suffix == ".zst":
         file: Any = io.BufferedReader(pa.input_stream(str(path), compression="zstd"))
     else:
-        file = gzip.open(path) if path.suffix == ".gz" else path.open("rb")
+        file = gzip.open(path) if path.suffix == ".gz" else path.open("rb")  # noqa: SIM115
     with file:
         for line, content in enumerate(file, 1):
             place = f"{name}:{line}"
@@ -64,9 +64,7 @@ def _list(path: Path, name: str, fields: list[str]) -> Iterator[Row]:
     except json.JSONDecodeError as error:
         raise ValueError(f"{name}:{error.lineno}: not JSON ({error.msg}, column {error.colno})") from error
     if not isinstance(rows, list):
-        raise ValueError(
-            f"{name}: holds a {type(rows).__name__}; expected a list of objects, or one per line in a .jsonl"
-        )
+        raise ValueError(f"{name}: holds a {type(rows).__name__}; expected a list, or an object per line in a .jsonl")
     for number, row in enumerate(rows, 1):
         yield f"{name}:{number}", _object(row, f"{name}:{number}")
 

@@ -92,7 +92,11 @@ rule data_text:
     params:
         cfg=lambda wildcards: section(
             "data.text",
-            member=None if wildcards.source in OWN else packages.holding(PACKAGES, wildcards.source).members[wildcards.source],
+            member=(
+                None
+                if wildcards.source in OWN
+                else packages.holding(PACKAGES, wildcards.source).members[wildcards.source]
+            ),
         ),
         stage=stage("data_text", root=os.path.relpath(workflow.basedir)),
     message:

@@ -40,9 +40,9 @@ def tokenizer(path: str | Path, generation_config: str | Path, separator: str | 
                 f"data.tokens.separator = {separator!r} is no token of {path}; valid: null, or a token like {special}"
             )
         return made, token
-    special = {added.content: token for token, added in made.get_added_tokens_decoder().items() if added.special}
-    if end := next((text for text in END_OF_TEXT if text in special), None):
-        return made, special[end]
+    ends = {added.content: token for token, added in made.get_added_tokens_decoder().items() if added.special}
+    if end := next((text for text in END_OF_TEXT if text in ends), None):
+        return made, ends[end]
     eos = files.read_json(generation_config).get("eos_token_id")
     eos = eos[0] if isinstance(eos, list) else eos
     if eos is None:
@@ -144,8 +144,8 @@ def windows(
     drops out. So the first windows of a larger count are those of a smaller. Raises ValueError where there are fewer
     than count, and where sources has a name that the split does not.
 
-    masked says that the caller heeds `Windows.loss`; otherwise a split that is learnt from in part raises ValueError. Of
-    such a split, windows without any token that is learnt from are left out.
+    masked says that the caller heeds `Windows.loss`; otherwise a split that is learnt from in part raises ValueError.
+    Of such a split, windows without any token that is learnt from are left out.
     """
     tokens, documents = load(directory, split)
     mask = files.read_npy(path) if (path := loss_path(directory, split)).is_file() else None

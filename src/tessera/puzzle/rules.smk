@@ -445,7 +445,11 @@ rule puzzle_export_child:
                 if source not in OWN
                 for package in [packages.holding(PACKAGES, source)]
             }
-            | {source: {"package": "files of the author's own", "content": "not stated"} for source in OWN if source in SOURCES},
+            | {
+                source: {"package": "files of the author's own", "content": "not stated"}
+                for source in OWN
+                if source in SOURCES
+            },
         ),
         stage=stage("puzzle_export_child", method=KEPT),
     message:

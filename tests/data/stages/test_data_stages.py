@@ -27,7 +27,7 @@ def parent(tmp_path):
 
 @pytest.fixture
 def texts(tmp_path):
-    """The documents of two sources; the second paragraph of owt is in every lead."""
+    """The documents of two sources; the second paragraph of owt is in half of the leads."""
     leads = {
         f"title {i}": {"extract": f"{' '.join(WORDS if i < 100 else WORDS[:9])} and number {i}"} for i in range(200)
     }
