@@ -97,6 +97,71 @@ def test_a_source_of_which_all_test_documents_share_text_is_refused(parent, text
         make_tokens(parent, texts, tmp_path / "tokens")
 
 
+def own_text(root, parent, source, rows, **settings):
+    """Write rows, and the documents that the stage reads in them, into a directory of texts."""
+    (root / f"{source}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    text = small_data.text_params(sources={source: {"files": [f"{source}.jsonl"]} | settings}, test_percent=20)
+    made = data_text.Params(text=text)
+    data_text.main(made, source, [root / f"{source}.jsonl"], root / f"text/{source}.parquet", root, parent)
+
+
+def test_text_of_your_own_becomes_windows(parent, texts, tmp_path):
+    own_text(tmp_path, None, "mine", [{"text": f"document {i} of mine"} for i in range(80)])
+    make_tokens(parent, texts, tmp_path / "tokens", ["wiki_leads", "mine"])
+    counts = files.read_json(tmp_path / "tokens/data.json")
+    assert sum(counts[split]["mine"]["documents"] for split in ("train", "valid", "test")) == 80
+    _, documents = tokens.load(tmp_path / "tokens", "train")
+    assert documents["title"].iloc[-1].startswith("mine.jsonl:"), "relative to the root, wherever it is"
+    assert len(tokens.windows(tmp_path / "tokens", "train", 8, 20, sources=["mine"])) == 20
+    assert not list((tmp_path / "tokens").glob("loss_*"))
+
+
+def test_answers_alone_are_learnt_from(parent, texts, tmp_path):
+    talks = [
+        [{"role": "user", "content": f"what about {i}?"}, {"role": "assistant", "content": f"hello {i * i} hello"}]
+        for i in range(60)
+    ]
+    own_text(tmp_path, parent, "talk", [{"messages": t} for t in talks], format="messages", loss="answers")
+    sources = ["wiki_leads", "talk"]
+    make_tokens(parent, texts, tmp_path / "tokens", sources, masked=True)
+    encoder, _ = tokens.tokenizer(parent / "tokenizer.json", parent / "generation_config.json", None)
+    stream, documents = tokens.load(tmp_path / "tokens", "train")
+    mask = files.read_npy(tokens.loss_path(tmp_path / "tokens", "train"))
+    assert mask.shape == stream.shape and mask.dtype == bool
+    for row in documents.itertuples():
+        part = slice(row.offset, row.offset + row.length)
+        learnt = encoder.decode(stream[part][mask[part]].tolist(), skip_special_tokens=False)
+        if row.source == "talk":
+            number = int(row.title.rpartition(":")[2]) - 1
+            assert learnt == f"{talks[number][1]['content']}<|im_end|>"
+            assert not mask[row.offset + row.length], "nothing is asked before the separator"
+        else:
+            assert mask[row.offset : row.offset + row.length + 1].all()
+    windows = tokens.windows(tmp_path / "tokens", "train", 16, masked=True)
+    assert windows.loss.shape == windows.tokens.shape and windows.loss[:, 1:].any(axis=1).all()
+    make_tokens(parent, texts, tmp_path / "tokens", ["wiki_leads"])
+    assert not list((tmp_path / "tokens").glob("loss_*")), "no mask is left of other parameters"
+
+
+def test_answers_and_not_prompts_are_looked_up_in_training_text(parent, texts, tmp_path):
+    prompt = " ".join(f"prompt{i}" for i in range(20))
+    rows = [
+        {"messages": [{"role": "user", "content": prompt}, {"role": "assistant", "content": f"answer {i}"}]}
+        for i in range(60)
+    ]
+    own_text(tmp_path, parent, "talk", rows, format="messages")
+    make_tokens(parent, texts, tmp_path / "tokens", ["talk"])
+    counts = files.read_json(tmp_path / "tokens/data.json")
+    assert counts["test"]["talk"]["sharing"] == 0 < counts["test"]["talk"]["documents"]
+
+
+def test_own_text_without_a_document_is_refused(tmp_path):
+    (tmp_path / "text").mkdir()
+    with pytest.raises(ValueError, match=r"mine: no document fits data\.text; see min_characters"):
+        own_text(tmp_path, None, "mine", [{"text": " "}])
+    assert not (tmp_path / "text/mine.parquet").exists()
+
+
 def test_the_same_bytes_twice(parent, texts, tmp_path):
     for name in ("a", "b"):
         make_tokens(parent, texts, tmp_path / name)
