@@ -46,3 +46,11 @@ def test_rows_are_read(tmp_path: Path) -> None:
 def test_kinds_of_files_are_those_that_are_read() -> None:
     for kind in rows.READERS:
         assert kind == ".arrow" or f"`{kind}`" in GUIDE, kind
+
+
+def test_null_switches_a_target_off() -> None:
+    base = layers.read(ROOT / "params.yaml")
+    off = {"puzzle": {"costs": {"targets": {"h100": None}}}}
+    assert list(params.check(layers.merge(base, off)).puzzle.costs.targets) == ["cpu"]
+    with pytest.raises(ValueError, match=r"costs\.targets; Dictionary should have at least 1 item"):
+        params.check(layers.merge(base, {"puzzle": {"costs": {"targets": {"h100": None, "cpu": None}}}}))
