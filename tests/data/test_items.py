@@ -128,8 +128,8 @@ def test_archive_is_made_of_the_pinned_distribution(tmp_path, monkeypatch, repos
 
 def own(tmp_path, *rows, seed=0, **settings):
     (tmp_path / "mine.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    settings = OwnItems(files=["mine.jsonl"], **settings)
-    return items.own("mine", {"mine.jsonl": tmp_path / "mine.jsonl"}, settings, 80, seed)
+    own_items = OwnItems(files=["mine.jsonl"], **settings)
+    return items.own("mine", {"mine.jsonl": tmp_path / "mine.jsonl"}, own_items, 80, seed)
 
 
 def test_items_of_your_own(tmp_path):

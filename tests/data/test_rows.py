@@ -65,9 +65,7 @@ def test_columns_that_nobody_asked_for_are_not_read(tmp_path):
 
 @pytest.mark.parametrize("name", ["a.jsonl", "a.jsonl.gz", "a.jsonl.zst", "a.parquet", "a.arrow"])
 def test_large_files_are_read_as_they_are_asked_for(tmp_path, name):
-    found = rows.rows(write(tmp_path / name), name, ["text"])
-    assert next(found)[0] == f"{name}:1"
-    found.close()
+    assert next(rows.rows(write(tmp_path / name), name, ["text"]))[0] == f"{name}:1"
 
 
 @pytest.mark.parametrize(

@@ -145,6 +145,7 @@ def test_windows_bring_the_mask_and_need_something_to_learn(tmp_path):
     directory = masked(tmp_path, ["..xx", "....", "x...", "xxxx"])
     found = tokens.windows(directory, "valid", 4, masked=True)
     assert sorted(found.document) == [0, 3], "the first token of a window is not predicted"
+    assert found.loss is not None
     by_document = dict(zip(found.document.tolist(), found.loss.tolist(), strict=True))
     assert by_document == {0: [False, False, True, True], 3: [True] * 4}
     with pytest.raises(ValueError, match=r"loss_valid\.npy: a source has loss: answers.*expected loss: all"):

@@ -48,9 +48,9 @@ def _saved(directory: Path, entry: str, key: str) -> list[Path]:
     if (directory / "state.json").is_file():
         return sorted(directory.glob("*.arrow"))
     splits = sorted(path.parent.name for path in directory.glob("*/state.json"))
-    instead = (
-        f"its splits {', '.join(f'{entry}/{name}' for name in splits)}" if splits else f"{entry}/*.jsonl or the like"
-    )
+    instead = f"{entry}/*.jsonl or the like"
+    if splits:
+        instead = f"one of its splits, {', '.join(f'{entry}/{name}' for name in splits)}"
     raise ValueError(f"{key}: {entry!r} is a directory without state.json of a saved data set; expected {instead}")
 
 

@@ -138,7 +138,8 @@ def test_answers_alone_are_learnt_from(parent, texts, tmp_path):
         else:
             assert mask[row.offset : row.offset + row.length + 1].all()
     windows = tokens.windows(tmp_path / "tokens", "train", 16, masked=True)
-    assert windows.loss.shape == windows.tokens.shape and windows.loss[:, 1:].any(axis=1).all()
+    assert windows.loss is not None and windows.loss.shape == windows.tokens.shape
+    assert windows.loss[:, 1:].any(axis=1).all()
     make_tokens(parent, texts, tmp_path / "tokens", ["wiki_leads"])
     assert not list((tmp_path / "tokens").glob("loss_*")), "no mask is left of other parameters"
 
