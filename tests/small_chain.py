@@ -52,8 +52,8 @@ EVALUATION = {
     "data": {
         "parent": "directory:somewhere",
         "text": {
-            "sources": {"wiki_leads": None, "speeches": None},
-            "out_of_domain": {"owt": None, "wikipedia_ood": None},
+            "sources": {"wiki_leads": {"characters": None}, "speeches": {"characters": None}},
+            "out_of_domain": {"owt": {"characters": None}, "wikipedia_ood": {"characters": None}},
             "min_characters": 1,
             "min_turns": 1,
             "first_year": 1900,

@@ -18,6 +18,11 @@ from tessera.data.tokens import stream
 HIDDEN, HEADS, KV_HEADS, FFN, LAYERS = 16, 4, 2, 24, 2
 SPECIAL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
 MERGES = ["h e", "l l", "he ll", "hell o"]
+#: Every message between two special tokens, as in ChatML.
+CHAT = (
+    "{% for message in messages %}<|im_start|>{{ message.role }}\n{{ message.content }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
 VOCABULARY = [*SPECIAL, *sorted(pre_tokenizers.ByteLevel.alphabet()), *(merge.replace(" ", "") for merge in MERGES)]
 
 
@@ -47,8 +52,10 @@ def pin(path: Path, members: Mapping[str, str]) -> Package:
 
 def text_params(**changes) -> TextParams:
     values = {
-        "sources": {"wiki_leads": None, "wiki_articles": None, "speeches": None, "recipes": None, "chat": None},
-        "out_of_domain": {"owt": None},
+        "sources": {
+            name: {"characters": None} for name in ("wiki_leads", "wiki_articles", "speeches", "recipes", "chat")
+        },
+        "out_of_domain": {"owt": {"characters": None}},
         "min_characters": 1,
         "min_turns": 2,
         "first_year": 1900,
@@ -103,7 +110,7 @@ def write_gguf(path: Path, weights: Mapping[str, np.ndarray], architecture: str 
     writer.add_token_merges(MERGES)
     writer.add_bos_token_id(1)
     writer.add_eos_token_id(2)
-    writer.add_chat_template("{{ messages }}")
+    writer.add_chat_template(CHAT)
     short = {hf: name for name, hf in BLOCK.items()}
     for name, value in weights.items():
         if name == "model.embed_tokens.weight":

@@ -11,6 +11,7 @@ from small_data import wheel
 
 from tessera.data import items, packages, task_archive
 from tessera.data.items import SETS, Item
+from tessera.data.params import OwnItems
 
 ARCHIVE = "data/tasks/bigbench.zip"
 #: Items of a set that its file has by our readers, as counted when the archive was made.
@@ -123,3 +124,60 @@ def test_archive_is_made_of_the_pinned_distribution(tmp_path, monkeypatch, repos
     monkeypatch.setattr(task_archive, "SHA256", packages.sha256(few))
     with pytest.raises(ValueError, match=f"has no {names[0]}"):
         task_archive.main(few, tmp_path / "c.zip")
+
+
+def own(tmp_path, *rows, seed=0, **settings):
+    (tmp_path / "mine.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    own_items = OwnItems(files=["mine.jsonl"], **settings)
+    return items.own("mine", {"mine.jsonl": tmp_path / "mine.jsonl"}, own_items, 80, seed)
+
+
+def test_items_of_your_own(tmp_path):
+    rows = [{"prompt": f"{i} + {i} =", "choices": [str(2 * i), "none"], "answer": 0} for i in range(1, 9)]
+    rows += [rows[0], {"prompt": "long " * 40, "choices": ["a", "b"], "answer": 1}]
+    found = own(tmp_path, *rows)
+    assert len(found) == 8 and set(found) == {Item(f"{i} + {i} =", (f" {2 * i}", " none"), 0) for i in range(1, 9)}
+    assert own(tmp_path, *rows, items=5) == found[:5]
+    assert own(tmp_path, *rows, seed=1) != found
+
+
+@pytest.mark.parametrize(
+    ("prompt", "choices", "texts", "join"),
+    [
+        ("a", ["b", " c"], (" b", " c"), " "),
+        ("a ", ["b", "c"], (" b", " c"), " "),
+        ("a\n", ["b", "c"], ("\nb", "\nc"), " "),
+        ("", ["b", "c"], ("b", "c"), " "),
+        ("一", ["二", "三"], ("二", "三"), ""),
+    ],
+)
+def test_what_stands_between_prompt_and_choice(tmp_path, prompt, choices, texts, join):
+    [found] = own(tmp_path, {"prompt": prompt, "choices": choices, "answer": 1}, join=join)
+    assert found == Item(prompt.strip(), texts, 1)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"prompt": 3}, "prompt is 3; expected text"),
+        ({"prompt": None}, "has no field 'prompt'; it has choices, answer"),
+        ({"choices": ["a"]}, r"choices is \['a'\]; expected a list of two or more different texts"),
+        ({"choices": ["a", "a"]}, r"choices is \['a', 'a'\]; expected a list"),
+        ({"choices": ["a", " "]}, r"choices is \['a', ' '\]; expected a list"),
+        ({"choices": "ab"}, "choices is 'ab'; expected a list"),
+        ({"choices": None}, "choices is None; expected a list"),
+        ({"answer": 2}, "answer is 2; expected the index of a choice, 0 to 1"),
+        ({"answer": -1}, "answer is -1; expected the index"),
+        ({"answer": "a"}, "answer is 'a'; expected the index"),
+        ({"answer": True}, "answer is True; expected the index"),
+    ],
+)
+def test_rows_that_are_no_items_are_named(tmp_path, changes, message):
+    right = {"prompt": "p", "choices": ["a", "b"], "answer": 0}
+    with pytest.raises(ValueError, match=rf"^mine\.jsonl:2: {message}"):
+        own(tmp_path, right, right | changes)
+
+
+def test_a_set_of_your_own_without_a_short_item(tmp_path):
+    with pytest.raises(ValueError, match=r"mine\.jsonl: mine has no item of at most 80 characters"):
+        own(tmp_path, {"prompt": "p" * 80, "choices": ["a", "b"], "answer": 0})

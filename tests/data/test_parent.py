@@ -36,7 +36,7 @@ def test_the_configuration_is_plain(gguf, tmp_path):
     assert config["tie_word_embeddings"] is True and "quantization_config" not in config
     assert files.read_json(tmp_path / "parent/generation_config.json") == {"bos_token_id": 1, "eos_token_id": 2}
     tokenizer = files.read_json(tmp_path / "parent/tokenizer_config.json")
-    assert (tokenizer["eos_token"], tokenizer["chat_template"]) == ("<|im_end|>", "{{ messages }}")
+    assert (tokenizer["eos_token"], tokenizer["chat_template"]) == ("<|im_end|>", small_data.CHAT)
 
 
 def test_quantised_weights_are_as_near_as_their_kind_allows(tmp_path):

@@ -35,13 +35,16 @@ def test_short_and_repeated_texts_are_left_out(tmp_path):
 
 def test_a_cap_takes_a_sample_that_does_not_depend_on_the_split(tmp_path):
     contents = leads(**{f"title {i}": f"{i:010d}" for i in range(50)})
-    some = documents(tmp_path, "wiki_leads", contents, sources={"wiki_leads": 105})
+    cap = {"wiki_leads": {"characters": 105}}
+    some = documents(tmp_path, "wiki_leads", contents, sources=cap)
     assert len(some) == 10
     titles = [title for title, *_ in some]
     assert titles == sorted(titles, key=lambda title: int(title.split()[1])), "in the order of the file"
-    other = documents(tmp_path, "wiki_leads", contents, sources={"wiki_leads": 105}, test_percent=50, valid_percent=40)
+    other = documents(
+        tmp_path, "wiki_leads", contents, sources={"wiki_leads": {"characters": 105}}, test_percent=50, valid_percent=40
+    )
     assert [title for title, *_ in other] == titles
-    more = documents(tmp_path, "wiki_leads", contents, sources={"wiki_leads": 205})
+    more = documents(tmp_path, "wiki_leads", contents, sources={"wiki_leads": {"characters": 205}})
     assert set(titles) < {title for title, *_ in more}
 
 

@@ -95,7 +95,7 @@ def parent(tmp_path):
 
 def test_text_becomes_tokens_and_text_again(parent):
     made, separator = tokens.tokenizer(*parent, None)
-    assert separator == 2, "the first end-of-text token"
+    assert separator == 0, "the end of text, not that of a turn, which is the model's eos_token_id"
     texts = ["hello, hello world 1984", "naïve — ☃", "<|im_end|> is text here", ""]
     encoded = tokens.encode(made, texts)
     assert [made.decode(one.tolist()) for one in encoded] == texts
@@ -107,6 +107,47 @@ def test_the_separator_is_a_token(parent):
     assert tokens.tokenizer(*parent, "<|endoftext|>")[1] == 0
     with pytest.raises(ValueError, match=r"separator = '</s>' is no token of .*tokenizer\.json.*<\|endoftext\|>"):
         tokens.tokenizer(*parent, "</s>")
+
+
+def test_without_an_end_of_text_the_separator_is_the_models_own(parent):
+    renamed = parent[0].read_text().replace("<|endoftext|>", "<|padding|>")
+    files.write_text(parent[0], renamed)
+    assert tokens.tokenizer(*parent, None)[1] == 2, "the first of eos_token_id"
+    files.write_text(parent[0], renamed.replace("<|im_start|>", "</s>"))
+    assert tokens.tokenizer(*parent, None)[1] == 1
+    files.write_text(parent[0], renamed)
     files.write_json(parent[1], {})
     with pytest.raises(ValueError, match=r"generation_config\.json: has no eos_token_id"):
         tokens.tokenizer(*parent, None)
+
+
+def test_rendered_text_has_special_tokens_and_a_mask_of_what_is_learnt(parent):
+    made, _ = tokens.tokenizer(*parent, None)
+    text = "<|im_start|>user\nhello ☃<|im_end|>\n<|im_start|>assistant\nna\u00efve hello<|im_end|>\n"
+    begin = text.index("na\u00efve")
+    [found], [mask] = tokens.encode_rendered(made, [text], [[(begin, len(text) - 1)]])
+    assert (found == 1).sum() == 2 and (found == 2).sum() == 2
+    assert made.decode(found[mask].tolist(), skip_special_tokens=False) == "na\u00efve hello<|im_end|>"
+    assert made.decode(found.tolist(), skip_special_tokens=False) == text
+    [plain] = tokens.encode(made, [text])
+    assert not np.isin([1, 2], plain).any(), "afterwards special tokens in text are text again"
+
+
+def masked(directory, masks):
+    """A split of documents of which the tokens in masks are learnt from."""
+    small_data.token_directory(directory, {"chat": [len(one) for one in masks]})
+    parts = [np.append(np.array([c == "x" for c in one]), False) for one in masks]
+    files.write_npy(tokens.loss_path(directory, "valid"), np.concatenate(parts))
+    return directory
+
+
+def test_windows_bring_the_mask_and_need_something_to_learn(tmp_path):
+    directory = masked(tmp_path, ["..xx", "....", "x...", "xxxx"])
+    found = tokens.windows(directory, "valid", 4, masked=True)
+    assert sorted(found.document) == [0, 3], "the first token of a window is not predicted"
+    assert found.loss is not None
+    by_document = dict(zip(found.document.tolist(), found.loss.tolist(), strict=True))
+    assert by_document == {0: [False, False, True, True], 3: [True] * 4}
+    with pytest.raises(ValueError, match=r"loss_valid\.npy: a source has loss: answers.*expected loss: all"):
+        tokens.windows(directory, "valid", 4)
+    assert tokens.windows(small_data.token_directory(tmp_path / "b", {"a": [4]}), "valid", 4, masked=True).loss is None

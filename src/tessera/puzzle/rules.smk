@@ -7,7 +7,8 @@ KEPT = "mip"  # the method whose children are healed in full and kept
 KEPT_SCORES = "logs/scores"  # scores by their content
 TEACHER = "logs/teacher"  # the parent's hidden states, if heal.teacher = cache
 
-TOKENS = [*rules.data_tokens.output.streams, rules.data_tokens.output.documents]  # of data/tokens
+# All of data/tokens.
+TOKENS = [*rules.data_tokens.output.streams, rules.data_tokens.output.documents, *rules.data_tokens.output.loss]
 SHARDS = expand("data/puzzle/activations/{shard}", shard=range(PARAMS.puzzle.calibration.shards))
 LIBRARY = expand("data/puzzle/library/part_{part}", part=range(PARAMS.puzzle.library.jobs))
 SCORES = expand("data/puzzle/scores/part_{part}.json", part=range(PARAMS.puzzle.scores.jobs))
@@ -442,7 +443,13 @@ rule puzzle_export_child:
             sources={
                 source: {"package": package.name, "content": package.content}
                 for source in SOURCES
+                if source not in OWN
                 for package in [packages.holding(PACKAGES, source)]
+            }
+            | {
+                source: {"package": "files of the author's own", "content": "not stated"}
+                for source in OWN
+                if source in SOURCES
             },
         ),
         stage=stage("puzzle_export_child", method=KEPT),

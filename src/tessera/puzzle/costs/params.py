@@ -1,8 +1,8 @@
 """Parameters of the costs: workload, hardware and source of the numbers."""
 
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from tessera.common.params import Section
 
@@ -80,6 +80,12 @@ class CostsParams(Section):
     """Cost tables by name; each is a target of the search."""
 
     targets: dict[str, CostTarget] = Field(min_length=1)
+
+    @field_validator("targets", mode="before")
+    @classmethod
+    def _without_null(cls, targets: Any) -> Any:
+        """Null removes a target of a lower layer."""
+        return {n: t for n, t in targets.items() if t is not None} if isinstance(targets, dict) else targets
 
     @model_validator(mode="after")
     def _names_are_file_names(self) -> Self:

@@ -20,6 +20,7 @@ from tessera.puzzle.studies.tasks.stages import report as puzzle_tasks_report
 GROUPS = {
     "syntax": {"agreement_simple": 40, "agreement_nounpp": 40, "hyperbaton": 40},
     "knowledge": {"mmlu_cloze": 30, "general_knowledge": 60},
+    "mine": {"own": {"files": ["own.jsonl"], "items": 30}},
 }
 WORKLOAD = {"batch": 1, "prefill": 6, "decode": 3}
 TARGET = {"source": "measured", "hardware": "cpu", "dtype": "float32", "workload": WORKLOAD, "threads": 1, "repeats": 3}
@@ -56,7 +57,9 @@ def out(parent, tokens, repository, chain, tmp_path_factory):
     wheel(out / "evals.whl", {SETS["mmlu_cloze"].member: "\n".join(map(json.dumps, questions)).encode()})
     items = out / "items.parquet"
     bigbench = repository / "data/tasks/bigbench.zip"
-    puzzle_tasks_items.main(params(puzzle_tasks_items), bigbench, out / "evals.whl", items)
+    rows = [{"prompt": f"Is it {i}?", "choices": ["yes", "no"], "answer": i % 2} for i in range(40)]
+    (out / "own.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    puzzle_tasks_items.main(params(puzzle_tasks_items), bigbench, out / "evals.whl", items, out)
     agree(items, place, out / "asked.parquet")
     for name in MODELS:
         half, model = ("all", place) if name == "parent" else ("odd", other if name.endswith("greedy") else place)
@@ -87,7 +90,9 @@ def report(out, chain):
 def test_items_are_of_every_set_and_within_bounds(out):
     table = files.read_parquet(out / "items.parquet")
     counts = table.groupby("set").size()
-    assert all(0 < counts[name] <= count for sets in GROUPS.values() for name, count in sets.items())
+    most = {name: count for sets in GROUPS.values() for name, count in sets.items()} | {"own": 30}
+    assert set(counts.index) == set(most) and all(0 < counts[name] <= count for name, count in most.items())
+    assert counts["own"] == 30, "a set in a file of one's own"
     assert (table["prompt"].str.len() + table["choices"].map(lambda c: sum(map(len, c))) <= 120).all()
     assert (table.groupby("set")["index"].max() == counts - 1).all()
 
@@ -160,3 +165,17 @@ def test_texts_need_a_document_that_is_long_enough(out, tokens, tmp_path):
 def test_wrong_sets_are_refused(groups, message):
     with pytest.raises(ValueError, match=message):
         params(puzzle_tasks_items, tasks=PARAMS["tasks"] | {"groups": groups})
+
+
+@pytest.mark.parametrize(
+    ("sets", "message"),
+    [
+        ({"hyperbatton": 40}, "hyperbatton: unknown set; expected one of agreement_simple"),
+        ({"hyperbaton": {"files": ["a.jsonl"]}}, "hyperbaton: the name of a known set"),
+        ({"own": {"files": ["a.jsonl"], "items": 3}}, r"own\.items = 3; must be greater than or equal to 4"),
+        ({"own": {"file": ["a.jsonl"]}}, "own.file: unknown key; did you mean 'files'"),
+    ],
+)
+def test_faults_of_sets_are_named(sets, message):
+    with pytest.raises(ValueError, match=message):
+        params(puzzle_tasks_items, tasks=PARAMS["tasks"] | {"groups": {"mine": sets}})

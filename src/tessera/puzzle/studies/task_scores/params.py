@@ -5,14 +5,13 @@ from typing import Any
 from pydantic import Field, field_validator
 
 from tessera.common.params import Section
-from tessera.data.params import TaskSet
 
 
 class TaskScoresParams(Section):
     """Replace-one-block scores on task items, and the child that the program chooses by their sum."""
 
     jobs: int = Field(gt=0, description="jobs that share the layers, every jobs-th layer each")
-    items: dict[TaskSet, int] = Field(
+    items: dict[str, int] = Field(
         min_length=1,
         description="items of each set of tasks.groups, of the half that chooses, which is every second one",
     )
@@ -27,7 +26,7 @@ class TaskScoresParams(Section):
 
     @field_validator("items")
     @classmethod
-    def _some(cls, items: dict[TaskSet, int]) -> dict[TaskSet, int]:
+    def _some(cls, items: dict[str, int]) -> dict[str, int]:
         if few := [name for name, count in items.items() if count < 2]:
             raise ValueError(f"{', '.join(few)}: expected at least 2 items")
         return items

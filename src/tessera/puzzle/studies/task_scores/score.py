@@ -19,7 +19,6 @@ import torch
 from torch import Tensor
 
 from tessera.common import files
-from tessera.data.params import TaskSet
 from tessera.puzzle.models.decoder import LanguageModel
 from tessera.puzzle.models.space import PARENT
 from tessera.puzzle.scores import choices
@@ -55,7 +54,7 @@ def about(questions: Sequence[Question]) -> str:
     return files.to_json(rows, indent=None)
 
 
-def chosen(items: pd.DataFrame, selection: Mapping[str, Selection], counts: Mapping[TaskSet, int]) -> pd.DataFrame:
+def chosen(items: pd.DataFrame, selection: Mapping[str, Selection], counts: Mapping[str, int]) -> pd.DataFrame:
     """Return the first items of the half that chooses, as many of each set as counted, with the set's `metric`.
 
     items are indexed by set and index. Sets in which the parent is near chance are left out. Raises ValueError if a set

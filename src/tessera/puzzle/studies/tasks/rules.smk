@@ -8,6 +8,15 @@ TASK_ITEMS = "data/puzzle_studies/tasks/items.parquet"
 PARENT_ANSWERS = "data/puzzle_studies/tasks/answers/parent.parquet"
 KEPT_CHILDREN = expand("data/puzzle/children/{target}", target=TARGETS)
 
+try:
+    OWN_ITEMS = [
+        path
+        for name, items in TASKS.own.items()
+        for path in own_files.expanded(items.files, workflow.basedir, f"puzzle_studies.tasks: {name}.files")
+    ]
+except ValueError as error:
+    raise WorkflowError(str(error))
+
 # What the report reads, by the arguments of its stage.
 TASKS_FILES = {
     "table": TASK_ITEMS,
@@ -41,6 +50,7 @@ def asked(wildcards):
 
 rule puzzle_tasks_items:
     input:
+        OWN_ITEMS,
         bigbench=os.path.relpath(os.path.join(workflow.basedir, "data/tasks/bigbench.zip")),
         evals=f"data/raw/{PACKAGES['evals'].file}",
         code=code("puzzle_tasks_items"),
@@ -53,7 +63,7 @@ rule puzzle_tasks_items:
     threads: 1
     params:
         cfg=section("puzzle_studies.tasks", "seed"),
-        stage=stage("puzzle_tasks_items"),
+        stage=stage("puzzle_tasks_items", root=os.path.relpath(workflow.basedir)),
     message:
         "Draw the task items"
     shell:

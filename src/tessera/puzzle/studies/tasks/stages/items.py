@@ -14,11 +14,11 @@ class Params(Section):
     seed: int
 
 
-def main(params: Params, bigbench: Path, evals: Path, table: Path) -> None:
-    """Write a table of the items."""
+def main(params: Params, bigbench: Path, evals: Path, table: Path, root: Path = Path()) -> None:
+    """Write a table of the items; relative patterns of sets of your own begin in root."""
     from tessera.puzzle.studies.tasks.items import drawn
 
-    files.write_parquet(table, drawn(params.tasks, {"bigbench": bigbench, "evals": evals}, params.seed))
+    files.write_parquet(table, drawn(params.tasks, {"bigbench": bigbench, "evals": evals}, root, params.seed))
 
 
 if __name__ == "__main__":
