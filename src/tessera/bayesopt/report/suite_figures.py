@@ -93,7 +93,7 @@ def points(lines: int) -> int:
 
 
 def _panel(axis: Axes, x: np.ndarray, curves: dict[str, np.ndarray], results: SuiteResults, bands: bool) -> None:
-    """Draw the median, and its interval if asked, of each sampler's curves (seeds, x), where all of them have a value."""
+    """Draw the median of each sampler's curves (seeds, x), and its interval if asked, where all seeds have a value."""
     style = styles(results.suite)
     for name, values in curves.items():
         kept = np.isfinite(values).all(axis=0)
