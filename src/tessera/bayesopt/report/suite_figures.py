@@ -14,6 +14,7 @@ from tessera.bayesopt.report import tables
 from tessera.bayesopt.report.results import SuiteResults
 from tessera.bayesopt.settings import Settings
 from tessera.common import plots
+from tessera.common.statistics import percentile_interval
 
 #: Colour and name of each kind of proposal.
 KINDS = {"random": plots.GREY, "thompson": plots.BLUE, "poll": plots.ORANGE}
@@ -120,8 +121,7 @@ def edges(results: SuiteResults) -> Figure:
             for sampler in suite.samplers:
                 values = final[(final["function"] == function) & (final["sampler"] == sampler)][key].to_numpy()
                 rng = np.random.default_rng(results.seed)
-                means = values[rng.integers(len(values), size=(1000, len(values)))].mean(axis=1)
-                low, high = np.quantile(means, [0.025, 0.975])
+                low, high = percentile_interval(np.mean, values, rng, draws=1000)
                 middles.append(values.mean())
                 errors.append((max(values.mean() - low, 0), max(high - values.mean(), 0)))
             places = np.arange(len(suite.samplers)) + (i - (len(suite.functions) - 1) / 2) * height
