@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from shapes import SPACE
 
 from tessera.common import files
 from tessera.puzzle.costs import child_cost, of_target
 from tessera.puzzle.costs.params import CostTarget
 from tessera.puzzle.models.architecture import Architecture
-from tessera.puzzle.models.space import Space, decompose
+from tessera.puzzle.models.space import decompose
 from tessera.puzzle.stages import search_target
 
 PARENT = Architecture(
@@ -29,22 +30,6 @@ PARENT = Architecture(
     tied_embeddings=True,
     norm_eps=1e-5,
     rope_parameters={"rope_theta": 1e4},
-)
-SPACE = Space.model_validate(
-    {
-        "attention": {
-            "kv1": {"kind": "gqa", "kv_heads": 1},
-            "linear": {"kind": "linear"},
-            "no_op": {"kind": "no_op"},
-        },
-        "ffn": {
-            "ffn75": {"kind": "gated", "width": 0.75},
-            "ffn50": {"kind": "gated", "width": 0.5},
-            "ffn25": {"kind": "gated", "width": 0.25},
-            "linear": {"kind": "linear"},
-            "no_op": {"kind": "no_op"},
-        },
-    }
 )
 METHODS = ("mip", "greedy", "max_params", "homogeneous", "random")
 DOMAINS = ("wiki_leads", "speeches", "chat", "owt", "in_domain", "out_of_domain")

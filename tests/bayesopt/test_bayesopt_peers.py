@@ -7,7 +7,8 @@ import pytest
 from tessera.bayesopt import benchmark, functions, peers
 from tessera.bayesopt.benchmark import Schedule
 from tessera.bayesopt.params import Peer
-from tessera.bayesopt.space import Float, Int, Space
+from tessera.bayesopt.space import Space
+from tessera.bayesopt.variables import Float, Int
 
 BRANIN = functions.get("branin")
 

@@ -7,7 +7,7 @@ from scipy.optimize import approx_fprime
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import ConstantKernel, Matern, WhiteKernel
 
-from tessera.bayesopt import gp
+from tessera.bayesopt import gp, hyperparameters
 from tessera.bayesopt.gp import Hyper, Posterior
 
 
@@ -40,14 +40,14 @@ def test_posterior_agrees_with_scikit_learn(data: tuple[np.ndarray, np.ndarray])
 def test_likelihood_agrees_with_scikit_learn(data: tuple[np.ndarray, np.ndarray]) -> None:
     X, y = data
     wanted = reference(X, y).log_marginal_likelihood_value_
-    assert gp.log_likelihood(THETA, X, y) == pytest.approx(wanted, rel=1e-8)
+    assert hyperparameters.log_likelihood(THETA, X, y) == pytest.approx(wanted, rel=1e-8)
 
 
 def test_gradient_of_the_log_posterior(data: tuple[np.ndarray, np.ndarray]) -> None:
     X, y = data
     theta = THETA + 0.1
-    _, gradient = gp.log_posterior(theta, X, y)
-    numeric = approx_fprime(theta, lambda t: gp.log_posterior(t, X, y)[0], 1e-6)
+    _, gradient = hyperparameters.log_posterior(theta, X, y)
+    numeric = approx_fprime(theta, lambda t: hyperparameters.log_posterior(t, X, y)[0], 1e-6)
     np.testing.assert_allclose(gradient, numeric, rtol=1e-4, atol=1e-4)
 
 
@@ -64,7 +64,9 @@ def test_density_is_likelihood_and_priors() -> None:
         )
 
     a, b = THETA, THETA + np.array([0.5, -0.3, 0.7, 0.2, -0.4, 0.1])
-    assert gp.log_prior(b)[0] - gp.log_prior(a)[0] == pytest.approx(density(b) - density(a), rel=1e-9)
+    assert hyperparameters.log_prior(b)[0] - hyperparameters.log_prior(a)[0] == pytest.approx(
+        density(b) - density(a), rel=1e-9
+    )
 
 
 @pytest.mark.parametrize("inducing", [None, 15])
@@ -120,14 +122,14 @@ def test_inducing_on_all_data_is_exact(data: tuple[np.ndarray, np.ndarray]) -> N
 
 def test_map_is_a_maximum(data: tuple[np.ndarray, np.ndarray]) -> None:
     X, y = data
-    theta = gp.fit_map(X, y)
-    top = gp.log_posterior(theta, X, y)[0]
-    box = gp.bounds(3)
+    theta = hyperparameters.fit_map(X, y)
+    top = hyperparameters.log_posterior(theta, X, y)[0]
+    box = hyperparameters.bounds(3)
     rng = np.random.default_rng(4)
     for _ in range(50):
         other = np.clip(theta + 0.05 * rng.standard_normal(len(theta)), *box.T)
-        assert gp.log_posterior(other, X, y)[0] <= top + 1e-6
-    np.testing.assert_allclose(gp.fit_map(X, y, warm=theta), theta, atol=0.05)
+        assert hyperparameters.log_posterior(other, X, y)[0] <= top + 1e-6
+    np.testing.assert_allclose(hyperparameters.fit_map(X, y, warm=theta), theta, atol=0.05)
 
 
 @pytest.mark.slow
@@ -137,12 +139,12 @@ def test_slice_sampling_has_the_posterior_as_its_density() -> None:
     X = rng.random((6, 1))
     y = np.sin(4 * X[:, 0])
     y = (y - y.mean()) / y.std()
-    theta, chain = gp.start(1), []
+    theta, chain = hyperparameters.start(1), []
     for _ in range(1200):
-        theta = gp.sample_slice(X, y, theta, 1, rng)
+        theta = hyperparameters.sample_slice(X, y, theta, 1, rng)
         chain.append(theta)
     found = np.array(chain[100:])
-    box = gp.bounds(1)
+    box = hyperparameters.bounds(1)
     draws = np.column_stack(
         [
             rng.uniform(*box[0], 12000),
@@ -151,7 +153,9 @@ def test_slice_sampling_has_the_posterior_as_its_density() -> None:
             rng.uniform(*box[3], 12000),
         ]
     )
-    density = np.array([gp.log_likelihood(t, X, y) + gp.log_prior(t)[0] + t[2] for t in draws])
+    density = np.array(
+        [hyperparameters.log_likelihood(t, X, y) + hyperparameters.log_prior(t)[0] + t[2] for t in draws]
+    )
     weights = np.exp(density - density.max())
     weights /= weights.sum()
     assert 1 / np.sum(weights**2) > 100

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from tessera.common.statistics import clustered_interval
+from tessera.common.statistics import clustered_interval, percentile_interval
 
 
 def median(values: np.ndarray) -> np.ndarray:
@@ -95,3 +95,13 @@ def test_undefined_draws_are_left_out() -> None:
 def test_groups_are_needed(groups: list) -> None:
     with pytest.raises(ValueError, match="expected two or more groups, none of them empty"):
         clustered_interval(groups, np.mean, np.random.default_rng(0))
+
+
+@pytest.mark.parametrize("statistic", [np.median, np.mean])
+def test_percentile_interval_is_that_of_a_loop_over_draws(statistic) -> None:
+    values = np.random.default_rng(1).lognormal(size=7)
+    rng = np.random.default_rng(2)
+    drawn = [statistic(values[rng.integers(7, size=7)]) for _ in range(500)]
+    expected = np.quantile(drawn, [0.05, 0.95])
+    interval = percentile_interval(statistic, values, np.random.default_rng(2), level=0.9, draws=500)
+    assert interval == pytest.approx(expected, rel=1e-12)

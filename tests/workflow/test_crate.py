@@ -97,10 +97,10 @@ def test_what_is_missing_is_named(root: Path) -> None:
     content = json.loads(write(root).read_text())
     content["@graph"] = [one for one in content["@graph"] if one["@id"] != "#rule-make"]
     (root / crate.NAME).write_text(json.dumps(content))
-    with pytest.raises(ValueError, match=r"#jobs-make: instrument names #rule-make, which is not described"):
+    with pytest.raises(ValueError, match=r"#jobs-make: instrument refers to #rule-make, which is not described"):
         crate.check(root / crate.NAME)
     (root / "dvc.lock").write_text("stages: {elsewhere: {}}")
-    with pytest.raises(ValueError, match=r"dvc.lock: no stage of dvc.yaml; they are there after make run"):
+    with pytest.raises(ValueError, match=r"dvc.lock: no stage of dvc.yaml; make run records them"):
         write(root)
     shutil.rmtree(root / "logs")
     (root / "dvc.lock").write_text(LOCK)

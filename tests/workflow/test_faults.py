@@ -329,7 +329,7 @@ def test_two_runs_at_once(tree: Tree, right: dict[str, str], faults: Faults) -> 
     processes = [tiny(tree) for _ in range(2)]
     ends = [(process.communicate()[0], process.returncode) for process in processes]
     assert sorted(code == 0 for _, code in ends) == [False, True], ends
-    assert any("another run is at work" in said or "is at work in" in said for said, code in ends if code), ends
+    assert any("another run is in progress" in said or "is running in" in said for said, code in ends if code), ends
     settled(tree, right)
     faults.tell("two runs at once", 1, "the second is refused by name; same bytes")
 

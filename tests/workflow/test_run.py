@@ -61,7 +61,7 @@ def test_another_run(tree: Path) -> None:
     lock.parent.mkdir()
     with lock.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
-        with pytest.raises(RuntimeError, match=f"another run is at work in {tree}; wait for it"):
+        with pytest.raises(RuntimeError, match=f"another run is in progress in {tree}; wait for it to finish"):
             runner.run()
 
 
@@ -69,7 +69,9 @@ def test_snakemake_at_work(tree: Path) -> None:
     (tree / "seconds").write_text("60")
     process = start()
     try:
-        with pytest.raises(RuntimeError, match=rf"snakemake is at work in {tree} \(process \d+\); wait for it"):
+        with pytest.raises(
+            RuntimeError, match=rf"snakemake is running in {tree} \(process \d+\); wait for it to finish"
+        ):
             runner.run()
     finally:
         os.killpg(process.pid, signal.SIGKILL)

@@ -14,7 +14,8 @@ print(minimize(lambda p: loss(**p), space, 60, workers=4, timeout=600, journal="
 from typing import TYPE_CHECKING, Any
 
 from tessera.bayesopt.settings import Settings
-from tessera.bayesopt.space import Categorical, Fixed, Float, Int, Space
+from tessera.bayesopt.space import Space
+from tessera.bayesopt.variables import Categorical, Fixed, Float, Int
 
 if TYPE_CHECKING:
     from tessera.bayesopt.run import ObjectiveError, Result, minimize

@@ -14,7 +14,7 @@ from tessera.bayesopt.functions import Function
 from tessera.bayesopt.params import Mode
 from tessera.bayesopt.study import Optimizer
 from tessera.common import randomness
-from tessera.common.statistics import clustered_interval
+from tessera.common.statistics import clustered_interval, percentile_interval
 
 #: Distance to a bound, in shares of the range, that counts as edge; and between two points that counts as a repeat.
 EDGE = 0.02
@@ -196,10 +196,7 @@ def _points(run: pd.DataFrame) -> np.ndarray:
 
 def interval(values: np.ndarray, seed: int, level: float = 0.95, draws: int = 2000) -> tuple[float, float]:
     """Percentile bootstrap interval of the median of independent values, such as those of one function's seeds."""
-    rng = randomness.generator(seed, "bayesopt", "bootstrap")
-    medians = np.median(values[rng.integers(len(values), size=(draws, len(values)))], axis=1)
-    low, high = np.quantile(medians, [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high)
+    return percentile_interval(np.median, values, randomness.generator(seed, "bayesopt", "bootstrap"), level, draws)
 
 
 def log_regret(regret: np.ndarray) -> np.ndarray:

@@ -3,7 +3,7 @@
 import numpy as np
 from scipy.special import log_ndtr, ndtr
 
-from tessera.bayesopt import gp
+from tessera.bayesopt import hyperparameters
 from tessera.bayesopt.gp import Hyper, Posterior
 from tessera.bayesopt.space import Space
 
@@ -15,7 +15,7 @@ def model_of(X: np.ndarray, feasible: np.ndarray) -> Posterior | None:
     labels = np.where(feasible, 1.0, -1.0)
     recent = slice(-300, None)  # enough for a boundary, and cheap
     X, labels = X[recent], labels[recent]
-    return Posterior(X, labels, Hyper.of(gp.fit_map(X, labels)))
+    return Posterior(X, labels, Hyper.of(hyperparameters.fit_map(X, labels)))
 
 
 def probability(model: Posterior | None, rows: np.ndarray) -> np.ndarray:

@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from tessera.bayesopt.space import Float, Space
+from tessera.bayesopt.space import Space
+from tessera.bayesopt.variables import Float
 
 _IOH = re.compile(r"(bbob|sbox)-f(\d+)-d(\d+)")
 

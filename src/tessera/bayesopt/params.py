@@ -5,7 +5,8 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, StringConstraints, ValidationInfo, field_validator, model_validator
 
 from tessera.bayesopt.settings import Edges, Inference, Method, Settings, Transform
-from tessera.bayesopt.space import Space, Variable
+from tessera.bayesopt.space import Space
+from tessera.bayesopt.variables import Variable
 from tessera.common import params
 from tessera.common.params import Section
 

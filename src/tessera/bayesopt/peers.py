@@ -15,7 +15,7 @@ from tessera.bayesopt.benchmark import Sampler
 from tessera.bayesopt.functions import Function
 from tessera.bayesopt.params import Peer
 from tessera.bayesopt.settings import Edges
-from tessera.bayesopt.space import Float
+from tessera.bayesopt.variables import Float
 from tessera.common import randomness
 
 #: Of BoTorch's tutorials.

@@ -26,7 +26,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import optimize, stats
 
-from tessera.bayesopt import feasibility, finite, gp
+from tessera.bayesopt import feasibility, finite, gp, hyperparameters
 from tessera.bayesopt.gp import Hyper, Posterior
 from tessera.bayesopt.search import Kind, Search
 from tessera.bayesopt.settings import Settings, Transform
@@ -121,8 +121,10 @@ def fit(X: np.ndarray, y: np.ndarray, settings: Settings, warm: np.ndarray, rng:
     if len(y) > settings.fit_limit:
         part = gp.inducing_rows(X, y, settings.fit_limit, rng)
         X, y = X[part], y[part]
-    theta = gp.fit_map(X, y, warm if len(warm) else None) if settings.inference == "map" or not len(warm) else warm
-    return gp.sample_slice(X, y, theta, settings.sweeps, rng) if settings.inference == "slice" else theta
+    theta = warm
+    if settings.inference == "map" or not len(warm):
+        theta = hyperparameters.fit_map(X, y, warm if len(warm) else None)
+    return hyperparameters.sample_slice(X, y, theta, settings.sweeps, rng) if settings.inference == "slice" else theta
 
 
 def condition(

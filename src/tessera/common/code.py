@@ -100,6 +100,7 @@ def closure(module: str, root: str | Path = ROOT) -> list[Path]:
     return sorted(files)
 
 
+@cache
 def _file(module: str, root: Path) -> Path | None:
     base = root / module.replace(".", "/")
     return next((path for path in (base / "__init__.py", base.with_suffix(".py")) if path.is_file()), None)

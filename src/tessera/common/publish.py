@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from tessera.common import files, run_files
 from tessera.common.files import Json
@@ -54,8 +54,10 @@ class Report(Generic[Results]):
             files.write_text(path, self.texts[path.stem](results))
         for path in tables:
             files.write_csv(path, self.tables[path.stem](results))
+        if figures:
+            from tessera.common import plots  # takes a second to import
         for path in figures:
-            _save(self.figures[path.stem](results), path)
+            plots.save(self.figures[path.stem](results), path)
         files.write_json(metrics, self.metrics(results))
         place = {path.stem: str(path) for path in figures}
         run_files.write(
@@ -65,9 +67,3 @@ class Report(Generic[Results]):
                 for record in self.runs(results)
             ],
         )
-
-
-def _save(figure: Any, path: Path) -> None:
-    from tessera.common import plots
-
-    plots.save(figure, path)

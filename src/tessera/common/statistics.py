@@ -102,6 +102,22 @@ def _quantiles(drawn: np.ndarray, ends: list[float]) -> np.ndarray:
     return np.array(found).T.reshape(len(ends), *drawn.shape[1:])
 
 
+def percentile_interval(
+    statistic: Callable[..., np.ndarray],
+    values: np.ndarray,
+    rng: np.random.Generator,
+    level: float = 0.95,
+    draws: int = 2000,
+) -> tuple[float, float]:
+    """Percentile bootstrap interval of a statistic of independent values (n,), such as those of one function's seeds.
+
+    statistic takes an array (draws, n) and axis=1, as np.median and np.mean do: all draws are computed at once.
+    """
+    resampled = statistic(values[rng.integers(len(values), size=(draws, len(values)))], axis=1)
+    low, high = np.quantile(resampled, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
+
+
 def of(statistic: Callable[..., float], *columns: np.ndarray) -> Callable[[np.ndarray], float]:
     """The statistic of the chosen items of columns (n,), as `interval` asks for it."""
     return lambda chosen: float(statistic(*(column[chosen] for column in columns)))

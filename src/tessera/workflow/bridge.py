@@ -137,7 +137,7 @@ def record(workflow: Any, names: Collection[str] | None = None) -> None:
                 proved.append(stage)
     for stage in proved:
         for path in stage.files():
-            if not any(str(one) in jobs for one in (path, *path.parents)):
+            if not any(str(parent) in jobs for parent in (path, *path.parents)):
                 _say(f"removed, no job makes it: {path}")
                 path.unlink()
     if proved:
@@ -211,7 +211,7 @@ def _read_only() -> set[str]:
     """Modes that execute nothing, of those that the command line of this process asks for."""
     from snakemake.cli import parse_args
 
-    with contextlib.redirect_stderr(None):  # it tells, a second time, which profile it uses
+    with contextlib.redirect_stderr(None):  # it would report the profile a second time
         _, arguments = parse_args(None)
     return {mode for mode in READ_ONLY if getattr(arguments, mode) not in (None, False)}
 
@@ -219,10 +219,10 @@ def _read_only() -> set[str]:
 def _proved(workflow: Any, stage: Stage, jobs: dict[str, Any]) -> bool:
     """Whether the run looked at all jobs of the stage, and each is current by Snakemake's own record of it."""
     dag = workflow.dag
-    wanted, *_ = workflow.get_rule(stage.target).expand_input({})
-    if any(path not in jobs for path in wanted):
+    targets, *_ = workflow.get_rule(stage.target).expand_input({})
+    if any(path not in jobs for path in targets):
         return False
-    waiting = [jobs[path] for path in wanted]
+    waiting = [jobs[path] for path in targets]
     known: set[Any] = set()
     while waiting:
         job = waiting.pop()
@@ -238,23 +238,23 @@ def _proved(workflow: Any, stage: Stage, jobs: dict[str, Any]) -> bool:
 
 def _lacking(workflow: Any, stage: Stage) -> str:
     """What to do about files that the stage reads and dvc.yaml does not name, if there are any."""
-    made = {path for job in workflow.dag.jobs for path in job.output}
-    given = {path for job in workflow.dag.jobs if job.rule.name in stage.rules for path in job.input} - made
+    produced = {path for job in workflow.dag.jobs for path in job.output}
+    inputs = {path for job in workflow.dag.jobs if job.rule.name in stage.rules for path in job.input} - produced
     deps = [dep.absolute() for dep in stage.deps]
-    lacking = sorted(path for path in given if not any(Path(path).absolute().is_relative_to(dep) for dep in deps))
+    lacking = sorted(path for path in inputs if not any(Path(path).absolute().is_relative_to(dep) for dep in deps))
     return f"dvc.yaml: stages.{stage.name}.deps lacks {', '.join(lacking)}; run tessera dvc" if lacking else ""
 
 
 def _edited(workflow: Any) -> set[str]:
-    """Files that were changed after the run began, and that its jobs read.
+    """Files that the run's jobs read and that were changed after the run began.
 
-    What a job made of a file that changed after it had started is forgotten: nobody knows which content it saw, and
+    The outputs of a job whose input changed after it had started are forgotten: nobody knows which content it read, and
     Snakemake has recorded the later one.
     """
     begun = workflow.start_time.timestamp()
-    made = {path for job in workflow.dag.jobs for path in job.output}
-    given = {path for job in workflow.dag.jobs for path in job.input} - made
-    changed = {path: time for path in given if (time := outputs.modified(Path(path))) > begun}
+    produced = {path for job in workflow.dag.jobs for path in job.output}
+    inputs = {path for job in workflow.dag.jobs for path in job.input} - produced
+    changed = {path: time for path in inputs if (time := outputs.modified(Path(path))) > begun}
     seen = outputs.records() if changed else {}
     for job in workflow.dag.finished_jobs if changed else ():
         latest = max((changed.get(path, 0.0) for path in job.input), default=0.0)
@@ -266,8 +266,8 @@ def _edited(workflow: Any) -> set[str]:
 
 def _run(tool: str, *arguments: str, environment: dict[str, str] | None = None) -> str:
     """Run a tool of this process's environment and return its output. Raises RuntimeError with its words."""
-    beside = Path(sys.executable).with_name(tool)
-    command = [str(beside) if beside.exists() else shutil.which(tool) or tool, *arguments]
+    installed = Path(sys.executable).with_name(tool)
+    command = [str(installed) if installed.exists() else shutil.which(tool) or tool, *arguments]
     done = subprocess.run(command, capture_output=True, text=True, env=os.environ | (environment or {}), check=False)
     if done.returncode:
         words = (done.stderr or done.stdout).strip().removeprefix("ERROR: ")

@@ -33,8 +33,8 @@ def captions() -> dict[str, str]:
 
     STUDY is the name of the folder whose report has the item. Raises ValueError if an item's code has no docstring.
     """
-    found = {f"{place}.rst": _caption(place, function) for place, function in _items()}
-    return found | {"claims.md.rst": _caption("claims.md", claims.table)}
+    texts = {f"{place}.rst": _caption(place, function) for place, function in _items()}
+    return texts | {"claims.md.rst": _caption("claims.md", claims.table)}
 
 
 def write(folder: Path) -> None:

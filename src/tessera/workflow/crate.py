@@ -1,6 +1,6 @@
-"""Provenance as a Workflow Run RO-Crate: what ran, on what, from what, when, and under which licences.
+"""Provenance as a Workflow Run RO-Crate: what ran, when, on which hardware and inputs, and under which licences.
 
-Made from files that the workflow leaves anyway: dvc.lock (steps, hashes), Snakemake's benchmark files (time, memory),
+Built from files that the workflow writes anyway: dvc.lock (steps, hashes), Snakemake's benchmark files (time, memory),
 data/packages.yaml (inputs and licences), requirements.lock. Profile: Provenance Run Crate 0.5 of Workflow Run RO-Crate.
 """
 
@@ -32,18 +32,18 @@ ABOUT = "Results of a run, with the steps, inputs, code, hardware and licences t
 
 
 def build(root: str | Path, environment: Json) -> ROCrate:
-    """The crate of a working copy after a run. Files are named, with hashes, and not copied.
+    """Return the crate of a working copy after a run. Files are listed with their hashes, not copied.
 
-    root holds dvc.yaml, dvc.lock, data/packages.yaml, CITATION.cff and logs/benchmarks. Stages that were never run,
-    which dvc.lock does not know, are left out. Raises FileNotFoundError for a file that is missing, ValueError where
-    dvc.lock knows no stage of dvc.yaml.
+    root holds dvc.yaml, dvc.lock, data/packages.yaml, CITATION.cff and logs/benchmarks. Stages that were never run, and
+    so are not in dvc.lock, are left out. Raises FileNotFoundError if a file is missing, and ValueError if dvc.lock has
+    no stage of dvc.yaml.
     """
     root = Path(root)
     lock = yaml.safe_load((root / "dvc.lock").read_text(encoding="utf-8"))["stages"]
     cited = yaml.safe_load((root / "CITATION.cff").read_text(encoding="utf-8"))
     steps = [step for step in dvc_stages(root / "dvc.yaml") if step.name in lock]
     if not steps:
-        raise ValueError(f"{root / 'dvc.lock'}: no stage of dvc.yaml; they are there after make run")
+        raise ValueError(f"{root / 'dvc.lock'}: no stage of dvc.yaml; make run records them")
     crate = ROCrate(gen_preview=False)
     crate.name, crate.description, crate.license = cited["title"], ABOUT, LICENSE
     published = (root / "dvc.lock").stat().st_mtime
@@ -51,7 +51,7 @@ def build(root: str | Path, environment: Json) -> ROCrate:
     crate.root_dataset["conformsTo"] = [
         crate.add(ContextEntity(crate, profile, {"@type": "CreativeWork"})) for profile in PROFILES
     ]
-    crate.root_dataset["author"] = [_author(crate, one) for one in cited["authors"]]
+    crate.root_dataset["author"] = [_author(crate, author) for author in cited["authors"]]
     workflow = _workflow(crate, cited)
     machine = _machine(crate, environment)
     engine = _engine(crate, environment)
@@ -63,8 +63,8 @@ def build(root: str | Path, environment: Json) -> ROCrate:
         workflow.append_to("hasPart", rules)
         for name in (name for name in step.rules if name in costs):
             action = _action(crate, name, costs[name], machine)
-            action["object"] = [_file(crate, one) for one in lock[step.name].get("deps", [])]
-            action["result"] = [_file(crate, one) for one in lock[step.name].get("outs", [])]
+            action["object"] = [_file(crate, entry) for entry in lock[step.name].get("deps", [])]
+            action["result"] = [_file(crate, entry) for entry in lock[step.name].get("outs", [])]
             actions.append(action)
     run = crate.add(
         ContextEntity(
@@ -73,17 +73,17 @@ def build(root: str | Path, environment: Json) -> ROCrate:
             {
                 "@type": "CreateAction",
                 "name": "The run that left these results",
-                "startTime": min((one["startTime"] for one in actions), default=None),
-                "endTime": max((one["endTime"] for one in actions), default=None),
+                "startTime": min((action["startTime"] for action in actions), default=None),
+                "endTime": max((action["endTime"] for action in actions), default=None),
             },
         )
     )
     run["instrument"] = workflow
-    run["object"] = _unique(one for action in actions for one in action["object"] or [])
-    run["result"] = _unique(one for action in actions for one in action["result"] or [])
-    organised = crate.add(ContextEntity(crate, "#engine-run", {"@type": "OrganizeAction", "name": "Snakemake"}))
-    organised["instrument"], organised["result"], organised["object"] = engine, run, actions
-    crate.root_dataset["mentions"] = [run, organised, *actions]
+    run["object"] = _unique(file for action in actions for file in action["object"] or [])
+    run["result"] = _unique(file for action in actions for file in action["result"] or [])
+    engine_run = crate.add(ContextEntity(crate, "#engine-run", {"@type": "OrganizeAction", "name": "Snakemake"}))
+    engine_run["instrument"], engine_run["result"], engine_run["object"] = engine, run, actions
+    crate.root_dataset["mentions"] = [run, engine_run, *actions]
     return crate
 
 
@@ -91,9 +91,9 @@ def _unique(entities: Iterable[Any]) -> list[Any]:
     return list({entity.id: entity for entity in entities}.values())
 
 
-def _author(crate: ROCrate, one: Json) -> Any:
-    name = one.get("name") or f"{one.get('given-names', '')} {one.get('family-names', '')}".strip()
-    kind = "Organization" if "name" in one else "Person"
+def _author(crate: ROCrate, author: Json) -> Any:
+    name = author.get("name") or f"{author.get('given-names', '')} {author.get('family-names', '')}".strip()
+    kind = "Organization" if "name" in author else "Person"
     return crate.add(ContextEntity(crate, f"#author-{name}".replace(" ", "-"), {"@type": kind, "name": name}))
 
 
@@ -152,39 +152,39 @@ def _engine(crate: ROCrate, environment: Json) -> Any:
 
 
 def _inputs(crate: ROCrate, root: Path) -> None:
-    """Every package that is fetched, with the licences of the package and of what is used of it."""
-    for name, one in yaml.safe_load((root / "data/packages.yaml").read_text(encoding="utf-8")).items():
+    """Add every downloaded package, with the licences of the package and of the part that is used."""
+    for name, package in yaml.safe_load((root / "data/packages.yaml").read_text(encoding="utf-8")).items():
         crate.add_file(
-            dest_path=f"data/raw/{one['file']}",
+            dest_path=f"data/raw/{package['file']}",
             properties={
-                "name": f"{name} {one['version']}: {one['what']}",
-                "url": f"https://pypi.org/project/{name}/{one['version']}/",
-                "sha256": one["sha256"],
-                "contentSize": str(one["bytes"]),
-                "license": one["content"],
-                "conditionsOfAccess": f"package: {one['license']}; what is used of it: {one['content']}",
+                "name": f"{name} {package['version']}: {package['what']}",
+                "url": f"https://pypi.org/project/{name}/{package['version']}/",
+                "sha256": package["sha256"],
+                "contentSize": str(package["bytes"]),
+                "license": package["content"],
+                "conditionsOfAccess": f"package: {package['license']}; what is used of it: {package['content']}",
             },
             validate_url=False,
         )
 
 
 def _costs(root: Path) -> dict[str, Json]:
-    """Jobs, seconds, memory and times of each rule, by Snakemake's benchmark files."""
+    """Jobs, seconds, memory and times of each rule, from Snakemake's benchmark files."""
     benchmarks = root / readme.BENCHMARKS
-    found: dict[str, Json] = {}
+    costs: dict[str, Json] = {}
     for path in sorted(benchmarks.rglob("*.tsv")):
         rule = path.relative_to(benchmarks).parts[0].removesuffix(".tsv")
         table = pd.read_csv(path, sep="\t", na_values="-")
         end = path.stat().st_mtime
-        one = found.setdefault(rule, {"jobs": 0, "seconds": 0.0, "memory": 0.0, "start": end, "end": end})
-        one["jobs"] += 1
-        one["seconds"] += float(table["s"].sum())
-        one["memory"] = max(one["memory"], float(table["max_rss"].max()))
-        one["start"] = min(one["start"], end - float(table["s"].sum()))
-        one["end"] = max(one["end"], end)
-    if not found:
-        raise FileNotFoundError(f"{benchmarks}: no benchmark files; they are there after a run")
-    return found
+        cost = costs.setdefault(rule, {"jobs": 0, "seconds": 0.0, "memory": 0.0, "start": end, "end": end})
+        cost["jobs"] += 1
+        cost["seconds"] += float(table["s"].sum())
+        cost["memory"] = max(cost["memory"], float(table["max_rss"].max()))
+        cost["start"] = min(cost["start"], end - float(table["s"].sum()))
+        cost["end"] = max(cost["end"], end)
+    if not costs:
+        raise FileNotFoundError(f"{benchmarks}: no benchmark files; a run writes them")
+    return costs
 
 
 def _rule(crate: ROCrate, name: str) -> Any:
@@ -218,36 +218,35 @@ def _action(crate: ROCrate, rule: str, cost: Json, machine: Any) -> Any:
     return action
 
 
-def _file(crate: ROCrate, one: Json) -> Any:
-    """A file or directory as dvc.lock knows it."""
-    path, md5 = one["path"], one["md5"]
-    known = crate.get(path) or crate.get(f"{path}/")
-    if known is not None:
-        return known
-    properties = {"name": path, "identifier": f"md5:{md5}", "contentSize": str(one.get("size", ""))}
+def _file(crate: ROCrate, entry: Json) -> Any:
+    """A file or directory of dvc.lock."""
+    path, md5 = entry["path"], entry["md5"]
+    if (file := crate.get(path) or crate.get(f"{path}/")) is not None:
+        return file
+    properties = {"name": path, "identifier": f"md5:{md5}", "contentSize": str(entry.get("size", ""))}
     if md5.endswith(".dir"):
         return crate.add_dataset(dest_path=path, properties=properties, validate_url=False)
     return crate.add_file(dest_path=path, properties=properties, validate_url=False)
 
 
 def write(crate: ROCrate, path: str | Path) -> None:
-    """Write the crate's metadata alone: its files stay where they are."""
+    """Write the crate's metadata; its files are not copied."""
     files.write_json(path, crate.metadata.generate())
 
 
 def check(path: str | Path) -> ROCrate:
-    """Read a crate back, and return it. Raises ValueError, naming the fault, where it is not what it should be."""
+    """Read a crate and return it. Raises ValueError, naming the faults, if it does not conform to its profile."""
     path = Path(path)
     crate = ROCrate(path.parent)
     faults = []
     if crate.mainEntity is None or "ComputationalWorkflow" not in crate.mainEntity.type:
-        faults.append("no ComputationalWorkflow is its main entity")
+        faults.append("its main entity is no ComputationalWorkflow")
     known = {entity.id for entity in crate.get_entities()}
     for entity in crate.get_entities():
         for key, value in entity.properties().items():
-            for one in value if isinstance(value, list) else [value]:
-                if isinstance(one, dict) and "@id" in one and one["@id"] not in known and key != "conformsTo":
-                    faults.append(f"{entity.id}: {key} names {one['@id']}, which is not described")
+            for item in value if isinstance(value, list) else [value]:
+                if isinstance(item, dict) and "@id" in item and item["@id"] not in known and key != "conformsTo":
+                    faults.append(f"{entity.id}: {key} refers to {item['@id']}, which is not described")
         if "CreateAction" in entity.type and not entity.get("instrument"):
             faults.append(f"{entity.id}: has no instrument")
     if faults:

@@ -1,4 +1,4 @@
-"""The machine and the software that a command runs on, for the report and the provenance."""
+"""The hardware and software that a command runs on, for the report and the provenance."""
 
 import hashlib
 import os
@@ -9,7 +9,7 @@ from typing import Any
 
 import psutil
 
-#: Packages whose versions decide numbers, or how they were made.
+#: Packages whose versions affect the results.
 PACKAGES = (
     "snakemake",
     "dvc",
@@ -28,7 +28,7 @@ PACKAGES = (
 
 
 def describe(lock: str | Path = "requirements.lock") -> dict[str, Any]:
-    """Processor, cores, memory (GiB), system, versions, and the hash of the lock file where there is one."""
+    """Processor, cores, memory (GiB), system, package versions, and the hash of the lock file if there is one."""
     lock = Path(lock)
     return {
         "processor": _processor(),
@@ -42,7 +42,7 @@ def describe(lock: str | Path = "requirements.lock") -> dict[str, Any]:
 
 
 def _processor() -> str:
-    """The processor's name as the kernel tells it; its architecture where it tells none."""
+    """The processor name reported by the kernel, or its architecture if none is reported."""
     info = Path("/proc/cpuinfo")
     for line in info.read_text(encoding="utf-8").splitlines() if info.is_file() else ():
         key, _, value = line.partition(":")

@@ -1,4 +1,4 @@
-"""snakemake --lint, less what this project decides otherwise. Exits with 1 where anything else is found."""
+"""snakemake --lint without the rules that this project rejects. Exits with 1 if anything else is reported."""
 
 import subprocess
 import sys

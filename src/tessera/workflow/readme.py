@@ -61,7 +61,7 @@ def update(root: str | Path = ".") -> list[str]:
     """
     root = Path(root)
     if not any(root.glob("reports/tables/*/*.md")):
-        raise FileNotFoundError(errno.ENOENT, "no results; they are there after a run", str(root / "reports/tables"))
+        raise FileNotFoundError(errno.ENOENT, "no results; a run writes them", str(root / "reports/tables"))
     changed = []
     for path in documents(root):
         before = text = path.read_text(encoding="utf-8")
@@ -93,7 +93,7 @@ def compute(benchmarks: Path, study: str = "") -> str:
             name = rule if study else _study(rule)
             rows.append({"name": name, "seconds": table["s"].sum(), "memory": table["max_rss"].max(), "jobs": 1})
     if not rows:
-        raise ValueError(f"{benchmarks}: no benchmark files; they are there after a run")
+        raise ValueError(f"{benchmarks}: no benchmark files; a run writes them")
     table = pd.DataFrame(rows).groupby("name").agg({"jobs": "sum", "seconds": "sum", "memory": "max"})
     table = table.sort_values("seconds", ascending=False)
     lines = [(row.Index, row.jobs, row.seconds, row.memory) for row in table.itertuples()]

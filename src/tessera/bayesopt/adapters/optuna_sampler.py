@@ -18,9 +18,10 @@ from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from tessera.bayesopt.settings import Settings
-from tessera.bayesopt.space import Categorical, Float, Int, Space, Variable
+from tessera.bayesopt.space import Space
 from tessera.bayesopt.study import one_thread
 from tessera.bayesopt.trial import Trial, proposed
+from tessera.bayesopt.variables import Categorical, Float, Int, Variable
 from tessera.common import randomness
 
 #: Attribute of a trial that keeps the model's hyper-parameters, from which the next fit begins.

@@ -84,10 +84,14 @@ def trace(results: StudyResults) -> Figure:
     finite = values[np.isfinite(values)]
     if len(finite) and finite.min() > 0 and finite.max() > 30 * finite.min():
         plots.log_scale(axis.yaxis)
-    metric = ".".join(map(str, params.objective.metric))
-    axis.set(title=f"{results.name}, lag {params.lag}", xlabel="trial", ylabel=f"{metric} of {params.objective.stage}")
+    axis.set(title=f"{results.name}, lag {params.lag}", xlabel="trial", ylabel=metric_label(params.objective.metric))
     figure.legend(loc="outside right upper")
     return figure
+
+
+def metric_label(path: Sequence[str | int]) -> str:
+    """An objective's metric in words: its path in the stage's file of metrics, such as "noisy, missed rate"."""
+    return ", ".join(str(key).replace("_", " ") for key in path)
 
 
 def _pairs(axis: Axes, confirmations: Sequence[Json]) -> None:

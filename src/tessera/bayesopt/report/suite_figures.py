@@ -14,12 +14,17 @@ from tessera.bayesopt.report import tables
 from tessera.bayesopt.report.results import SuiteResults
 from tessera.bayesopt.settings import Settings
 from tessera.common import plots
+from tessera.common.statistics import percentile_interval
 
 #: Colour and name of each kind of proposal.
 KINDS = {"random": plots.GREY, "thompson": plots.BLUE, "poll": plots.ORANGE}
 KIND_NAMES = {"random": "uniform", "thompson": "search", "poll": "poll"}
 #: Functions side by side.
 COLUMNS = 3
+#: The most samplers whose intervals are legible in one panel.
+BANDS = 8
+#: Points of all lines of a figure together; each takes about 25 bytes of its file.
+POINTS = 4500
 
 
 def styles(suite: SuiteParams) -> dict[str, tuple[str, str]]:
@@ -36,49 +41,68 @@ def styles(suite: SuiteParams) -> dict[str, tuple[str, str]]:
 
 
 def regret(results: SuiteResults) -> Figure:
-    """Regret of the point that would be recommended, by evaluations (above) and by a simulated clock (below), on which
-    the workers share log-normal runtimes.
+    """Regret of the point that would be recommended, by evaluations (above) and by a simulated clock in median runtimes
+    (below), on which the workers share log-normal runtimes.
 
-    Lines are medians over seeds, bands 95 % bootstrap intervals of the median over the seeds of each function.
+    Lines are medians over seeds, bands 95 % bootstrap intervals of the median over the seeds of each function. With
+    more than eight samplers, only the medians by evaluations are shown.
     """
     suite = results.suite
+    detailed = len(suite.samplers) <= BANDS
+    rows = 2 if detailed else 1
     columns = min(COLUMNS, len(suite.functions))
     groups = -(-len(suite.functions) // columns)
-    figure, axes = plots.grid(2 * groups, columns, 2.9)
-    style = styles(suite)
+    figure, axes = plots.grid(rows * groups, columns, 2.9)
+    count = points(rows * len(suite.functions) * len(suite.samplers) * (3 if detailed else 1))
+    evaluations = np.unique(np.linspace(1, suite.evaluations, count).round().astype(int))
     for number, function in enumerate(suite.functions):
         group, column = divmod(number, columns)
-        above, below = axes[2 * group, column], axes[2 * group + 1, column]
-        below.sharey(above)
         runs = results.asynchronous[results.asynchronous["function"] == function]
-        end = float(runs.groupby(["sampler", "seed"], observed=True)["ended"].max().min())
-        times = np.linspace(1.0, end, 60)
-        for sampler in suite.samplers:
-            by_seed = [run for _, run in runs[runs["sampler"] == sampler].groupby("seed")]
-            by_evaluation = np.array([benchmark.regret_by_evaluation(run) for run in by_seed])
-            by_clock = np.array([benchmark.regret_by_clock(run, times) for run in by_seed])
-            _curve(above, np.arange(1, suite.evaluations + 1), by_evaluation, style[sampler], sampler, results.seed)
-            _curve(below, times, by_clock, style[sampler], sampler, results.seed)
+        by_seed = {name: [run for _, run in runs[runs["sampler"] == name].groupby("seed")] for name in suite.samplers}
+        above = axes[rows * group, column]
+        curves = {
+            name: np.array([benchmark.regret_by_evaluation(run)[evaluations - 1] for run in by_seed[name]])
+            for name in suite.samplers
+        }
+        _panel(above, evaluations, curves, results, bands=detailed)
         above.set(title=function, xlabel="evaluations", xlim=(1, suite.evaluations))
-        below.set(xlabel="simulated clock, median runtimes", xlim=(1, end))
+        if detailed:
+            below = axes[rows * group + 1, column]
+            below.sharey(above)
+            end = float(runs.groupby(["sampler", "seed"], observed=True)["ended"].max().min())
+            times = np.linspace(1.0, end, count)
+            curves = {
+                name: np.array([benchmark.regret_by_clock(run, times) for run in by_seed[name]])
+                for name in suite.samplers
+            }
+            _panel(below, times, curves, results, bands=True)
+            below.set(xlabel="simulated clock", xlim=(1, end))
         plots.log_scale(above.yaxis)
+        above.yaxis.minorticks_off()  # up to nine per power of ten, in every panel
     for number in range(len(suite.functions), groups * columns):
-        for axis in axes[2 * groups - 2 :, number % columns]:
+        for axis in axes[rows * (groups - 1) :, number % columns]:
             axis.set_visible(False)
-    for axis in axes[:, 0]:
-        axis.set_ylabel("regret of the recommended point\nmedian and 95 % interval over seeds")
+    spread = "median and 95 % interval over seeds" if detailed else "median over seeds"
+    figure.supylabel(f"regret of the recommended point: {spread}", fontsize="medium")
     figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=5)
     return figure
 
 
-def _curve(axis: Axes, x: np.ndarray, curves: np.ndarray, style: tuple[str, str], name: str, seed: int) -> None:
-    """Median of curves (seeds, x) and its interval, where all of them have a value."""
-    kept = np.isfinite(curves).all(axis=0)
-    x, curves = x[kept], np.maximum(curves[:, kept], benchmark.LEAST_REGRET)
-    bounds = np.array([benchmark.interval(curves[:, i], seed, draws=400) for i in range(curves.shape[1])])
-    colour, line = style
-    axis.plot(x, np.median(curves, axis=0), color=colour, ls=line, label=name, lw=1.3)
-    axis.fill_between(x, bounds[:, 0], bounds[:, 1], color=colour, alpha=0.1, lw=0)
+def points(lines: int) -> int:
+    """Return how many points each of n lines has if they are to have POINTS together: 8 to 60."""
+    return min(max(POINTS // lines, 8), 60)
+
+
+def _panel(axis: Axes, x: np.ndarray, curves: dict[str, np.ndarray], results: SuiteResults, bands: bool) -> None:
+    """Draw the median of each sampler's curves (seeds, x), and its interval if asked, where all seeds have a value."""
+    style = styles(results.suite)
+    for name, values in curves.items():
+        kept = np.isfinite(values).all(axis=0)
+        values, colour = np.maximum(values[:, kept], benchmark.LEAST_REGRET), style[name][0]
+        axis.plot(x[kept], np.median(values, axis=0), color=colour, ls=style[name][1], label=name, lw=1.3)
+        if bands:
+            bounds = np.array([benchmark.interval(column, results.seed, draws=400) for column in values.T])
+            axis.fill_between(x[kept], bounds[:, 0], bounds[:, 1], color=colour, alpha=0.1, lw=0)
 
 
 def edges(results: SuiteResults) -> Figure:
@@ -97,8 +121,7 @@ def edges(results: SuiteResults) -> Figure:
             for sampler in suite.samplers:
                 values = final[(final["function"] == function) & (final["sampler"] == sampler)][key].to_numpy()
                 rng = np.random.default_rng(results.seed)
-                means = values[rng.integers(len(values), size=(1000, len(values)))].mean(axis=1)
-                low, high = np.quantile(means, [0.025, 0.975])
+                low, high = percentile_interval(np.mean, values, rng, draws=1000)
                 middles.append(values.mean())
                 errors.append((max(values.mean() - low, 0), max(high - values.mean(), 0)))
             places = np.arange(len(suite.samplers)) + (i - (len(suite.functions) - 1) / 2) * height

@@ -71,7 +71,7 @@ class H100Database:
         if isinstance(operation, CoreAttention):
             return self._attention(operation, step)
         rows = operation.rows(step) if isinstance(operation, Gemm) else step.rows
-        return self._evaluate(operation, Pass(rows, 1, decode=True))  # its time depends on the number of rows alone
+        return self._evaluate(operation, Pass(rows, 1, decode=True))  # its time depends only on the number of rows
 
     def _attention(self, op: CoreAttention, step: Pass) -> tuple[float, str]:
         if op.kv_heads in (*TIMED_KV_HEADS, op.heads):

@@ -1,4 +1,4 @@
-"""Costs measured on the machine at hand, CPU or CUDA, with the modules that a child is made of; torch alone.
+"""Costs measured on the machine at hand, CPU or CUDA, with the modules that a child consists of; needs only torch.
 
 Weights are random, for time does not depend on them. Each variant is a chain of distinct copies of its subblock, norm
 and residual included, each with its own KV cache; `timing` says why. On CUDA a run is one replay of a CUDA graph.
@@ -176,7 +176,7 @@ def _cache(layer: Layer, sequences: int, context: int, dtype: torch.dtype) -> KV
 
 
 def _first(cache: KVCache | None, sequences: int) -> KVCache | None:
-    """The cache of the first sequences alone, sharing memory."""
+    """The cache of the first sequences only, sharing memory."""
     if cache is None:
         return None
     view = copy.copy(cache)

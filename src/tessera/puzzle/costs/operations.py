@@ -4,7 +4,7 @@ Both `h100_database` and `roofline` price the same lists of kernels. They follow
 takes a Llama apart: a fused residual-and-norm, one GEMM for query, key and value, attention with its rotary positions
 and cache writes, the output GEMM; a second residual-and-norm, one GEMM for gate and up, the activation, the down GEMM;
 an embedding before and a head GEMM behind all layers. Ours is the final norm, which that builder leaves out, and the
-head GEMM is over the last token of each prompt alone, as servers compute it. A no-op has no kernel, not even its norm.
+head GEMM covers only the last token of each prompt, as in servers. A no-op has no kernel, not even its norm.
 """
 
 from collections.abc import Iterator
@@ -43,7 +43,7 @@ class Pass:
 def prefill_passes(workload: Workload) -> list[tuple[int, Pass]]:
     """The passes that read the prompts, each with how often it happens.
 
-    As many whole prompts go into one pass as max_num_tokens allows; a longer prompt is read alone, in chunks.
+    As many whole prompts go into one pass as max_num_tokens allows; a longer prompt is read by itself, in chunks.
     """
     together = min(workload.batch, max(1, workload.max_num_tokens // workload.prefill))
     whole, rest = divmod(workload.batch, together)
@@ -64,7 +64,7 @@ def decode_passes(workload: Workload) -> Iterator[Pass]:
 
 @dataclass(frozen=True)
 class Gemm:
-    """A weight of k x n applied to each token, or to the last token of each sequence alone."""
+    """A weight of k x n applied to each token, or only to the last token of each sequence."""
 
     n: int
     k: int

@@ -146,7 +146,7 @@ def _require_fp8(architecture: Architecture, variants: Space, device: str) -> No
 
 
 def _times_in_fp8(architecture: Architecture, variants: Space, target: CostTarget) -> tuple[dict, str, str]:
-    """As measured.times, its layers converted to fp8; all else is that module's own."""
+    """Like measured.times, with the layers converted to fp8; everything else is unchanged."""
     device = torch.device(target.hardware)
     workload, spec = target.workload, model_spec(architecture)
     steps = {"prefill": operations.prefill_passes(workload)[0][1]}

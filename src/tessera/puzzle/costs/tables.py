@@ -188,7 +188,7 @@ def child_cost(table: pd.DataFrame, choice: Sequence[str], non_block: bool = Tru
 
 
 def throughput(runtime_ms: float, workload: Workload) -> dict[str, float]:
-    """Tokens per second of a batch by both definitions: all tokens (the paper's text), output alone (its table 2)."""
+    """Tokens per second of a batch by both definitions: all tokens (the paper's text), output only (its table 2)."""
     seconds = runtime_ms / 1e3
     return {
         "all_tokens_per_s": workload.batch * (workload.prefill + workload.decode) / seconds,

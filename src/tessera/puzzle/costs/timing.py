@@ -1,6 +1,6 @@
 """Marginal times of a piece of work, from runs over N and 2N distinct copies of it.
 
-One run over n copies takes a fixed overhead and n times the piece. So the marginal (T_2N - T_N) / N is the piece alone;
+One run over n copies takes a fixed overhead and n times the piece. So the marginal (T_2N - T_N) / N is the piece;
 N is chosen so that N copies overflow the cache, and each is read from memory as inside a whole model. The pieces take
 turns, so that a drift of the machine meets all alike.
 

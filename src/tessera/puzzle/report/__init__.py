@@ -1,7 +1,7 @@
 """What the main chain found, from its result files."""
 
 from tessera.common.publish import Report
-from tessera.puzzle.report import choice_figures, tables, training_figures, words
+from tessera.puzzle.report import choice_figures, measurement_figures, tables, training_figures, words
 from tessera.puzzle.report.results import Results
 from tessera.puzzle.report.runs import runs
 
@@ -18,8 +18,8 @@ REPORT: Report[Results] = Report(
         "frontier": choice_figures.frontier,
         "choices": choice_figures.choices,
         "layer_costs": choice_figures.layer_costs,
-        "prediction": choice_figures.prediction,
-        "evaluation": choice_figures.evaluation,
+        "prediction": measurement_figures.prediction,
+        "evaluation": measurement_figures.evaluation,
         "scores": training_figures.scores,
         "library": training_figures.library,
         "training": training_figures.training,

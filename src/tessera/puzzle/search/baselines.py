@@ -1,7 +1,7 @@
 """What the search must beat: other ways to choose one variant for each layer under the same budgets.
 
-Each returns a Solution of status "heuristic", or "infeasible" where this way, though maybe not every way, ends outside
-the budgets. Budgets are those of search.solve.
+Each returns a Solution of status "heuristic", or "infeasible" if this method, though maybe not every method, ends
+outside the budgets. Budgets are those of search.solve.
 """
 
 from collections.abc import Iterable
@@ -23,7 +23,7 @@ def greedy(
     """Layer by layer, the best variant within the layer's equal share of what is left of every budget [paper, F.2.2].
 
     Layers come in ascending order of the mean score of their variants, the most replaceable first, and what one leaves
-    over is shared by those that follow. Where nothing fits the share, the variant that least exceeds it is taken.
+    over is shared by those that follow. If nothing fits the share, the variant that exceeds it least is taken.
     Variants that no choice within the budgets can hold are left out first.
     """
     sign = -1 if bigger_is_better else 1
@@ -163,7 +163,7 @@ def choose(
     generator: np.random.Generator,
     solver: Solver = "highs",
 ) -> Solution:
-    """The choice of a method by its name; the generator is drawn from by `random` alone."""
+    """The choice of a method by its name; only `random` draws from the generator."""
     if method == "random":
         return random(library, objective, at_most, at_least, generator=generator)
     if method == "greedy":

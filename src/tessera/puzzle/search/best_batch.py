@@ -21,7 +21,7 @@ from tessera.puzzle.search.solver import Solution
 class Service:
     """Budgets of the whole model; None sets none.
 
-    throughput in tokens per second of one GPU or machine, `counted` as all tokens or output alone; memory of weights
+    throughput in tokens per second of one GPU or machine, `counted` as all tokens or only output; memory of weights
     and the whole batch's KV cache in MiB; latency in ms from the prompts to the last token; first_token in ms until the
     whole batch has its first; parameters as a count.
     """
@@ -44,7 +44,7 @@ class BatchSolution:
 
 
 def limits(service: Service, info: Mapping[str, Any]) -> dict[str, float]:
-    """Budgets of the blocks alone, by the library's keys; info is its measurement_info.
+    """Budgets of the blocks only, by the library's keys; info is its measurement_info.
 
     Raises ValueError, naming the budget, if what is outside the layers takes more than all of it.
     """

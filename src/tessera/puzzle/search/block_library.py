@@ -2,7 +2,7 @@
 
     {layer: {variant: {"stats": {"runtime_ms": 1.2, ...}, "metrics": {"kl_div": 0.03, ...}}}}
 
-Costs and scores are named by dotted keys, "stats.runtime_ms", "metrics.kl_div". A measurement_info.json beside the
+Costs and scores are named by dotted keys, "stats.runtime_ms", "metrics.kl_div". A measurement_info.json next to the
 library says on which hardware and workload the stats hold.
 """
 

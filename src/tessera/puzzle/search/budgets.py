@@ -63,7 +63,7 @@ def speed(runtime_ms: float, parent_ms: float, info: Mapping[str, Any]) -> dict[
     """Speed of a child whose blocks take runtime_ms, relative to a parent whose blocks take parent_ms.
 
     Blocks alone, and the whole model with embedding and head; info is a library's measurement_info. Tokens per second
-    by both definitions, of all tokens and of output alone; null if the blocks take no time at all.
+    by both definitions, of all tokens and of output only; null if the blocks take no time at all.
     """
     workload = Workload.model_validate({key: info[key] for key in Workload.model_fields})
     speeds: dict[str, float | None] = {}

@@ -143,7 +143,7 @@ def _engine(solver: Solver, integer: bool, gap: float, presolve: bool) -> pulp.L
         names = ("primal_feasibility_tolerance", "dual_feasibility_tolerance", "mip_feasibility_tolerance")
         return pulp.HiGHS(**common, **dict.fromkeys(names, 1e-9), presolve="choose" if presolve else "off")
     if solver == "cbc":
-        # At a primal tolerance of 1e-9 it now and then finds no selection where there is one, or not the best.
+        # At a primal tolerance of 1e-9 it occasionally misses an existing selection, or the best one.
         options = ["primalTolerance 1e-8", "dualTolerance 1e-9", "integerTolerance 1e-9", f"increment {gap or 1e-9}"]
         return pulp.PULP_CBC_CMD(
             **common, options=options if presolve else [*options, "presolve off", "preprocess off"]

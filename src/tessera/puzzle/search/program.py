@@ -148,8 +148,8 @@ def _comparable(program: Program, allowed: Allowed, selection: Sequence[int], so
     scores, unit = program.scores
     while _excess(program, allowed, selection) > _FINE * abs(program.value(selection)):
         _, i, j = min((scores[i][j] - scores[i][selection[i]], i, j) for i, layer in enumerate(allowed) for j in layer)
-        alone = [[j] if k == i else layer for k, layer in enumerate(allowed)]
-        if _verified([[0] * len(layer) for layer in scores], program.rows, alone, solver) is not None:
+        fixed = [[j] if k == i else layer for k, layer in enumerate(allowed)]
+        if _verified([[0] * len(layer) for layer in scores], program.rows, fixed, solver) is not None:
             break
         (group,) = (g for g in alike([program.objective, *(r.coefficients for r in program.rows)]) if i in g)
         allowed = [[v for v in layer if k not in group or v != j] for k, layer in enumerate(allowed)]
@@ -206,7 +206,7 @@ def _lagrangian(
 def _promising(
     allowed: Allowed, penalised: list[list[Fraction]], gap: Fraction
 ) -> tuple[Allowed, list[list[Fraction]]]:
-    """Drop every variant that alone lifts the Lagrangian bound by more than the gap."""
+    """Drop every variant that by itself raises the Lagrangian bound by more than the gap."""
     kept = [[(j, p) for j, p in zip(*pair, strict=True) if p <= gap] for pair in zip(allowed, penalised, strict=True)]
     return [[j for j, _ in layer] for layer in kept], [[p for _, p in layer] for layer in kept]
 

@@ -49,8 +49,8 @@ class Solution:
     status: "optimal" (proven, gap 0), "heuristic" (feasible, not proven) or "infeasible". value and costs are sums over
     the layers in exact arithmetic, costs of every budget's key and every common stats key. bound: no choice within the
     budgets is better. relaxation: the bound of the linear relaxation, certified by its multipliers. shadow_prices: what
-    one more unit of a budget would better the objective by, to first order. smallest_feasible: where infeasible, for
-    each limit the value that would do, were only that one changed; null if no value would.
+    one more unit of a budget would better the objective by, to first order. smallest_feasible: if infeasible, the
+    value of each limit that would be feasible with the others unchanged; null if there is none.
     """
 
     choice: dict[str, str]
@@ -81,10 +81,10 @@ def solve(
 
     at_most and at_least are limits on sums over the layers; a key in both is a range. Limits of integers are kept
     exactly, others to 1e-9 of themselves. The choice differs from each of `different_from` in `min_difference` layers
-    or more. Where several choices are equally good (to 1e-9 of the optimum and of what the budgets cost), a variant
-    that another one equals or betters in score and all limited costs is not used, and the choice of least hash is
-    taken: the same for every solver and order of the library. What no optimum can hold, be it an absurd penalty or
-    sentinel, has no influence on tolerances.
+    or more. If several choices are equally good (to 1e-9 of the optimum and of the limited costs), variants that
+    another one equals or betters in score and in all limited costs are not used, and the choice with the smallest hash
+    is taken: the same for every solver and order of the library. Variants that no optimum can contain, such as absurd
+    penalties or sentinels, do not affect tolerances.
 
     Raises ValueError, naming the entry, if a number is missing, not finite or a negative cost, or a key unknown;
     and naming the key, if a sum over the chosen variants is beyond the range of floats.

@@ -56,8 +56,11 @@ def test_draws_are_normal_with_the_scores_standard_errors():
     assert np.std(found) == pytest.approx(0.004, rel=0.08)
     assert resample.drawn(scores(), "kl_div", generators(1)[0])[0]["attention"]["parent"]["kl_div"] == 0
     bare = scores()
+    bare[2]["ffn"]["half"]["kl_div_se"] = None  # of scores on a single document
+    with pytest.raises(ValueError, match="layer 2, ffn 'half': no kl_div_se; scores need standard errors"):
+        resample.drawn(bare, "kl_div", generators(1)[0])
     del bare[2]["ffn"]["half"]["kl_div_se"]
-    with pytest.raises(ValueError, match="layer 2, ffn 'half': no kl_div_se"):
+    with pytest.raises(ValueError, match="layer 2, ffn 'half': no kl_div_se; scores need standard errors"):
         resample.drawn(bare, "kl_div", generators(1)[0])
 
 
