@@ -19,6 +19,7 @@ TARGET = {
 }
 PARAMS = {
     "seed": 3,
+    "compute": {"device": "cpu", "dtype": "float32"},
     "space": {
         "attention": {"kv1": {"kind": "gqa", "kv_heads": 1}, "no_op": {"kind": "no_op"}},
         "ffn": {"ffn50": {"kind": "gated", "width": 0.5}, "linear": {"kind": "linear"}},
