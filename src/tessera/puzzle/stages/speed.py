@@ -34,7 +34,7 @@ def main(
 
     from tessera.puzzle.child import chosen
     from tessera.puzzle.costs import child_cost, measured
-    from tessera.puzzle.models import blocks
+    from tessera.puzzle.models import loading
     from tessera.puzzle.models.space import PARENT, compose
     from tessera.puzzle.serve import speed
 
@@ -43,8 +43,8 @@ def main(
     places = {speed.PARENT: parent} | {path.name: path for path in children}
     # Memory first, while this process is small; a machine short of memory then says so at once.
     memory = {key: speed.peak_memory(place, target) for key, place in places.items()}
-    models = {key: blocks.load(place).requires_grad_(False) for key, place in places.items()}
-    blocks_of = {speed.PARENT: [compose(PARENT, PARENT)] * len(models[speed.PARENT].spec.layers)}
+    models = {key: loading.load(place).requires_grad_(False) for key, place in places.items()}
+    blocks_of = {speed.PARENT: [compose(PARENT, PARENT)] * len(models[speed.PARENT].layers)}
     blocks_of |= {path.parent.name: chosen(path, method)["blocks"] for path in choices}
 
     times = speed.times(

@@ -10,7 +10,7 @@ import torch
 from tessera.common import randomness
 from tessera.common.files import Json
 from tessera.data import tokens as streams
-from tessera.puzzle.models import blocks
+from tessera.puzzle.models import loading
 from tessera.puzzle.serve.generate import generate
 from tessera.puzzle.studies.tasks.params import SamplesParams
 
@@ -57,7 +57,7 @@ def written(
     beginnings = torch.from_numpy(np.array(prompts))
     draws = randomness.seed(seed, "puzzle", "tasks", "samples")
     for name, directory in models.items():
-        model = blocks.load(directory).requires_grad_(False)
+        model = loading.load(directory).requires_grad_(False)
         for kind, temperature in (("greedy", 0.0), ("drawn", params.temperature)):
             texts = generate(model, beginnings, params.tokens, temperature, draws).tolist()
             for row, text in zip(rows, texts, strict=True):
