@@ -143,7 +143,10 @@ def exchanged(
     memo = {
         id(value): value
         for index, place in replaced
-        for value in (*parent.layers[index].subblock(place).parameters(), *parent.layers[index].subblock(place).buffers())
+        for value in (
+            *parent.layers[index].subblock(place).parameters(),
+            *parent.layers[index].subblock(place).buffers(),
+        )
     }
     network = copy.deepcopy(parent.network, memo)
     blocks: list[dict[str, dict[str, Any]]] = [{place: {} for place in SUBBLOCKS} for _ in parent.layers]

@@ -52,7 +52,9 @@ def test_parameters_of_a_child_are_those_of_its_modules(name):
                 continue
             module = None if not part or variant.kind == "no_op" else variants.build(layer, model.config, part, place)
             one = child.exchanged(model, {(1, place): (module, part)} if part else {})
-            less = memory.parameters(shape, PARENT[place == "ffn"], 1).count - memory.parameters(shape, variant, 1).count
+            less = (
+                memory.parameters(shape, PARENT[place == "ffn"], 1).count - memory.parameters(shape, variant, 1).count
+            )
             assert numbers(one) == numbers(model) - less
 
 
@@ -79,7 +81,9 @@ def test_kv_cache_of_windows_and_dropped_heads():
     sizes = [memory.kv_cache_bytes(gemma, full, workload, "float32", layer) for layer in (0, 1)]
     assert sizes == [2 * 2 * 8 * 3 * tokens * 4 for tokens in (8, 30)]  # 2 KV heads of size 8; layer 0 has a window
     short = Attention(kind="gqa", window=5, kv_heads=1, reduction="drop")
-    assert [memory.kv_cache_bytes(gemma, short, workload, "float32", layer) for layer in (0, 1)] == [2 * 8 * 3 * 5 * 4] * 2
+    assert [memory.kv_cache_bytes(gemma, short, workload, "float32", layer) for layer in (0, 1)] == [
+        2 * 8 * 3 * 5 * 4
+    ] * 2
 
 
 def test_fp8_halves_the_layers_weights_alone():

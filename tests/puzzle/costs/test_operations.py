@@ -5,7 +5,15 @@ from shapes import LLAMA_70B, SMOLLM2, SPACE
 from zoo import ZOO
 
 from tessera.puzzle.costs import memory, operations
-from tessera.puzzle.costs.operations import CoreAttention, Elementwise, ExpertsGemm, Gemm, Pass, decode_passes, prefill_passes
+from tessera.puzzle.costs.operations import (
+    CoreAttention,
+    Elementwise,
+    ExpertsGemm,
+    Gemm,
+    Pass,
+    decode_passes,
+    prefill_passes,
+)
 from tessera.puzzle.costs.params import Workload
 from tessera.puzzle.models import architecture
 from tessera.puzzle.models.space import FFN, Attention

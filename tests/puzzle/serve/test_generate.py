@@ -4,7 +4,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-from tessera.puzzle.models import blocks
+from tessera.puzzle.models import loading
 from tessera.puzzle.serve.generate import generate
 
 PROMPTS = torch.randint(1, 64, (2, 7), generator=torch.Generator().manual_seed(0))
@@ -15,12 +15,12 @@ PROMPTS = torch.randint(1, 64, (2, 7), generator=torch.Generator().manual_seed(0
 def test_greedy_text_is_that_of_transformers(parent, name):
     theirs = AutoModelForCausalLM.from_pretrained(parent(name)).eval()
     expected = theirs.generate(PROMPTS, max_new_tokens=12, do_sample=False)[:, 7:]
-    torch.testing.assert_close(generate(blocks.load(parent(name)), PROMPTS, 12), expected)
+    torch.testing.assert_close(generate(loading.load(parent(name)), PROMPTS, 12), expected)
 
 
 @torch.no_grad()
 def test_drawn_text_is_by_the_models_own_probabilities(parent):
-    model, repeats = blocks.load(parent()), 4000
+    model, repeats = loading.load(parent()), 4000
     found = generate(model, PROMPTS[:1].expand(repeats, -1), 1, temperature=2.0, seed=3)[:, 0]
     expected = (model(PROMPTS[:1])[0, -1].double() / 2.0).softmax(-1)
     shares = torch.bincount(found, minlength=64) / repeats
@@ -28,7 +28,7 @@ def test_drawn_text_is_by_the_models_own_probabilities(parent):
 
 
 def test_a_seed_gives_one_text_and_a_low_temperature_the_likeliest(parent):
-    model = blocks.load(parent())
+    model = loading.load(parent())
     one, same, other = (generate(model, PROMPTS, 9, 2.0, seed) for seed in (1, 1, 2))
     assert torch.equal(one, same) and not torch.equal(one, other)
     assert torch.equal(generate(model, PROMPTS, 9, 1e-3, 1), generate(model, PROMPTS, 9))

@@ -3,14 +3,14 @@
 import pytest
 
 from tessera.puzzle.costs.params import CostTarget, Workload
-from tessera.puzzle.models import blocks
+from tessera.puzzle.models import loading
 from tessera.puzzle.serve.latency import latencies, percentiles
 
 
 def test_every_pass_of_every_round_is_timed(parent):
     workload = Workload(batch=2, prefill=5, decode=4)
     target = CostTarget(source="measured", hardware="cpu", dtype="float32", workload=workload, threads=1)
-    models = {name: blocks.load(parent()) for name in ("parent", "child")}
+    models = {name: loading.load(parent()) for name in ("parent", "child")}
     found = latencies(models, target, 3)
     assert {name: [len(one["prefill"]), len(one["decode"])] for name, one in found.items()} == {
         "parent": [3, 12],

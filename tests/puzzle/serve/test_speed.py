@@ -7,7 +7,7 @@ import torch
 
 from tessera.common import files
 from tessera.puzzle.costs.params import CostTarget, Workload
-from tessera.puzzle.models import blocks
+from tessera.puzzle.models import loading
 from tessera.puzzle.models.architecture import from_config
 from tessera.puzzle.models.model import LanguageModel
 from tessera.puzzle.serve import speed
@@ -38,7 +38,7 @@ def directory(tmp_path):
 
 @torch.inference_mode()
 def test_serve_decodes_what_full_forward_passes_would(directory):
-    model, seen = blocks.load(directory), []
+    model, seen = loading.load(directory), []
     hook = model.model.embed_tokens.register_forward_hook(lambda _, inputs, __: seen.append(inputs[0].clone()))
     assert list(speed.serve(model, WORKLOAD)) == ["prefill"] + ["decode"] * 4
     hook.remove()
@@ -49,7 +49,7 @@ def test_serve_decodes_what_full_forward_passes_would(directory):
 
 
 def test_every_model_serves_every_round(directory):
-    models = {name: blocks.load(directory) for name in ("parent", "child")}
+    models = {name: loading.load(directory) for name in ("parent", "child")}
     found = speed.times(models, TARGET, repeats=3)
     assert set(found) == {"parent", "child"}
     for times in found.values():

@@ -163,7 +163,10 @@ def _layer(architecture: Architecture, row: Row, dtype: torch.dtype, device: tor
     if part := variants.part(whole, architecture.config, row.variant):
         exchange(layer, row.subblock, variants.build(whole, architecture.config, part, row.subblock), part)
     other = FFN(kind="no_op") if row.subblock == "attention" else Attention(kind="no_op")
-    place, part = "ffn" if row.subblock == "attention" else "attention", variants.part(whole, architecture.config, other)
+    place, part = (
+        "ffn" if row.subblock == "attention" else "attention",
+        variants.part(whole, architecture.config, other),
+    )
     exchange(layer, place, variants.build(whole, architecture.config, part, place), part)
     if list(layer.buffers()):
         raise ValueError(f"{type(layer).__name__} has buffers, which are not known without weights: not measured")

@@ -42,7 +42,9 @@ def attention(layer: Layer, config: Any, variant: Attention, inner: Inner, group
 
 
 @torch.no_grad()
-def ffn(layer: Layer, config: Any, variant: FFN, kept: Tensor | None = None, experts: Tensor | None = None) -> nn.Module | None:
+def ffn(
+    layer: Layer, config: Any, variant: FFN, kept: Tensor | None = None, experts: Tensor | None = None
+) -> nn.Module | None:
     """An FFN variant by the paper's rules; None for no_op.
 
     Narrower: the kept channels (F',) alone, in a mixture (X, F') of each expert. Fewer experts: experts (X',) alone.

@@ -173,7 +173,9 @@ class LanguageModel(nn.Module):
         """Logits (B, T, V) of tokens (B, T)."""
         return self.network(input_ids=tokens, use_cache=False).logits
 
-    def inputs(self, tokens: Tensor, positions: Tensor | None = None, seen: Tensor | None = None) -> tuple[Tensor, Calls]:
+    def inputs(
+        self, tokens: Tensor, positions: Tensor | None = None, seen: Tensor | None = None
+    ) -> tuple[Tensor, Calls]:
         """The hidden states before the first layer (B, T, D) of tokens (B, T), and how the layers are called.
 
         By default each token sees those before it, which are counted from 0; else positions (B, T) says where it is

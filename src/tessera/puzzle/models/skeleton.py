@@ -123,7 +123,9 @@ def _served(
         for name, module in (norms | nothing).items():
             stack.callback(module.register_forward_hook(record(name), with_kwargs=True).remove)
         required = inspect.signature(layer.forward).parameters.values()
-        others = {p.name: None for p in list(required)[1:] if p.default is p.empty and p.kind is p.POSITIONAL_OR_KEYWORD}
+        others = {
+            p.name: None for p in list(required)[1:] if p.default is p.empty and p.kind is p.POSITIONAL_OR_KEYWORD
+        }
         output = tensor(layer(torch.empty(1, 2, hidden_size, device="meta"), **others))
     if output.shape != (1, 2, hidden_size) or not set(names.values()) <= calls.keys():
         raise ValueError("not a layer of hidden states")

@@ -44,7 +44,10 @@ class FFN(BaseModel):
 
     kind: Literal["gated", "linear", "no_op"]
     width: float = Field(
-        default=1.0, gt=0, le=1, description="fraction of the parent's channels that are kept, of an expert's in a mixture"
+        default=1.0,
+        gt=0,
+        le=1,
+        description="fraction of the parent's channels that are kept, of an expert's in a mixture",
     )
     experts: float = Field(default=1.0, gt=0, le=1, description="fraction of the parent's experts that are kept")
     active: int | None = Field(default=None, ge=1, description="experts that see a token; null for the parent's")

@@ -92,18 +92,19 @@ def throughput(pricer: H100Database, model: Served, workload: Workload, gpus: in
     or if the database cannot price a layout.
     """
     shape = model.architecture
-    counts = Counter(_sharded(kernel, gpus) for kernel in operations.non_block_operations(shape))
+    counts = Counter(_sharded(operations.non_block_operations(shape), gpus, split=None))
     reductions = 0
     for (kv_heads, channels), layers in model.layers.items():
         kernels: list[Operation] = []
         if kv_heads:
             _divided(kv_heads, gpus, "KV heads")
-            kernels += operations.attention_operations(shape, Attention(kind="gqa", kv_heads=kv_heads))
+            attention = Attention(kind="gqa", kv_heads=kv_heads)
+            kernels += _sharded(operations.attention_operations(shape, attention), gpus)
         if channels:
             _divided(channels, gpus, "channels")
-            kernels += operations.ffn_operations(shape, _ffn(shape, channels))
+            kernels += _sharded(operations.ffn_operations(shape, _ffn(shape, channels)), gpus)
         for kernel in kernels:
-            counts[_sharded(kernel, gpus)] += layers
+            counts[kernel] += layers
         reductions += layers * (bool(kv_heads) + bool(channels)) * (gpus > 1)
     decode = list(operations.decode_passes(workload))
     prefill_ms = sum(
@@ -145,19 +146,26 @@ def all_reduce(pricer: H100Database, step: Pass, hidden: int, gpus: int) -> floa
     return milliseconds
 
 
-def _sharded(kernel: Operation, gpus: int) -> Operation:
-    """The part of a kernel that one GPU of a group computes: its heads, channels or part of the vocabulary."""
+def _sharded(kernels: Sequence[Operation], gpus: int, split: int | None = -1) -> list[Operation]:
+    """What one GPU of a group computes of a subblock's kernels: its heads, channels or part of the vocabulary.
+
+    split is the GEMM whose inputs are divided, not its outputs: the last one of a subblock.
+    """
+    inputs = None if split is None else kernels[split]
+    return [_shard(kernel, gpus, kernel is inputs) for kernel in kernels]
+
+
+def _shard(kernel: Operation, gpus: int, by_inputs: bool) -> Operation:
     match kernel:
-        case Gemm(n, k) if k > n or n == k:
+        case Gemm(_, k) if by_inputs:
             return dataclasses.replace(kernel, k=_divided(k, gpus, "inputs"))
         case Gemm(n):
             return dataclasses.replace(kernel, n=_divided(n, gpus, "outputs"))
         case CoreAttention(heads, kv_heads):
-            return dataclasses.replace(
-                kernel, heads=_divided(heads, gpus, "num_heads"), kv_heads=_divided(kv_heads, gpus, "num_kv_heads")
-            )
+            heads, kv_heads = _divided(heads, gpus, "num_heads"), _divided(kv_heads, gpus, "num_kv_heads")
+            return dataclasses.replace(kernel, heads=heads, kv_heads=kv_heads)
         case Elementwise(read, written) if read != written:  # the activation; norms are computed on every GPU
-            return Elementwise(read // gpus, written // gpus)
+            return Elementwise(_divided(read, gpus, "channels"), _divided(written, gpus, "channels"))
         case Embedding(vocabulary, hidden):
             return Embedding(_divided(vocabulary, gpus, "vocab_size"), hidden)
     return kernel
