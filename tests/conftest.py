@@ -68,25 +68,23 @@ def library(parent, variants, tmp_path_factory):
             import torch
 
             from tessera.common import files
-            from tessera.puzzle.models import architecture, blocks, model
+            from tessera.puzzle.models import loading, variants as building
 
-            a = architecture.read(parent(name))
-            spec = blocks.model_spec(a)
+            model = loading.load(parent(name))
             made[name] = [tmp_path_factory.mktemp(name), tmp_path_factory.mktemp(name)]
             generator = torch.Generator().manual_seed(7)
-            for layer in range(a.num_layers):
-                modules = {
-                    f"attention.{n}": model.build_attention(spec, blocks.attention_spec(a, v))
-                    for n, v in variants.attention.items()
-                }
-                modules |= {f"ffn.{n}": model.build_ffn(spec, blocks.ffn_spec(a, v)) for n, v in variants.ffn.items()}
-                tensors = {
-                    f"{variant}/{key}": torch.randn(value.shape, generator=generator) * 0.2
-                    for variant, module in modules.items()
-                    if module is not None
-                    for key, value in module.state_dict().items()
-                }
-                files.save_tensors(made[name][layer % 2] / f"layer_{layer}.safetensors", tensors)
+            for layer in model.layers:
+                tensors = {}
+                for place, named in (("attention", variants.attention), ("ffn", variants.ffn)):
+                    for variant, described in named.items():
+                        part = building.part(layer, model.config, described)
+                        if part["kind"] != "no_op":
+                            module = building.build(layer, model.config, part, place)
+                            tensors |= {
+                                f"{place}.{variant}/{key}": torch.randn(value.shape, generator=generator) * 0.2
+                                for key, value in module.state_dict().items()
+                            }
+                files.save_tensors(made[name][layer.index % 2] / f"layer_{layer.index}.safetensors", tensors)
         return made[name]
 
     return make

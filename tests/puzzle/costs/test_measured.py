@@ -9,8 +9,8 @@ from zoo import ZOO
 
 from tessera.puzzle import costs
 from tessera.puzzle.costs import measured
-from tessera.puzzle.costs.params import CostTarget, Workload
 from tessera.puzzle.costs.operations import Pass
+from tessera.puzzle.costs.params import CostTarget, Workload
 from tessera.puzzle.costs.tables import table_rows
 from tessera.puzzle.models import architecture
 from tessera.puzzle.models.decoder import Calls, LanguageModel, tensor

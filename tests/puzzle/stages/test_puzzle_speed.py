@@ -4,12 +4,12 @@ import json
 
 import pytest
 import torch
+from transformers import AutoConfig, AutoModelForCausalLM
 
 from tessera.common import files
 from tessera.puzzle import child, costs
 from tessera.puzzle.models import architecture as architectures
-from tessera.puzzle.models import blocks
-from tessera.puzzle.models.model import LanguageModel
+from tessera.puzzle.models import loading
 from tessera.puzzle.models.space import Space
 from tessera.puzzle.stages import speed
 
@@ -37,12 +37,9 @@ def inputs(tmp_path):
     """A parent, a child a target, their choices, and the costs of the roofline for both targets."""
     parent = tmp_path / "parent"
     parent.mkdir()
-    (parent / "config.json").write_text(json.dumps(CONFIG))
     torch.manual_seed(0)
-    shape = architectures.read(parent)
-    model = LanguageModel(blocks.model_spec(shape))
-    state = {k: v for k, v in model.state_dict().items() if k != "lm_head.weight"}
-    files.save_tensors(parent / "model.safetensors", state)
+    AutoModelForCausalLM.from_config(AutoConfig.for_model(**CONFIG)).save_pretrained(parent)
+    shape, model = architectures.read(parent), loading.load(parent)
     table = costs.table(shape, SPACE, WORKLOAD, "roofline", hardware="h100-sxm", dtype="bfloat16")
     made = {"parent": parent, "children": [], "costs": [], "choices": [], "metrics": tmp_path / "speed.json"}
     library = tmp_path / "library"  # of no-ops alone, which have no weights
@@ -50,7 +47,7 @@ def inputs(tmp_path):
         files.save_tensors(library / f"layer_{layer}.safetensors", {})
     for target, choice in reversed(CHOICES.items()):  # the order of the files says nothing
         made["children"].append(tmp_path / "children" / target)
-        child.save(child.assemble(model, parent, SPACE, [library], choice), parent, made["children"][-1])
+        child.save(child.assemble(model, SPACE, [library], choice), parent, made["children"][-1])
         made["costs"].append(tmp_path / f"{target}.parquet")
         # Only the served target's table is right: every time of the other's is 1 ms.
         own = table if target == "cpu" else table.assign(prefill_ms=1.0, decode_ms=1.0, runtime_ms=1.0)

@@ -6,8 +6,8 @@ and cache writes, the output GEMM; a second residual-and-norm, one GEMM for gate
 an embedding before and a head GEMM behind all layers. Ours is the final norm, which that builder leaves out, and the
 head GEMM is over the last token of each prompt alone, as servers compute it. A no-op has no kernel, not even its norm.
 
-Other families are taken apart by the same rule, from their modules: maps of one input are one GEMM, the first norm comes
-with the residual, each further one is a kernel. The experts of a mixture are one grouped GEMM in and one out.
+Other families are taken apart by the same rule, from their modules: maps of one input are one GEMM, the first norm
+comes with the residual, each further one is a kernel. The experts of a mixture are one grouped GEMM in and one out.
 """
 
 from collections.abc import Iterator, Sequence

@@ -77,7 +77,7 @@ def windows(config: Any) -> list[int | None]:
 
 
 def anatomy(layer: nn.Module, index: int, hidden_size: int) -> dict[str, Anatomy]:
-    """Which norms of a layer on the meta device serve one of its subblocks alone, by what is handed from one to another.
+    """Which norms of a layer on the meta device serve one subblock alone, by what is handed from one to another.
 
     Raises ValueError if the layer cannot be called with hidden states alone.
     """

@@ -6,8 +6,8 @@ What llama.cpp does with a `deci` file decides how a layer is written (heads H, 
 * no attention: H = K = 0. But the head size is read off the first layer, so there a linear map of zeros is written.
 * an FFN of F channels. No FFN: F = 0, only where the layer has no attention either and is not the last: llama.cpp skips
   such a layer as a whole, attention included. Elsewhere ZERO_CHANNELS channels of zeros are written, which add nothing.
-* a linear map in the FFN's place has no form, nor has a child without any attention, for llama.cpp wants a KV cache, nor
-  have families whose layers differ from Llama's, windows, or query heads that were dropped: these are refused.
+* a linear map in the FFN's place has no form, nor has a child without any attention, for llama.cpp wants a KV cache,
+  nor have families whose layers differ from Llama's, windows, or query heads that were dropped: these are refused.
 
 llama.cpp rotates neighbouring pairs of a head's coordinates where Hugging Face rotates halves, so the rows of the query
 and key projections are put in another order. Vectors are written in float32, matrices in the type asked for, but in
