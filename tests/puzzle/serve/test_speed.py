@@ -32,9 +32,8 @@ def directory(tmp_path):
 @torch.inference_mode()
 def test_serve_decodes_what_full_forward_passes_would(directory):
     model, seen = loading.load(directory), []
-    hook = model.network.get_input_embeddings().register_forward_hook(
-        lambda _, inputs, __: seen.append(inputs[0].clone())
-    )
+    embedding = model.network.get_input_embeddings()
+    hook = embedding.register_forward_hook(lambda _, inputs, __: seen.append(inputs[0].clone()))
     assert list(speed.serve(model, WORKLOAD)) == ["prefill"] + ["decode"] * 4
     hook.remove()
     assert [tokens.shape for tokens in seen] == [(2, 5)] + [(2, 1)] * 4
