@@ -26,7 +26,7 @@ def test_defaults_are_those_of_transformers():
     assert qwen3.head_dim == 128  # and not 64 / 4
     mistral = architecture.from_config(CONFIG | {"model_type": "mistral", "num_attention_heads": 16})
     assert (mistral.num_kv_heads, mistral.skeleton.windows) == (8, [4096, 4096])
-    gemma = architecture.from_config(CONFIG | {"model_type": "gemma"})
+    gemma = architecture.from_config(CONFIG | {"model_type": "gemma", "num_key_value_heads": 4})
     assert gemma.tied_embeddings and gemma.head_dim == 256
 
 

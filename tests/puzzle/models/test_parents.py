@@ -36,5 +36,5 @@ def test_layers_of_two_kinds(tmp_path):
 def test_command(parent, tmp_path):
     shown = CliRunner().invoke(app, ["parent", str(parent("qwen3"))])
     assert shown.exit_code == 0 and "model type: qwen3" in shown.output and "KV heads of variants: [1]" in shown.output
-    refused = CliRunner().invoke(app, ["parent", str(directory(tmp_path, model_type="bert"))])
-    assert refused.exit_code == 1 and "model_type is 'bert'" in refused.output
+    refused = CliRunner().invoke(app, ["parent", str(directory(tmp_path, model_type="t5"))])
+    assert refused.exit_code == 1 and "model_type is 't5'" in refused.output

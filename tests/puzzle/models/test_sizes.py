@@ -20,6 +20,7 @@ def test_forward_is_what_torch_counts(parent, settings):
     a = architecture.read(parent())
     window = settings.calibration.window
     model = loading.load(parent())
+    assert len(model.layers) == 3  # which are run once to be taken apart
     with FlopCounterMode(display=False) as counted, torch.no_grad():
         model.last(torch.zeros(1, window, dtype=torch.long))
     step = sizes.steps(a, settings)[0]

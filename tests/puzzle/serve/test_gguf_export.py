@@ -74,8 +74,8 @@ def test_file_computes_what_the_child_does(made, tokenizer, tmp_path, choice):
 
 @torch.no_grad()
 @pytest.mark.parametrize("name", PARENT_NAMES)
-def test_every_parent_that_llama_cpp_knows(made, tokenizer, tmp_path, name):
-    one, path = made("parent", name), tmp_path / "child.gguf"
+def test_every_parent_that_llama_cpp_knows(parent, tokenizer, tmp_path, name):
+    one, path = loading.load(parent(name)), tmp_path / "child.gguf"
     gguf_export.write(one, path, tokenizer)
     gguf_export.verify(path, one, tokenizer)
     torch.testing.assert_close(as_llama_cpp(path, TOKENS[0]), one(TOKENS)[0], rtol=1e-4, atol=1e-4)

@@ -62,6 +62,7 @@ def from_config(config: dict, path: str | Path = "config.json") -> Architecture:
     Raises ValueError, naming path and key, if transformers knows no causal language model of that kind, or cannot read
     the configuration.
     """
+    from huggingface_hub.errors import StrictDataclassError
     from transformers import CONFIG_MAPPING, MODEL_FOR_CAUSAL_LM_MAPPING, AutoConfig
 
     kind = config.get("model_type")
@@ -78,7 +79,7 @@ def from_config(config: dict, path: str | Path = "config.json") -> Architecture:
         head_dim = getattr(read, "head_dim", None) or read.hidden_size // heads
         widths = (getattr(read, key, None) for key in ("moe_intermediate_size", "intermediate_size"))
         width = next((value for value in widths if isinstance(value, int)), 4 * read.hidden_size)
-    except (OSError, RuntimeError, KeyError, TypeError, ValueError, AttributeError) as error:
+    except (OSError, RuntimeError, KeyError, TypeError, ValueError, AttributeError, StrictDataclassError) as error:
         raise ValueError(f"{path}: transformers cannot read it: {' '.join(str(error).split())[:500]}") from error
     if heads % kv_heads:
         raise ValueError(f"{path}: num_attention_heads = {heads} is not a multiple of num_key_value_heads = {kv_heads}")

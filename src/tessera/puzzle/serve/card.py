@@ -8,7 +8,7 @@ from typing import Any
 from tessera.common.intervals import known, plus_minus
 from tessera.puzzle.models import nemotron, variants
 from tessera.puzzle.models.decoder import LanguageModel
-from tessera.puzzle.serve.gguf_export import blocks_of, layouts
+from tessera.puzzle.serve.gguf_export import blocks_of, config_of, layouts
 
 PAPER = "https://arxiv.org/abs/2411.19146"
 SOURCE_WORDS = {
@@ -64,7 +64,8 @@ def _what(facts: Facts) -> str:
 
 
 def _layers(facts: Facts) -> str:
-    counts = Counter(_layer(block, facts.model.config) for block in blocks_of(facts.model))
+    config = config_of(facts.model)
+    counts = Counter(_layer(block, config) for block in blocks_of(facts.model))
     rows = ["## Layers", "", "| attention | FFN | layers |", "|---|---|--:|"]
     rows += [
         f"| {attention} | {ffn} | {n} |" for (attention, ffn), n in sorted(counts.items(), key=lambda c: (-c[1], c[0]))
@@ -173,7 +174,7 @@ def _loaders(facts: Facts) -> str:
 
 def vllm_obstacles(model: LanguageModel) -> list[str]:
     """What in a child vLLM's nemotron_nas module, as its source is, cannot compute or would leave out in silence."""
-    config, blocks = model.config, blocks_of(model)
+    config, blocks = config_of(model), blocks_of(model)
     if nemotron.block_configs(blocks, config) is None:
         return [f"it has no form for layers of model_type {config.model_type!r} as these"]
     obstacles = []

@@ -25,7 +25,7 @@ import numpy as np
 import torch
 
 from tessera.common import files
-from tessera.puzzle.models import nemotron, variants
+from tessera.puzzle.models import modeling_child, nemotron, variants
 from tessera.puzzle.models.decoder import LanguageModel, norm_of
 from tessera.puzzle.models.loading import BLOCKS
 from tessera.puzzle.serve.gguf_types import FILE_TYPES, TYPES, Dtype
@@ -51,7 +51,7 @@ class Layout:
 
 def layouts(model: LanguageModel) -> list[Layout]:
     """Every layer's layout. Raises ValueError, naming the layers, if llama.cpp has no form for one."""
-    config = model.config
+    config = config_of(model)
     if config.model_type == "qwen3":
         raise ValueError(
             "llama.cpp's deci does not support norms of queries and keys (as in Qwen 3), so no GGUF file can be written"
@@ -85,6 +85,11 @@ def layouts(model: LanguageModel) -> list[Layout]:
     ]
 
 
+def config_of(model: LanguageModel) -> Any:
+    """The configuration of a child's parent, in which no size differs by layer."""
+    return modeling_child.config_of(model.config, {})
+
+
 def blocks_of(model: LanguageModel) -> list[dict[str, dict[str, Any]]]:
     """What config.json says of every layer, as `modeling_child` has it; of a parent's, nothing."""
     return getattr(model.config, BLOCKS, None) or [{"attention": {}, "ffn": {}} for _ in model.layers]
@@ -115,7 +120,7 @@ def _name(layers: Sequence[int]) -> str:
 
 def tensors(model: LanguageModel) -> Tensors:
     """A child's parameters by GGUF's names, in llama.cpp's order of rows, zeros included. Raises as layouts."""
-    config, network, weights = model.config, model.network, {}
+    config, network, weights = config_of(model), model.network, {}
     weights["token_embd.weight"] = network.get_input_embeddings().weight  # type: ignore[operator]
     weights["output_norm.weight"] = norm_of(model.decoder).weight
     if not config.tie_word_embeddings:
@@ -186,7 +191,7 @@ def metadata(model: LanguageModel, dtype: Dtype, name: str, license_name: str | 
     """The file's keys but the tokenizer's; layers' counts are arrays. Raises as layouts."""
     from gguf import GGML_QUANT_VERSION, LlamaFileType
 
-    layers, config = layouts(model), model.config
+    layers, config = layouts(model), config_of(model)
     head_dim = variants.head_dim(config)
     general = {
         "architecture": ARCHITECTURE,
