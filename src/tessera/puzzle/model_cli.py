@@ -8,7 +8,7 @@ import typer
 from tessera.common import files
 from tessera.puzzle.cli import app, errors
 from tessera.puzzle.search.best_batch import Service
-from tessera.puzzle.serve import gguf_export, gguf_tokenizer, gguf_types
+from tessera.puzzle.serve import gguf_types
 
 Scores = Annotated[list[Path], typer.Option(help="scores of the layers, as puzzle_scores writes them; may be repeated")]
 Config = Annotated[Path, typer.Option(help="the parent's config.json")]
@@ -29,6 +29,7 @@ def gguf(
 ) -> None:
     """Write a child as a GGUF file for llama.cpp, and verify it by reading it back."""
     from tessera.puzzle.models import loading
+    from tessera.puzzle.serve import gguf_export, gguf_tokenizer
 
     with errors():
         if (parent_gguf is None) == (tokenizer_pre is None):
