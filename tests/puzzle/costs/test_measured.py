@@ -4,11 +4,17 @@ import pytest
 import torch
 from shapes import SPACE, tiny
 from torch.utils.flop_counter import FlopCounterMode
+from transformers import AutoConfig, AutoModelForCausalLM, DynamicCache
+from zoo import ZOO
 
 from tessera.puzzle import costs
 from tessera.puzzle.costs import measured
+from tessera.puzzle.costs.operations import Pass
 from tessera.puzzle.costs.params import CostTarget, Workload
+from tessera.puzzle.costs.tables import table_rows
 from tessera.puzzle.models import architecture
+from tessera.puzzle.models.decoder import Calls, LanguageModel, tensor
+from tessera.puzzle.models.space import Attention, Space
 
 SHAPE = architecture.from_config(tiny())
 WORKLOAD = Workload(batch=4, prefill=6, decode=3, max_num_tokens=12)
@@ -53,12 +59,18 @@ def test_what_is_timed_is_the_variants_arithmetic(counted):
     assert found.hardware.str.endswith("1 threads").all()
 
 
+def pieces_of(shape=SHAPE, wrap=lambda run: run):
+    target, rows = costs_target(), table_rows(shape, SPACE)
+    with torch.inference_mode():
+        return measured._pieces(shape, rows, target, torch.device("cpu"), wrap, "float32", lambda module: module)
+
+
 def costs_target():
     return CostTarget(source="measured", hardware="cpu", dtype="float32", workload=WORKLOAD, repeats=2)
 
 
 def test_copies_overflow_the_cache(counted):
-    pieces = measured._pieces(SHAPE, SPACE, costs_target(), torch.device("cpu"), lambda run: run)
+    pieces = pieces_of()
     by_name = {piece.name: piece for piece in pieces}
     assert by_name["ffn.linear decode"].copies == -(-30_000 // ((32 * 32 + 32) * 4))
     assert by_name["ffn.parent prefill"].copies == by_name["ffn.parent decode"].copies == 2
@@ -68,33 +80,81 @@ def test_copies_are_distinct():
     layers = []
 
     def wrap(run):
-        layers.append(next(c.cell_contents for c in run.__closure__ if isinstance(c.cell_contents, list)))
+        inside = cells(run)
+        layers.append(inside.get("models") or inside["layers"])
         return run
 
-    with torch.inference_mode():
-        measured._pieces(SHAPE, SPACE, costs_target(), torch.device("cpu"), wrap)
+    pieces_of(wrap=wrap)
     for modules in layers:
-        weights = [p.data_ptr() for module in modules for p in module.parameters() if p.requires_grad]
+        weights = [p.data_ptr() for module in modules for p in module.parameters()]
         tied = [len({id(p) for p in module.parameters()}) for module in modules]
         assert len(set(weights)) == sum(tied)
 
 
-def test_timed_attention_is_the_models_own_decode_step():
-    """A chain over one layer equals that layer called with a cache of the mean context."""
-    target = costs_target()
+def cells(run):
+    return dict(zip(run.__code__.co_freevars, (c.cell_contents for c in run.__closure__), strict=True))
+
+
+def test_decode_is_timed_at_the_mean_context():
+    """Two runs in turn see the same caches: what the first appended is gone."""
+    pieces = {p.name: p for p in pieces_of()}
+    run = pieces["attention.parent decode"].run
+    inside = cells(run)
+    assert inside["x"].shape == (4, 1, 32)
     with torch.inference_mode():
-        pieces = {p.name: p for p in measured._pieces(SHAPE, SPACE, target, torch.device("cpu"), lambda run: run)}
-        closure = pieces["attention.parent decode"].run.__closure__
-        cells = dict(
-            zip(
-                pieces["attention.parent decode"].run.__code__.co_freevars,
-                (c.cell_contents for c in closure),
-                strict=True,
-            )
-        )
-    assert cells["step"].past + 1 == 6 + (1 + 3) / 2  # the mean of the contexts 7, 8, 9
-    assert cells["x"].shape == (4, 1, 32)
-    assert all(view.keys.shape == (4, 2, 8, 8) for view in cells["views"])
+        for _ in range(2):
+            run(1)
+            assert inside["stored"][0].keys.shape == (4, 2, 8, 8)
+            assert inside["stored"][0].length == 6 + (1 + 3) // 2  # the mean of the contexts 7, 8, 9
+
+
+@pytest.mark.parametrize("name", ["gemma3", "mixtral", "gpt_oss", "phi3", "olmo2", "cohere"])
+def test_other_families_are_measured(counted, name):
+    shape = architecture.from_config(ZOO[name])
+    space = Space.model_validate(
+        {"attention": {"kv1": {"kind": "gqa", "kv_heads": 1}}, "ffn": {"ffn50": {"kind": "gated", "width": 0.5}}}
+    )
+    rows = costs.table(shape, space, WORKLOAD, "measured", hardware="cpu", dtype="float32", repeats=2)
+    kinds = 2 if name in ("gemma3", "gpt_oss") else 1
+    assert len(rows) == 2 * kinds + 2 + 1
+    assert set(rows.provenance) == {"measured"}
+    if kinds == 2:
+        assert list(rows["layers"][:2]) == ["0", "1"]
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("name", ["llama", "gemma3", "mistral", "qwen3"])
+def test_chain_computes_what_the_model_does(name):
+    """Chains of the parent's attention and of its FFN, with a model's weights, give that model's states."""
+    config = ZOO[name] | {"num_hidden_layers": 2}
+    shape = architecture.from_config(config)
+    network = AutoModelForCausalLM.from_config(AutoConfig.for_model(**config)).float().eval()
+    model = LanguageModel(network)
+    tokens = torch.randint(64, (4, 9), generator=torch.Generator().manual_seed(0))
+    cache = DynamicCache(config=network.config)
+    network(input_ids=tokens[:, :-1], past_key_values=cache, use_cache=True)
+    x = torch.randn(4, 1, 32, generator=torch.Generator().manual_seed(1))
+    step = Pass(4, 1, 8, decode=True)
+    outside = measured._without_layers(shape, torch.float32, torch.device("cpu"))
+    row = next(row for row in table_rows(shape, SPACE) if row.variant == Attention(kind="gqa"))
+    layer = measured._layer(shape, row, torch.float32, torch.device("cpu"))
+    layer.load_state_dict(model.module(0).state_dict(), strict=False)
+    call = measured._calls(shape, 0, outside, step)
+    cache.layers = cache.layers[:1]
+    run = measured._through_layers([layer], [cache], call, x)
+    states = []
+    layer.register_forward_hook(lambda *given: states.append(given[-1]))
+    run(1)
+    run(1)
+    expected = model.layers[0](x, Calls([(call[0], call[1] | {"past_key_values": _copy(network, tokens)})]), ffn=None)
+    torch.testing.assert_close(tensor(states[0]), expected)
+    assert torch.equal(tensor(states[0]), tensor(states[1]))
+
+
+def _copy(network, tokens):
+    cache = DynamicCache(config=network.config)
+    network(input_ids=tokens[:, :-1], past_key_values=cache, use_cache=True)
+    return cache
 
 
 def test_unequal_passes_are_refused():

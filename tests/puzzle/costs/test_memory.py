@@ -1,64 +1,67 @@
 """Parameter counts against modules of transformers, and the KV cache against its formula."""
 
 import pytest
-import torch
-from shapes import SMOLLM2, SPACE, tiny
+from shapes import SMOLLM2, SPACE
 from transformers import AutoConfig, AutoModelForCausalLM
+from zoo import ZOO
 
+from tessera.puzzle import child
 from tessera.puzzle.costs import memory
 from tessera.puzzle.costs.params import Workload
-from tessera.puzzle.models import architecture
+from tessera.puzzle.models import architecture, variants
+from tessera.puzzle.models.decoder import LanguageModel
 from tessera.puzzle.models.space import FFN, Attention
 
 PARENT = Attention(kind="gqa"), FFN(kind="gated")
+MIXTURE = {"half": FFN(kind="gated", experts=0.5), "narrow": FFN(kind="gated", width=0.5, experts=0.5)}
 
 
-@pytest.mark.parametrize(
-    "config",
-    [
-        tiny(),
-        tiny(num_key_value_heads=4, tie_word_embeddings=True),
-        tiny(attention_bias=True, mlp_bias=True, head_dim=16),
-        tiny("mistral"),
-        tiny("qwen2"),
-        tiny("qwen3"),
-    ],
-    ids=["grouped", "ungrouped tied", "biased", "mistral", "qwen2", "qwen3"],
-)
-def test_parameters_equal_those_of_transformers(config):
-    shape = architecture.from_config(config)
-    with torch.device("meta"):
-        model = AutoModelForCausalLM.from_config(AutoConfig.for_model(**config))
-    layer = model.model.layers[0]
-
-    def count(*modules):
-        return sum(p.numel() for module in modules for p in module.parameters())
-
-    attention, ffn = memory.attention_parameters(shape, PARENT[0]), memory.ffn_parameters(shape, PARENT[1])
-    assert attention.count == count(layer.self_attn, layer.input_layernorm)
-    assert ffn.count == count(layer.mlp, layer.post_attention_layernorm)
-    non_block = memory.non_block_parameters(shape)
-    assert shape.num_layers * (attention.count + ffn.count) + non_block.count == count(model)
+def numbers(*modules):
+    return sum(p.numel() for p in {id(p): p for module in modules for p in module.parameters()}.values())
 
 
-@pytest.mark.parametrize("config", [tiny(), tiny("qwen3"), tiny(attention_bias=True)], ids=["llama", "qwen3", "biased"])
-def test_parameters_of_variants_equal_those_of_the_childs_modules(config):
-    from tessera.puzzle.models.blocks import attention_spec, ffn_spec, model_spec
-    from tessera.puzzle.models.model import AttentionSpec, FFNSpec, Layer
+@pytest.mark.parametrize("name", ZOO)
+def test_parameters_of_a_parent_are_those_of_its_modules(name):
+    """Of the real modules, with norms found by running them: what a layer loses without its subblock."""
+    shape = architecture.from_config(ZOO[name])
+    model = LanguageModel(AutoModelForCausalLM.from_config(AutoConfig.for_model(**ZOO[name])).float())
+    total = memory.non_block_parameters(shape).count
+    for layer in model.layers:
+        for subblock, variant in (("attention", PARENT[0]), ("ffn", PARENT[1])):
+            norms = [getattr(layer.module, norm) for norm in layer.anatomy[subblock].norms]
+            expected = numbers(layer.subblock(subblock), *norms)
+            assert memory.parameters(shape, variant, layer.index).count == expected
+            total += expected
+    assert total == numbers(model)
 
-    shape = architecture.from_config(config)
-    for variant in SPACE.attentions().values():
-        layer = Layer(model_spec(shape), attention_spec(shape, variant), FFNSpec("no_op"))
-        assert memory.attention_parameters(shape, variant).count == sum(p.numel() for p in layer.parameters())
-    for variant in SPACE.ffns().values():
-        layer = Layer(model_spec(shape), AttentionSpec("no_op"), ffn_spec(shape, variant))
-        assert memory.ffn_parameters(shape, variant).count == sum(p.numel() for p in layer.parameters())
+
+@pytest.mark.parametrize("name", ZOO)
+def test_parameters_of_a_child_are_those_of_its_modules(name):
+    """Each variant in place of the parent's, in a whole model as it is saved and served."""
+    shape = architecture.from_config(ZOO[name])
+    model = LanguageModel(AutoModelForCausalLM.from_config(AutoConfig.for_model(**ZOO[name])).float())
+    attentions = SPACE.attentions() | {"dropped": Attention(kind="gqa", kv_heads=1, reduction="drop")}
+    for place, named in (("attention", attentions), ("ffn", MIXTURE | SPACE.ffns())):
+        for variant in named.values():
+            layer = model.layer(1)
+            try:
+                part = variants.part(layer, model.config, variant)
+            except ValueError:
+                with pytest.raises(ValueError, match="mixtures of experts"):
+                    memory.parameters(shape, variant, 1)
+                continue
+            module = None if not part or variant.kind == "no_op" else variants.build(layer, model.config, part, place)
+            one = child.exchanged(model, {(1, place): (module, part)} if part else {})
+            less = (
+                memory.parameters(shape, PARENT[place == "ffn"], 1).count - memory.parameters(shape, variant, 1).count
+            )
+            assert numbers(one) == numbers(model) - less
 
 
 def test_smollm2():
     attention, ffn = (
-        memory.attention_parameters(SMOLLM2, PARENT[0]).count,
-        memory.ffn_parameters(SMOLLM2, PARENT[1]).count,
+        memory.parameters(SMOLLM2, PARENT[0]).count,
+        memory.parameters(SMOLLM2, PARENT[1]).count,
     )
     assert (attention, ffn) == (884_736 + 576, 2_654_208 + 576)
     assert 30 * (attention + ffn) + memory.non_block_parameters(SMOLLM2).count == 134_515_008  # the model card's count
@@ -72,8 +75,19 @@ def test_kv_cache():
     assert memory.kv_cache_bytes(SMOLLM2, Attention(kind="linear"), workload, "bfloat16") == 0
 
 
+def test_kv_cache_of_windows_and_dropped_heads():
+    workload = Workload(batch=3, prefill=20, decode=10)
+    gemma, full = architecture.from_config(ZOO["gemma3"]), Attention(kind="gqa")
+    sizes = [memory.kv_cache_bytes(gemma, full, workload, "float32", layer) for layer in (0, 1)]
+    assert sizes == [2 * 2 * 8 * 3 * tokens * 4 for tokens in (8, 30)]  # 2 KV heads of size 8; layer 0 has a window
+    short = Attention(kind="gqa", window=5, kv_heads=1, reduction="drop")
+    assert [memory.kv_cache_bytes(gemma, short, workload, "float32", layer) for layer in (0, 1)] == [
+        2 * 8 * 3 * 5 * 4
+    ] * 2
+
+
 def test_fp8_halves_the_layers_weights_alone():
-    attention = memory.attention_parameters(SMOLLM2, PARENT[0])
+    attention = memory.parameters(SMOLLM2, PARENT[0])
     assert attention.bytes("fp8") == 884_736 + 2 * 576
     head = memory.non_block_parameters(SMOLLM2)
     assert head.bytes("fp8") == head.bytes("bfloat16")

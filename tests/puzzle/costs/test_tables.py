@@ -3,11 +3,13 @@
 import pytest
 from pydantic import ValidationError
 from shapes import SMOLLM2, SPACE
+from zoo import ZOO
 
 from tessera.common import params
 from tessera.puzzle import costs
 from tessera.puzzle.costs.params import CostsParams, CostTarget, Workload
-from tessera.puzzle.costs.tables import ADDITIVE, shares
+from tessera.puzzle.costs.tables import ADDITIVE, ALL, Row, of_layer, shares
+from tessera.puzzle.models import architecture
 from tessera.puzzle.models.space import Space
 
 WORKLOAD = Workload(batch=8, prefill=64, decode=4)
@@ -37,6 +39,28 @@ def test_work_over_time_is_the_achieved_rate(table):
     busy = table[table.decode_ms > 0]
     assert (busy.decode_gbytes <= 3350 * (1 + 1e-9)).all()  # the datasheet's bandwidth, GB/s
     assert busy.decode_gbytes.max() == pytest.approx(3350)
+
+
+def test_layers_of_two_kinds_have_rows_of_their_own():
+    shape = architecture.from_config(ZOO["gemma3"])
+    space = Space.model_validate({"attention": {}, "ffn": {}})
+    workload = Workload(batch=2, prefill=30, decode=4)
+    rows = costs.table(shape, space, workload, "roofline", hardware="h100-sxm", dtype="bfloat16")
+    assert list(rows["layers"]) == ["0", "1", ALL, ALL]
+    short, full = rows.kv_cache_mib[:2]
+    assert short / full == pytest.approx(8 / 34)
+    choice = ["parent+parent"] * 2
+    assert costs.child_cost(rows, choice)["kv_cache_mib"] == pytest.approx(short + full)
+    assert costs.child_cost(rows, choice)["parameters"] == rows.parameters[[0, 1, 2, 2, 3]].sum()
+    assert list(of_layer(rows, 1).index) == [1, 2, 3]
+    assert len(of_layer(rows.drop(columns="layers"), 1)) == 4  # a table that does not say so
+
+
+def test_layers_are_written_as_ranges():
+    shape = architecture.from_config(ZOO["llama"] | {"num_hidden_layers": 12})
+    row = Row("attention", "parent", None, (0, 1, 2, 4, 6, 7))
+    assert row.where(shape) == "0-2 4 6-7"
+    assert Row("attention", "parent", None, tuple(range(12))).where(shape) == ALL
 
 
 def test_child_is_the_sum_of_its_layers(table):

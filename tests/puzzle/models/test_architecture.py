@@ -16,50 +16,43 @@ CONFIG = {
 }
 
 
+def sizes(a):
+    return a.num_heads, a.num_kv_heads, a.head_dim, a.group_size, a.intermediate_size, a.tied_embeddings
+
+
 def test_defaults_are_those_of_transformers():
-    a = architecture.from_config(CONFIG)
-    assert (a.num_kv_heads, a.head_dim, a.group_size, a.norm_eps, a.tied_embeddings) == (4, 16, 1, 1e-6, False)
-    assert a.rope_parameters == {"rope_type": "default", "rope_theta": 10000.0}
+    assert sizes(architecture.from_config(CONFIG)) == (4, 4, 16, 1, 96, False)
+    qwen3 = architecture.from_config(CONFIG | {"model_type": "qwen3", "num_key_value_heads": 2})
+    assert qwen3.head_dim == 128  # and not 64 / 4
+    mistral = architecture.from_config(CONFIG | {"model_type": "mistral", "num_attention_heads": 16})
+    assert (mistral.num_kv_heads, mistral.skeleton.windows) == (8, [4096, 4096])
+    gemma = architecture.from_config(CONFIG | {"model_type": "gemma", "num_key_value_heads": 4})
+    assert gemma.tied_embeddings and gemma.head_dim == 256
 
 
-@pytest.mark.parametrize(
-    ("kind", "expected"),
-    [
-        ("llama", (True, True, True, False)),
-        ("mistral", (False, False, False, False)),
-        ("qwen2", (True, False, False, False)),
-        ("qwen3", (True, True, False, True)),
-    ],
-)
-def test_biases_and_norms_by_model_type(kind, expected):
-    a = architecture.from_config(CONFIG | {"model_type": kind, "attention_bias": True, "mlp_bias": True})
-    assert (a.attention_bias, a.output_bias, a.mlp_bias, a.qk_norm) == expected
+def test_mixture_has_the_channels_of_an_expert():
+    config = CONFIG | {"model_type": "qwen3_moe", "num_key_value_heads": 2, "moe_intermediate_size": 24}
+    assert architecture.from_config(config).intermediate_size == 24
 
 
-@pytest.mark.parametrize("key", ["rope_type", "type"])
-def test_scaled_rotary_embeddings_of_older_configurations(key):
-    a = architecture.from_config(CONFIG | {"rope_theta": 500.0, "rope_scaling": {key: "linear", "factor": 2.0}})
-    assert a.rope_parameters == {"rope_type": "linear", "factor": 2.0, "rope_theta": 500.0}
+def test_layers_are_grouped_by_what_they_are():
+    types = ["sliding_attention", "full_attention"]
+    changes = {"model_type": "gemma3_text", "num_key_value_heads": 2, "sliding_window": 8, "layer_types": types}
+    skeleton = architecture.from_config(CONFIG | changes).skeleton
+    assert skeleton.kinds("attention") == [[0], [1]] and skeleton.kinds("ffn") == [[0, 1]]
+    assert skeleton.windows == [8, None]
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"model_type": "gpt2"}, r"model_type is 'gpt2'; supported are llama"),
-        ({"hidden_act": "gelu"}, r"hidden_act is 'gelu'"),
-        ({"use_sliding_window": True}, r"sliding-window"),
-        ({"model_type": "mistral", "sliding_window": 4096}, r"sliding-window"),
+        ({"model_type": "bert2"}, r"model_type is 'bert2', of which transformers has no causal language model"),
+        ({"model_type": None}, r"model_type is None"),
         ({"num_key_value_heads": 3}, r"num_attention_heads = 4 is not a multiple of num_key_value_heads = 3"),
-        (
-            {"rope_scaling": {"type": "yarn", "factor": 2}},
-            r"rope_type is 'yarn'; supported are default, linear, llama3",
-        ),
-        ({"rope_scaling": {"type": "linear"}}, r"rope_type is 'linear' without factor"),
-        ({"rope_scaling": {"rope_type": "llama3", "factor": 8}}, r"without low_freq_factor, high_freq_factor"),
-        ({"partial_rotary_factor": 0.5}, r"partial_rotary_factor"),
+        ({"hidden_size": "wide"}, r"transformers cannot read it"),
     ],
 )
-def test_what_is_not_supported_is_refused(change, message):
+def test_what_cannot_be_read_is_refused(change, message):
     with pytest.raises(ValueError, match=rf"^here/config.json: .*{message}"):
         architecture.from_config(CONFIG | change, "here/config.json")
 
@@ -71,9 +64,9 @@ def test_missing_key_is_named(key):
 
 
 def test_child_has_its_parents_architecture(tmp_path):
-    child = CONFIG | {"model_type": architecture.CHILD, "parent_model_type": "qwen3"}
+    child = CONFIG | {"puzzle_blocks": [{}, {}], "per_layer_config": {"0": {"num_key_value_heads": 2}}}
     (tmp_path / "config.json").write_text(json.dumps(child))
-    assert architecture.read(tmp_path) == architecture.from_config(CONFIG | {"model_type": "qwen3"})
+    assert sizes(architecture.read(tmp_path)) == sizes(architecture.from_config(CONFIG))
 
 
 def test_missing_directory_is_named(tmp_path):

@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 from tessera import params as parameters
 from tessera.common import files
 from tessera.puzzle.model_cli import app
-from tessera.puzzle.models import architecture, blocks, sizes
+from tessera.puzzle.models import architecture, loading, sizes
 
 
 @pytest.fixture
@@ -20,8 +20,9 @@ def test_forward_is_what_torch_counts(parent, settings):
     a = architecture.read(parent())
     window = settings.calibration.window
     model = loading.load(parent())
+    assert len(model.layers) == 3  # which are run once to be taken apart
     with FlopCounterMode(display=False) as counted, torch.no_grad():
-        model.model(torch.zeros(1, window, dtype=torch.long))
+        model.last(torch.zeros(1, window, dtype=torch.long))
     step = sizes.steps(a, settings)[0]
     # torch counts no fused attention on a CPU.
     scores = a.num_layers * 4 * a.num_heads * a.head_dim * window / 2

@@ -1,19 +1,19 @@
 """Children as GGUF files: read back, computed from the file alone, and by llama.cpp where it is installed."""
 
-import dataclasses
 import json
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from tiny_models import PARENTS
+from tiny_models import PARENTS, SHAPE
 from tokenizers import Tokenizer, models, pre_tokenizers
 from tokenizers.decoders import ByteLevel
+from transformers import LlamaConfig, LlamaForCausalLM
 
 from tessera.puzzle import child
 from tessera.puzzle.models import loading
-from tessera.puzzle.models.model import AttentionSpec, FFNSpec
+from tessera.puzzle.models.decoder import LanguageModel
 from tessera.puzzle.serve import gguf_export, gguf_tokenizer
 
 TOKENS = torch.randint(1, 64, (1, 24), generator=torch.Generator().manual_seed(1))
@@ -49,7 +49,7 @@ def tokenizer(tmp_path_factory):
 @pytest.fixture
 def made(parent, library, variants):
     def assemble(choice="parent", name="llama"):
-        return child.assemble(loading.load(parent(name)), parent(name), variants, library(name), CHOICES[choice])
+        return child.assemble(loading.load(parent(name)), variants, library(name), CHOICES[choice])
 
     return assemble
 
@@ -74,8 +74,8 @@ def test_file_computes_what_the_child_does(made, tokenizer, tmp_path, choice):
 
 @torch.no_grad()
 @pytest.mark.parametrize("name", PARENT_NAMES)
-def test_every_parent_that_llama_cpp_knows(made, tokenizer, tmp_path, name):
-    one, path = made("parent", name), tmp_path / "child.gguf"
+def test_every_parent_that_llama_cpp_knows(parent, tokenizer, tmp_path, name):
+    one, path = loading.load(parent(name)), tmp_path / "child.gguf"
     gguf_export.write(one, path, tokenizer)
     gguf_export.verify(path, one, tokenizer)
     torch.testing.assert_close(as_llama_cpp(path, TOKENS[0]), one(TOKENS)[0], rtol=1e-4, atol=1e-4)
@@ -85,7 +85,7 @@ def test_every_parent_that_llama_cpp_knows(made, tokenizer, tmp_path, name):
 def test_other_types_round_matrices_alone(made, tokenizer, tmp_path, dtype, most):
     one, path = made("narrow"), tmp_path / "child.gguf"
     if dtype == "q8_0":  # of blocks of 32 values: the tiny child's widths are no multiples of it
-        one = blocks.LanguageModel(dataclass_with(one.spec))
+        one = wide(64)
     gguf_export.write(one, path, tokenizer, dtype)
     assert 0 < gguf_export.verify(path, one, tokenizer)["largest_error"] <= most
     kinds = {t.name: (t.tensor_type.name, t.shape) for t in reader(path).tensors}
@@ -95,8 +95,7 @@ def test_other_types_round_matrices_alone(made, tokenizer, tmp_path, dtype, most
 @torch.no_grad()
 def test_rows_that_are_no_whole_blocks_are_in_float16(made, tokenizer, tmp_path):
     """A tenth of 1,536 channels is 154, and q8_0 has blocks of 32."""
-    spec, path = dataclass_with(made("narrow").spec), tmp_path / "child.gguf"
-    one = blocks.LanguageModel(dataclasses.replace(spec, layers=((AttentionSpec("gqa", 2), FFNSpec("gated", 154)),)))
+    one, path = wide(154), tmp_path / "child.gguf"
     gguf_export.write(one, path, tokenizer, "q8_0")
     assert 0 < gguf_export.verify(path, one, tokenizer)["largest_error"] <= 0.01
     kinds = {t.name: t.tensor_type.name for t in reader(path).tensors}
@@ -104,10 +103,11 @@ def test_rows_that_are_no_whole_blocks_are_in_float16(made, tokenizer, tmp_path)
     assert kinds["blk.0.ffn_up.weight"] == kinds["blk.0.attn_q.weight"] == kinds["token_embd.weight"] == "Q8_0"
 
 
-def dataclass_with(spec):
-    """The specification with widths of 64."""
-    layers = ((AttentionSpec("gqa", 2), FFNSpec("gated", 64)),)
-    return dataclasses.replace(spec, hidden_size=64, head_dim=16, layers=layers)
+def wide(channels):
+    """A model of one layer with hidden states of 64, of whole blocks, and that many channels."""
+    sizes = {"hidden_size": 64, "head_dim": 16, "intermediate_size": channels, "num_hidden_layers": 1}
+    torch.manual_seed(0)
+    return LanguageModel(LlamaForCausalLM(LlamaConfig(**SHAPE | sizes)))
 
 
 def test_same_bytes_and_tokenizer_carried_over(made, tokenizer, tmp_path):
@@ -131,16 +131,21 @@ def test_counts_of_layers_are_arrays(made, tokenizer, tmp_path):
 
 def test_what_llama_cpp_cannot_compute_is_refused(parent, library, variants, made, tokenizer, tmp_path):
     linear = ["parent+linear", "parent+parent", "kv1+linear"]
-    one = child.assemble(loading.load(parent()), parent(), variants, library(), linear)
+    one = child.assemble(loading.load(parent()), variants, library(), linear)
     with pytest.raises(ValueError, match="layers 0, 2"):
         gguf_export.write(one, tmp_path / "file", tokenizer)
     with pytest.raises(ValueError, match="Qwen 3"):
         gguf_export.write(made("parent", "qwen3"), tmp_path / "file", tokenizer)
-    one = child.assemble(
-        loading.load(parent()), parent(), variants, library(), ["no_op+parent", *2 * ["linear+parent"]]
-    )
+    one = child.assemble(loading.load(parent()), variants, library(), ["no_op+parent", *2 * ["linear+parent"]])
     with pytest.raises(ValueError, match="no layer of this child has attention"):
         gguf_export.write(one, tmp_path / "file", tokenizer)
+    windowed = loading.load(parent())
+    windowed.config.puzzle_blocks = [{"attention": {"kind": "own", "window": 4}, "ffn": {}}] * 3
+    with pytest.raises(ValueError, match="no form for layer 0 of this child: attention differs in window"):
+        gguf_export.layouts(windowed)
+    windowed.config.model_type = "gemma2"
+    with pytest.raises(ValueError, match="layers as Llama's, which model_type 'gemma2' has not"):
+        gguf_export.layouts(windowed)
     assert not list(tmp_path.iterdir())
 
 
@@ -151,7 +156,7 @@ def test_verification_finds_another_value_key_and_tensor(made, tokenizer, tmp_pa
         gguf_export.verify(path, one, tokenizer | {"tokenizer.ggml.pre": "qwen2"})
     with pytest.raises(ValueError, match=r"deci\.feed_forward_length is \[24, 12, 48\]"):
         gguf_export.verify(path, made("parent"), tokenizer)
-    one.model.layers[1].mlp.up_proj.weight.data[3, 5] += 1e-3
+    one.module(1).mlp.up_proj.weight.data[3, 5] += 1e-3
     with pytest.raises(ValueError, match=r"the values of blk\.1\.ffn_up\.weight differ from the child's"):
         gguf_export.verify(path, one, tokenizer)
 

@@ -1,15 +1,11 @@
 """Whole models in time and memory: what is served, how rounds are summed up, what a fresh process reports."""
 
-import json
-
 import pytest
 import torch
+from transformers import AutoConfig, AutoModelForCausalLM
 
-from tessera.common import files
 from tessera.puzzle.costs.params import CostTarget, Workload
 from tessera.puzzle.models import loading
-from tessera.puzzle.models.architecture import from_config
-from tessera.puzzle.models.model import LanguageModel
 from tessera.puzzle.serve import speed
 
 CONFIG = {
@@ -29,17 +25,15 @@ TARGET = CostTarget(source="measured", hardware="cpu", dtype="float32", workload
 @pytest.fixture
 def directory(tmp_path):
     torch.manual_seed(0)
-    model = LanguageModel(blocks.model_spec(from_config(CONFIG)))
-    state = {k: v for k, v in model.state_dict().items() if k != "lm_head.weight"}
-    files.save_tensors(tmp_path / "model.safetensors", state)
-    (tmp_path / "config.json").write_text(json.dumps(CONFIG))
+    AutoModelForCausalLM.from_config(AutoConfig.for_model(**CONFIG)).save_pretrained(tmp_path)
     return tmp_path
 
 
 @torch.inference_mode()
 def test_serve_decodes_what_full_forward_passes_would(directory):
     model, seen = loading.load(directory), []
-    hook = model.model.embed_tokens.register_forward_hook(lambda _, inputs, __: seen.append(inputs[0].clone()))
+    embedding = model.network.get_input_embeddings()
+    hook = embedding.register_forward_hook(lambda _, inputs, __: seen.append(inputs[0].clone()))
     assert list(speed.serve(model, WORKLOAD)) == ["prefill"] + ["decode"] * 4
     hook.remove()
     assert [tokens.shape for tokens in seen] == [(2, 5)] + [(2, 1)] * 4

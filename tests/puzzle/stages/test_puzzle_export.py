@@ -50,7 +50,7 @@ def run(parent, library, variants, tokenizer, tmp_path):
 
     def call(choice, source=(), **export):
         own = tmp_path / choice
-        one = child.assemble(loading.load(parent()), parent(), variants, library(), CHOICES[choice])
+        one = child.assemble(loading.load(parent()), variants, library(), CHOICES[choice])
         child.save(one, parent(), own)
         (own / "tokenizer.json").write_bytes(tokenizer.read_bytes())
         for name, content in {
@@ -82,8 +82,6 @@ def test_directory_loads_and_the_file_was_checked(run):
     theirs = AutoModelForCausalLM.from_pretrained(out, trust_remote_code=True, dtype=torch.float32)
     torch.testing.assert_close(theirs(TOKENS).logits, child.load(own)(TOKENS), rtol=0.1, atol=0.2)
     assert files.read_json(out / "config.json")["dtype"] == "bfloat16"
-    assert theirs.config.block_configs[1].attention.replace_with_linear is True  # as servers read them
-    assert not hasattr(theirs.config.block_configs[0].ffn, "ffn_mult")
 
 
 def test_card_tells_costs_scores_data_and_loaders(run):

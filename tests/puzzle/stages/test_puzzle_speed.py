@@ -4,7 +4,7 @@ import json
 
 import pytest
 import torch
-import transformers
+from transformers import AutoConfig, AutoModelForCausalLM
 
 from tessera.common import files
 from tessera.puzzle import child, costs
@@ -37,11 +37,9 @@ def inputs(tmp_path):
     """A parent, a child a target, their choices, and the costs of the roofline for both targets."""
     parent = tmp_path / "parent"
     parent.mkdir()
-    (parent / "config.json").write_text(json.dumps(CONFIG))
     torch.manual_seed(0)
-    shape, settings = architectures.read(parent), {k: v for k, v in CONFIG.items() if k != "model_type"}
-    transformers.LlamaForCausalLM(transformers.LlamaConfig(**settings)).save_pretrained(parent)
-    model = loading.load(parent)
+    AutoModelForCausalLM.from_config(AutoConfig.for_model(**CONFIG)).save_pretrained(parent)
+    shape, model = architectures.read(parent), loading.load(parent)
     table = costs.table(shape, SPACE, WORKLOAD, "roofline", hardware="h100-sxm", dtype="bfloat16")
     made = {"parent": parent, "children": [], "costs": [], "choices": [], "metrics": tmp_path / "speed.json"}
     library = tmp_path / "library"  # of no-ops alone, which have no weights

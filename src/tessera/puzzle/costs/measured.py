@@ -1,57 +1,59 @@
-"""Costs measured on the machine at hand, CPU or CUDA, with the modules that a child consists of; needs only torch.
+"""Costs measured on the machine at hand, CPU or CUDA, with the modules that a child is made of.
 
-Weights are random, for time does not depend on them. Each variant is a chain of distinct copies of its subblock, norm
-and residual included, each with its own KV cache; `timing` says why. On CUDA a run is one replay of a CUDA graph.
+Weights are random, for time does not depend on them. Each variant is a chain of distinct copies of transformers' layer
+with nothing in the other subblock's place, each with its own KV cache; `timing` says why. What the decoder gives its
+layers is recorded once. On CUDA a run is one replay of a CUDA graph.
 A decode step is timed at the mean context of the workload: exact if time grows linearly with the context.
 The cost outside the layers is that of a model without layers, its head applied to the last token of each sequence.
 """
 
 import copy
-import dataclasses
 import functools
 import math
 import platform
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
+from transformers.cache_utils import Cache, DynamicCache
 
 from tessera.common.progress import track
-from tessera.puzzle.costs import memory, operations
+from tessera.puzzle.costs import operations
 from tessera.puzzle.costs.params import CostTarget
+from tessera.puzzle.costs.tables import Row
 from tessera.puzzle.costs.timing import Marginal, Piece, Stopwatch, marginals
+from tessera.puzzle.models import variants
 from tessera.puzzle.models.architecture import Architecture
-from tessera.puzzle.models.blocks import attention_spec, ffn_spec, model_spec
-from tessera.puzzle.models.model import (
-    Attention,
-    AttentionSpec,
-    FFNSpec,
-    KVCache,
-    LanguageModel,
-    Layer,
-    ModelSpec,
-    Rotary,
-)
-from tessera.puzzle.models.space import Space
+from tessera.puzzle.models.cache import ReservedLayer, new_cache
+from tessera.puzzle.models.decoder import decoder_of, tensor
+from tessera.puzzle.models.modeling_child import exchange
+from tessera.puzzle.models.space import FFN, Attention
 
 REPEATS = 15
 #: N copies hold this many times the cache, so that reading them in turn finds none of them in it.
 OVERFLOW = 1.5
 #: Used if the system does not report the size of its last cache.
 UNKNOWN_CACHE = 64 * 2**20
-Key = tuple[str, str]
-Specs = tuple[AttentionSpec, FFNSpec] | None
 Run = Callable[[int], object]
+Convert = Callable[[nn.Module], nn.Module]
 
 
-def times(architecture: Architecture, space: Space, target: CostTarget) -> tuple[dict[Key, dict], str, str]:
+def times(architecture: Architecture, rows: Sequence[Row], target: CostTarget) -> tuple[dict[Row, dict], str, str]:
     """Times, spread and provenance of every row, and the names of hardware and software.
 
     Raises ValueError if the workload cannot be measured or the hardware is not there.
     """
+    return measure(architecture, rows, target, target.dtype, lambda module: module)
+
+
+def measure(
+    architecture: Architecture, rows: Sequence[Row], target: CostTarget, dtype: str, convert: Convert
+) -> tuple[dict[Row, dict], str, str]:
+    """As times; convert is applied to every copy of a subblock's layer, whose weights are then of dtype."""
     device = torch.device(target.hardware)
     if device.type == "cuda" and not torch.cuda.is_available():
         raise ValueError("hardware is 'cuda', but torch finds no CUDA device; expected cpu")
@@ -64,33 +66,19 @@ def times(architecture: Architecture, space: Space, target: CostTarget) -> tuple
         )
     with using_threads(target.threads), torch.inference_mode():
         stopwatch, wrap = _clock(device)
-        pieces = _pieces(architecture, space, target, device, wrap)
+        pieces = _pieces(architecture, rows, target, device, wrap, dtype, convert)
         show = functools.partial(track, description=f"costs on {device.type}")
         times = marginals(pieces, target.repeats or REPEATS, stopwatch, show)
         names = machine(device), software(device)
-    return {key: _row(key, target, times) for key in _rows(architecture, space)}, *names
+    return {row: _row(row, target, times) for row in rows}, *names
 
 
-def _rows(architecture: Architecture, space: Space) -> dict[Key, tuple[memory.Parameters, Specs]]:
-    """Parameters and module specifications of every row of the table; None for what is outside the layers."""
-    no_attention, no_ffn = AttentionSpec("no_op"), FFNSpec("no_op")
-    rows: dict[Key, tuple[memory.Parameters, Specs]] = {}
-    for name, attention in space.attentions().items():
-        parameters = memory.attention_parameters(architecture, attention)
-        rows["attention", name] = parameters, (attention_spec(architecture, attention), no_ffn)
-    for name, ffn in space.ffns().items():
-        parameters = memory.ffn_parameters(architecture, ffn)
-        rows["ffn", name] = parameters, (no_attention, ffn_spec(architecture, ffn))
-    rows["non_block", "-"] = memory.non_block_parameters(architecture), None
-    return rows
-
-
-def _row(key: Key, target: CostTarget, times: dict[str, Marginal]) -> dict:
+def _row(row: Row, target: CostTarget, times: dict[str, Marginal]) -> dict:
     """Times of one row from the marginals of its two pieces; what has none is a no-op."""
-    if _name(key, "prefill") not in times:
+    if _name(row, "prefill") not in times:
         return {"prefill_ms": 0.0, "decode_ms": 0.0, "spread": 0.0, "provenance": "nothing to do"}
-    prefill = times[_name(key, "prefill")]
-    decode = times.get(_name(key, "decode"), Marginal(0.0, 0.0))
+    prefill = times[_name(row, "prefill")]
+    decode = times.get(_name(row, "decode"), Marginal(0.0, 0.0))
     passes = sum(count for count, _ in operations.prefill_passes(target.workload))
     prefill_ms, decode_ms = 1e3 * passes * prefill.seconds, 1e3 * target.workload.decode * decode.seconds
     spread = (prefill_ms * prefill.spread + decode_ms * decode.spread) / (prefill_ms + decode_ms)
@@ -98,90 +86,193 @@ def _row(key: Key, target: CostTarget, times: dict[str, Marginal]) -> dict:
     return {"prefill_ms": prefill_ms, "decode_ms": decode_ms, "spread": spread, "provenance": provenance}
 
 
-def _name(key: Key, phase: str) -> str:
-    return f"{'.'.join(key)} {phase}"
+def _name(row: Row, phase: str) -> str:
+    layer = f" of layer {row.layers[0]}" if row.layers and row.layers[0] else ""
+    return f"{row.subblock}.{row.name}{layer} {phase}"
 
 
 def _pieces(
-    architecture: Architecture, space: Space, target: CostTarget, device: torch.device, wrap: Callable[[Run], Run]
+    architecture: Architecture,
+    rows: Sequence[Row],
+    target: CostTarget,
+    device: torch.device,
+    wrap: Callable[[Run], Run],
+    dtype: str,
+    convert: Convert,
 ) -> list[Piece]:
     """The prefill and the decode piece of every variant that does anything, on the same copies of its modules."""
-    workload, dtype = target.workload, getattr(torch, target.dtype)
+    workload = target.workload
     steps = {"prefill": operations.prefill_passes(workload)[0][1]}
     if workload.decode:
         steps["decode"] = operations.Pass(workload.batch, 1, workload.prefill + (workload.decode - 1) // 2, decode=True)
-    spec, capacity = model_spec(architecture), _cache_bytes(device)
     pieces = []
-    for key, (parameters, specs) in _rows(architecture, space).items():
-        if parameters.count:
-            copies = max(1, math.ceil(OVERFLOW * capacity / parameters.bytes(target.dtype)))
-            with device:
-                runs = _chain(spec, specs, 2 * copies, steps, dtype)
-            pieces += [Piece(_name(key, phase), copies, wrap(run)) for phase, run in runs.items()]
+    for row in rows:
+        if size := row.parameters(architecture).bytes(dtype):
+            copies = max(1, math.ceil(OVERFLOW * _cache_bytes(device) / size))
+            chain = _chain(architecture, row, 2 * copies, steps, getattr(torch, target.dtype), device, convert)
+            pieces += [Piece(_name(row, phase), copies, wrap(run)) for phase, run in chain.items()]
     return pieces
 
 
 def _chain(
-    spec: ModelSpec, specs: Specs, copies: int, steps: dict[str, operations.Pass], dtype: torch.dtype
+    architecture: Architecture,
+    row: Row,
+    copies: int,
+    steps: dict[str, operations.Pass],
+    dtype: torch.dtype,
+    device: torch.device,
+    convert: Convert,
 ) -> dict[str, Run]:
     """For each phase a function of n that runs one pass through n distinct copies, each layer with its KV cache."""
-    if specs is None:
-        models = [LanguageModel(dataclasses.replace(spec, layers=())).to(dtype) for _ in range(copies)]
-        return {phase: _through_models(models, step) for phase, step in steps.items()}
-    layers = [Layer(spec, *specs).to(dtype) for _ in range(copies)]
-    sequences = max(step.sequences for step in steps.values())
-    context = max(step.past + step.tokens for step in steps.values())
-    caches = [_cache(layer, sequences, context, dtype) for layer in layers]
-    return {phase: _through_layers(layers, caches, step, spec, dtype) for phase, step in steps.items()}
+    outside = _without_layers(architecture, dtype, device)
+    if row.variant is None:
+        models = [outside, *(_filled(copy.deepcopy(outside)) for _ in range(copies - 1))]
+        return {phase: _through_models(models, step, device) for phase, step in steps.items()}
+    layers = [convert(_filled(_layer(architecture, row, dtype, device))) for _ in range(copies)]
+    chain = {}
+    for phase, step in steps.items():
+        caches = [_cache(architecture, row, step, dtype, device) for _ in layers]
+        calls = _calls(architecture, row.layers[0], outside, step)
+        x = torch.randn(step.sequences, step.tokens, architecture.hidden_size, dtype=dtype, device=device)
+        chain[phase] = _through_layers(layers, caches, calls, x)
+    return chain
 
 
-def _through_models(models: list[LanguageModel], step: operations.Pass) -> Run:
-    tokens = torch.randint(models[0].spec.vocab_size, (step.sequences, step.tokens))
+def _without_layers(architecture: Architecture, dtype: torch.dtype, device: torch.device) -> Any:
+    """transformers' model without layers: embedding, final norm and head, with random weights."""
+    network = copy.deepcopy(architecture.skeleton.network)
+    decoder = decoder_of(network)
+    decoder.layers = nn.ModuleList()
+    network.config = decoder.config = copy.copy(network.config)
+    decoder.config.__dict__["num_hidden_layers"] = 0
+    network = network.to(dtype).to_empty(device=device)
+    network.tie_weights()
+    for name, module in decoder.named_children():
+        # Rotary frequencies are no weights; they follow from the configuration.
+        if not list(module.parameters()) and list(module.buffers()):
+            setattr(decoder, name, type(module)(config=architecture.config).to(device))
+    return _filled(network)
+
+
+def _layer(architecture: Architecture, row: Row, dtype: torch.dtype, device: torch.device) -> nn.Module:
+    """A layer of the parent with a variant of one subblock, and nothing in the place of the other."""
+    skeleton, index = architecture.skeleton, row.layers[0]
+    whole = skeleton.layers[index]
+    layer = copy.deepcopy(whole.module)
+    assert row.variant is not None
+    if part := variants.part(whole, architecture.config, row.variant):
+        exchange(layer, row.subblock, variants.build(whole, architecture.config, part, row.subblock), part)
+    other = FFN(kind="no_op") if row.subblock == "attention" else Attention(kind="no_op")
+    place, part = (
+        "ffn" if row.subblock == "attention" else "attention",
+        variants.part(whole, architecture.config, other),
+    )
+    exchange(layer, place, variants.build(whole, architecture.config, part, place), part)
+    if list(layer.buffers()):
+        raise ValueError(f"{type(layer).__name__} has buffers, which are not known without weights: not measured")
+    return layer.to(dtype).to_empty(device=device)
+
+
+def _filled(module: nn.Module) -> Any:
+    """The module with random weights, and vectors of ones."""
+    for p in module.parameters():
+        p.requires_grad_(False)
+        if p.ndim > 1:
+            p.normal_(0, 0.02)
+        else:
+            p.fill_(1)
+    return module
+
+
+def _calls(architecture: Architecture, layer: int, outside: Any, step: operations.Pass) -> tuple[tuple, dict[str, Any]]:
+    """How the decoder calls a layer in a pass, recorded on a model of one such layer that computes nothing."""
+    decoder, calls = decoder_of(outside), []
+
+    class Recorder(nn.Module):
+        def __getattr__(self, name: str) -> Any:
+            try:
+                return super().__getattr__(name)
+            except AttributeError:
+                return getattr(architecture.skeleton.layers[layer].module, name)
+
+        def forward(self, x: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
+            calls.append((args, kwargs))
+            return x
+
+    decoder.layers = nn.ModuleList([Recorder()])
+    types = getattr(decoder.config, "layer_types", None)
+    changes = {"num_hidden_layers": 1} | ({"layer_types": [types[layer]]} if types else {})
+    before = {name: decoder.config.__dict__.get(name) for name in changes}
+    decoder.config.__dict__.update(changes)
+    try:
+        device = outside.get_input_embeddings().weight.device
+        tokens = torch.zeros(step.sequences, step.tokens, dtype=torch.long, device=device)
+        positions = torch.arange(step.past, step.past + step.tokens, device=device)[None]
+        decoder(input_ids=tokens, position_ids=positions, use_cache=False)
+    finally:
+        decoder.config.__dict__.update(before)
+        decoder.layers = nn.ModuleList()
+    return calls[0]
+
+
+def _through_models(models: list[Any], step: operations.Pass, device: torch.device) -> Run:
+    config = models[0].config
+    tokens = torch.randint(config.vocab_size, (step.sequences, step.tokens), device=device)
+    positions = torch.arange(step.past, step.past + step.tokens, device=device)[None]
+    cache = DynamicCache(config=config)
+    cache.layers = [ReservedLayer(step.past + step.tokens)]
+    cache.layers[0].length = step.past  # what a layer would have stored
 
     def run(n: int) -> None:
         for model in models[:n]:
-            last = model.model(tokens, None, step.past)[:, -1:]
-            model.lm_head(model.model.norm(last))
+            model(
+                input_ids=tokens,
+                position_ids=positions,
+                past_key_values=cache,
+                use_cache=True,
+                logits_to_keep=1,
+            )
 
     return run
 
 
 def _through_layers(
-    layers: list[Layer], caches: list[KVCache | None], step: operations.Pass, spec: ModelSpec, dtype: torch.dtype
+    layers: list[nn.Module], caches: list[Cache | None], calls: tuple[tuple, dict[str, Any]], x: torch.Tensor
 ) -> Run:
-    x = torch.randn(step.sequences, step.tokens, spec.hidden_size, dtype=dtype)
-    positions = torch.arange(step.past, step.past + step.tokens)[None]
-    rotary = Rotary(spec.rope_parameters, spec.head_dim)(positions, dtype)
-    views = [_first(cache, step.sequences) for cache in caches]
+    args, kwargs = calls
+    given = [kwargs | {"past_key_values": cache, "use_cache": cache is not None} for cache in caches]
+    stored = [cache.layers[-1] if cache else None for cache in caches]
+    before = [dict(vars(cache)) if cache else {} for cache in stored]
 
     def run(n: int) -> None:
         y = x
-        for layer, cache in zip(layers[:n], views[:n], strict=True):
-            if cache is not None:
-                cache.length = step.past
-            y = layer(y, rotary, None, cache)
+        for i in range(n):
+            if stored[i] is not None:
+                vars(stored[i]).update(before[i])
+            y = tensor(layers[i](y, *args, **given[i]))
 
     return run
 
 
-def _cache(layer: Layer, sequences: int, context: int, dtype: torch.dtype) -> KVCache | None:
-    """A cache of the largest batch and context, filled with values as a running model has them."""
-    attention = layer.self_attn
-    if not isinstance(attention, Attention):
+def _cache(
+    architecture: Architecture, row: Row, step: operations.Pass, dtype: torch.dtype, device: torch.device
+) -> Cache | None:
+    """A cache of one layer before a pass, filled with values as a running model has them."""
+    if not isinstance(row.variant, Attention):
         return None
-    cache = KVCache(sequences, attention.num_kv_heads, context, attention.head_dim, torch.empty(0, dtype=dtype))
-    cache.keys.normal_()
-    cache.values.normal_()
+    index, context = row.layers[0], step.past + step.tokens
+    cache = new_cache(architecture.config, context)
+    layer = cache.layers[index]
+    cache.layers = [layer] * (index + 1)  # the layer finds its own by its number
+    keys = values = torch.ones(step.sequences, 1, step.past, 1, dtype=dtype, device=device)
+    if row.variant.kind == "gqa":
+        module = architecture.skeleton.part(index, row.variant)
+        assert module is not None
+        size = operations.heads_of(architecture, module)
+        shape = (step.sequences, size.kv_heads, step.past)
+        keys, values = (torch.randn(*shape, n, dtype=dtype, device=device) for n in (size.key_size, size.value_size))
+    layer.update(keys, values)
     return cache
-
-
-def _first(cache: KVCache | None, sequences: int) -> KVCache | None:
-    """The cache of the first sequences only, sharing memory."""
-    if cache is None:
-        return None
-    view = copy.copy(cache)
-    view.keys, view.values = cache.keys[:sequences], cache.values[:sequences]
-    return view
 
 
 @contextmanager

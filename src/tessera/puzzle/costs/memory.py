@@ -1,9 +1,13 @@
-"""Exact parameter counts and memory of every variant."""
+"""Exact parameter counts and memory of every variant, by the modules that it is made of."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-from tessera.puzzle.costs.operations import BYTES, UNQUANTISED_BYTES
+from torch import nn
+
+from tessera.puzzle.costs.operations import BYTES, UNQUANTISED_BYTES, heads_of
 from tessera.puzzle.costs.params import Workload
+from tessera.puzzle.models import skeleton
 from tessera.puzzle.models.architecture import Architecture
 from tessera.puzzle.models.space import FFN, Attention
 
@@ -24,39 +28,47 @@ class Parameters:
         return BYTES[dtype] * self.quantised + UNQUANTISED_BYTES[dtype] * self.others
 
 
-def attention_parameters(architecture: Architecture, variant: Attention) -> Parameters:
-    """Parameters of an attention variant with its norm."""
-    a = architecture
-    if variant.kind == "no_op":
+def parameters(architecture: Architecture, variant: Attention | FFN, layer: int = 0) -> Parameters:
+    """Parameters of a variant of a layer, with the norms that serve it alone.
+
+    Raises ValueError if the family has no such variant.
+    """
+    shapes = architecture.skeleton
+    module = shapes.part(layer, variant)
+    if module is None:
         return Parameters()
-    if variant.kind == "linear":
-        return Parameters(a.hidden_size**2, a.hidden_size)
-    query, kv = a.num_heads * a.head_dim, (variant.kv_heads or a.num_kv_heads) * a.head_dim
-    biases = a.attention_bias * (query + 2 * kv) + a.output_bias * a.hidden_size
-    norms = a.hidden_size + a.qk_norm * 2 * a.head_dim
-    return Parameters(2 * a.hidden_size * (query + kv), norms + biases)
+    subblock = "attention" if isinstance(variant, Attention) else "ffn"
+    norms = shapes.norms(layer, subblock)
+    matrices = sum(out * inputs for out, inputs in skeleton.linear_maps(module)) + _experts(module.parameters())
+    return Parameters(matrices, skeleton.count([module, *norms]) - matrices)
 
 
-def ffn_parameters(architecture: Architecture, variant: FFN) -> Parameters:
-    """Parameters of an FFN variant with its norm."""
-    h = architecture.hidden_size
-    if variant.kind == "no_op":
-        return Parameters()
-    if variant.kind == "linear":
-        return Parameters(h**2, h)
-    f = variant.intermediate_size(architecture)
-    return Parameters(3 * h * f, h + architecture.mlp_bias * (2 * f + h))
+def _experts(parameters: Iterable[nn.Parameter]) -> int:
+    return sum(p.numel() for p in parameters if p.ndim == 3)
 
 
 def non_block_parameters(architecture: Architecture) -> Parameters:
-    """Embedding, final norm, and the head unless it is the embedding."""
-    matrices = 1 if architecture.tied_embeddings else 2
-    return Parameters(0, (matrices * architecture.vocab_size + 1) * architecture.hidden_size)
+    """Everything that belongs to no subblock: embedding, final norm, the head unless it is the embedding."""
+    whole = skeleton.count([architecture.skeleton.network])
+    blocks = sum(
+        parameters(architecture, variant, layer).count
+        for layer in range(architecture.num_layers)
+        for variant in (Attention(kind="gqa"), FFN(kind="gated"))
+    )
+    return Parameters(0, whole - blocks)
 
 
-def kv_cache_bytes(architecture: Architecture, variant: Attention, workload: Workload, dtype: str) -> int:
-    """KV cache of one layer for the whole batch at full length: 2 * kv_heads * head_dim * tokens * bytes."""
-    if variant.kind != "gqa":
+def kv_cache_bytes(
+    architecture: Architecture, variant: Attention, workload: Workload, dtype: str, layer: int = 0
+) -> int:
+    """KV cache of one layer for the whole batch at full length, or as much of it as a window sees.
+
+    That is kv_heads * (key size + value size) * tokens * bytes.
+    """
+    module = architecture.skeleton.part(layer, variant)
+    if module is None or variant.kind != "gqa":
         return 0
-    tokens = workload.batch * (workload.prefill + workload.decode)
-    return 2 * (variant.kv_heads or architecture.num_kv_heads) * architecture.head_dim * tokens * BYTES[dtype]
+    heads = heads_of(architecture, module)
+    tokens = workload.prefill + workload.decode
+    tokens = min(tokens, architecture.skeleton.window(layer, variant) or tokens)
+    return heads.kv_heads * (heads.key_size + heads.value_size) * workload.batch * tokens * BYTES[dtype]

@@ -4,13 +4,19 @@ Both `h100_database` and `roofline` price the same lists of kernels. They follow
 takes a Llama apart: a fused residual-and-norm, one GEMM for query, key and value, attention with its rotary positions
 and cache writes, the output GEMM; a second residual-and-norm, one GEMM for gate and up, the activation, the down GEMM;
 an embedding before and a head GEMM behind all layers. Ours is the final norm, which that builder leaves out, and the
-head GEMM covers only the last token of each prompt, as in servers. A no-op has no kernel, not even its norm.
+head GEMM is over the last token of each prompt alone, as servers compute it. A no-op has no kernel, not even its norm.
+
+Other families are taken apart by the same rule, from their modules: maps of one input are one GEMM, the first norm
+comes with the residual, each further one is a kernel. The experts of a mixture are one grouped GEMM in and one out.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from torch import nn
+
 from tessera.puzzle.costs.params import Workload
+from tessera.puzzle.models import skeleton, variants
 from tessera.puzzle.models.architecture import Architecture
 from tessera.puzzle.models.space import FFN, Attention
 
@@ -37,13 +43,22 @@ class Pass:
     @property
     def scores(self) -> int:
         """Pairs of a query and a key that causal attention looks at, per head."""
-        return self.sequences * (self.tokens * self.past + self.tokens * (self.tokens + 1) // 2)
+        return self.seen(None)
+
+    def seen(self, window: int | None) -> int:
+        """Pairs of a query and a key, per head, if a query sees the last `window` tokens alone; None for all."""
+        pairs = self.tokens * self.past + self.tokens * (self.tokens + 1) // 2
+        if window is not None:
+            # The token at position p, from 1, misses p - window of those before it.
+            first, last = max(0, self.past + 1 - window), max(0, self.past + self.tokens - window)
+            pairs -= (last * (last + 1) - first * (first - 1)) // 2 if last else 0
+        return self.sequences * pairs
 
 
 def prefill_passes(workload: Workload) -> list[tuple[int, Pass]]:
     """The passes that read the prompts, each with how often it happens.
 
-    As many whole prompts go into one pass as max_num_tokens allows; a longer prompt is read by itself, in chunks.
+    As many whole prompts go into one pass as max_num_tokens allows; a longer prompt is read alone, in chunks.
     """
     together = min(workload.batch, max(1, workload.max_num_tokens // workload.prefill))
     whole, rest = divmod(workload.batch, together)
@@ -64,7 +79,7 @@ def decode_passes(workload: Workload) -> Iterator[Pass]:
 
 @dataclass(frozen=True)
 class Gemm:
-    """A weight of k x n applied to each token, or only to the last token of each sequence."""
+    """A weight of k x n applied to each token, or to the last token of each sequence alone."""
 
     n: int
     k: int
@@ -85,6 +100,29 @@ class Gemm:
 
 
 @dataclass(frozen=True)
+class ExpertsGemm:
+    """A weight of k x n in each of `experts` experts, of which `active` are applied to each token."""
+
+    n: int
+    k: int
+    experts: int
+    active: int
+
+    def touched(self, step: Pass) -> float:
+        """Expected number of experts that see any token of a pass, if each token chooses uniformly and by itself."""
+        return self.experts * (1 - (1 - self.active / self.experts) ** step.rows)
+
+    def flops(self, step: Pass) -> int:
+        return 2 * step.rows * self.active * self.n * self.k
+
+    def traffic(self, step: Pass, dtype: str) -> int:
+        """Bytes read and written: the weights of the experts touched, inputs and outputs of each expert's tokens."""
+        rows = step.rows * self.active
+        weights = round(self.touched(step) * self.n * self.k)
+        return BYTES[dtype] * (weights + rows * self.k) + UNQUANTISED_BYTES[dtype] * rows * self.n
+
+
+@dataclass(frozen=True)
 class CoreAttention:
     """Scores, softmax and weighted sum of grouped-query attention, with rotary positions and cache writes."""
 
@@ -92,14 +130,18 @@ class CoreAttention:
     kv_heads: int
     head_dim: int
     qk_norm: bool = False
+    window: int | None = None
+    """Tokens that a query sees at most, itself included; None for all."""
 
     def flops(self, step: Pass) -> int:
-        return 4 * step.scores * self.heads * self.head_dim
+        return 4 * step.seen(self.window) * self.heads * self.head_dim
 
     def traffic(self, step: Pass, dtype: str) -> int:
-        """Bytes: keys and values of the whole context once, queries and outputs of the new tokens."""
-        context = step.sequences * (step.past + step.tokens)
-        kv = 2 * BYTES[dtype] * context * self.kv_heads * self.head_dim
+        """Bytes: keys and values of all that the new tokens see once, queries and outputs of the new tokens."""
+        context = step.past + step.tokens
+        if self.window is not None:
+            context = min(context, self.window + step.tokens - 1)
+        kv = 2 * BYTES[dtype] * step.sequences * context * self.kv_heads * self.head_dim
         return kv + 2 * UNQUANTISED_BYTES[dtype] * step.rows * self.heads * self.head_dim
 
 
@@ -131,36 +173,104 @@ class Embedding:
         return 2 * UNQUANTISED_BYTES[dtype] * step.rows * self.hidden
 
 
-Operation = Gemm | CoreAttention | Elementwise | Embedding
+Operation = Gemm | ExpertsGemm | CoreAttention | Elementwise | Embedding
 
 
-def attention_operations(architecture: Architecture, variant: Attention) -> list[Operation]:
-    """Kernels of an attention subblock with its norm and residual."""
-    a = architecture
-    if variant.kind == "no_op":
+@dataclass(frozen=True)
+class Heads:
+    """Numbers and sizes of an attention's heads; keys and values are of two sizes in some families."""
+
+    heads: int
+    kv_heads: int
+    key_size: int
+    value_size: int
+
+
+def heads_of(architecture: Architecture, attention: nn.Module) -> Heads:
+    """The heads of an attention of the parent's class."""
+    size = getattr(attention, "head_dim", architecture.head_dim)
+    value_size = getattr(attention, "v_head_dim", size)
+    _, (_, inputs) = _maps(attention, architecture.hidden_size)
+    heads = inputs // value_size
+    groups = getattr(attention, "num_key_value_groups", None) or architecture.group_size
+    return Heads(heads, heads // groups, getattr(attention, "qk_head_dim", size), value_size)
+
+
+def _maps(module: nn.Module, hidden: int) -> tuple[list[tuple[int, int]], tuple[int, int]]:
+    """(outputs, inputs) of a subblock's linear maps: those into it, of one input joined, and the one out of it."""
+    maps = skeleton.linear_maps(module)
+    last = max((i for i, (outputs, _) in enumerate(maps) if outputs == hidden), default=None)
+    if last is None:
+        raise ValueError(f"{type(module).__name__} has no linear map to the hidden size, {hidden}")
+    out = maps.pop(last)
+    joined = sum(outputs for outputs, inputs in maps if inputs == hidden)
+    return [(joined, hidden), *((n, k) for n, k in maps if k != hidden)], out
+
+
+def _norms(architecture: Architecture, layer: int, subblock: str) -> list[Operation]:
+    """Kernels of the residual and of a subblock's norms, the first of which is fused with it."""
+    hidden, norms = architecture.hidden_size, len(architecture.skeleton.norms(layer, subblock))
+    residual = Elementwise(2 * hidden, 2 * hidden if norms else hidden)
+    return [residual, *[Elementwise(hidden, hidden)] * (norms - 1)]
+
+
+def attention_operations(architecture: Architecture, variant: Attention, layer: int = 0) -> list[Operation]:
+    """Kernels of an attention subblock of a layer with its norms and residual."""
+    hidden, shapes = architecture.hidden_size, architecture.skeleton
+    module = shapes.part(layer, variant)
+    if module is None:
         return []
-    norm = Elementwise(2 * a.hidden_size, 2 * a.hidden_size)
+    norms = _norms(architecture, layer, "attention")
     if variant.kind == "linear":
-        return [norm, Gemm(a.hidden_size, a.hidden_size)]
-    kv_heads = variant.kv_heads or a.num_kv_heads
+        return [*norms, Gemm(hidden, hidden)]
+    into, out = _maps(module, hidden)
+    size = heads_of(architecture, module)
+    qk_norm = any("norm" in name and list(part.parameters()) for name, part in module.named_children())
+    core = CoreAttention(size.heads, size.kv_heads, size.key_size, qk_norm, shapes.window(layer, variant))
+    return [*norms, *(Gemm(*sizes) for sizes in into), core, Gemm(*out)]
+
+
+def ffn_operations(architecture: Architecture, variant: FFN, layer: int = 0) -> list[Operation]:
+    """Kernels of an FFN subblock of a layer with its norms and residual."""
+    hidden = architecture.hidden_size
+    module = architecture.skeleton.part(layer, variant)
+    if module is None:
+        return []
+    norms = _norms(architecture, layer, "ffn")
+    if variant.kind == "linear":
+        return [*norms, Gemm(hidden, hidden)]
+    experts = [p for p in module.parameters() if p.ndim == 3]
+    if experts:
+        return [*norms, *_mixture(architecture, variant, module, experts, layer)]
+    return [*norms, *_dense(module, hidden)]
+
+
+def _dense(module: nn.Module, hidden: int) -> list[Operation]:
+    """Kernels of an FFN that every token sees: maps in, activation, map out."""
+    into, (n, k) = _maps(module, hidden)
+    return [*(Gemm(*sizes) for sizes in into), Elementwise(into[0][0], k), Gemm(n, k)]
+
+
+def _mixture(
+    architecture: Architecture, variant: FFN, module: nn.Module, experts: Sequence[nn.Parameter], layer: int
+) -> list[Operation]:
+    """Kernels of a mixture: the router, what every token sees, the active experts' maps and activation."""
+    hidden, config = architecture.hidden_size, architecture.config
+    changes = variants.part(architecture.skeleton.layers[layer], config, variant).get("config", {})
+    key = variants.key_of(config, variants.ACTIVE, "active experts")
+    count, active = len(experts[0]), changes.get(key, getattr(config, key))
+    inside = [p.numel() // count // hidden for p in experts]  # outputs of maps in, channels of the map out
+    kernels: list[Operation] = [Gemm(count, hidden, quantised=False)]
+    shared = [maps for maps in skeleton.linear_maps(module) if maps != (count, hidden)]
+    if shared:
+        kernels += _dense(module, hidden)
+    channels, joined = inside[-1], sum(inside[:-1])
     return [
-        norm,
-        Gemm((a.num_heads + 2 * kv_heads) * a.head_dim, a.hidden_size),
-        CoreAttention(a.num_heads, kv_heads, a.head_dim, a.qk_norm),
-        Gemm(a.hidden_size, a.num_heads * a.head_dim),
+        *kernels,
+        ExpertsGemm(joined, hidden, count, active),
+        Elementwise(active * joined, active * channels),
+        ExpertsGemm(hidden, channels, count, active),
     ]
-
-
-def ffn_operations(architecture: Architecture, variant: FFN) -> list[Operation]:
-    """Kernels of an FFN subblock with its norm and residual."""
-    h = architecture.hidden_size
-    if variant.kind == "no_op":
-        return []
-    norm = Elementwise(2 * h, 2 * h)
-    if variant.kind == "linear":
-        return [norm, Gemm(h, h)]
-    f = variant.intermediate_size(architecture)
-    return [norm, Gemm(2 * f, h), Elementwise(2 * f, f), Gemm(h, f)]
 
 
 def non_block_operations(architecture: Architecture) -> list[Operation]:

@@ -1,12 +1,10 @@
-"""Profile model shapes with random weights on a machine without the checkpoints; needs only torch, writes one table.
+"""Profile model shapes with random weights on a machine without the checkpoints; writes one table.
 
 The blocks are those of `measured`, in float32, float16 and bfloat16. In fp8 (e4m3) the layers' GEMMs take weights and
 inputs of one byte, inputs scaled by their largest value at every call as servers with dynamic per-tensor scaling do;
 attention and its KV cache stay in bfloat16, as torch has no fp8 attention, and so does all outside the layers.
 """
 
-import functools
-import math
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +13,10 @@ import torch
 from torch import Tensor, nn
 
 from tessera.common import files
-from tessera.common.progress import track
-from tessera.puzzle.costs import measured, operations
+from tessera.puzzle.costs import measured
 from tessera.puzzle.costs.params import CostTarget
-from tessera.puzzle.costs.tables import NON_BLOCK, of_target
-from tessera.puzzle.costs.timing import Piece, marginals
+from tessera.puzzle.costs.tables import NON_BLOCK, of_target, table_rows, with_rates
 from tessera.puzzle.models.architecture import Architecture, from_config
-from tessera.puzzle.models.blocks import model_spec
-from tessera.puzzle.models.model import Layer
 from tessera.puzzle.models.space import FFN, Attention, Space
 
 _LLAMA = {"model_type": "llama", "rope_theta": 500000.0, "vocab_size": 128256, "num_key_value_heads": 8}
@@ -80,21 +74,17 @@ def profile(architecture: Architecture, variants: Space, device: str, dtype: str
     if dtype != "fp8":
         return of_target(architecture, variants, target)
     _require_fp8(architecture, variants, device)
-    times, hardware, software = _times_in_fp8(architecture, variants, target)
+    rows = table_rows(architecture, variants)
+    times, hardware, software = measured.measure(architecture, rows, target, "fp8", in_fp8)
     # Sizes do not depend on the source: those of a source that knows fp8.
     sizes = {"source": "roofline", "hardware": "h100-sxm", "dtype": "fp8", "workload": target.workload}
     table = of_target(architecture, variants, CostTarget.model_validate(sizes))
-    for i, key in enumerate(zip(table.subblock, table.variant, strict=True)):
+    for i, row in enumerate(rows):
         for column in ("prefill_ms", "decode_ms", "spread", "provenance"):
-            table.loc[i, column] = times[key][column]
+            table.loc[i, column] = times[row][column]
     table = table.assign(source="measured", hardware=hardware, software=f"{software}, fp8 GEMMs")
     table["runtime_ms"] = table.prefill_ms + table.decode_ms
-    for rate, work, time in (
-        ("prefill_gflops", "prefill_gflop", "prefill_ms"),
-        ("decode_gbytes", "decode_gbyte", "decode_ms"),
-    ):
-        table[rate] = (1e3 * table[work] / table[time].where(table[time] > 0)).fillna(0.0)
-    return table
+    return with_rates(table)
 
 
 class Float8Linear(nn.Module):
@@ -143,40 +133,6 @@ def _require_fp8(architecture: Architecture, variants: Space, device: str) -> No
             Float8Linear(nn.Linear(64, 64, dtype=torch.bfloat16))(torch.ones(32, 64, dtype=torch.bfloat16))
     except (RuntimeError, NotImplementedError, AssertionError) as error:
         raise ValueError(f"fp8: torch has no such GEMM on {device} ({str(error).splitlines()[0]})") from None
-
-
-def _times_in_fp8(architecture: Architecture, variants: Space, target: CostTarget) -> tuple[dict, str, str]:
-    """Like measured.times, with the layers converted to fp8; everything else is unchanged."""
-    device = torch.device(target.hardware)
-    workload, spec = target.workload, model_spec(architecture)
-    steps = {"prefill": operations.prefill_passes(workload)[0][1]}
-    if workload.decode:
-        steps["decode"] = operations.Pass(workload.batch, 1, workload.prefill + (workload.decode - 1) // 2, decode=True)
-    rows = measured._rows(architecture, variants)
-    with measured.using_threads(target.threads), torch.inference_mode():
-        stopwatch, wrap = measured._clock(device)
-        pieces = []
-        for key, (parameters, specs) in rows.items():
-            if not parameters.count:
-                continue
-            copies = max(1, math.ceil(measured.OVERFLOW * measured._cache_bytes(device) / parameters.bytes("fp8")))
-            with device:
-                if specs is None:
-                    runs = measured._chain(spec, None, 2 * copies, steps, torch.bfloat16)
-                else:
-                    layers = [in_fp8(Layer(spec, *specs).to(torch.bfloat16)) for _ in range(2 * copies)]
-                    sequences = max(step.sequences for step in steps.values())
-                    context = max(step.past + step.tokens for step in steps.values())
-                    caches = [measured._cache(layer, sequences, context, torch.bfloat16) for layer in layers]  # type: ignore[arg-type]
-                    runs = {
-                        phase: measured._through_layers(layers, caches, step, spec, torch.bfloat16)  # type: ignore[arg-type]
-                        for phase, step in steps.items()
-                    }
-            pieces += [Piece(measured._name(key, phase), copies, wrap(run)) for phase, run in runs.items()]
-        show = functools.partial(track, description=f"fp8 costs on {device.type}")
-        times = marginals(pieces, target.repeats or measured.REPEATS, stopwatch, show)
-        names = measured.machine(device), measured.software(device)
-    return {key: measured._row(key, target, times) for key in rows}, *names
 
 
 def about(table: pd.DataFrame, name: str, device: str) -> dict[str, Any]:

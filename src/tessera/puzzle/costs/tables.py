@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import pandas as pd
@@ -10,9 +11,11 @@ from tessera.puzzle.costs import memory, operations
 from tessera.puzzle.costs.operations import MIB, Operation, Pass
 from tessera.puzzle.costs.params import CostTarget, Workload
 from tessera.puzzle.models.architecture import Architecture
-from tessera.puzzle.models.space import Space, decompose
+from tessera.puzzle.models.space import FFN, Attention, Space, decompose
 
 NON_BLOCK = "non_block"
+#: In the column `layers`: the row holds for every layer.
+ALL = "all"
 #: Columns that add up over the layers of a child.
 ADDITIVE = (
     "prefill_ms",
@@ -66,59 +69,95 @@ def of_target(architecture: Architecture, space: Space, target: CostTarget) -> p
     prefill_ms for all prompts, decode_ms for all decode steps, runtime_ms their sum. Memory in MiB: parameters, and the
     KV cache of the whole batch at full length. prefill_gflop and decode_gbyte are arithmetic and least traffic, and
     prefill_gflops, decode_gbytes what was achieved of each per second. spread is the relative standard error
-    of a measured runtime. provenance says where the runtime comes from, by shares. The other columns say for what.
+    of a measured runtime. provenance says where the runtime comes from, by shares. layers says for which layers a row
+    holds, as in `0-4 6-10`: a parent whose layers differ has a row for each kind. The other columns say for what.
 
     Raises ValueError if a variant is impossible for the parent or its cost unknown to the source.
     """
     space.check(architecture)
-    variants = _variants(architecture, space)
+    rows = table_rows(architecture, space)
     if target.source == "measured":
         from tessera.puzzle.costs import measured
 
-        times, hardware, software = measured.times(architecture, space, target)
+        times, hardware, software = measured.times(architecture, rows, target)
     else:
         pricer = _pricer(target)
-        times = {key: _price(pricer, operations_, target.workload) for key, operations_, *_ in variants}
+        times = {row: _price(pricer, row.kernels(architecture), target.workload) for row in rows}
         hardware, software = pricer.hardware, pricer.software
-    rows = []
-    for (subblock, variant), kernels, parameters, kv_cache in variants:
-        rows.append(
-            {"subblock": subblock, "variant": variant}
-            | times[subblock, variant]
-            | _sizes(kernels, parameters, kv_cache(target), target)
+    result = pd.DataFrame(
+        [
+            {"subblock": row.subblock, "variant": row.name}
+            | times[row]
+            | _sizes(architecture, row, target)
             | {"source": target.source, "hardware": hardware, "software": software, "dtype": target.dtype}
             | target.workload.model_dump()
-        )
-    result = pd.DataFrame(rows)
+            | {"layers": row.where(architecture)}
+            for row in rows
+        ]
+    )
     result.insert(4, "runtime_ms", result.prefill_ms + result.decode_ms)
+    return with_rates(result)
+
+
+def with_rates(table: pd.DataFrame) -> pd.DataFrame:
+    """The table with what was achieved per second: prefill_gflops and decode_gbytes."""
     for rate, work, time in (
         ("prefill_gflops", "prefill_gflop", "prefill_ms"),
         ("decode_gbytes", "decode_gbyte", "decode_ms"),
     ):
-        result[rate] = (1e3 * result[work] / result[time].where(result[time] > 0)).fillna(0.0)
-    return result
+        table[rate] = (1e3 * table[work] / table[time].where(table[time] > 0)).fillna(0.0)
+    return table
 
 
-def _variants(architecture: Architecture, space: Space) -> list[tuple]:
-    """(subblock, variant), its kernels, its parameters and a function of the target for its KV cache, for each row."""
+@dataclass(frozen=True)
+class Row:
+    """A row of the table: a variant in some layers, which are alike; without variant what is outside the layers."""
 
-    def none(_: CostTarget) -> int:
-        return 0
+    subblock: str
+    name: str
+    variant: Attention | FFN | None = None
+    layers: tuple[int, ...] = ()
 
-    rows: list[tuple] = []
-    for name, attention in space.attentions().items():
+    def kernels(self, architecture: Architecture) -> list[Operation]:
+        if isinstance(self.variant, Attention):
+            return operations.attention_operations(architecture, self.variant, self.layers[0])
+        if isinstance(self.variant, FFN):
+            return operations.ffn_operations(architecture, self.variant, self.layers[0])
+        return operations.non_block_operations(architecture)
 
-        def kv_cache(target: CostTarget, attention: Any = attention) -> int:
-            return memory.kv_cache_bytes(architecture, attention, target.workload, target.dtype)
+    def parameters(self, architecture: Architecture) -> memory.Parameters:
+        if self.variant is None:
+            return memory.non_block_parameters(architecture)
+        return memory.parameters(architecture, self.variant, self.layers[0])
 
-        kernels = operations.attention_operations(architecture, attention)
-        rows.append((("attention", name), kernels, memory.attention_parameters(architecture, attention), kv_cache))
-    for name, ffn in space.ffns().items():
-        kernels = operations.ffn_operations(architecture, ffn)
-        rows.append((("ffn", name), kernels, memory.ffn_parameters(architecture, ffn), none))
-    kernels = operations.non_block_operations(architecture)
-    rows.append(((NON_BLOCK, "-"), kernels, memory.non_block_parameters(architecture), none))
-    return rows
+    def where(self, architecture: Architecture) -> str:
+        """The layers as text, as in `0-4 6-10`; ALL if the variant costs the same in all of them."""
+        if len(self.layers) in (0, architecture.num_layers):
+            return ALL
+        starts = [i for i in self.layers if i - 1 not in self.layers]
+        ends = [i for i in self.layers if i + 1 not in self.layers]
+        return " ".join(str(s) if s == e else f"{s}-{e}" for s, e in zip(starts, ends, strict=True))
+
+
+def table_rows(architecture: Architecture, space: Space) -> list[Row]:
+    """The rows of a parent's table: one for each variant, or one for each kind of layer that it can be in."""
+    rows = []
+    for subblock, named in (("attention", space.attentions()), ("ffn", space.ffns())):
+        kinds = architecture.skeleton.kinds(subblock)
+        rows += [Row(subblock, name, v, tuple(kind)) for name, v in named.items() for kind in kinds]  # type: ignore[attr-defined]
+    return [*rows, Row(NON_BLOCK, "-")]
+
+
+def of_layer(table: pd.DataFrame, layer: int) -> pd.DataFrame:
+    """The rows of a table that hold for one layer; all, if the table does not say for which they hold."""
+    if "layers" not in table:
+        return table
+    return table[[text == ALL or layer in _numbers(text) for text in table["layers"]]]
+
+
+def _numbers(text: str) -> set[int]:
+    ends = [[int(end) for end in part.split("-")] for part in text.split()]
+    return {layer for first, *last in ends for layer in range(first, (last or [first])[0] + 1)}
 
 
 def _pricer(target: CostTarget) -> Pricer:
@@ -154,8 +193,11 @@ def shares(by_provenance: Mapping[str, float]) -> str:
     return ", ".join(f"{100 * time / total:.2g} % {name}" for name, time in ordered) or "nothing to do"
 
 
-def _sizes(kernels: Sequence[Operation], parameters: memory.Parameters, kv_cache: int, target: CostTarget) -> dict:
-    workload = target.workload
+def _sizes(architecture: Architecture, row: Row, target: CostTarget) -> dict[str, float]:
+    workload, kernels, parameters = target.workload, row.kernels(architecture), row.parameters(architecture)
+    kv_cache = 0
+    if isinstance(row.variant, Attention):
+        kv_cache = memory.kv_cache_bytes(architecture, row.variant, workload, target.dtype, row.layers[0])
     flops = sum(n * kernel.flops(step) for n, step in operations.prefill_passes(workload) for kernel in kernels)
     traffic = sum(
         kernel.traffic(step, target.dtype) for step in operations.decode_passes(workload) for kernel in kernels
@@ -176,15 +218,16 @@ def child_cost(table: pd.DataFrame, choice: Sequence[str], non_block: bool = Tru
 
     Raises ValueError, naming the layer, if the table has no such variant.
     """
-    indexed = table.set_index(["subblock", "variant"])[list(ADDITIVE)]
-    keys: list[tuple[str, str]] = [(NON_BLOCK, "-")] if non_block else []
+    columns = list(ADDITIVE)
+    costs = [table.loc[table.subblock == NON_BLOCK, columns].sum()] if non_block else []
     for layer, block in enumerate(choice):
+        rows = of_layer(table, layer).set_index(["subblock", "variant"])[columns]
         for key in zip(("attention", "ffn"), decompose(block), strict=True):
-            if key not in indexed.index:
-                valid = ", ".join(indexed.loc[key[0]].index)
+            if key not in rows.index:
+                valid = ", ".join(rows.loc[key[0]].index)
                 raise ValueError(f"layer {layer}: the cost table has no {key[0]} variant {key[1]!r}; it has {valid}")
-            keys.append(key)
-    return indexed.loc[keys].sum().to_dict()
+            costs.append(rows.loc[key])
+    return pd.concat(costs, axis=1).sum(axis=1).to_dict()
 
 
 def throughput(runtime_ms: float, workload: Workload) -> dict[str, float]:

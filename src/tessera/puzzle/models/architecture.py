@@ -1,28 +1,23 @@
-"""The shape of a decoder-only parent, read from a Hugging Face config.json without importing transformers."""
+"""The shape of a parent, from its config.json as transformers reads it: any family, and without weights."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-#: Model types whose blocks are RMSNorm, rotary grouped-query attention and a gated SiLU FFN, each with its residual.
-SUPPORTED = ("llama", "mistral", "qwen2", "qwen3")
+if TYPE_CHECKING:
+    from tessera.puzzle.models.skeleton import Skeleton
 
-#: Model type of saved children: the published Nemotron-NAS shape, with the parent's own type beside it.
-CHILD = "nemotron-nas"
-
-#: Keys without which there is no shape.
-REQUIRED = ("hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "vocab_size")
-
-#: Rotary embeddings that model.rotary_frequencies knows.
-ROPE_TYPES = ("default", "linear", "llama3")
+#: Keys without which there is no shape: transformers would take those of the family's first model.
+REQUIRED = ("hidden_size", "num_hidden_layers", "num_attention_heads", "vocab_size")
+#: Keys by which a child's config.json differs from its parent's.
+CHILDS = ("puzzle_blocks", "block_configs", "per_layer_config", "auto_map")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Architecture:
-    """Shape of a Llama-architecture model.
-
-    Sizes are counts, not bytes; head_dim is the width of one attention head; rope_theta is the rotary base.
-    """
+    """Shape of a causal language model. Sizes are counts, not bytes; head_dim is the width of one attention head."""
 
     model_type: str
     num_layers: int
@@ -31,87 +26,72 @@ class Architecture:
     num_kv_heads: int
     head_dim: int
     intermediate_size: int
+    """Channels of the FFN, of one expert in a mixture."""
     vocab_size: int
     tied_embeddings: bool
-    norm_eps: float
-    rope_parameters: dict
-    attention_bias: bool = False  # of the query, key and value projections
-    output_bias: bool = False  # of the attention's output projection
-    mlp_bias: bool = False
-    qk_norm: bool = False
-    max_position_embeddings: int = 8192
+    config: Any = field(repr=False)
+    """transformers' configuration."""
 
     @property
     def group_size(self) -> int:
         """Query heads that share one KV head."""
         return self.num_heads // self.num_kv_heads
 
+    @cached_property
+    def skeleton(self) -> "Skeleton":
+        """The modules without weights, by which parameters and kernels are counted."""
+        from tessera.puzzle.models.skeleton import Skeleton
+
+        return Skeleton(self.config)
+
 
 def read(directory: str | Path) -> Architecture:
-    """Return the architecture of the model in a Hugging Face directory.
+    """Return the architecture of the model in a Hugging Face directory, of a child that of its parent.
 
-    Raises FileNotFoundError if there is no config.json and ValueError, naming the file, key and value, where the
-    model is not of a supported kind.
+    Raises FileNotFoundError if there is no config.json, and ValueError as from_config.
     """
     path = Path(directory) / "config.json"
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file; a parent is a Hugging Face directory with a config.json")
-    return from_config(json.loads(path.read_text()), path)
+    return from_config(json.loads(path.read_text(encoding="utf-8")), path)
 
 
 def from_config(config: dict, path: str | Path = "config.json") -> Architecture:
-    """Return the architecture that a config.json dictionary describes; path is named in errors."""
+    """Return the architecture that a config.json dictionary describes, with transformers' own defaults.
+
+    Raises ValueError, naming path and key, if transformers knows no causal language model of that kind, or cannot read
+    the configuration.
+    """
+    from huggingface_hub.errors import StrictDataclassError
+    from transformers import CONFIG_MAPPING, MODEL_FOR_CAUSAL_LM_MAPPING, AutoConfig
+
     kind = config.get("model_type")
-    if kind == CHILD:
-        kind = config.get("parent_model_type")
-    if kind not in SUPPORTED:
-        raise ValueError(f"{path}: model_type is {kind!r}; supported are {', '.join(SUPPORTED)}")
-    if config.get("hidden_act", "silu") != "silu":
-        raise ValueError(f"{path}: hidden_act is {config['hidden_act']!r}; only 'silu' is supported")
-    if config.get("use_sliding_window") or (kind == "mistral" and config.get("sliding_window")):
-        raise ValueError(f"{path}: sliding-window attention is not supported; set sliding_window to null")
-    missing = [k for k in REQUIRED if k not in config]
-    if missing:
+    if kind not in CONFIG_MAPPING or CONFIG_MAPPING[kind] not in MODEL_FOR_CAUSAL_LM_MAPPING:
+        raise ValueError(f"{path}: model_type is {kind!r}, of which transformers has no causal language model")
+    names = getattr(CONFIG_MAPPING[kind], "attribute_map", {})
+    if missing := [names.get(key, key) for key in REQUIRED if not {key, names.get(key, key)} & config.keys()]:
         raise ValueError(f"{path}: missing {', '.join(missing)}")
-    heads = config["num_attention_heads"]
-    kv_heads = config.get("num_key_value_heads") or heads
+    try:
+        read = AutoConfig.for_model(**{key: value for key, value in config.items() if key not in CHILDS})
+        heads = read.num_attention_heads
+        kv_heads = getattr(read, "num_key_value_heads", None) or heads
+        # Written out, so that a part of the model may change its number of heads.
+        head_dim = getattr(read, "head_dim", None) or read.hidden_size // heads
+        widths = (getattr(read, key, None) for key in ("moe_intermediate_size", "intermediate_size"))
+        width = next((value for value in widths if isinstance(value, int)), 4 * read.hidden_size)
+    except (OSError, RuntimeError, KeyError, TypeError, ValueError, AttributeError, StrictDataclassError) as error:
+        raise ValueError(f"{path}: transformers cannot read it: {' '.join(str(error).split())[:500]}") from error
     if heads % kv_heads:
         raise ValueError(f"{path}: num_attention_heads = {heads} is not a multiple of num_key_value_heads = {kv_heads}")
-    rope = _rope(config, path)
     return Architecture(
-        model_type=kind,
-        num_layers=config["num_hidden_layers"],
-        hidden_size=config["hidden_size"],
+        model_type=read.model_type,
+        num_layers=read.num_hidden_layers,
+        hidden_size=read.hidden_size,
         num_heads=heads,
         num_kv_heads=kv_heads,
-        head_dim=config.get("head_dim") or config["hidden_size"] // heads,
-        intermediate_size=config["intermediate_size"],
-        vocab_size=config["vocab_size"],
-        tied_embeddings=bool(config.get("tie_word_embeddings", False)),
-        norm_eps=config.get("rms_norm_eps", 1e-6),
-        rope_parameters=rope,
-        attention_bias=kind == "qwen2" or (kind != "mistral" and bool(config.get("attention_bias", False))),
-        output_bias=kind in ("llama", "qwen3") and bool(config.get("attention_bias", False)),
-        mlp_bias=kind == "llama" and bool(config.get("mlp_bias", False)),
-        qk_norm=kind == "qwen3",
-        max_position_embeddings=config.get("max_position_embeddings", 8192),
+        head_dim=head_dim,
+        intermediate_size=width,
+        vocab_size=read.vocab_size,
+        tied_embeddings=bool(getattr(read, "tie_word_embeddings", False)),
+        config=read,
     )
-
-
-def _rope(config: dict, path: str | Path) -> dict:
-    """The rotary embedding's parameters in the form of transformers 5. Raises ValueError on types not supported."""
-    # transformers 5 writes rope_parameters; 4 wrote rope_theta and rope_scaling, at first with `type` for `rope_type`.
-    rope = dict(config.get("rope_parameters") or config.get("rope_scaling") or {})
-    rope.setdefault("rope_theta", config.get("rope_theta", 10000.0))
-    rope.setdefault("rope_type", rope.pop("type", "default"))
-    if rope["rope_type"] not in ROPE_TYPES:
-        raise ValueError(f"{path}: rope_type is {rope['rope_type']!r}; supported are {', '.join(ROPE_TYPES)}")
-    if rope.get("partial_rotary_factor", config.get("partial_rotary_factor") or 1.0) != 1.0:
-        raise ValueError(f"{path}: partial_rotary_factor is not supported; every head must be rotated as a whole")
-    if rope["rope_type"] == "llama3":
-        rope.setdefault("original_max_position_embeddings", config.get("max_position_embeddings", 8192))
-    wanted = {"linear": ("factor",), "llama3": ("factor", "low_freq_factor", "high_freq_factor")}
-    missing = [key for key in wanted.get(rope["rope_type"], ()) if key not in rope]
-    if missing:
-        raise ValueError(f"{path}: rope_type is {rope['rope_type']!r} without {', '.join(missing)}")
-    return rope

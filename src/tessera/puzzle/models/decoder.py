@@ -7,7 +7,7 @@ whole again, bit for bit, is what `admission` tests of every parent.
 Shapes: B batch, T new tokens, S all tokens so far, D hidden size, V vocabulary.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any

@@ -6,7 +6,7 @@ values, and the least squares' Gram matrices and Cholesky factors. Not counted: 
 
 from dataclasses import dataclass
 
-from tessera.puzzle.costs.memory import attention_parameters, ffn_parameters, non_block_parameters
+from tessera.puzzle.costs.memory import non_block_parameters, parameters
 from tessera.puzzle.models.architecture import Architecture
 from tessera.puzzle.models.space import FFN, Attention, Space
 from tessera.puzzle.params import BATCH, LibraryParams, PuzzleParams
@@ -38,8 +38,8 @@ def steps(architecture: Architecture, params: PuzzleParams) -> list[Step]:
     a, space = architecture, params.space
     space.check(a)
     layers = a.num_layers
-    attention = {name: attention_parameters(a, v).count for name, v in space.attentions().items()}
-    ffn = {name: ffn_parameters(a, v).count for name, v in space.ffns().items()}
+    attention = {name: parameters(a, v).count for name, v in space.attentions().items()}
+    ffn = {name: parameters(a, v).count for name, v in space.ffns().items()}
     block = attention["parent"] + ffn["parent"]
     others = non_block_parameters(a).count
     head = a.vocab_size * a.hidden_size
@@ -109,9 +109,9 @@ def library_memory(architecture: Architecture, space: Space, params: LibraryPara
     """
     a, D, F = architecture, architecture.hidden_size, architecture.intermediate_size
     A = a.num_heads * a.head_dim
-    sizes = [attention_parameters(a, variant).count for variant in space.attention.values()]
-    sizes += [ffn_parameters(a, variant).count for variant in space.ffn.values()]
-    parent = attention_parameters(a, Attention(kind="gqa")).count + ffn_parameters(a, FFN(kind="gated")).count
+    sizes = [parameters(a, variant).count for variant in space.attention.values()]
+    sizes += [parameters(a, variant).count for variant in space.ffn.values()]
+    parent = parameters(a, Attention(kind="gqa")).count + parameters(a, FFN(kind="gated")).count
     # Numbers per token: what a pass over the text, and what a step of distillation, holds at once.
     text, step = 6 * D + max(4 * F, 6 * A), 8 * D + 6 * A + 7 * F
     return {

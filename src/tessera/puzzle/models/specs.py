@@ -11,21 +11,21 @@ from .model import AttentionSpec, FFNSpec, ModelSpec
 
 def model_spec(architecture: Architecture, layers: Sequence[tuple[AttentionSpec, FFNSpec]] | None = None) -> ModelSpec:
     """Specification of a model; without layers, of the parent itself."""
-    a = architecture
+    a, c, kind = architecture, architecture.config, architecture.model_type
     parent = (AttentionSpec("gqa", a.num_kv_heads), FFNSpec("gated", a.intermediate_size))
     return ModelSpec(
         vocab_size=a.vocab_size,
         hidden_size=a.hidden_size,
         num_heads=a.num_heads,
         head_dim=a.head_dim,
-        norm_eps=a.norm_eps,
-        rope_parameters=a.rope_parameters,
-        max_position_embeddings=a.max_position_embeddings,
+        norm_eps=c.rms_norm_eps,
+        rope_parameters=c.rope_parameters,
+        max_position_embeddings=c.max_position_embeddings,
         tied_embeddings=a.tied_embeddings,
-        attention_bias=a.attention_bias,
-        output_bias=a.output_bias,
-        mlp_bias=a.mlp_bias,
-        qk_norm=a.qk_norm,
+        attention_bias=kind == "qwen2" or (kind != "mistral" and bool(c.attention_bias)),
+        output_bias=kind in ("llama", "qwen3") and bool(c.attention_bias),
+        mlp_bias=kind == "llama" and bool(c.mlp_bias),
+        qk_norm=kind == "qwen3",
         layers=tuple(layers) if layers is not None else (parent,) * a.num_layers,
     )
 

@@ -132,12 +132,14 @@ def make(scores: Scores, costs: "pd.DataFrame") -> dict[str, Any]:
     error (metrics that end in _se) their root of squares; a score measured for the pair itself, under "block", replaces
     it. costs: rows of subblock, variant and STATS. Raises ValueError naming the layer and variant that lack a number.
     """
-    table = costs.set_index(["subblock", "variant"])
-    if not table.index.is_unique:
-        raise ValueError(f"the cost table has {table.index[table.index.duplicated()][0]} twice")
+    from tessera.puzzle.costs.tables import of_layer
+
     library: dict[str, Any] = {}
     for i, layer in enumerate(scores):
         name = f"layer_{i}"
+        table = of_layer(costs, i).set_index(["subblock", "variant"])
+        if not table.index.is_unique:
+            raise ValueError(f"the cost table has {table.index[table.index.duplicated()][0]} twice")
         attention, ffn = dict(layer["attention"]), dict(layer["ffn"])
         parent = attention.get(PARENT) or ffn.get(PARENT)
         if parent is None:

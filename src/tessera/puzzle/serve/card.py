@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from tessera.common.intervals import known, plus_minus
-from tessera.puzzle.models.model import AttentionSpec, FFNSpec, ModelSpec
-from tessera.puzzle.serve.gguf_export import layouts
+from tessera.puzzle.models import nemotron, variants
+from tessera.puzzle.models.decoder import LanguageModel
+from tessera.puzzle.serve.gguf_export import blocks_of, config_of, layouts
 
 PAPER = "https://arxiv.org/abs/2411.19146"
 SOURCE_WORDS = {
@@ -30,8 +31,7 @@ class Facts:
     parent: str
     license: str
     dtype: str
-    spec: ModelSpec
-    parent_layer: tuple[AttentionSpec, FFNSpec]
+    model: LanguageModel
     parameters: int
     target: str
     search: Mapping[str, Any]
@@ -59,12 +59,13 @@ def _what(facts: Facts) -> str:
         f"# {facts.name}\n\n"
         f"A child of {facts.parent}, found by a search over blocks for one hardware and workload and healed by\n"
         f"distillation from the parent ([Puzzle]({PAPER})). {facts.parameters:,} parameters in {facts.dtype}, "
-        f"{len(facts.spec.layers)} layers."
+        f"{len(facts.model.layers)} layers."
     )
 
 
 def _layers(facts: Facts) -> str:
-    counts = Counter(_layer(facts, *layer) for layer in facts.spec.layers)
+    config = config_of(facts.model)
+    counts = Counter(_layer(block, config) for block in blocks_of(facts.model))
     rows = ["## Layers", "", "| attention | FFN | layers |", "|---|---|--:|"]
     rows += [
         f"| {attention} | {ffn} | {n} |" for (attention, ffn), n in sorted(counts.items(), key=lambda c: (-c[1], c[0]))
@@ -72,15 +73,36 @@ def _layers(facts: Facts) -> str:
     return "\n".join(rows)
 
 
-def _layer(facts: Facts, attention: AttentionSpec, ffn: FFNSpec) -> tuple[str, str]:
-    whole_attention, whole_ffn = facts.parent_layer
+def _layer(block: Mapping[str, Mapping[str, Any]], config: Any) -> tuple[str, str]:
+    """Attention and FFN of a layer in words."""
     names = {"linear": "linear map", "no_op": "none"}
-    first = names.get(attention.kind, f"{facts.spec.num_heads} query and {attention.num_kv_heads} KV heads")
-    second = names.get(ffn.kind, f"{ffn.intermediate_size} channels")
-    return (
-        f"{first} (as the parent)" if attention == whole_attention else first,
-        f"{second} (as the parent)" if ffn == whole_ffn else second,
+    words = []
+    for place, describe in (("attention", _attention), ("ffn", _ffn)):
+        part = block[place]
+        text = names.get(part.get("kind", "own")) or describe(part, config)
+        words.append(text if part else f"{text} (as the parent)")
+    return words[0], words[1]
+
+
+def _attention(part: Mapping[str, Any], config: Any) -> str:
+    heads, kv_heads = (
+        part.get("config", {}).get(key) or getattr(config, key, None) or config.num_attention_heads
+        for key in ("num_attention_heads", "num_key_value_heads")
     )
+    window = f", a window of {part['window']} tokens" if part.get("window") else ""
+    return f"{heads} query and {kv_heads} KV heads{window}"
+
+
+def _ffn(part: Mapping[str, Any], config: Any) -> str:
+    changes = part.get("config", {})
+    known = [key for key in (*variants.WIDTHS, *variants.EXPERTS, *variants.ACTIVE) if hasattr(config, key)]
+    sizes = {key: changes.get(key, getattr(config, key)) for key in known}
+    channels = next((sizes[key] for key in variants.WIDTHS if key in sizes), None)
+    experts = next((sizes[key] for key in variants.EXPERTS if key in sizes), None)
+    if not experts:
+        return f"{channels} channels"
+    active = next(sizes[key] for key in variants.ACTIVE if key in sizes)
+    return f"{experts} experts of {channels} channels, {active} active"
 
 
 def _costs(facts: Facts) -> str:
@@ -135,7 +157,7 @@ def _data(facts: Facts) -> str:
 
 
 def _loaders(facts: Facts) -> str:
-    vllm = vllm_obstacles(facts.spec)
+    vllm = vllm_obstacles(facts.model)
     return "\n".join(
         [
             "## What can load it",
@@ -150,26 +172,28 @@ def _loaders(facts: Facts) -> str:
     )
 
 
-def vllm_obstacles(spec: ModelSpec) -> list[str]:
+def vllm_obstacles(model: LanguageModel) -> list[str]:
     """What in a child vLLM's nemotron_nas module, as its source is, cannot compute or would leave out in silence."""
+    config, blocks = config_of(model), blocks_of(model)
+    if nemotron.block_configs(blocks, config) is None:
+        return [f"it has no form for layers of model_type {config.model_type!r} as these"]
     obstacles = []
-    linear = [i for i, (a, f) in enumerate(spec.layers) if "linear" in (a.kind, f.kind)]
+    kinds = [[part.get("kind", "own") for part in block.values()] for block in blocks]
+    linear = [i for i, kind in enumerate(kinds) if "linear" in kind]
     if linear:
         obstacles.append(f"it has no linear maps, as in layers {', '.join(map(str, linear))}")
-    if spec.layers[0][0].kind == "no_op":
+    if blocks[0]["attention"].get("kind") == "no_op":
         obstacles.append("its first layer must have attention")
-    if spec.qk_norm:
-        obstacles.append("it has no norm of queries and keys")
-    if spec.attention_bias != spec.output_bias:
+    if config.model_type == "qwen2":
         obstacles.append(
             "it would drop the biases of queries, keys and values, which this child has without one of outputs"
         )
     return obstacles
 
 
-def gguf_words(spec: ModelSpec, file: str) -> str:
+def gguf_words(model: LanguageModel, file: str) -> str:
     """What a card says of a GGUF file of this child."""
-    padded = {i: layout.padding for i, layout in enumerate(layouts(spec)) if layout.padding}
+    padded = {i: layout.padding for i, layout in enumerate(layouts(model)) if layout.padding}
     words = f"`{file}`, architecture `deci`; values and metadata were checked by reading it back."
     if padded:
         words += (

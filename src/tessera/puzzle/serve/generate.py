@@ -3,7 +3,8 @@
 import torch
 from torch import Tensor
 
-from tessera.puzzle.models.model import LanguageModel
+from tessera.puzzle.models.cache import new_cache
+from tessera.puzzle.models.decoder import LanguageModel
 
 
 @torch.no_grad()
@@ -15,11 +16,10 @@ def generate(model: LanguageModel, prompts: Tensor, count: int, temperature: flo
     """
     B, P = prompts.shape
     generator = torch.Generator().manual_seed(seed)
-    caches, written, tokens = model.new_caches(B, P + count), [], prompts
-    for step in range(count):
-        start = P + step - 1 if step else 0
-        last = model.model(tokens, caches, start)[:, -1:]
-        logits = model.lm_head(model.model.norm(last))[:, 0].double()
+    cache, written, tokens = new_cache(model.config, P + count), [], prompts
+    for _ in range(count):
+        step = model.network(input_ids=tokens, past_key_values=cache, use_cache=True, logits_to_keep=1)  # type: ignore[operator]
+        logits = step.logits[:, -1].double()
         if temperature:
             summed = (logits / temperature).softmax(-1).cumsum(-1)
             uniform = torch.rand(B, 1, generator=generator, dtype=torch.float64)

@@ -6,8 +6,8 @@ What llama.cpp does with a `deci` file decides how a layer is written (heads H, 
 * no attention: H = K = 0. But the head size is read off the first layer, so there a linear map of zeros is written.
 * an FFN of F channels. No FFN: F = 0, only where the layer has no attention either and is not the last: llama.cpp skips
   such a layer as a whole, attention included. Elsewhere ZERO_CHANNELS channels of zeros are written, which add nothing.
-* a linear map in the FFN's place has no form, nor have normalised queries and keys (Qwen 3), nor a child without any
-  attention, for llama.cpp wants a KV cache: these are refused.
+* a linear map in the FFN's place has no form, nor has a child without any attention, for llama.cpp wants a KV cache,
+  nor have families whose layers differ from Llama's, windows, or query heads that were dropped: these are refused.
 
 llama.cpp rotates neighbouring pairs of a head's coordinates where Hugging Face rotates halves, so the rows of the query
 and key projections are put in another order. Vectors are written in float32, matrices in the type asked for, but in
@@ -15,6 +15,7 @@ float16 if that is one of blocks and their rows are not whole blocks: an FFN of 
 block of q8_0 holds 32.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,12 +25,16 @@ import numpy as np
 import torch
 
 from tessera.common import files
-from tessera.puzzle.models.model import AttentionSpec, FFNSpec, LanguageModel, ModelSpec, rotary_frequencies
+from tessera.puzzle.models import modeling_child, nemotron, variants
+from tessera.puzzle.models.decoder import LanguageModel, norm_of
+from tessera.puzzle.models.loading import BLOCKS
 from tessera.puzzle.serve.gguf_types import FILE_TYPES, TYPES, Dtype
 
 #: Channels of an FFN of zeros: the least that every block-quantised type can hold.
 ZERO_CHANNELS = 32
 ARCHITECTURE = "deci"
+#: Rotary embeddings that a file can describe.
+ROPE_TYPES = ("default", "linear", "llama3")
 ROPE_FACTORS = "rope_freqs.weight"
 Tensors = dict[str, torch.Tensor]
 
@@ -44,31 +49,66 @@ class Layout:
     padding: tuple[str, ...] = ()
 
 
-def layouts(spec: ModelSpec) -> list[Layout]:
+def layouts(model: LanguageModel) -> list[Layout]:
     """Every layer's layout. Raises ValueError, naming the layers, if llama.cpp has no form for one."""
-    if spec.qk_norm:
+    config = config_of(model)
+    if config.model_type == "qwen3":
         raise ValueError(
             "llama.cpp's deci does not support norms of queries and keys (as in Qwen 3), so no GGUF file can be written"
         )
-    linear = [i for i, (_, ffn) in enumerate(spec.layers) if ffn.kind == "linear"]
+    if config.model_type not in nemotron.LLAMA_SHAPED:
+        raise ValueError(
+            f"llama.cpp's deci has layers as Llama's, which model_type {config.model_type!r} has not: no GGUF file can "
+            f"be written; expected one of {', '.join(nemotron.LLAMA_SHAPED)}"
+        )
+    rope = config.rope_parameters.get("rope_type", "default")
+    for key, value, valid in (
+        ("hidden_act", config.hidden_act, ("silu",)),
+        ("sliding_window", getattr(config, "sliding_window", None), (None,)),
+        ("rope_type", rope, ROPE_TYPES),
+    ):
+        if value not in valid:
+            raise ValueError(f"llama.cpp's deci cannot compute {key} = {value!r}, so no GGUF file can be written")
+    blocks = blocks_of(model)
+    kinds = [{place: part.get("kind", "own") for place, part in block.items()} for block in blocks]
+    linear = [i for i, kind in enumerate(kinds) if kind["ffn"] == "linear"]
     if linear:
         raise ValueError(
             f"llama.cpp has no linear map in place of an FFN, as in {_name(linear)} of this child; search without the "
             f"variant, or serve the Hugging Face checkpoint"
         )
-    if all(attention.kind != "gqa" for attention, _ in spec.layers):
+    if all(kind["attention"] != "own" for kind in kinds):
         raise ValueError("no layer of this child has attention, and llama.cpp does not start without a KV cache")
-    return [_layout(spec, i, *layer) for i, layer in enumerate(spec.layers)]
+    return [
+        _layout(config, i, kind["attention"], *_sizes(block, config, i))
+        for i, (kind, block) in enumerate(zip(kinds, blocks, strict=True))
+    ]
 
 
-def _layout(spec: ModelSpec, index: int, attention: AttentionSpec, ffn: FFNSpec) -> Layout:
+def config_of(model: LanguageModel) -> Any:
+    """The configuration of a child's parent, in which no size differs by layer."""
+    return modeling_child.config_of(model.config, {})
+
+
+def blocks_of(model: LanguageModel) -> list[dict[str, dict[str, Any]]]:
+    """What config.json says of every layer, as `modeling_child` has it; of a parent's, nothing."""
+    return getattr(model.config, BLOCKS, None) or [{"attention": {}, "ffn": {}} for _ in model.layers]
+
+
+def _sizes(block: Mapping[str, Mapping[str, Any]], config: Any, index: int) -> tuple[int, int]:
+    try:
+        return nemotron.sizes(block, config)
+    except ValueError as error:
+        raise ValueError(f"llama.cpp's deci has no form for layer {index} of this child: {error}") from None
+
+
+def _layout(config: Any, index: int, attention: str, kv_heads: int, channels: int) -> Layout:
     padding = []
-    heads, kv_heads = (0, 0) if attention.kind == "no_op" else (spec.num_heads, attention.num_kv_heads)
+    heads = 0 if attention == "no_op" else config.num_attention_heads
     if not heads and index == 0:
-        heads = spec.num_heads
+        heads = config.num_attention_heads
         padding.append("attention")
-    channels = ffn.intermediate_size if ffn.kind == "gated" else 0
-    if not channels and (heads or index == len(spec.layers) - 1):
+    if not channels and (heads or index == config.num_hidden_layers - 1):
         channels = ZERO_CHANNELS
         padding.append("ffn")
     return Layout(heads, kv_heads, channels, tuple(padding))
@@ -80,29 +120,29 @@ def _name(layers: Sequence[int]) -> str:
 
 def tensors(model: LanguageModel) -> Tensors:
     """A child's parameters by GGUF's names, in llama.cpp's order of rows, zeros included. Raises as layouts."""
-    spec, weights = model.spec, {}
-    weights["token_embd.weight"] = model.model.embed_tokens.weight
-    weights["output_norm.weight"] = model.model.norm.weight
-    if not spec.tied_embeddings:
-        weights["output.weight"] = model.lm_head.weight
-    if (factors := rope_factors(spec)) is not None:
+    config, network, weights = config_of(model), model.network, {}
+    weights["token_embd.weight"] = network.get_input_embeddings().weight  # type: ignore[operator]
+    weights["output_norm.weight"] = norm_of(model.decoder).weight
+    if not config.tie_word_embeddings:
+        weights["output.weight"] = network.get_output_embeddings().weight  # type: ignore[operator]
+    if (factors := rope_factors(config)) is not None:
         weights[ROPE_FACTORS] = factors
-    for i, (layout, layer) in enumerate(zip(layouts(spec), model.model.layers, strict=True)):
-        parameters = dict(layer.named_parameters())
-        block = _attention(spec, layout, parameters) | _ffn(spec, layout, parameters)
+    for i, layout in enumerate(layouts(model)):
+        parameters = dict(model.module(i).named_parameters())
+        block = _attention(config, layout, parameters) | _ffn(config, layout, parameters)
         weights |= {f"blk.{i}.{name}": value for name, value in block.items()}
     return {name: value.detach() for name, value in weights.items()}
 
 
-def _attention(spec: ModelSpec, layout: Layout, parameters: Mapping[str, torch.Tensor]) -> Tensors:
+def _attention(config: Any, layout: Layout, parameters: Mapping[str, torch.Tensor]) -> Tensors:
     if not layout.heads:
         return {}
-    D = spec.hidden_size
+    D = config.hidden_size
     if "attention" in layout.padding:
         return {"attn_norm.weight": torch.ones(D), "attn_output.weight": torch.zeros(D, D)}
     weights = {"attn_norm.weight": parameters["input_layernorm.weight"]}
     if not layout.kv_heads:
-        return weights | {"attn_output.weight": parameters["self_attn.linear_attn.weight"]}
+        return weights | {"attn_output.weight": parameters["self_attn.linear.weight"]}
     heads = {"q": layout.heads, "k": layout.kv_heads}
     for theirs, ours in (("q", "q_proj"), ("k", "k_proj"), ("v", "v_proj"), ("output", "o_proj")):
         for kind in ("weight", "bias"):
@@ -111,8 +151,8 @@ def _attention(spec: ModelSpec, layout: Layout, parameters: Mapping[str, torch.T
     return weights
 
 
-def _ffn(spec: ModelSpec, layout: Layout, parameters: Mapping[str, torch.Tensor]) -> Tensors:
-    D, F = spec.hidden_size, layout.channels
+def _ffn(config: Any, layout: Layout, parameters: Mapping[str, torch.Tensor]) -> Tensors:
+    D, F = config.hidden_size, layout.channels
     if not F:
         return {}
     if "ffn" in layout.padding:
@@ -134,20 +174,25 @@ def permute(rows: torch.Tensor, heads: int) -> torch.Tensor:
     return rows.reshape(heads, 2, half, *rows.shape[1:]).swapaxes(1, 2).reshape(rows.shape)
 
 
-def rope_factors(spec: ModelSpec) -> torch.Tensor | None:
+def rope_factors(config: Any) -> torch.Tensor | None:
     """What llama.cpp divides each rotary frequency by, (E/2), where scaling is of type llama3; else None."""
-    rope = spec.rope_parameters
+    rope, size = config.rope_parameters, variants.head_dim(config)
     if rope.get("rope_type") != "llama3":
         return None
-    plain = rotary_frequencies({"rope_theta": rope["rope_theta"]}, spec.head_dim)
-    return (plain / rotary_frequencies(rope, spec.head_dim)).to(torch.float32)
+    plain = rope["rope_theta"] ** (-torch.arange(0, size, 2, dtype=torch.float64) / size)
+    # Long wavelengths are stretched by `factor`, short ones kept, those between are blended.
+    low, high = rope["low_freq_factor"], rope["high_freq_factor"]
+    turns = rope["original_max_position_embeddings"] * plain / (2 * math.pi)
+    blend = ((turns - low) / (high - low)).clamp(0, 1)
+    return (plain / (plain * (blend + (1 - blend) / rope["factor"]))).to(torch.float32)
 
 
-def metadata(spec: ModelSpec, dtype: Dtype, name: str, license_name: str | None = None) -> dict[str, Any]:
+def metadata(model: LanguageModel, dtype: Dtype, name: str, license_name: str | None = None) -> dict[str, Any]:
     """The file's keys but the tokenizer's; layers' counts are arrays. Raises as layouts."""
     from gguf import GGML_QUANT_VERSION, LlamaFileType
 
-    layers = layouts(spec)
+    layers, config = layouts(model), config_of(model)
+    head_dim = variants.head_dim(config)
     general = {
         "architecture": ARCHITECTURE,
         "type": "model",
@@ -157,20 +202,20 @@ def metadata(spec: ModelSpec, dtype: Dtype, name: str, license_name: str | None 
     } | ({"license": license_name} if license_name else {})
     settings = {
         "block_count": len(layers),
-        "context_length": spec.max_position_embeddings,
-        "embedding_length": spec.hidden_size,
-        "vocab_size": spec.vocab_size,
+        "context_length": config.max_position_embeddings,
+        "embedding_length": config.hidden_size,
+        "vocab_size": config.vocab_size,
         "feed_forward_length": [layer.channels for layer in layers],
         "attention.head_count": [layer.heads for layer in layers],
         "attention.head_count_kv": [layer.kv_heads for layer in layers],
-        "attention.key_length": spec.head_dim,
-        "attention.value_length": spec.head_dim,
-        "attention.layer_norm_rms_epsilon": spec.norm_eps,
-        "rope.dimension_count": spec.head_dim,
-        "rope.freq_base": float(spec.rope_parameters["rope_theta"]),
+        "attention.key_length": head_dim,
+        "attention.value_length": head_dim,
+        "attention.layer_norm_rms_epsilon": config.rms_norm_eps,
+        "rope.dimension_count": head_dim,
+        "rope.freq_base": float(config.rope_parameters["rope_theta"]),
     }
-    if spec.rope_parameters.get("rope_type") == "linear":
-        settings |= {"rope.scaling.type": "linear", "rope.scaling.factor": float(spec.rope_parameters["factor"])}
+    if config.rope_parameters.get("rope_type") == "linear":
+        settings |= {"rope.scaling.type": "linear", "rope.scaling.factor": float(config.rope_parameters["factor"])}
     return {f"general.{k}": v for k, v in general.items()} | {f"{ARCHITECTURE}.{k}": v for k, v in settings.items()}
 
 
@@ -190,12 +235,12 @@ def write(
     from gguf import GGUFWriter
 
     vocabulary = len(tokenizer["tokenizer.ggml.tokens"])
-    if vocabulary != model.spec.vocab_size:
-        raise ValueError(f"the tokenizer has {vocabulary} tokens, the child {model.spec.vocab_size}")
+    if vocabulary != model.config.vocab_size:
+        raise ValueError(f"the tokenizer has {vocabulary} tokens, the child {model.config.vocab_size}")
     weights = tensors(model)
     with files.replacing(path) as hidden:
         writer = GGUFWriter(hidden, ARCHITECTURE)
-        keys = metadata(model.spec, dtype, name, license_name) | dict(tokenizer)
+        keys = metadata(model, dtype, name, license_name) | dict(tokenizer)
         for key, value in keys.items():
             if key != "general.architecture":  # the writer's own
                 _add(writer, key, value)
@@ -250,7 +295,7 @@ def verify(path: str | Path, model: LanguageModel, tokenizer: Mapping[str, Any])
 
     reader = GGUFReader(path)
     dtype = next(d for d, kind in FILE_TYPES.items() if _file_type(reader) == kind)
-    for key, expected in (metadata(model.spec, dtype, "") | dict(tokenizer)).items():
+    for key, expected in (metadata(model, dtype, "") | dict(tokenizer)).items():
         if key in ("general.name", "general.license"):
             continue
         field = reader.get_field(key)
@@ -276,7 +321,7 @@ def verify(path: str | Path, model: LanguageModel, tokenizer: Mapping[str, Any])
         largest = float(np.abs(exact).max())
         error = max(error, float(np.abs(value - exact).max()) / largest if largest else 0.0)
         parameters += exact.size
-    padded = {str(i): list(layout.padding) for i, layout in enumerate(layouts(model.spec)) if layout.padding}
+    padded = {str(i): list(layout.padding) for i, layout in enumerate(layouts(model)) if layout.padding}
     return {"dtype": dtype, "tensors": len(there), "parameters": parameters, "largest_error": error, "padding": padded}
 
 

@@ -8,7 +8,7 @@ import torch
 
 from tessera.puzzle.costs.measured import using_threads
 from tessera.puzzle.costs.params import CostTarget
-from tessera.puzzle.models.model import LanguageModel
+from tessera.puzzle.models.decoder import LanguageModel
 from tessera.puzzle.serve.speed import serve
 
 PERCENTILES = (50, 90, 99)

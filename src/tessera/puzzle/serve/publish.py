@@ -7,7 +7,7 @@ import torch
 
 from tessera.common import files
 from tessera.puzzle import child
-from tessera.puzzle.models.model import LanguageModel
+from tessera.puzzle.models.decoder import LanguageModel
 
 
 def checkpoint(model: LanguageModel, source: str | Path, directory: str | Path, dtype: str) -> None:
@@ -17,13 +17,10 @@ def checkpoint(model: LanguageModel, source: str | Path, directory: str | Path, 
     """
     source, directory = Path(source), Path(directory)
     config = files.read_json(source / "config.json")
-    state = {name: value.to(getattr(torch, dtype)) for name, value in model.state_dict().items()}
-    if model.spec.tied_embeddings:
-        del state["lm_head.weight"]
+    state = {name: value.to(getattr(torch, dtype)) for name, value in model.state().items()}
     files.save_tensors(directory / "model.safetensors", state, metadata={"format": "pt"})
     files.write_json(directory / "config.json", config | {"dtype": dtype})
-    for module in child.CODE:
-        shutil.copyfile(module, directory / module.name)
+    shutil.copyfile(child.CODE, directory / child.CODE.name)
     for name in (*child.TOKENIZER, "generation_config.json"):
         if (source / name).is_file():
             shutil.copyfile(source / name, directory / name)

@@ -21,8 +21,9 @@ from torch import Tensor
 
 from tessera.puzzle.costs.measured import using_threads
 from tessera.puzzle.costs.params import CostsParams, CostTarget, Workload
-from tessera.puzzle.models import blocks
-from tessera.puzzle.models.model import LanguageModel
+from tessera.puzzle.models import architecture, loading
+from tessera.puzzle.models.cache import new_cache
+from tessera.puzzle.models.decoder import LanguageModel
 
 PHASES = ("prefill", "decode", "runtime")
 #: Name of the parent among the models that are served.
@@ -57,19 +58,19 @@ def serve(model: LanguageModel, workload: Workload) -> Iterator[str]:
     The prompts, (B, prefill) random tokens, are read in one pass, which yields the first token; each of the `decode`
     passes that follow yields one more.
     """
-    vocabulary = model.spec.vocab_size
+    vocabulary = model.config.vocab_size
     generator = torch.Generator().manual_seed(0)
     prompts = torch.randint(vocabulary, (workload.batch, workload.prefill), generator=generator)
-    caches = model.new_caches(workload.batch, workload.prefill + workload.decode)
+    cache = new_cache(model.config, workload.prefill + workload.decode)
 
-    def following(tokens: Tensor, start: int) -> Tensor:
-        last = model.model(tokens, caches, start)[:, -1:]
-        return model.lm_head(model.model.norm(last)).argmax(-1)
+    def following(tokens: Tensor) -> Tensor:
+        step = model.network(input_ids=tokens, past_key_values=cache, use_cache=True, logits_to_keep=1)  # type: ignore[operator]
+        return step.logits.argmax(-1)
 
-    tokens = following(prompts, 0)
+    tokens = following(prompts)
     yield "prefill"
-    for step in range(workload.decode):
-        tokens = following(tokens, workload.prefill + step)
+    for _ in range(workload.decode):
+        tokens = following(tokens)
         yield "decode"
 
 
@@ -142,9 +143,13 @@ def peak_memory(directory: Path, target: CostTarget) -> dict[str, float]:
 
 
 def _serve_alone(directory: Path, target: CostTarget) -> dict[str, float]:
+    from transformers import CONFIG_MAPPING, MODEL_FOR_CAUSAL_LM_MAPPING
+
+    # The model's code is no part of the model: it is imported here.
+    MODEL_FOR_CAUSAL_LM_MAPPING[CONFIG_MAPPING[architecture.read(directory).model_type]]
     idle = peak_resident_mib()
     with using_threads(target.threads), torch.inference_mode():
-        for _ in serve(blocks.load(directory).to(getattr(torch, target.dtype)), target.workload):
+        for _ in serve(loading.load(directory, getattr(torch, target.dtype)), target.workload):
             pass
     peak = peak_resident_mib()
     return {"process_mib": peak, "model_mib": peak - idle}

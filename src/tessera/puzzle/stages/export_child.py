@@ -42,18 +42,18 @@ def main(
 ) -> None:
     """source is the package that the parent came in; curve and evaluation are of the child's healing and test text."""
     from tessera.puzzle.child import chosen
-    from tessera.puzzle.models import architecture, blocks
+    from tessera.puzzle.models import loading
     from tessera.puzzle.serve import card, gguf_export, publish
 
     row = chosen(choices, method)
-    model = blocks.load(child).requires_grad_(False)
+    model = loading.load(child).requires_grad_(False)
     name = f"{params.parent.rpartition(':')[2].rpartition('/')[2]}-puzzle-{target}"
     report: dict[str, Any] = {"child": name, "gguf": None, "refusal": None}
     with files.replacing_directory(export) as directory:
         publish.checkpoint(model, child, directory, params.export.checkpoint)
         try:
-            gguf_export.layouts(model.spec)
-            tokenizer = _tokenizer(params, source, child, model.spec.vocab_size)
+            gguf_export.layouts(model)
+            tokenizer = _tokenizer(params, source, child, model.config.vocab_size)
         except ValueError as refusal:  # the checkpoint is a result by itself
             report["refusal"] = str(refusal)
             words = f"no file here: {refusal}."
@@ -61,15 +61,13 @@ def main(
             file = directory / f"{name}.gguf"
             gguf_export.write(model, file, tokenizer, params.export.dtype, name, params.export.license)
             report["gguf"] = gguf_export.verify(file, model, tokenizer)
-            words = card.gguf_words(model.spec, file.name)
-        shape = architecture.read(parent)
+            words = card.gguf_words(model, file.name)
         facts = card.Facts(
             name=name,
             parent=params.parent.partition(":")[2],
             license=params.export.license,
             dtype=params.export.checkpoint,
-            spec=model.spec,
-            parent_layer=blocks.model_spec(shape).layers[0],
+            model=model,
             parameters=sum(value.numel() for value in model.parameters()),
             target=target,
             search=row,
@@ -79,7 +77,7 @@ def main(
             training_tokens=files.read_json(curve)["tokens"][-1],
             gguf=words,
         )
-        report["vllm_obstacles"] = card.vllm_obstacles(model.spec)
+        report["vllm_obstacles"] = card.vllm_obstacles(model)
         files.write_text(directory / "README.md", card.card(facts))
         files.write_json(directory / "export.json", report)
 

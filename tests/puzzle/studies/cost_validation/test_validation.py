@@ -42,7 +42,7 @@ def test_published_configurations(parent, child):
     shape = child.architecture
     count = memory.non_block_parameters(shape).count
     for (kv, channels), layers in child.layers.items():
-        own = memory.attention_parameters(shape, validation.Attention(kind="gqa", kv_heads=kv)).count if kv else 0
+        own = memory.parameters(shape, validation.Attention(kind="gqa", kv_heads=kv)).count if kv else 0
         own += 3 * shape.hidden_size * channels + shape.hidden_size
         count += layers * own
     assert count == pytest.approx(49.9e9, rel=0.01)  # its name says 49B

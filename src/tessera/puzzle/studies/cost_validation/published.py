@@ -20,7 +20,7 @@ import pandas as pd
 
 from tessera.puzzle.costs import memory, operations
 from tessera.puzzle.costs.h100_database import H100Database
-from tessera.puzzle.costs.operations import CoreAttention, Operation, Pass
+from tessera.puzzle.costs.operations import CoreAttention, Elementwise, Embedding, Gemm, Operation, Pass
 from tessera.puzzle.costs.params import Workload
 from tessera.puzzle.costs.roofline import DATASHEETS
 from tessera.puzzle.models.architecture import Architecture, from_config
@@ -71,7 +71,7 @@ def served(name: str) -> Served:
         return Served(shape, {(shape.num_kv_heads, shape.intermediate_size): shape.num_layers})
     layers = Counter(_layer(config, block, f"{path}: block_configs[{i}]") for i, block in enumerate(blocks))
     whole = {"num_key_value_heads": max(kv for kv, _ in layers), "intermediate_size": max(f for _, f in layers)}
-    shape = from_config(config | {"parent_model_type": "llama"} | whole, path)
+    shape = from_config(config | {"model_type": "llama"} | whole, path)
     return Served(shape, dict(layers))
 
 
@@ -91,16 +91,18 @@ def throughput(pricer: H100Database, model: Served, workload: Workload, gpus: in
     Heads, channels and the vocabulary are divided among the GPUs. Raises ValueError if a division has a remainder,
     or if the database cannot price a layout.
     """
-    shard = _sharded(model.architecture, gpus)
-    counts = Counter(dict.fromkeys(operations.non_block_operations(shard), 1))
+    shape = model.architecture
+    counts = Counter(_sharded(operations.non_block_operations(shape), gpus, split=None))
     reductions = 0
     for (kv_heads, channels), layers in model.layers.items():
         kernels: list[Operation] = []
         if kv_heads:
-            kernels += operations.attention_operations(shard, _attention(kv_heads, gpus))
+            _divided(kv_heads, gpus, "KV heads")
+            attention = Attention(kind="gqa", kv_heads=kv_heads)
+            kernels += _sharded(operations.attention_operations(shape, attention), gpus)
         if channels:
-            whole = dataclasses.replace(shard, intermediate_size=_divided(channels, gpus, "channels"))
-            kernels += operations.ffn_operations(whole, FFN(kind="gated"))
+            _divided(channels, gpus, "channels")
+            kernels += _sharded(operations.ffn_operations(shape, _ffn(shape, channels)), gpus)
         for kernel in kernels:
             counts[kernel] += layers
         reductions += layers * (bool(kv_heads) + bool(channels)) * (gpus > 1)
@@ -144,15 +146,29 @@ def all_reduce(pricer: H100Database, step: Pass, hidden: int, gpus: int) -> floa
     return milliseconds
 
 
-def _sharded(architecture: Architecture, gpus: int) -> Architecture:
-    a = architecture
-    return dataclasses.replace(
-        a,
-        num_heads=_divided(a.num_heads, gpus, "num_heads"),
-        num_kv_heads=_divided(a.num_kv_heads, gpus, "num_kv_heads"),
-        intermediate_size=_divided(a.intermediate_size, gpus, "intermediate_size"),
-        vocab_size=_divided(a.vocab_size, gpus, "vocab_size"),
-    )
+def _sharded(kernels: Sequence[Operation], gpus: int, split: int | None = -1) -> list[Operation]:
+    """What one GPU of a group computes of a subblock's kernels: its heads, channels or part of the vocabulary.
+
+    split is the GEMM whose inputs are divided, not its outputs: the last one of a subblock.
+    """
+    inputs = None if split is None else kernels[split]
+    return [_shard(kernel, gpus, kernel is inputs) for kernel in kernels]
+
+
+def _shard(kernel: Operation, gpus: int, by_inputs: bool) -> Operation:
+    match kernel:
+        case Gemm(_, k) if by_inputs:
+            return dataclasses.replace(kernel, k=_divided(k, gpus, "inputs"))
+        case Gemm(n):
+            return dataclasses.replace(kernel, n=_divided(n, gpus, "outputs"))
+        case CoreAttention(heads, kv_heads):
+            heads, kv_heads = _divided(heads, gpus, "num_heads"), _divided(kv_heads, gpus, "num_kv_heads")
+            return dataclasses.replace(kernel, heads=heads, kv_heads=kv_heads)
+        case Elementwise(read, written) if read != written:  # the activation; norms are computed on every GPU
+            return Elementwise(_divided(read, gpus, "channels"), _divided(written, gpus, "channels"))
+        case Embedding(vocabulary, hidden):
+            return Embedding(_divided(vocabulary, gpus, "vocab_size"), hidden)
+    return kernel
 
 
 def _divided(size: int, gpus: int, what: str) -> int:
@@ -161,8 +177,8 @@ def _divided(size: int, gpus: int, what: str) -> int:
     return size // gpus
 
 
-def _attention(kv_heads: int, gpus: int) -> Attention:
-    return Attention(kind="gqa", kv_heads=_divided(kv_heads, gpus, "KV heads"))
+def _ffn(architecture: Architecture, channels: int) -> FFN:
+    return FFN(kind="gated", width=channels / architecture.intermediate_size)
 
 
 def _memory(model: Served, workload: Workload, gpus: int, dtype: str) -> float:
@@ -172,11 +188,10 @@ def _memory(model: Served, workload: Workload, gpus: int, dtype: str) -> float:
     for (kv_heads, channels), layers in model.layers.items():
         if kv_heads:
             attention = Attention(kind="gqa", kv_heads=kv_heads)
-            total += layers * memory.attention_parameters(shape, attention).bytes(dtype)
+            total += layers * memory.parameters(shape, attention).bytes(dtype)
             total += layers * memory.kv_cache_bytes(shape, attention, workload, dtype)
         if channels:
-            whole = dataclasses.replace(shape, intermediate_size=channels)
-            total += layers * memory.ffn_parameters(whole, FFN(kind="gated")).bytes(dtype)
+            total += layers * memory.parameters(shape, _ffn(shape, channels)).bytes(dtype)
     return total / gpus
 
 

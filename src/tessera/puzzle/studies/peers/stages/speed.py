@@ -17,23 +17,27 @@ class Params(Section):
 
 def main(params: Params, parent: Path, children: list[Path], metrics: Path) -> None:
     """Write times and speed-ups of the parent and of every child, of which only the shape matters here."""
-    import dataclasses
+    import torch
 
-    from tessera.puzzle.models import architecture as architectures
-    from tessera.puzzle.models import blocks
-    from tessera.puzzle.models.model import AttentionSpec, FFNSpec, LanguageModel
+    from tessera.puzzle.child import exchanged
+    from tessera.puzzle.models import loading, variants
     from tessera.puzzle.models.space import PARENT
-    from tessera.puzzle.models.specs import model_spec
     from tessera.puzzle.serve import speed
 
     name, target = speed.served(params.costs)
-    architecture = architectures.read(parent)
-    models = {PARENT: blocks.load(parent).requires_grad_(False)}
+    whole = loading.load(parent).requires_grad_(False)
+    models = {PARENT: whole}
     for path in children:
         row = files.read_json(path)
-        layers = [(AttentionSpec(**attention), FFNSpec(**ffn)) for attention, ffn in row["layers"]]
-        spec = dataclasses.replace(model_spec(architecture, layers), mlp_bias=row["mlp_bias"])
-        models[row["peer"]] = LanguageModel(spec).requires_grad_(False)
+        replaced = {}
+        for layer, block in zip(whole.layers, row["puzzle_blocks"], strict=True):
+            for place, part in block.items():
+                if part:
+                    module = variants.build(layer, whole.config, part, place).to_empty(device="cpu")
+                    for weight in module.parameters():
+                        torch.nn.init.normal_(weight, std=0.02)
+                    replaced[layer.index, place] = module, part
+        models[row["peer"]] = exchanged(whole, replaced)
     taken = speed.times(models, target, params.peers.repeats, lambda rounds: progress.track(rounds, "speed of peers"))
     files.write_json(
         metrics,

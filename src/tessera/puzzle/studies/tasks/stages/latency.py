@@ -21,13 +21,14 @@ def main(params: Params, parent: Path, children: list[Path], latency: Path) -> N
     import torch
 
     from tessera.puzzle.costs import measured
-    from tessera.puzzle.models import blocks
+    from tessera.puzzle.models import loading
+    from tessera.puzzle.models.cache import cache_bytes
     from tessera.puzzle.serve.latency import latencies, percentiles
     from tessera.puzzle.serve.speed import PARENT, served
 
     name, target = served(params.costs)
     places = {PARENT: parent} | {path.name: path for path in children}
-    models = {key: blocks.load(path).requires_grad_(False) for key, path in places.items()}
+    models = {key: loading.load(path).requires_grad_(False) for key, path in places.items()}
     taken = latencies(
         models, target, params.tasks.repeats, lambda rounds: progress.track(rounds, "latency of parent and children")
     )
@@ -38,13 +39,12 @@ def main(params: Params, parent: Path, children: list[Path], latency: Path) -> N
     capacity = workload.prefill + workload.decode
     rows = {}
     for key, model in models.items():
-        caches = [cache for cache in model.new_caches(workload.batch, capacity) if cache]
         rows[key] = {
             "first_token_ms": percentiles(taken[key]["prefill"]),
             "token_ms": percentiles(taken[key]["decode"]),
             "tokens": len(taken[key]["decode"]),
             "weights_mib": sum(p.nbytes for p in model.parameters()) / 2**20,
-            "kv_cache_mib": sum(cache.keys.nbytes + cache.values.nbytes for cache in caches) / 2**20,
+            "kv_cache_mib": cache_bytes(model, workload.batch, capacity) / 2**20,
         }
     files.write_json(
         latency,
