@@ -39,12 +39,16 @@ PARENTS = {
 }
 
 #: Families that are admitted, and families that are not.
-ADMITTED = """
-    llama mistral ministral ministral3 qwen2 qwen3 gemma gemma2 gemma3_text phi3 olmo2 olmo3 granite smollm3 glm glm4
-    exaone4 ernie4_5 starcoder2 helium arcee seed_oss hunyuan_v1_dense apertus nemotron cwm bitnet youtu jais2 stablelm
-    mixtral qwen2_moe qwen3_moe gpt_oss olmoe phimoe granitemoe dots1 minimax_m2 glm4_moe ernie4_5_moe deepseek_v3
-""".split()
-REFUSED = "cohere cohere2 phi gpt_neox opt gpt2 gemma4_text llama4_text".split()
+ADMITTED = [
+    "llama", "mistral", "ministral", "ministral3", "qwen2", "qwen3", "gemma", "gemma2", "gemma3_text", "phi3",
+    "olmo2", "olmo3", "granite", "smollm3", "glm", "glm4", "exaone4", "ernie4_5", "starcoder2", "helium",
+    "arcee", "seed_oss", "hunyuan_v1_dense", "apertus", "nemotron", "cwm", "bitnet", "youtu", "jais2",
+    "stablelm", "mixtral", "qwen2_moe", "qwen3_moe", "gpt_oss", "olmoe", "phimoe", "granitemoe", "dots1",
+    "minimax_m2", "glm4_moe", "ernie4_5_moe", "deepseek_v3",
+]  # fmt: skip
+REFUSED = [
+    "cohere", "cohere2", "phi", "gpt_neox", "opt", "gpt2", "gemma4_text", "llama4_text",
+]  # fmt: skip
 #: Sizes of the networks, by all the names that families have for them.
 SIZES = {
     "vocab_size": 97,

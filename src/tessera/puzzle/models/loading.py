@@ -1,4 +1,4 @@
-"""Models read as transformers reads them, parents and children alike; what transformers would only warn of is refused."""
+"""Models read as transformers reads them, parents and children alike; what it would only warn of is refused."""
 
 import logging
 import sys
@@ -50,7 +50,22 @@ def from_pretrained(cls: Any, source: Path, directory: Path, **options: Any) -> 
     with strictly(source, report):
         network, info = cls.from_pretrained(directory, output_loading_info=True, **options)
         report |= info
-    return LanguageModel(network.requires_grad_(False))
+    try:
+        return LanguageModel(network.requires_grad_(False))
+    except ValueError as error:
+        raise ValueError(f"{source}: {error}") from None
+
+
+def load_gguf(path: str | Path) -> LanguageModel:
+    """Return the model in a GGUF file, dequantised to float32. Raises ValueError, naming the file, as `load` does."""
+    from transformers import AutoModelForCausalLM
+
+    path = Path(path)
+    options: dict[str, Any] = {"gguf_file": path.name, "dtype": torch.float32, "local_files_only": True}
+    model = from_pretrained(AutoModelForCausalLM, path, path.parent, **options)
+    for settings in (model.config, model.network.generation_config):
+        check_token_ids(path, settings.to_dict(), model.config.vocab_size)
+    return model
 
 
 def load_layers(directory: str | Path, layers: Sequence[int], dtype: torch.dtype = torch.float32) -> LanguageModel:
