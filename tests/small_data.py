@@ -121,6 +121,8 @@ def write_gguf(path: Path, weights: Mapping[str, np.ndarray], architecture: str 
             writer.add_tensor("token_embd.weight", value)
         elif name == "model.norm.weight":
             writer.add_tensor("output_norm.weight", value)
+        elif name == "rope_freqs.weight":
+            writer.add_tensor(name, value)
         else:
             _, _, layer, rest = name.removesuffix(".weight").split(".", 3)
             heads = {"attn_q": HEADS, "attn_k": KV_HEADS}.get(short[rest])

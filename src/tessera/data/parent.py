@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 
 PATTERNS = ("*.safetensors", "*.json", "*.jinja", "tokenizer.model")
 #: What transformers writes of a tokenizer's or model's origin, which is not the same everywhere.
-ORIGIN = ("is_local", "local_files_only", "name_or_path", "_name_or_path", "transformers_version", "auto_map")
+ORIGIN = (
+    *("is_local", "local_files_only", "name_or_path", "_name_or_path", "_model_name_or_path"),
+    *("transformers_version", "auto_map"),
+)
 
 
 @dataclass(frozen=True)

@@ -129,12 +129,23 @@ def _table(shape: Any, space: Any, shared: dict[str, str], batch: int, prefill: 
 
 @app.command()
 def parent(directory: Annotated[Path, typer.Argument(help="Hugging Face directory")]) -> None:
-    """Show whether a model can be a parent: its shape and possible variants, or what is missing."""
-    from tessera.puzzle.models import parents
+    """Show whether a model can be a parent, and which variants it can have; runs it on a few tokens."""
+    from rich.table import Table
+
+    from tessera.common.console import console
+    from tessera.puzzle.models import admission, loading
 
     with errors():
-        for name, value in parents.summary(parents.read(directory)).items():
-            typer.echo(f"{name}: {value:,}" if isinstance(value, int) else f"{name}: {value}")
+        model = loading.load(directory)
+        result = admission.examine(model)
+    size = sum(weight.numel() for weight in model.parameters())
+    shape = f"{len(model.layers)} layers, hidden size {model.hidden_size:,}, {size:,} parameters"
+    table = Table("variant", "possible", "because", title=f"{model.config.model_type}: {shape}")
+    for kind in result.works:
+        table.add_row(kind, "yes", "")
+    for kind, reason in result.failed.items():
+        table.add_row(kind, "no", reason)
+    console(width=None if console().is_terminal else 120).print(table)
 
 
 @app.command()

@@ -35,6 +35,8 @@ def main(params: Params, source: list[Path], parent: Path) -> None:
     dtype = getattr(torch, params.dtype)
     model, texts, origin = _read(params, source, parent)
     texts.check(origin, model.network.get_input_embeddings().num_embeddings)
+    if hasattr(model.config, loading.BLOCKS):
+        raise ValueError(f"{origin / 'config.json'}: {loading.BLOCKS} makes it a child; expected a model as published")
     admitted = admission.examine(model)
     if params.space is not None:
         admitted.check(params.space, model)
@@ -42,7 +44,8 @@ def main(params: Params, source: list[Path], parent: Path) -> None:
         weight.data = weight.data.to(dtype)
     tokens = (torch.arange(32) * 31 % model.config.vocab_size).view(2, 16)
     with files.scratch_directory(parent) as scratch, torch.no_grad():
-        parents.write(scratch, model.state(), _plain(model.config.to_diff_dict()), texts)
+        config = model.config.to_diff_dict() | {"architectures": [type(model.network).__name__]}
+        parents.write(scratch, model.state(), _plain(config), texts)
         expected = model(tokens)
         del model
         if not torch.equal(loading.load(scratch, dtype)(tokens), expected):
