@@ -22,7 +22,7 @@ def gguf(tmp_path):
 @pytest.fixture
 def texts(gguf):
     file = Gguf(gguf)
-    return parent.Texts(file.tokenizer(), file.tokenizer_config(), file.special_tokens())
+    return parent.Texts(file.tokenizer(), file.tokenizer_config(), {"bos_token_id": 1, "eos_token_id": 2})
 
 
 @pytest.fixture

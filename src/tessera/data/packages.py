@@ -8,6 +8,7 @@ import sys
 import tempfile
 import zipfile
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 from packaging.utils import parse_wheel_filename
@@ -141,16 +142,21 @@ def members(archive: str | Path, pattern: str) -> list[tuple[str, bytes]]:
 
 def extract(archives: str | Path | Sequence[Path], member: str, path: str | Path) -> None:
     """Write the members of archives that match a pattern to path, one after the other. Raises as `members` does."""
-    archives = [archives] if isinstance(archives, str | Path) else archives
-    with Path(path).open("wb") as target:
-        for archive in archives:
+    found: list[tuple[zipfile.ZipFile, list[str]]] = []
+    with ExitStack() as stack:
+        for archive in [archives] if isinstance(archives, str | Path) else archives:
             try:
-                with zipfile.ZipFile(archive) as opened:
-                    names = sorted(fnmatch.filter(opened.namelist(), member))
-                    for name in names:
-                        with opened.open(name) as source:
-                            shutil.copyfileobj(source, target, 2**20)
+                opened = stack.enter_context(zipfile.ZipFile(archive))
             except zipfile.BadZipFile as error:
                 raise ValueError(f"{archive}: damaged ({error}); delete it and run again") from error
-            if not names:
+            found.append((opened, sorted(fnmatch.filter(opened.namelist(), member))))
+            if not found[-1][1]:
                 raise ValueError(f"{archive}: has no member {member!r}")
+        target = stack.enter_context(Path(path).open("wb"))
+        for opened, names in found:
+            for name in names:
+                try:
+                    with opened.open(name) as source:
+                        shutil.copyfileobj(source, target, 2**20)
+                except zipfile.BadZipFile as error:
+                    raise ValueError(f"{opened.filename}: damaged ({error}); delete it and run again") from error

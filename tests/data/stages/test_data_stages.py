@@ -23,7 +23,9 @@ def parent(tmp_path):
     """A parent's texts, from a GGUF file."""
     small_data.write_gguf(tmp_path / "small.gguf", small_data.llama())
     file = Gguf(tmp_path / "small.gguf")
-    parents.Texts(file.tokenizer(), file.tokenizer_config(), file.special_tokens()).write(tmp_path / "parent")
+    parents.Texts(file.tokenizer(), file.tokenizer_config(), {"bos_token_id": 1, "eos_token_id": 2}).write(
+        tmp_path / "parent"
+    )
     return tmp_path / "parent"
 
 

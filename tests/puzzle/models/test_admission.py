@@ -135,3 +135,18 @@ def test_kinds_of_variants():
     assert admission.kinds(Attention(kind="gqa", kv_heads=2, reduction="drop")) == ["dropped KV heads"]
     assert admission.kinds(FFN(kind="gated", width=0.5, active=1)) == ["narrower FFN", "fewer active experts"]
     assert admission.kinds(FFN(kind="no_op")) == ["no-op FFN"] and admission.kinds(FFN(kind="gated")) == []
+
+
+def test_the_command(tmp_path):
+    from typer.testing import CliRunner
+
+    from tessera.puzzle.model_cli import app
+
+    tiny_models.network("qwen3").save_pretrained(tmp_path / "qwen3")
+    shown = CliRunner().invoke(app, ["parent", str(tmp_path / "qwen3")])
+    assert shown.exit_code == 0 and "4 layers" in shown.output
+    rows = {line.split("│")[1].strip(): line for line in shown.output.splitlines() if line.startswith("│")}
+    assert "yes" in rows["merged KV heads"] and "mixtures" in rows["fewer experts"]
+    tiny_models.network("cohere").save_pretrained(tmp_path / "cohere")
+    refused = CliRunner().invoke(app, ["parent", str(tmp_path / "cohere")])
+    assert refused.exit_code == 1 and "CohereForCausalLM cannot be a parent" in refused.output

@@ -38,7 +38,7 @@ def directory_of(network, gguf, path):
     """A Hugging Face directory of a network, with the tokenizer of a GGUF file."""
     network.save_pretrained(path)
     file = Gguf(gguf)
-    parents.Texts(file.tokenizer(), file.tokenizer_config(), file.special_tokens()).write(path)
+    parents.Texts(file.tokenizer(), file.tokenizer_config(), {"bos_token_id": 1, "eos_token_id": 2}).write(path)
     return path
 
 
