@@ -7,6 +7,7 @@ they should be, and if the network with it gives the same logits with and withou
 
 import copy
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import torch
@@ -14,10 +15,13 @@ from torch import Tensor, nn
 
 from tessera.puzzle.models import slices, variants
 from tessera.puzzle.models.decoder import Inner, LanguageModel, Layer, _kind, tensor
+from tessera.puzzle.models.loading import one_line
 from tessera.puzzle.models.space import FFN, Attention, Space
 
 #: Tokens of a test, and those of them that a window shows.
 TOKENS, WINDOW = 12, 3
+#: By kind of variant, what makes one of a layer and raises ValueError if it cannot be, or is not what it should be.
+Tests = dict[str, Callable[[LanguageModel, Layer, Inner], nn.Module | None]]
 
 
 @dataclass(frozen=True)
@@ -89,8 +93,8 @@ def examine(model: LanguageModel) -> Admission:
             raise ValueError("its layers, run one after the other, do not give its logits")
         _same_when_cached(model)
     except (ValueError, AttributeError, RuntimeError, TypeError) as error:
-        raise ValueError(f"{name} cannot be a parent: {_line(error)}") from error
-    tests: dict[str, Callable[[LanguageModel, Layer, Inner], nn.Module | None]] = {
+        raise ValueError(f"{name} cannot be a parent: {one_line(str(error))}") from error
+    tests: Tests = {
         "merged KV heads": _merged,
         "dropped KV heads": _dropped,
         "window": _window,
@@ -104,6 +108,27 @@ def examine(model: LanguageModel) -> Admission:
     }
     admission = Admission()
     layers = [(layer, _inners(model, layer)) for layer in distinct_layers(model)]
+    with _shortened(model, 1 + max(layer.index for layer, _ in layers)):
+        _try(model, tests, layers, admission)
+    return admission
+
+
+@contextmanager
+def _shortened(model: LanguageModel, layers: int) -> Iterator[None]:
+    """Leave out the layers behind the first few, which tests of these need not run."""
+    modules = next(part for part in model.decoder.children() if isinstance(part, nn.ModuleList))
+    name = next(name for name, part in model.decoder.named_children() if part is modules)
+    setattr(model.decoder, name, nn.ModuleList(list(modules)[: layers + 1]))
+    try:
+        yield
+    finally:
+        setattr(model.decoder, name, modules)
+
+
+def _try(
+    model: LanguageModel, tests: Tests, layers: list[tuple[Layer, dict[str, Inner]]], admission: Admission
+) -> None:
+    """Enter into the admission what came of every test in every layer."""
     for kind, test in tests.items():
         place = "ffn" if "FFN" in kind or "experts" in kind else "attention"
         for layer, inners in layers:
@@ -112,11 +137,10 @@ def examine(model: LanguageModel) -> Admission:
                 with layer.exchanged(**{place: module}):
                     _same_when_cached(model)
             except (ValueError, RuntimeError, AttributeError, TypeError, KeyError) as error:
-                admission.failed[kind] = f"layer {layer.index}: {_line(error)}"
+                admission.failed[kind] = f"layer {layer.index}: {one_line(str(error))}"
                 break
         else:
             admission.works.append(kind)
-    return admission
 
 
 def _tokens(model: LanguageModel) -> Tensor:
@@ -131,25 +155,26 @@ def _inners(model: LanguageModel, layer: Layer) -> dict[str, Inner]:
 
 
 def _same_when_cached(model: LanguageModel) -> None:
-    """Raise ValueError unless logits are the same with a cache, and with padding on the left."""
-    tokens, pad, network = _tokens(model), 4, model.network
+    """Raise ValueError unless the decoder gives the same with a cache, and with padding on the left."""
+    tokens, pad, decoder = _tokens(model), 4, model.decoder
     mask = torch.ones_like(tokens)
     mask[1, :pad] = 0
     positions = (mask.cumsum(1) - 1).clamp(min=0)
 
     def run(start: int, end: int, **cache: object):  # type: ignore[no-untyped-def]
         given = {"input_ids": tokens[:, start:end], "position_ids": positions[:, start:end]}
-        return network(**given, attention_mask=mask[:, :end], **cache)
+        return decoder(**given, attention_mask=mask[:, :end], **cache)
 
-    whole = run(0, TOKENS, use_cache=False).logits
+    whole = run(0, TOKENS, use_cache=False).last_hidden_state
     if not whole.isfinite().all():
-        raise ValueError("logits are not finite")
+        raise ValueError("states are not finite")
     first = run(0, TOKENS - 3, use_cache=True)
-    cached = [first.logits[:, -1:]]
+    cached = [first.last_hidden_state[:, -1:]]
     for end in range(TOKENS - 2, TOKENS + 1):
-        cached.append(run(end - 1, end, past_key_values=first.past_key_values, use_cache=True).logits)
-    _expect(torch.cat(cached, 1), whole[:, -4:], "logits with a cache are not those without")
-    _expect(model(tokens[1:, pad:]), whole[1:, pad:], "logits of a text with padding on its left are not those without")
+        cached.append(run(end - 1, end, past_key_values=first.past_key_values, use_cache=True).last_hidden_state)
+    _expect(torch.cat(cached, 1), whole[:, -4:], "what is generated with a cache is not what is without")
+    alone = decoder(input_ids=tokens[1:, pad:], use_cache=False).last_hidden_state
+    _expect(alone, whole[1:, pad:], "what follows a text with padding on its left is not what follows it without")
 
 
 def _expect(value: Tensor, expected: Tensor, otherwise: str) -> None:
@@ -278,8 +303,3 @@ def _fewer_active(model: LanguageModel, layer: Layer, inner: Inner) -> nn.Module
     if described and torch.equal(inner.of(child), inner.output):
         raise ValueError("what a mixture returns does not depend on the number of its active experts")
     return child
-
-
-def _line(error: Exception) -> str:
-    """The message of an error in one line."""
-    return " ".join(str(error).split())[:300]

@@ -239,7 +239,7 @@ def strictly(source: Path, report: dict[str, Any] | None = None) -> Iterator[Non
     except Exception as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise
-        raise ValueError(f"{source}: transformers cannot read it: {_line(str(error))}") from error
+        raise ValueError(f"{source}: transformers cannot read it: {one_line(str(error))}") from error
     finally:
         logger.handlers, level, bars = before
         logger.setLevel(level)
@@ -249,9 +249,9 @@ def strictly(source: Path, report: dict[str, Any] | None = None) -> Iterator[Non
         if entries := (report or {}).get(key):
             names = sorted(str(entry[0] if isinstance(entry, tuple) else entry) for entry in entries)
             more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-            raise ValueError(f"{source}: {words} {_line(', '.join(names[:3]))}{more}")
+            raise ValueError(f"{source}: {words} {one_line(', '.join(names[:3]))}{more}")
     if warnings:
-        raise ValueError(f"{source}: transformers warns: {_line(warnings[0])}")
+        raise ValueError(f"{source}: transformers warns: {one_line(warnings[0])}")
 
 
 def _callers() -> Iterator[str]:
@@ -262,6 +262,6 @@ def _callers() -> Iterator[str]:
         yield frame.f_code.co_filename.rpartition("/transformers/")[2]
 
 
-def _line(text: str) -> str:
+def one_line(text: str) -> str:
     """A message of several lines in one."""
     return " ".join(text.split())[:500]
