@@ -98,6 +98,8 @@ def network(family: str, **changes: Any) -> Any:
     settings = {key: value for key, value in (SIZES | changes).items() if key in known}
     if family == "phi3":  # its default rotates three quarters of a head of another size
         settings["rope_parameters"] = {"rope_type": "default", "rope_theta": 1e4, "partial_rotary_factor": 1.0}
+    if family == "gpt_oss":  # its positions are scaled from fewer to these
+        settings["max_position_embeddings"] = 131072
     attention = "eager" if family in EAGER else "sdpa"
     torch.manual_seed(0)
     made = AutoModelForCausalLM.from_config(config_class(**settings), attn_implementation=attention).float().eval()

@@ -20,7 +20,8 @@ from tessera.puzzle.models.space import FFN, Attention, Space
 
 #: Tokens of a test, and those of them that a window shows.
 TOKENS, WINDOW = 12, 3
-#: By kind of variant, what makes one of a layer and raises ValueError if it cannot be, or is not what it should be.
+#: Layers with calls of their subblocks; and what makes each kind of variant, or raises ValueError.
+Layers = list[tuple[Layer, dict[str, Inner]]]
 Tests = dict[str, Callable[[LanguageModel, Layer, Inner], nn.Module | None]]
 
 
@@ -75,8 +76,7 @@ def examine(model: LanguageModel) -> Admission:
 
     Raises ValueError, saying what failed, if the model cannot be a parent.
     """
-    name = type(model.network).__name__
-    tokens = _tokens(model)
+    name, tokens = type(model.network).__name__, _tokens(model)
     try:
         x, calls = model.inputs(tokens)
         states = x
@@ -116,8 +116,7 @@ def examine(model: LanguageModel) -> Admission:
 @contextmanager
 def _shortened(model: LanguageModel, layers: int) -> Iterator[None]:
     """Leave out the layers behind the first few, which tests of these need not run."""
-    modules = next(part for part in model.decoder.children() if isinstance(part, nn.ModuleList))
-    name = next(name for name, part in model.decoder.named_children() if part is modules)
+    name, modules = next(item for item in model.decoder.named_children() if isinstance(item[1], nn.ModuleList))
     setattr(model.decoder, name, nn.ModuleList(list(modules)[: layers + 1]))
     try:
         yield
@@ -125,9 +124,7 @@ def _shortened(model: LanguageModel, layers: int) -> Iterator[None]:
         setattr(model.decoder, name, modules)
 
 
-def _try(
-    model: LanguageModel, tests: Tests, layers: list[tuple[Layer, dict[str, Inner]]], admission: Admission
-) -> None:
+def _try(model: LanguageModel, tests: Tests, layers: Layers, admission: Admission) -> None:
     """Enter into the admission what came of every test in every layer."""
     for kind, test in tests.items():
         place = "ffn" if "FFN" in kind or "experts" in kind else "attention"
@@ -184,15 +181,17 @@ def _expect(value: Tensor, expected: Tensor, otherwise: str) -> None:
 
 
 def _with(child: nn.Module, state: dict[str, Tensor], like: nn.Module) -> nn.Module:
-    weight = next(like.parameters())
-    child.load_state_dict({name: value.to(weight) for name, value in state.items()}, assign=True)
+    child.load_state_dict({n: value.to(next(like.parameters())) for n, value in state.items()}, assign=True)
     return child
 
 
 def _linear(model: LanguageModel, layer: Layer, variant: Attention | FFN) -> nn.Module:
-    place = "attention" if isinstance(variant, Attention) else "ffn"
-    child = variants.build(layer, model.config, variants.part(layer, model.config, variant), place)
-    return _with(child, {"linear.weight": 0.1 * torch.eye(model.hidden_size)}, layer.subblock(place))
+    place, described = kinds(variant)[0].split()[1].lower(), variants.part(layer, model.config, variant)
+    return _with(
+        variants.build(layer, model.config, described, place),
+        {"linear.weight": 0.1 * torch.eye(model.hidden_size)},
+        layer.subblock(place),
+    )
 
 
 def _heads(model: LanguageModel, reduction: str) -> tuple[Attention, int, int]:
@@ -286,7 +285,7 @@ def _fewer_experts(model: LanguageModel, layer: Layer, inner: Inner) -> nn.Modul
     described = variants.part(layer, model.config, FFN(kind="gated", experts=0.5))
     parent, count = layer.subblock("ffn"), variants.expert_count(layer)
     if not described:
-        raise ValueError("as many experts are active as there are")
+        raise ValueError("all experts are active")
     state, kept = parent.state_dict(), next(iter(described["config"].values()))
     turned = copy.deepcopy(parent)
     turned.load_state_dict(slices.experts(state, state, torch.arange(count).flip(0), None, False))
