@@ -10,11 +10,22 @@ import pandas as pd
 from tokenizers import pre_tokenizers
 
 from tessera.common import files
-from tessera.data.gguf_parent import BLOCK
 from tessera.data.packages import Package
 from tessera.data.params import TextParams
 from tessera.data.tokens import stream
 
+#: Name of a tensor of a block in GGUF, of which blk.<i> is the rest: name in Hugging Face's Llama.
+BLOCK = {
+    "attn_norm": "input_layernorm",
+    "attn_q": "self_attn.q_proj",
+    "attn_k": "self_attn.k_proj",
+    "attn_v": "self_attn.v_proj",
+    "attn_output": "self_attn.o_proj",
+    "ffn_norm": "post_attention_layernorm",
+    "ffn_gate": "mlp.gate_proj",
+    "ffn_up": "mlp.up_proj",
+    "ffn_down": "mlp.down_proj",
+}
 HIDDEN, HEADS, KV_HEADS, FFN, LAYERS = 16, 4, 2, 24, 2
 SPECIAL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
 MERGES = ["h e", "l l", "he ll", "hell o"]
@@ -117,6 +128,8 @@ def write_gguf(path: Path, weights: Mapping[str, np.ndarray], architecture: str 
             writer.add_tensor("token_embd.weight", value)
         elif name == "model.norm.weight":
             writer.add_tensor("output_norm.weight", value)
+        elif name == "rope_freqs.weight":
+            writer.add_tensor(name, value)
         else:
             _, _, layer, rest = name.removesuffix(".weight").split(".", 3)
             heads = {"attn_q": HEADS, "attn_k": KV_HEADS}.get(short[rest])

@@ -23,7 +23,7 @@ import torch
 from conftest import ROOT, UNTIMED, Faults, Tree, digests, isolated, smoke
 
 from tessera.common import files, run_files
-from tessera.data import parent
+from tessera.data import gguf_parent
 from tessera.workflow import tracking
 
 #: A study of the smoke scale whose jobs come in a chain, as those of few others do.
@@ -279,7 +279,7 @@ FORMATS: dict[str, tuple[Callable[[Path], None], Callable[[Path], object]]] = {
     "x.safetensors": (lambda path: files.save_tensors(path, TENSORS, {"z": "1"}), files.load_tensors),
     "x.gguf": (
         lambda path: small_data.write_gguf(path, small_data.llama()),
-        lambda path: parent.from_gguf(path, path.with_name("parent")),
+        lambda path: gguf_parent.Gguf(path).tokenizer(),
     ),
 }
 

