@@ -68,7 +68,8 @@ def library(parent, variants, tmp_path_factory):
             import torch
 
             from tessera.common import files
-            from tessera.puzzle.models import loading, variants as building
+            from tessera.puzzle.models import loading
+            from tessera.puzzle.models import variants as building
 
             model = loading.load(parent(name))
             made[name] = [tmp_path_factory.mktemp(name), tmp_path_factory.mktemp(name)]

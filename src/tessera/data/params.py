@@ -196,7 +196,8 @@ class DataParams(Section):
 
     parent: Parent
     """The model to compress: package:NAME of data/packages.yaml, directory:PATH of a Hugging Face directory, or
-    hub:OWNER/NAME, with @REVISION to pin it. Supported are the shapes of Llama, Mistral, Qwen2 and Qwen3.
+    hub:OWNER/NAME, with @REVISION to pin it: a causal language model of transformers whose layers are an attention and
+    an FFN, one after the other. `tessera puzzle parent DIRECTORY` tries a model.
     """
     text: TextParams
     tokens: TokensParams

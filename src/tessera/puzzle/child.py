@@ -9,7 +9,7 @@ from typing import Any
 from torch import nn
 
 from tessera.common import files
-from tessera.puzzle.models import modeling_child, variants
+from tessera.puzzle.models import modeling_child, nemotron, variants
 from tessera.puzzle.models.anatomy import SUBBLOCKS
 from tessera.puzzle.models.decoder import LanguageModel, Layer
 from tessera.puzzle.models.loading import BLOCKS, load
@@ -170,6 +170,7 @@ def save(child: LanguageModel, parent_directory: str | Path, directory: str | Pa
     parent_directory = Path(parent_directory)
     name = f"Child{type(child.network).__name__.removeprefix('Child')}"
     blocks = getattr(child.config, BLOCKS, [{place: {} for place in SUBBLOCKS} for _ in child.layers])
+    published = nemotron.block_configs(blocks, modeling_child.config_of(child.config, {}))
     config = files.read_json(parent_directory / "config.json") | {
         "architectures": [name],
         "auto_map": {"AutoModelForCausalLM": f"{CODE.stem}.{name}"},
@@ -177,6 +178,8 @@ def save(child: LanguageModel, parent_directory: str | Path, directory: str | Pa
         "per_layer_config": {str(i): sizes for i, block in enumerate(blocks) if (sizes := _sizes(block, child.config))},
         "dtype": str(next(child.network.parameters()).dtype).removeprefix("torch."),
     }
+    if published is not None:
+        config["block_configs"] = published
     with files.replacing_directory(directory) as hidden:
         files.save_tensors(hidden / "model.safetensors", child.state(), metadata={"format": "pt"})
         files.write_json(hidden / "config.json", config)

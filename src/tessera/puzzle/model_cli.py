@@ -8,7 +8,7 @@ import typer
 from tessera.common import files
 from tessera.puzzle.cli import app, errors
 from tessera.puzzle.search.best_batch import Service
-from tessera.puzzle.serve import gguf_export, gguf_tokenizer, gguf_types
+from tessera.puzzle.serve import gguf_types
 
 Scores = Annotated[list[Path], typer.Option(help="scores of the layers, as puzzle_scores writes them; may be repeated")]
 Config = Annotated[Path, typer.Option(help="the parent's config.json")]
@@ -28,18 +28,19 @@ def gguf(
     license_name: Annotated[str | None, typer.Option("--license", help="the parent's licence, as hubs name it")] = None,
 ) -> None:
     """Write a child as a GGUF file for llama.cpp, and verify it by reading it back."""
-    from tessera.puzzle.models import blocks
+    from tessera.puzzle.models import loading
+    from tessera.puzzle.serve import gguf_export, gguf_tokenizer
 
     with errors():
         if (parent_gguf is None) == (tokenizer_pre is None):
             raise ValueError("give one of --parent-gguf and --tokenizer-pre")
-        model = blocks.load(child).requires_grad_(False)
-        gguf_export.layouts(model.spec)  # before the tokenizer, whose reading takes seconds
+        model = loading.load(child).requires_grad_(False)
+        gguf_export.layouts(model)  # before the tokenizer, whose reading takes seconds
         tokenizer: dict[str, Any]
         if parent_gguf is not None:
             tokenizer = gguf_tokenizer.of_gguf(parent_gguf)
         else:
-            tokenizer = gguf_tokenizer.of_directory(child, str(tokenizer_pre), model.spec.vocab_size)
+            tokenizer = gguf_tokenizer.of_directory(child, str(tokenizer_pre), model.config.vocab_size)
         gguf_export.write(model, out, tokenizer, dtype, child.name, license_name)
         report = gguf_export.verify(out, model, tokenizer)
     typer.echo(

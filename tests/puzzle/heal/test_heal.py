@@ -283,9 +283,8 @@ def test_bfloat16_products_are_near_to_float32(pair, train):
 
 def test_bfloat16_heals_weights_of_float32(pair, tmp_path):
     path = tmp_path / "checkpoint.safetensors"
-    with pytest.raises(KilledError):
-        with products("bfloat16"):
-            run(pair(), heal.Checkpoint(path, {}), dies_before(5))
+    with pytest.raises(KilledError), products("bfloat16"):
+        run(pair(), heal.Checkpoint(path, {}), dies_before(5))
     assert {tensor.dtype for tensor in files.load_tensors(path).values()} == {torch.float32}
     with products("bfloat16"):
         expected, curve = run(pair())

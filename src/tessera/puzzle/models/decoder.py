@@ -266,11 +266,14 @@ class LanguageModel(nn.Module):
         # The network's own forward pass does what a family does to its logits, on states that are computed already.
         decoder = self.decoder
         flat = getattr(decoder, norm_name(decoder))(states).reshape(1, -1, states.shape[-1])
+        before = decoder.__dict__.get("forward")
         decoder.forward = lambda *_, **__: MoeModelOutputWithPast(last_hidden_state=flat)
         try:
             logits = self.network(input_ids=None, inputs_embeds=flat, use_cache=False).logits
         finally:
             del decoder.forward
+            if before is not None:
+                decoder.forward = before
         return logits.view(*states.shape[:-1], -1)
 
 

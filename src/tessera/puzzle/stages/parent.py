@@ -48,7 +48,7 @@ def main(params: Params, source: list[Path], parent: Path) -> None:
         parents.write(scratch, model.state(), _plain(config), texts)
         expected = model(tokens)
         del model
-        if not torch.equal(loading.load(scratch, dtype)(tokens), expected):
+        if not torch.equal(loading.load(scratch, dtype=dtype)(tokens), expected):
             raise ValueError(f"{origin}: its logits are others when it is written as {params.dtype} and read again")
         parent.mkdir(parents=True, exist_ok=True)
         for path in scratch.iterdir():
