@@ -14,7 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from tessera.puzzle.models import slices, variants
-from tessera.puzzle.models.decoder import Inner, LanguageModel, Layer, _kind, tensor
+from tessera.puzzle.models.anatomy import tensor
+from tessera.puzzle.models.decoder import Inner, LanguageModel, Layer, kind_of
 from tessera.puzzle.models.loading import one_line
 from tessera.puzzle.models.space import FFN, Attention, Space
 
@@ -64,7 +65,7 @@ def distinct_layers(model: LanguageModel) -> Iterator[Layer]:
     """The first layer of each kind: of its classes, and of its type if the configuration has types of layers."""
     types, seen = getattr(model.config, "layer_types", None), set()
     for layer in model.layers:
-        kind = _kind(layer.module), types[layer.index] if types else None
+        kind = kind_of(layer.module), types[layer.index] if types else None
         if kind not in seen:
             seen.add(kind)
             yield layer

@@ -86,7 +86,8 @@ class _Recorder(nn.Module):
 
     def __init__(self, module: nn.Module, answer: Callable) -> None:
         super().__init__()
-        self.answer, self.given = answer, []
+        self.answer = answer
+        self.given: list[tuple[tuple, dict[str, Any]]] = []
         self.__dict__.update(plain(module))
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
@@ -172,7 +173,7 @@ class LanguageModel(nn.Module):
     def _anatomy(self, module: nn.Module, index: int) -> dict[str, Anatomy]:
         """Anatomy of a layer; that of another of the same parts, if it is known."""
         for layer in self._layers:
-            if layer is not None and _kind(layer.module) == _kind(module):
+            if layer is not None and kind_of(layer.module) == kind_of(module):
                 return layer.anatomy
         with torch.autocast(self.device.type, enabled=False):
             weight = next(p for p in self.network.parameters() if not p.is_meta)
@@ -307,6 +308,6 @@ def norm_name(decoder: nn.Module) -> str:
     raise ValueError(f"{type(decoder).__name__} has no final norm; known names are {', '.join(FINAL_NORMS)}")
 
 
-def _kind(layer: nn.Module) -> tuple:
+def kind_of(layer: nn.Module) -> tuple:
     """What decides a layer's anatomy: the classes of the layer and its parts."""
     return type(layer), *((name, type(part)) for name, part in layer.named_children())
