@@ -7,9 +7,13 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
 from tessera.common import files
 from tessera.data.params import TokensParams
+from tessera.puzzle.params import ComputeParams
+from tessera.puzzle.studies.tasks.stages import answers
 from tessera.puzzle.studies.tasks.stages import answers as puzzle_tasks_answers
 
 TOKENS = TokensParams(ngram=13, separator="<|endoftext|>")
+#: Parameters of the stage that asks items.
+ASKED = answers.Params(compute=ComputeParams(device="cpu", dtype="float32"), tokens=TOKENS)
 
 
 def with_tokenizer(model, place):

@@ -129,7 +129,7 @@ class ComputeParams(Section):
 class PuzzleParams(Section):
     """The main chain, step by step."""
 
-    compute: ComputeParams = ComputeParams()
+    compute: ComputeParams
     space: Space
     calibration: CalibrationParams
     library: LibraryParams

@@ -4,6 +4,7 @@ import copy
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
+from typing import TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +18,7 @@ from tessera.puzzle.models.decoder import LanguageModel
 from tessera.puzzle.models.space import FFN, Attention, Space
 from tessera.puzzle.params import BATCH, LibraryParams
 
-Module = nn.Module | None
+Module: TypeAlias = nn.Module | None
 #: Least squared norm of an output that is divided by: smaller ones are of no token.
 TINY = 1e-30
 

@@ -266,7 +266,7 @@ def _window(model: LanguageModel, layer: Layer, inner: Inner) -> nn.Module:
         mask = mask.masked_fill(~band, torch.finfo(mask.dtype).min)
     masked = tensor(parent(*inner.args, **inner.kwargs | {"attention_mask": mask}))
     _expect(inner.of(child), masked, "a window is not what a mask makes of attention")
-    if torch.equal(masked, inner.output):
+    if torch.equal(masked, inner.of(parent)):
         raise ValueError("attention does not heed its mask")
     return child
 
@@ -290,7 +290,7 @@ def _fewer_experts(model: LanguageModel, layer: Layer, inner: Inner) -> nn.Modul
     state, kept = parent.state_dict(), next(iter(described["config"].values()))
     turned = copy.deepcopy(parent)
     turned.load_state_dict(slices.experts(state, state, torch.arange(count).flip(0), None, False))
-    _expect(inner.of(turned), inner.output, "what a mixture returns depends on the order of its experts")
+    _expect(inner.of(turned), inner.of(parent), "what a mixture returns depends on the order of its experts")
     child = variants.build(layer, model.config, described, "ffn")
     return _with(child, slices.experts(state, child.state_dict(), torch.arange(kept), None, False), parent)
 
@@ -300,6 +300,6 @@ def _fewer_active(model: LanguageModel, layer: Layer, inner: Inner) -> nn.Module
     described = variants.part(layer, model.config, FFN(kind="gated", active=1))
     parent = layer.subblock("ffn")
     child = _with(variants.build(layer, model.config, described, "ffn"), parent.state_dict(), parent)
-    if described and torch.equal(inner.of(child), inner.output):
+    if described and torch.equal(inner.of(child), inner.of(parent)):
         raise ValueError("what a mixture returns does not depend on the number of its active experts")
     return child

@@ -104,7 +104,7 @@ def _outputs(layer: nn.Module, names: set[str]) -> Iterator[dict[str, Any]]:
             handle.remove()
 
 
-def _last_map(subblock: str, outputs: Mapping[str, Any]) -> str | None:
+def _last_map(subblock: str, outputs: dict[str, Any]) -> str | None:
     """The linear map of a subblock, by what each returned, that returned what the subblock did."""
     whole = tensor(outputs[subblock])
     for name, output in reversed(outputs.items()):

@@ -7,7 +7,7 @@ whole again, bit for bit, is what `admission` tests of every parent.
 Shapes: B batch, T new tokens, S all tokens so far, D hidden size, V vocabulary.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -61,7 +61,7 @@ class Layer:
     @contextmanager
     def exchanged(self, **exchanged: nn.Module | None) -> Iterator[None]:
         """Exchange subblocks of the layer, as the call does, within a with statement."""
-        modules, before = self.module._modules, {}
+        modules, before = self.module._modules, dict[str, nn.Module | None]()
         for subblock, module in exchanged.items():
             parts = self.anatomy[subblock]
             if module is None:

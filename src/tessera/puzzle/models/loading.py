@@ -104,8 +104,8 @@ def load_layers(
             return load(directory, device, dtype)
         parts[index].load_state_dict(state, assign=True)
         parts[index].to(device)
-    for name, module in decoder.named_children():
-        if module not in parts and not list(module.parameters()):
+    for module in decoder.children():
+        if not list(module.parameters()):
             module.to(device)
     return LanguageModel(network.requires_grad_(False))
 

@@ -125,7 +125,7 @@ class Child:
     def __init__(self, config: Any, *args: Any, **kwargs: Any) -> None:
         # per_layer_config says to other readers that layers differ; here puzzle_blocks says how.
         spec = config.__dict__.pop("_heterogeneity_spec", None)
-        super().__init__(config, *args, **kwargs)
+        super().__init__(config, *args, **kwargs)  # type: ignore[call-arg]
         for index, block in enumerate(config.puzzle_blocks):
             layer = self.get_decoder().layers[index]  # type: ignore[attr-defined]
             for subblock, part in block.items():

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from tessera.puzzle.models import variants
-from tessera.puzzle.models.decoder import SUBBLOCKS, Anatomy, Layer, decoder_of, layers_of, tensor
+from tessera.puzzle.models.anatomy import SUBBLOCKS, Anatomy, tensor
+from tessera.puzzle.models.decoder import Layer, decoder_of, layers_of
 from tessera.puzzle.models.modeling_child import Exchange, name_of
 from tessera.puzzle.models.space import FFN, Attention
 
@@ -93,6 +94,7 @@ def anatomy(layer: nn.Module, index: int, hidden_size: int) -> dict[str, Anatomy
                 size,
                 None,
                 tuple(sorted(norm for norm, serves in served.items() if serves == {subblock})),
+                False,
             )
             for subblock, size in zip(SUBBLOCKS, returns, strict=True)
         }

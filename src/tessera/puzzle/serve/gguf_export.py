@@ -26,7 +26,7 @@ import torch
 
 from tessera.common import files
 from tessera.puzzle.models import modeling_child, nemotron, variants
-from tessera.puzzle.models.decoder import LanguageModel, norm_of
+from tessera.puzzle.models.decoder import LanguageModel, norm_name
 from tessera.puzzle.models.loading import BLOCKS
 from tessera.puzzle.serve.gguf_types import FILE_TYPES, TYPES, Dtype
 
@@ -122,7 +122,7 @@ def tensors(model: LanguageModel) -> Tensors:
     """A child's parameters by GGUF's names, in llama.cpp's order of rows, zeros included. Raises as layouts."""
     config, network, weights = config_of(model), model.network, {}
     weights["token_embd.weight"] = network.get_input_embeddings().weight  # type: ignore[operator]
-    weights["output_norm.weight"] = norm_of(model.decoder).weight
+    weights["output_norm.weight"] = getattr(model.decoder, norm_name(model.decoder)).weight
     if not config.tie_word_embeddings:
         weights["output.weight"] = network.get_output_embeddings().weight  # type: ignore[operator]
     if (factors := rope_factors(config)) is not None:

@@ -50,13 +50,13 @@ def main(
     text = windows(tokens, "valid", settings.window + 1, settings.windows, seed)
     seen = torch.from_numpy(text.tokens).long()
 
-    def compute(some: "Mapping[int, Variants]") -> "dict[int, Scores]":
+    def computed(some: "Mapping[int, Variants]") -> "dict[int, Scores]":
         title = f"scores, part {part}"
         return scoring.score(model, some, seen, text.document, lambda work: progress.track(work, title))
 
     about = score_cache.text(seen, text.document)
     kept = ScoreCache(cache, model, about, scoring.__name__) if cache else None
-    files.write_json(scores, kept.score(variants, compute) if kept else compute(variants))
+    files.write_json(scores, kept.score(variants, computed) if kept else computed(variants))
 
 
 if __name__ == "__main__":

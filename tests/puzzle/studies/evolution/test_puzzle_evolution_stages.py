@@ -41,6 +41,7 @@ SEARCHES = ["program-0", *(f"{search}-{n}" for search in ("random", "evolution",
 def params(variants, **changes):
     values = {
         "evolution": EVOLUTION | changes,
+        "compute": {"device": "cpu", "dtype": "float32"},
         "space": variants.model_dump(mode="json"),
         "search": {"objective": "metrics.kl_div", "speedups": [1.2], "child_speedup": 1.2, "methods": ["mip"]},
         "scores": {"jobs": 1, "windows": 4, "window": 19},

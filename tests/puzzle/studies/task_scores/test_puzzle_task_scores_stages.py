@@ -3,7 +3,7 @@
 import pytest
 import small_chain
 import small_reports
-from small_tasks import TOKENS, agree, with_tokenizer
+from small_tasks import ASKED, TOKENS, agree, with_tokenizer
 
 from tessera import params as whole
 from tessera.common import files
@@ -81,7 +81,7 @@ def out(params, parent, library, variants, tokens, repository, tmp_path_factory)
     archive = repository / "data/tasks/bigbench.zip"
     puzzle_tasks_items.main(params(puzzle_tasks_items), archive, out / "none.whl", items)
     agree(items, place, out / "asked.parquet")
-    puzzle_tasks_answers.main(TOKENS, place, place, items, "all", answers / "parent.parquet")
+    puzzle_tasks_answers.main(ASKED, place, place, items, "all", answers / "parent.parquet")
     puzzle_scores.main(params(puzzle_scores), 0, place, tokens, library(), out / "kl.json")
     for part in range(2):
         puzzle_task_scores_part.main(
@@ -103,7 +103,7 @@ def out(params, parent, library, variants, tokens, repository, tmp_path_factory)
             params(evaluate), score, place, tokens, out / "children.json", library(), [healed], ["equal"],
             out / f"evaluation/{score}.json",
         )  # fmt: skip
-        puzzle_tasks_answers.main(TOKENS, healed, place, items, "odd", answers / f"{score}.parquet")
+        puzzle_tasks_answers.main(ASKED, healed, place, items, "odd", answers / f"{score}.parquet")
     return out
 
 

@@ -6,7 +6,7 @@ import shutil
 import pytest
 import small_reports
 from small_data import wheel
-from small_tasks import TOKENS, agree, with_tokenizer
+from small_tasks import ASKED, agree, with_tokenizer
 
 from tessera.common import files
 from tessera.common.params import check
@@ -64,7 +64,7 @@ def out(parent, tokens, repository, chain, tmp_path_factory):
     for name in MODELS:
         half, model = ("all", place) if name == "parent" else ("odd", other if name.endswith("greedy") else place)
         answers = out / f"answers/{name}.parquet"
-        puzzle_tasks_answers.main(TOKENS, model, place, items, half, answers)
+        puzzle_tasks_answers.main(ASKED, model, place, items, half, answers)
     children = [out / "h100", out / "cpu"]
     for path, source in zip(children, (place, other), strict=True):
         shutil.copytree(source, path)

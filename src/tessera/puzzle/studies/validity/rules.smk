@@ -159,7 +159,7 @@ rule puzzle_validity_time:
     # Alone on the machine, as the costs were.
     threads: workflow.cores
     params:
-        cfg=section("puzzle.compute", "puzzle_studies.validity", "puzzle.space", "puzzle.costs"),
+        cfg=section("puzzle_studies.validity", "puzzle.space", "puzzle.costs"),
         stage=stage("puzzle_validity_time"),
     message:
         "Times of children on this machine"

@@ -18,6 +18,7 @@ class Params(Section):
     margin: float
     space: Space
     tokens: TokensParams
+    compute: ComputeParams
 
 
 def main(
@@ -56,14 +57,13 @@ def main(
     layers = range(len(model.layers))[part :: params.task_scores.jobs]
     variants = variants_of(model, params.space, library, layers)
 
-    def compute(some: "Mapping[int, Variants]") -> "dict[int, Scores]":
+    def computed(some: "Mapping[int, Variants]") -> "dict[int, Scores]":
         title = f"task scores, part {part}"
         return score.score(model, some, questions, lambda work: progress.track(work, title))
 
     kept = ScoreCache(cache, model, score.about(questions), score.__name__) if cache else None
-    files.write_json(scores, kept.score(variants, compute) if kept else compute(variants))
+    files.write_json(scores, kept.score(variants, computed) if kept else computed(variants))
 
 
 if __name__ == "__main__":
     stage.run(main)
-    compute: ComputeParams

@@ -7,7 +7,6 @@ from tessera.common.files import Json
 from tessera.common.params import Section
 from tessera.puzzle.costs.params import CostsParams
 from tessera.puzzle.models.space import PARENT, Space, compose
-from tessera.puzzle.params import ComputeParams
 from tessera.puzzle.studies.validity.params import ValidityParams
 
 
@@ -21,7 +20,6 @@ class Params(Section):
 
 def main(params: Params, parent: Path, library: list[Path], costs: list[Path], children: Path, metrics: Path) -> None:
     """Write predicted and measured times of the parent and of children spread evenly over the ranks of prediction."""
-    from tessera.puzzle import compute
     from tessera.puzzle.child import assemble
     from tessera.puzzle.costs import child_cost
     from tessera.puzzle.models import loading
@@ -33,8 +31,7 @@ def main(params: Params, parent: Path, library: list[Path], costs: list[Path], c
     rows = [row for group in files.read_json(children).values() for row in group]
     predicted = [child_cost(table, row["blocks"]) for row in rows]
     settings = params.validity.time
-    device = compute.start(params.compute)
-    teacher = loading.load(parent, device).requires_grad_(False)
+    teacher = loading.load(parent).requires_grad_(False)
     whole = [compose(PARENT, PARENT)] * len(teacher.layers)
     models = {PARENT: teacher}
     about: dict[str, Json] = {PARENT: {"group": PARENT, "blocks": whole, "predicted": child_cost(table, whole)}}
@@ -69,4 +66,3 @@ def main(params: Params, parent: Path, library: list[Path], costs: list[Path], c
 
 if __name__ == "__main__":
     stage.run(main)
-    compute: ComputeParams
