@@ -8,12 +8,11 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from tessera.common import files
 from tessera.data.params import TokensParams
 from tessera.puzzle.params import ComputeParams
-from tessera.puzzle.studies.tasks.stages import answers
 from tessera.puzzle.studies.tasks.stages import answers as puzzle_tasks_answers
 
 TOKENS = TokensParams(ngram=13, separator="<|endoftext|>")
 #: Parameters of the stage that asks items.
-ASKED = answers.Params(compute=ComputeParams(device="cpu", dtype="float32"), tokens=TOKENS)
+ASKED = puzzle_tasks_answers.Params(compute=ComputeParams(device="cpu", dtype="float32"), tokens=TOKENS)
 
 
 def with_tokenizer(model, place):
@@ -30,7 +29,7 @@ def with_tokenizer(model, place):
 
 def agree(items, model, answers):
     """Call what the model finds likeliest the answer of four items in five, so that it is above chance."""
-    puzzle_tasks_answers.main(TOKENS, model, model, items, "all", answers)
+    puzzle_tasks_answers.main(ASKED, model, model, items, "all", answers)
     table, found = files.read_parquet(items), files.read_parquet(answers)
     likeliest = found.loc[found.groupby(["set", "index"])["log_probability"].idxmax()].set_index(["set", "index"])
     chosen = likeliest["choice"].reindex(table.set_index(["set", "index"]).index).to_numpy()
