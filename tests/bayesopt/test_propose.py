@@ -79,7 +79,7 @@ def test_profile_of_a_constant_objective_is_uniform(method: str, rule: str) -> N
     """Where no point is better than another, none is preferred: not the edges, not the middle."""
     options = settings(method=method, edges=rule)
     depths = []
-    for seed in range(60):
+    for seed in range(40):
         X = np.random.default_rng(seed).random((24, 2))
         data = Data(X, np.full(24, 3.25), np.ones(24, dtype=bool))
         row = proposing.propose(SQUARE, options, data, NOBODY, seed, 24).row

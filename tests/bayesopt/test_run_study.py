@@ -146,9 +146,10 @@ def test_bytes_that_are_no_text_in_an_error_are_one_failed_trial(
 
 #: An objective that starts programs, one in a session of its own, and writes down the ids of all processes.
 PROGRAMS = """
-import os, subprocess, sys, time
+import os, signal, subprocess, sys, time
 from pathlib import Path
 from tessera.bayesopt import Float, minimize
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell has its background jobs ignore it
 def f(p):
     started = [subprocess.Popen(["sleep", "300"], start_new_session=own) for own in (False, True)]
     directory = Path(sys.argv[1])

@@ -4,6 +4,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from conftest import Tree, isolated
@@ -341,3 +342,16 @@ def test_stage_that_calls_something_else(tmp_path: Path) -> None:
     path.write_text("stages:\n  one:\n    cmd: make one\n")
     with pytest.raises(ValueError, match=r"dvc.yaml: stages.one.cmd = 'make one'; expected snakemake --allowed-rules"):
         pipeline.stages(path)
+
+
+@pytest.mark.parametrize(
+    ("program", "ours"), [("bin/snakemake", True), ("snakemake/__main__.py", True), ("pytest/__main__.py", False)]
+)
+def test_other_programs_have_a_main_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, program: str, ours: bool
+) -> None:
+    (tmp_path / ".dvc").mkdir()
+    (tmp_path / "dvc.yaml").touch()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", [f"/usr/{program}"])
+    assert bridge._concerned(SimpleNamespace(is_main_process=True, basedir=str(tmp_path))) == ours

@@ -28,9 +28,7 @@ from tessera.workflow import tracking
 
 #: A study of the smoke scale whose jobs come in a chain, as those of few others do.
 CHAIN = ("--", "reports/tables/bayesopt_branin/trials.csv", "tempotron_theory")
-quickly_and_long = pytest.mark.parametrize(
-    "rounds", [3, pytest.param(20, marks=[pytest.mark.slow, pytest.mark.timeout(3600)])]
-)
+LONG = pytest.param(20, marks=[pytest.mark.slow, pytest.mark.timeout(3600)])
 
 
 def kill(process: subprocess.Popen, victim: str, rng: random.Random) -> str:
@@ -110,7 +108,7 @@ def settled(tree: Tree, right: dict[str, str]) -> None:
     assert tree.ran("snakemake") == []
 
 
-@quickly_and_long
+@pytest.mark.parametrize("rounds", [1, LONG])
 def test_kills(tree: Tree, right: dict[str, str], faults: Faults, rounds: int) -> None:
     rng, killed, begun = random.Random(rounds), Counter(), time.monotonic()
     tiny(tree.copy(tree.path.with_name("unbroken"))).communicate()
@@ -165,8 +163,9 @@ def test_kills_at_the_smoke_scale(tmp_path: Path, faults: Faults) -> None:
     faults.tell("SIGKILL of a job, of Snakemake or of the run, smoke scale", rounds, f"same bytes ({listing(killed)})")
 
 
-@quickly_and_long
+@pytest.mark.parametrize("rounds", [LONG])
 def test_killed_import_of_runs(tmp_path: Path, faults: Faults, rounds: int) -> None:
+    """At a moment of chance; at a given one in test_tracking.py."""
     file = Path("reports/runs/bayesopt_puzzle.jsonl")
     (tmp_path / file.parent).mkdir(parents=True)
     shutil.copy(ROOT / file, tmp_path / file)
@@ -202,12 +201,15 @@ def disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "--lazy", str(mounted)], check=True)
 
 
-def test_full_disk(origin: Tree, right: dict[str, str], disk: Path, faults: Faults) -> None:
+@pytest.mark.parametrize(
+    "rounds", [(0, 8_000), pytest.param((0, 4_000, 8_000, 16_000), marks=pytest.mark.slow)], ids=["few", "more"]
+)
+def test_full_disk(origin: Tree, right: dict[str, str], disk: Path, faults: Faults, rounds: tuple[int, ...]) -> None:
+    """Rounds are the bytes that are free."""
     tree = origin.copy(disk / "tree")
     tree.set("prepare", "rows", 120)
     ballast = disk / "ballast"
     failed = 0
-    rounds = (0, 4_000, 8_000, 16_000)
     for free in rounds:
         with ballast.open("wb") as file:
             os.posix_fallocate(file.fileno(), 0, max(shutil.disk_usage(disk).free - free, 1))
@@ -251,8 +253,15 @@ def flip(content: bytes, rng: random.Random) -> bytes:
     return bytes(damaged)
 
 
-@pytest.mark.parametrize("tool", ["snakemake", "dvc repro"])
-@pytest.mark.parametrize("damage", [cut, flip])
+@pytest.mark.parametrize(
+    ("tool", "damage"),
+    [
+        ("snakemake", cut),
+        pytest.param("snakemake", flip, marks=pytest.mark.slow),
+        pytest.param("dvc repro", cut, marks=pytest.mark.slow),
+        ("dvc repro", flip),
+    ],
+)
 def test_damaged_results_are_made_again(
     origin: Tree, tmp_path: Path, faults: Faults, tool: str, damage: Callable[[bytes, random.Random], bytes]
 ) -> None:
@@ -310,7 +319,7 @@ def test_damaged_files_are_read_or_named(
     faults.tell(f"{path.suffix[1:]} file {what}, its reader alone", rounds, listing(outcomes))
 
 
-@pytest.mark.parametrize("years", [-30, 30])
+@pytest.mark.parametrize("years", [pytest.param(-30, marks=pytest.mark.slow), 30])
 def test_dates_of_another_time(origin: Tree, tmp_path: Path, faults: Faults, years: int) -> None:
     tree = origin.copy(tmp_path / "tree")
     pipeline = tree.path / "dvc.yaml"

@@ -80,7 +80,7 @@ def test_snakemake_at_work(tree: Path) -> None:
 
 
 def test_orphans_are_waited_for(tree: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    orphan = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(5)  # tessera.study.stages.x"])
+    orphan = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(2)  # tessera.study.stages.x"])
     assert runner.run() == 0
     assert orphan.poll() == 0
     assert f"waiting for process {orphan.pid}" in capsys.readouterr().err

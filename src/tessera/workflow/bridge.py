@@ -181,11 +181,9 @@ def fail(workflow: Any) -> None:
 
 def _concerned(workflow: Any) -> bool:
     """Whether this is a run in the tree of a DVC repository, in the process that the user started."""
-    if (
-        not workflow.is_main_process
-        or ADOPTING in os.environ
-        or Path(sys.argv[0]).name not in ("snakemake", "__main__.py")
-    ):
+    program = Path(sys.argv[0])
+    by_snakemake = program.name == "snakemake" or program.parts[-2:] == ("snakemake", "__main__.py")
+    if not by_snakemake or not workflow.is_main_process or ADOPTING in os.environ:
         return False
     here = Path.cwd()
     return here == Path(workflow.basedir) and (here / ".dvc").is_dir() and (here / "dvc.yaml").is_file()

@@ -8,7 +8,6 @@ is the dep if the stage runs most of it; Snakemake's inputs stay the exact files
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -39,20 +38,19 @@ def facts(snakefile: Path, stages: Sequence[Stage]) -> dict[str, Facts]:
     """Return the facts of each stage; stages are in the order of dvc.yaml, each after those it needs."""
     by_stage: dict[str, Facts] = {}
     taken: set[str] = set()
-    for stage in stages:
+    for stage, workflow in zip(stages, _workflows(snakefile, [stage.target for stage in stages]), strict=True):
         facts_of_stage = by_stage[stage.name] = Facts()
-        with _dag(snakefile, stage.target) as workflow:
-            sections = workflow.globals.get("SECTIONS", {})
-            whole = workflow.globals.get("DIRECTORIES", ())
-            for job in workflow.dag.jobs:
-                if job.rule.name in taken or not job.output:
-                    continue
-                if job.rule.name not in facts_of_stage.rules:
-                    facts_of_stage.rules.append(job.rule.name)
-                facts_of_stage.inputs.update(_around(path, whole) or path for path in map(str, job.input))
-                facts_of_stage.outputs.update(map(str, job.output))
-                facts_of_stage.temporary.update(str(path) for path in job.output if path.flags.get("temp"))
-                facts_of_stage.sections |= sections.get(getattr(job.params, "cfg", None), set())
+        sections = workflow.globals.get("SECTIONS", {})
+        whole = workflow.globals.get("DIRECTORIES", ())
+        for job in workflow.dag.jobs:
+            if job.rule.name in taken or not job.output:
+                continue
+            if job.rule.name not in facts_of_stage.rules:
+                facts_of_stage.rules.append(job.rule.name)
+            facts_of_stage.inputs.update(_around(path, whole) or path for path in map(str, job.input))
+            facts_of_stage.outputs.update(map(str, job.output))
+            facts_of_stage.temporary.update(str(path) for path in job.output if path.flags.get("temp"))
+            facts_of_stage.sections |= sections.get(getattr(job.params, "cfg", None), set())
         facts_of_stage.rules = [*sorted(set(facts_of_stage.rules) - {stage.target}), stage.target]
         facts_of_stage.inputs -= facts_of_stage.outputs
         taken.update(facts_of_stage.rules)
@@ -80,19 +78,19 @@ def folded(paths: Iterable[str], root: Path = Path()) -> set[str]:
     return {path.as_posix() for path in fold(Path("src"))} | {path for path in paths if Path(path) not in modules}
 
 
-@contextmanager
-def _dag(snakefile: Path, target: str) -> Iterator[Any]:
-    """Snakemake's workflow with the jobs of the target, of which none is run."""
+def _workflows(snakefile: Path, targets: Iterable[str]) -> Iterator[Any]:
+    """Snakemake's workflow, read once, with the jobs of one target after the other, of which none is run."""
     from snakemake.api import SnakemakeApi
     from snakemake.settings.types import DAGSettings, OutputSettings, Quietness, ResourceSettings
 
     with SnakemakeApi(OutputSettings(quiet={Quietness.ALL})) as api:
         public = api.workflow(ResourceSettings(cores=2), snakefile=snakefile)
-        public.dag(DAGSettings(targets={target}))
-        workflow = public._workflow
-        workflow._prepare_dag(forceall=True, ignore_incomplete=True, lock_warn_only=True, nolock=True)
-        workflow._build_dag()
-        yield workflow
+        for target in targets:
+            public.dag(DAGSettings(targets={target}))
+            workflow = public._workflow
+            workflow._prepare_dag(forceall=True, ignore_incomplete=True, lock_warn_only=True, nolock=True)
+            workflow._build_dag()
+            yield workflow
 
 
 def expected(

@@ -15,7 +15,7 @@ from tessera.puzzle.search import baselines, solve
 from tessera.puzzle.search.rows import Row
 
 #: Without shrinking: each step of it is a search.
-EXAMPLES = settings(max_examples=40, deadline=None, derandomize=True, phases=[Phase.explicit, Phase.generate])
+EXAMPLES = settings(max_examples=25, deadline=None, derandomize=True, phases=[Phase.explicit, Phase.generate])
 ABSURD = {
     "penalties": [1e6, 1e9, 1e12, 1e15],
     "sentinels": [-1.0, -1e9, 1e9, 10**15, 999_999_999],

@@ -119,6 +119,14 @@ def publish(root: Path, out: Path, figures: list[str] | None = None) -> None:
     )  # fmt: skip
 
 
+@pytest.fixture(scope="module")
+def published(done, tmp_path_factory) -> Path:
+    """A directory with the whole report."""
+    out = tmp_path_factory.mktemp("report")
+    publish(done, out)
+    return out
+
+
 def test_a_problem_is_certified_and_its_envelope_holds(done):
     numbers = files.read_json(done / "A.json")
     assert numbers["hold_certified"] == 1 and numbers["free_f1"] == 1
@@ -186,20 +194,18 @@ def test_pairs_that_the_tempotron_lacks_are_refused(tmp_path, capsys):
     assert "has no task vowels_1_2" in capsys.readouterr().err
 
 
-def test_the_report_draws_and_tabulates(done, tmp_path):
-    publish(done, tmp_path)
+def test_the_report_draws_and_tabulates(published):
     for name in REPORT.figures:
-        assert (tmp_path / f"{name}.svg").stat().st_size > 5000
-    metrics = files.read_json(tmp_path / "metrics.json")
+        assert (published / f"{name}.svg").stat().st_size > 5000
+    metrics = files.read_json(published / "metrics.json")
     assert metrics["problems"]["A"]["hold_certified"] == 1
-    assert "| A | 40 | 2 |" in (tmp_path / "results.md").read_text()
+    assert "| A | 40 | 2 |" in (published / "results.md").read_text()
     assert metrics["noise"]["jitter"]["tsvm"]["ratio"]["value"] == 1
-    assert "proved impossible for these kernels: linear" in (tmp_path / "summary.md").read_text()
+    assert "proved impossible for these kernels: linear" in (published / "summary.md").read_text()
 
 
-def test_there_is_one_run_per_job_and_method_with_what_its_experiment_is(done, tmp_path):
-    publish(done, tmp_path)
-    records = run_files.read(tmp_path / "runs.jsonl")
+def test_there_is_one_run_per_job_and_method_with_what_its_experiment_is(published):
+    records = run_files.read(published / "runs.jsonl")
     assert {record.experiment for record in records} == set(EXPERIMENTS)
     by_job = {(record.job, record.name): record for record in records}
     noisy = by_job["tsvm_noise/p1", "problem 1, lp"]
