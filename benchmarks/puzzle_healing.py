@@ -16,21 +16,27 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import torch
 from torch import Tensor
+from transformers import AutoModelForCausalLM
 
 from tessera import params
 from tessera.common import files
 from tessera.puzzle.costs import measured, profile
 from tessera.puzzle.heal import teacher, train
-from tessera.puzzle.models import blocks
-from tessera.puzzle.models.model import LanguageModel
+from tessera.puzzle.models.decoder import LanguageModel
 from tessera.puzzle.params import HealParams
 
-OPTIONS: dict[str, dict] = {
-    "plain": {},
-    "teacher: cache": {"teacher": "cache"},
-    "gradient_checkpointing": {"gradient_checkpointing": True},
-    "dtype: bfloat16": {"dtype": "bfloat16"},
+#: Parameters of healing that differ, and the type of matrix products, `puzzle.compute.dtype`.
+OPTIONS: dict[str, tuple[dict, torch.dtype]] = {
+    "plain": ({}, torch.float32),
+    "teacher: cache": ({"teacher": "cache"}, torch.float32),
+    "gradient_checkpointing": ({"gradient_checkpointing": True}, torch.float32),
+    "dtype: bfloat16": ({}, torch.bfloat16),
 }
+
+
+def products(dtype: torch.dtype) -> torch.autocast:
+    """A context in which matrix products are of a type, as `compute.start` has them for a whole process."""
+    return torch.autocast("cpu", dtype=torch.bfloat16, enabled=dtype is torch.bfloat16, cache_enabled=False)
 
 
 def step(
@@ -71,21 +77,24 @@ def main() -> None:
     torch.set_num_threads(1)
     torch.manual_seed(0)
     default = params.load(Path(__file__).parents[1] / "params.yaml").puzzle.heal
-    parent, child = (LanguageModel(blocks.model_spec(profile.shape("smollm2-135m"))) for _ in range(2))
-    child.load_state_dict(parent.requires_grad_(False).state_dict())
-    for name, p in child.named_parameters():
-        p.requires_grad_(name not in ("model.embed_tokens.weight", "lm_head.weight"))
-    tokens = torch.randint(0, parent.spec.vocab_size, (1, options.tokens + 1))
+    config = profile.shape("smollm2-135m").config
+    parent, child = (LanguageModel(AutoModelForCausalLM.from_config(config)).requires_grad_(False) for _ in range(2))
+    child.load_state_dict(parent.state_dict())
+    for p in train.trainable(child, default).values():
+        p.requires_grad_(True)
+    tokens = torch.randint(0, config.vocab_size, (1, options.tokens + 1))
     kept = teacher.states(parent, tokens[:, :-1])
-    settings = {name: default.model_copy(update=changes) for name, changes in OPTIONS.items()}
+    settings = {name: (default.model_copy(update=changes), dtype) for name, (changes, dtype) in OPTIONS.items()}
     seconds: dict[str, list[float]] = {name: [] for name in settings}
     for _ in range(options.rounds):
-        for name, chosen in settings.items():
-            seconds[name].append(step(parent, child, tokens, chosen, kept))
-    rows = {
-        name: {"seconds": min(seconds[name]), "activations": activations(parent, child, tokens, chosen, kept)}
-        for name, chosen in settings.items()
-    }
+        for name, (chosen, dtype) in settings.items():
+            with products(dtype):
+                seconds[name].append(step(parent, child, tokens, chosen, kept))
+    rows = {}
+    for name, (chosen, dtype) in settings.items():
+        with products(dtype):
+            size = activations(parent, child, tokens, chosen, kept)
+        rows[name] = {"seconds": min(seconds[name]), "activations": size}
     cpu = torch.device("cpu")
     machine = f"{measured.machine(cpu)}, {measured.software(cpu)}, {time.strftime('%Y-%m-%d')}"
     result = {"machine": machine, "tokens": options.tokens, "rounds": options.rounds, "options": rows}

@@ -20,8 +20,9 @@ from tessera.common import files, randomness
 from tessera.data.tokens import windows
 from tessera.puzzle.library import distill, initialise
 from tessera.puzzle.library.activations import Activations
-from tessera.puzzle.models import architecture, blocks
-from tessera.puzzle.models.model import FFNSpec
+from tessera.puzzle.library.least_squares import Moments
+from tessera.puzzle.models import architecture, loading
+from tessera.puzzle.models.space import FFN
 from tessera.puzzle.params import BATCH
 from tessera.puzzle.scores.replace_one import hidden_states, score
 
@@ -42,28 +43,32 @@ def main() -> None:
 
     settings = parameters.load("params.yaml").puzzle
     parent, tokens = arguments.data / "parent", arguments.data / "tokens"
-    model, shape = blocks.load(parent).requires_grad_(False), architecture.read(parent)
-    layer = model.model.layers[arguments.layer]
-    norm, teacher = layer.post_attention_layernorm, layer.mlp
+    model, shape = loading.load(parent), architecture.read(parent)
+    layer, calls = model.layer(arguments.layer), model.calls(WINDOW)
+    teacher, last = layer.subblock("ffn"), layer.anatomy["ffn"].last
+    if last is None or layer.anatomy["ffn"].normed:
+        parser.error(f"{parent}: expected a parent whose FFN ends with a linear map, and no norm behind it")
 
     @torch.no_grad()
     def activations(split: str, count: int) -> Activations:
         text = torch.from_numpy(windows(tokens, split, WINDOW, count, seed=1).tokens).long()
         states = torch.cat([hidden_states(model, part)[0][arguments.layer] for part in text.split(BATCH)])
-        rotary = model.model.positions(text)
-        middle = torch.cat([layer.attend(part, rotary) for part in states.split(BATCH)])
-        return Activations(states, middle, torch.cat([layer.feed(part) for part in middle.split(BATCH)]))
+        middle = torch.cat([layer(part, calls, ffn=None) for part in states.split(BATCH)])
+        return Activations(states, middle, torch.cat([after_layer(part, teacher) for part in middle.split(BATCH)]))
+
+    def after_layer(middle: torch.Tensor, ffn: torch.nn.Module | None) -> torch.Tensor:
+        return layer(middle, calls, attention=None, ffn=ffn)
 
     train, valid = activations("train", TOKENS[-1] // WINDOW), activations("valid", 16)
 
     def loss(module: torch.nn.Module | None) -> float:
-        forward = (lambda x: x) if module is None else (lambda x: x + module(norm(x)))
-        return distill.evaluate(forward, valid.middle, valid.after, BATCH).per_token
+        return distill.evaluate(lambda x: after_layer(x, module), valid.middle, valid.after, BATCH).per_token
 
     def batches(count: int):
         parts = (train.middle[:count].split(BATCH), train.after[:count].split(BATCH))
         for before, after in zip(*parts, strict=True):
-            yield norm(before), after - before, 1 / after.square().sum(-1)
+            inner = layer.inner("ffn", before, calls, attention=None)
+            yield inner, after - before, 1 / after.square().sum(-1)
 
     text = windows(tokens, "valid", WINDOW + 1, 12, seed=2)
 
@@ -72,21 +77,24 @@ def main() -> None:
         return {name: metrics["kl_div"] for name, metrics in scores[arguments.layer]["ffn"].items()}
 
     results = {}
-    for name, spec in {
-        "linear": FFNSpec("linear"),
-        "half width": FFNSpec("gated", shape.intermediate_size // 2),
-    }.items():
-        width = spec.intermediate_size
-        moments = initialise.channel_moments(teacher, batches(len(train.middle)))
-        ridge = settings.library.ridge
-        kept = initialise.kept_channels(teacher, moments, [width], "contribution", ridge) if width else {}
-        paper = initialise.ffn(model.spec, teacher, spec, kept.get(width))
+    ridge = settings.library.ridge
+    for name, variant in {"linear": FFN(kind="linear"), "half width": FFN(kind="gated", width=0.5)}.items():
+        kept = None
+        if variant.kind == "gated":
+            linear, width = teacher.get_submodule(last), variant.intermediate_size(shape)
+            moments = initialise.channel_moments(teacher, last, batches(len(train.middle)))
+            kept = initialise.kept_channels(linear, moments, [width], "contribution", ridge)[width]
+        paper = initialise.ffn(layer, model.config, variant, kept)
         rows, fitted, descended = [], None, None
         for count in TOKENS:
             start = time.process_time()
             fitted = copy.deepcopy(paper)
-            moments = initialise.channel_moments(teacher, batches(count // WINDOW)) if width else None
-            initialise.fit_ffn(fitted, moments, kept.get(width), batches(count // WINDOW), ridge)
+            if kept is None:
+                initialise.fit(fitted.linear, initialise.moments(fitted, "linear", batches(count // WINDOW)), ridge)
+            else:
+                moments = initialise.channel_moments(teacher, last, batches(count // WINDOW))
+                narrow = Moments(moments.G[kept][:, kept], moments.C[kept])
+                initialise.fit(fitted.get_submodule(last), narrow, ridge)
             fit_seconds = time.process_time() - start
             best = None
             for rate in RATES:
@@ -95,7 +103,7 @@ def main() -> None:
                 plan = settings.library.distillation.model_copy(update={"tokens": count, "learning_rate": rate})
                 distill.train(
                     trained,
-                    lambda x, module=trained: x + module(norm(x)),
+                    lambda x, module=trained: after_layer(x, module),
                     train.middle[: count // WINDOW],
                     train.after[: count // WINDOW],
                     plan,

@@ -22,21 +22,21 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 import torch
+from transformers import AutoModelForCausalLM
 
 from tessera import params
 from tessera.common import files
 from tessera.puzzle.costs import measured, profile
 from tessera.puzzle.library.activations import store
-from tessera.puzzle.models import blocks, sizes
+from tessera.puzzle.models import sizes
 from tessera.puzzle.models.architecture import from_config
-from tessera.puzzle.models.model import Layer
 from tessera.puzzle.models.space import FFN, Attention, Space
 from tessera.puzzle.params import BATCH, PuzzleParams
 from tessera.puzzle.serve.speed import peak_resident_mib
 from tessera.puzzle.stages import library_part as puzzle_library
 
 CONFIG = profile.SHAPES["smollm2-135m"] | {"num_hidden_layers": 4}
-TINY = {"hidden_size": 36, "intermediate_size": 48, "num_hidden_layers": 1}
+TINY = {"hidden_size": 36, "intermediate_size": 48, "num_hidden_layers": 1, "vocab_size": 64}
 TIMES, LAYERS, VARIANTS = (1, 2, 4, 8), (1, 2, 4), (2, 4, 8)
 FLOAT32 = 4
 #: New processes are forks of one that has done nothing but imports.
@@ -47,11 +47,9 @@ PROCESSES.set_forkserver_preload(["tessera.params", "tessera.puzzle.library", "t
 def make(directory: Path, config: dict, windows: dict[str, int], window: int) -> None:
     """Write a parent, of which a job reads the layers alone, and random hidden states before each layer."""
     shape = from_config(config)
-    spec, weights = blocks.model_spec(shape), {}
-    for i in range(shape.num_layers):
-        layer = Layer(spec, *spec.layers[i])
-        weights |= {f"model.layers.{i}.{name}": tensor for name, tensor in layer.state_dict().items()}
-    files.save_tensors(directory / "model.safetensors", weights)
+    weights = AutoModelForCausalLM.from_config(shape.config).state_dict()
+    layers = {name: weight for name, weight in weights.items() if name.startswith("model.layers.")}
+    files.save_tensors(directory / "model.safetensors", layers)
     files.write_json(directory / "config.json", config)
     for split, count in windows.items():
         (directory / split).mkdir(parents=True)
@@ -105,7 +103,12 @@ def points(params: PuzzleParams, fewest: int, scratch: Path) -> Iterator[tuple[s
             library = params.library.model_copy(update={"jobs": jobs, "distillation": training})
             space = space_of(number) if table == "variants" else params.space
             arguments = {
-                "params": {"space": space.model_dump(), "library": library.model_dump(), "seed": 0},
+                "params": {
+                    "space": space.model_dump(),
+                    "library": library.model_dump(),
+                    "compute": params.compute.model_dump(),
+                    "seed": 0,
+                },
                 "states": str(states),
                 "scratch": str(scratch),
             }

@@ -25,27 +25,27 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 import torch
-import yaml
-from torch import nn
+from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
+from transformers import AutoModelForCausalLM
 
 from tessera import params
 from tessera.common import files
 from tessera.puzzle.costs import measured, profile
 from tessera.puzzle.heal import train
-from tessera.puzzle.library import distill
-from tessera.puzzle.models import blocks
-from tessera.puzzle.models.model import AttentionSpec, FFNSpec, LanguageModel, build_attention, build_ffn
+from tessera.puzzle.library import distill, initialise
+from tessera.puzzle.models import variants
+from tessera.puzzle.models.decoder import Calls, LanguageModel, Layer
+from tessera.puzzle.models.space import FFN, Attention, Space
 from tessera.puzzle.params import HealParams, OptimiserParams
 from tessera.puzzle.scores import divergence
 from tessera.puzzle.scores import replace_one as scores
 
 WINDOW = 128
-#: Where a layer holds its subblocks.
-MODULE = {"attention": "self_attn", "ffn": "mlp"}
-VARIANTS_A_LAYER = (
-    7  # of the default space: attention kv1 and linear; FFN 75, 50, 25 %, linear; what no pass trains is free
-)
+#: A variant of each subblock: one KV head, half the channels.
+HALVES = Space(attention={"kv1": Attention(kind="gqa", kv_heads=1)}, ffn={"ffn50": FFN(kind="gated", width=0.5)})
+#: Modules of variants by subblock and name; None is a no-op.
+Modules = dict[str, dict[str, nn.Module | None]]
 
 
 def timed(function: Callable[[], object], repeats: int = 1) -> float:
@@ -66,17 +66,18 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     torch.manual_seed(0)
-    shape = profile.shape("smollm2-135m")
-    parent = LanguageModel(blocks.model_spec(shape)).requires_grad_(False)
-    windows = torch.randint(shape.vocab_size, (options.tokens // WINDOW, WINDOW + 1))
+    config = profile.shape("smollm2-135m").config
+    parent = LanguageModel(AutoModelForCausalLM.from_config(config)).requires_grad_(False)
+    space = params.load(Path(__file__).parents[1] / "params.yaml").puzzle.space
+    windows = torch.randint(config.vocab_size, (options.tokens // WINDOW, WINDOW + 1))
     report = {
         "machine": measured.machine(torch.device("cpu")),
         "software": measured.software(torch.device("cpu")),
         "date": time.strftime("%Y-%m-%d"),
         "options": vars(options),
-        "distillation": distillation(parent, shape, windows),
-        "scoring": scoring(parent, shape, windows[:1]),
-        "rates": rates(parent, shape, windows),
+        "distillation": distillation(parent, space, windows),
+        "scoring": scoring(parent, space, windows[:1]),
+        "rates": rates(parent, windows),
     }
     out = Path(__file__).with_suffix("")
     files.write_json(out.with_suffix(".json"), report)
@@ -87,50 +88,65 @@ def settings(tokens: int) -> OptimiserParams:
     return OptimiserParams(tokens=tokens, batch_windows=max(1, tokens // WINDOW), learning_rate=1e-4)
 
 
-def variants(parent: LanguageModel, shape: profile.Architecture) -> dict[str, nn.Module]:
-    """A variant of each subblock: one KV head, half the channels."""
-    attention, ffn = AttentionSpec("gqa", 1), FFNSpec("gated", shape.intermediate_size // 2)
-    return {"attention": build_attention(parent.spec, attention), "ffn": build_ffn(parent.spec, ffn)}
+def modules(parent: LanguageModel, space: Space) -> Modules:
+    """Modules of a space's variants, made of layer 0; of the channels the first are kept."""
+    layer, config = parent.layer(0), parent.config
+    inner, channels = (
+        layer.inner("attention", *parent.inputs(torch.arange(2)[None])),
+        variants.channel_count(layer, config),
+    )
+    return {
+        "attention": {
+            name: initialise.attention(layer, config, variant, inner, None) for name, variant in space.attention.items()
+        },
+        "ffn": {
+            name: initialise.ffn(layer, config, variant, torch.arange(round(variant.width * channels)))
+            for name, variant in space.ffn.items()
+        },
+    }
 
 
-def distillation(parent: LanguageModel, shape: profile.Architecture, windows: torch.Tensor) -> dict:
+def through(parent: LanguageModel, x: Tensor, index: int, subblock: str, module: nn.Module | None) -> Tensor:
+    """Last hidden states of tokens x, with a module in the place of a subblock of layer `index`."""
+    state, calls = parent.inputs(x)
+    for layer in parent.layers:
+        state = layer(state, calls, **({subblock: module} if layer.index == index else {}))
+    return state
+
+
+def block(layer: Layer, calls: Calls, subblock: str, module: nn.Module) -> Callable[[Tensor], Tensor]:
+    """The layer with a module in the place of a subblock, from the state that distillation begins with."""
+    before = {} if subblock == "attention" else {"attention": None}
+    return lambda state: layer(state, calls, **before, **{subblock: module})
+
+
+def distillation(parent: LanguageModel, space: Space, windows: Tensor) -> dict:
     """CPU seconds a token of both ways, and their ratio, by layer and subblock; and times of more tokens."""
     x, tokens = windows[:, :-1], windows[:, :-1].numel()
-    rotary, L = parent.model.positions(x), shape.num_layers
-    before, middle = scores.hidden_states(parent, x)
-    shared = timed(lambda: scores.hidden_states(parent, x), 2) / (L * VARIANTS_A_LAYER)
+    calls, L = parent.calls(WINDOW), len(parent.layers)
+    before, middle, _ = scores.hidden_states(parent, x)
+    # The pass over the text serves all variants that have weights.
+    served = sum(variant.kind != "no_op" for variant in (*space.attention.values(), *space.ffn.values()))
+    shared = timed(lambda: scores.hidden_states(parent, x), 2) / (L * served)
     rows = []
     for layer in (0, L // 2, L - 1):
-        block = parent.model.layers[layer]
-        for subblock, module in variants(parent, shape).items():
+        for subblock, named in modules(parent, HALVES).items():
+            (module,) = named.values()
+            assert module is not None
             inputs = (before[layer] if subblock == "attention" else middle[layer]).clone()
-
-            def forward(
-                state: torch.Tensor, block: nn.Module = block, module: nn.Module = module, subblock: str = subblock
-            ) -> torch.Tensor:
-                if subblock == "attention":
-                    return block.feed(state + module(block.input_layernorm(state), rotary))
-                return state + module(block.post_attention_layernorm(state))
+            forward = block(parent.layer(layer), calls, subblock, module)
 
             def blockwise(
-                forward: Callable = forward,
-                module: nn.Module = module,
-                inputs: torch.Tensor = inputs,
-                layer: int = layer,
+                forward: Callable = forward, module: nn.Module = module, inputs: Tensor = inputs, layer: int = layer
             ) -> None:
                 generator = torch.Generator().manual_seed(0)
                 distill.train(module, forward, inputs, before[layer + 1], settings(tokens), "per_token", generator)
 
             def whole(module: nn.Module = module, layer: int = layer, subblock: str = subblock) -> None:
-                child = copy.copy(parent.model.layers[layer])
-                child._modules = dict(child._modules) | {MODULE[subblock]: module}
                 parameters = list(module.requires_grad_(True).parameters())
                 with torch.no_grad():
                     target = scores.hidden_states(parent, x)[0][-1]
-                state = parent.model.embed_tokens(x)
-                for i, original in enumerate(parent.model.layers):
-                    state = (child if i == layer else original)(state, rotary)
-                error, norm = distill.errors(target, state)
+                error, norm = distill.errors(target, through(parent, x, layer, subblock, module))
                 adam = distill.optimiser(parameters, settings(tokens))
                 distill.step((error / norm).mean(), parameters, adam, 1e-4, settings(tokens))
                 module.requires_grad_(False)
@@ -139,14 +155,14 @@ def distillation(parent: LanguageModel, shape: profile.Architecture, windows: to
             ours, theirs = timed(blockwise, 3) + shared, timed(whole, 2)
             rows.append({"layer": layer, "subblock": subblock, "blockwise": ours / tokens, "whole": theirs / tokens})
             rows[-1]["ratio"] = theirs / ours
-    block, module = parent.model.layers[3], variants(parent, shape)["ffn"]
+    module = modules(parent, HALVES)["ffn"]["ffn50"]
+    assert module is not None
+    forward = block(parent.layer(3), calls, "ffn", module)
 
     def many(steps: int) -> None:
         params = OptimiserParams(tokens=steps * WINDOW, batch_windows=1, learning_rate=1e-4)
-        distill.train(
-            module, lambda s: s + module(block.post_attention_layernorm(s)), middle[3], before[4], params, "per_token",
-            torch.Generator().manual_seed(0),
-        )  # fmt: skip
+        generator = torch.Generator().manual_seed(0)
+        distill.train(module, forward, middle[3], before[4], params, "per_token", generator)
 
     many(2)
     growth = {str(steps * WINDOW): timed(lambda steps=steps: many(steps), 2) for steps in (8, 16, 32)}  # type: ignore[misc]
@@ -154,44 +170,34 @@ def distillation(parent: LanguageModel, shape: profile.Architecture, windows: to
     return {"rows": rows, "ratio": ratio, "seconds_by_tokens": growth}
 
 
-def scoring(parent: LanguageModel, shape: profile.Architecture, windows: torch.Tensor) -> dict:
-    """CPU seconds of scoring the default space at layers spread over the model, both ways, and that both agree.
+def scoring(parent: LanguageModel, space: Space, windows: Tensor) -> dict:
+    """CPU seconds of scoring a space at layers spread over the model, both ways, and that both agree.
 
     bound is the ratio of the matrix products that both ways run, counted by torch.
     """
-    L, space = len(parent.model.layers), params.check(yaml.safe_load(Path("params.yaml").read_text())).puzzle.space
-    attention = {name: blocks.attention_spec(shape, variant) for name, variant in space.attention.items()}
-    ffn = {name: blocks.ffn_spec(shape, variant) for name, variant in space.ffn.items()}
-    modules: dict[str, dict[str, nn.Module | None]] = {
-        "attention": {name: build_attention(parent.spec, spec) for name, spec in attention.items()},
-        "ffn": {name: build_ffn(parent.spec, spec) for name, spec in ffn.items()},
-    }
-    scored = dict.fromkeys(range(L // 12, L, L // 6), modules)
+    L, made = len(parent.layers), modules(parent, space)
+    scored = dict.fromkeys(range(L // 12, L, L // 6), made)
     documents = np.zeros(len(windows), int)
     kl_divs: dict[str, list[float]] = {}
 
     def suffix() -> None:
         rows = scores.score(parent, scored, windows, documents)
         kl_divs["suffix"] = [
-            rows[layer][part][name]["kl_div"] for layer in scored for part in modules for name in modules[part]
+            rows[layer][part][name]["kl_div"] for layer in scored for part in made for name in made[part]
         ]
 
     @torch.no_grad()
     def full() -> None:
         x, targets, kl = windows[:, :-1], windows[:, 1:].flatten(), []
-        rotary, last = parent.model.positions(x), scores.hidden_states(parent, x)[0][-1].flatten(0, 1)
+        last = scores.hidden_states(parent, x)[0][-1].flatten(0, 1)
         for layer in scored:
-            children = []
-            for part, named in modules.items():
-                for module in named.values():
-                    child = copy.copy(parent.model.layers[layer])
-                    child._modules = dict(child._modules) | {MODULE[part]: module}
-                    state = parent.model.embed_tokens(x)
-                    for i, original in enumerate(parent.model.layers):
-                        state = (child if i == layer else original)(state, rotary)
-                    children.append((scores.head(parent), state.flatten(0, 1)))
+            children = [
+                (parent.head, through(parent, x, layer, part, module).flatten(0, 1))
+                for part, named in made.items()
+                for module in named.values()
+            ]
             # The parent's logits are as often computed as in the other way: what differs is the passes.
-            agreements = divergence.compare(scores.head(parent), last, children, targets)
+            agreements = divergence.compare(parent.head, last, children, targets)
             kl += [float(agreement.kl_div.double().mean()) for agreement in agreements]
         kl_divs["full"] = kl
 
@@ -210,7 +216,7 @@ def scoring(parent: LanguageModel, shape: profile.Architecture, windows: torch.T
     }
 
 
-def rates(parent: LanguageModel, shape: profile.Architecture, windows: torch.Tensor) -> dict:
+def rates(parent: LanguageModel, windows: Tensor) -> dict:
     """GFLOP/s of a matrix product, of a distillation step and of a healing step."""
     a, b = torch.randn(windows.shape[0] * WINDOW, 576), torch.randn(576, 1536)
 
@@ -221,14 +227,14 @@ def rates(parent: LanguageModel, shape: profile.Architecture, windows: torch.Ten
     products()
     peak = 20 * 2 * a.shape[0] * 576 * 1536 / timed(products, 5)
     x = windows[:, :-1]
-    before, middle = scores.hidden_states(parent, x)
-    block, module = parent.model.layers[3], variants(parent, shape)["ffn"]
+    before, middle, calls = scores.hidden_states(parent, x)
+    module = modules(parent, HALVES)["ffn"]["ffn50"]
+    assert module is not None
+    forward = block(parent.layer(3), calls, "ffn", module)
 
     def blockwise() -> None:
-        distill.train(
-            module, lambda s: s + module(block.post_attention_layernorm(s)), middle[3], before[4],
-            settings(x.numel()), "per_token", torch.Generator().manual_seed(0),
-        )  # fmt: skip
+        generator = torch.Generator().manual_seed(0)
+        distill.train(module, forward, middle[3], before[4], settings(x.numel()), "per_token", generator)
 
     child = copy.deepcopy(parent)
     params = HealParams(
