@@ -131,7 +131,7 @@ class Trials(LayerLibrary):
 
         What was counted is more, because the library takes it from moments that least squares needs.
         """
-        last, windows, T = self.layer.anatomy["ffn"].last, *self.train.before.shape[:2]
+        last, (windows, T, _) = self.layer.anatomy["ffn"].last, self.train.before.shape
         maps = self.layer.subblock("ffn").named_modules()
         weights = [part.weight.numel() for name, part in maps if isinstance(part, nn.Linear) and name != last]
         return 2 * windows * T * sum(weights)

@@ -38,8 +38,9 @@ def main(
     metrics: Path,
     teacher_cache: Path | None = None,
 ) -> None:
-    """Write what the child is made of (as its config.json would have it), predicted time, healing curve, and state -> domain -> metrics.
+    """Write the child's predicted time, healing curve, and state -> domain -> metrics.
 
+    It is described as its config.json would be, under puzzle_blocks, and by the FFN channels of its layers.
     teacher_cache is where the parent's hidden states are kept if heal.teacher = cache.
     """
     import copy
