@@ -14,22 +14,21 @@ from shapes import SPACE
 from tessera.common import files
 from tessera.puzzle.costs import child_cost, of_target
 from tessera.puzzle.costs.params import CostTarget
-from tessera.puzzle.models.architecture import Architecture
+from tessera.puzzle.models.architecture import from_config
 from tessera.puzzle.models.space import decompose
 from tessera.puzzle.stages import search_target
 
-PARENT = Architecture(
-    model_type="llama",
-    num_layers=4,
-    hidden_size=576,
-    num_heads=9,
-    num_kv_heads=3,
-    head_dim=64,
-    intermediate_size=1536,
-    vocab_size=1000,
-    tied_embeddings=True,
-    norm_eps=1e-5,
-    rope_parameters={"rope_theta": 1e4},
+PARENT = from_config(
+    {
+        "model_type": "llama",
+        "num_hidden_layers": 4,
+        "hidden_size": 576,
+        "num_attention_heads": 9,
+        "num_key_value_heads": 3,
+        "intermediate_size": 1536,
+        "vocab_size": 1000,
+        "tie_word_embeddings": True,
+    }
 )
 METHODS = ("mip", "greedy", "max_params", "homogeneous", "random")
 DOMAINS = ("wiki_leads", "speeches", "chat", "owt", "in_domain", "out_of_domain")

@@ -82,7 +82,7 @@ def _alone(attention: nn.Module, inner: Inner) -> Tensor:
     first = {key: _first(value) for key, value in inner.kwargs.items()} | {"attention_mask": None}
     single = Inner((), first | {"hidden_states": tokens, "past_key_values": None})
     out = single.of(attention)[:, 0]
-    return (out[1:] - out[0]).T
+    return (out[1:] - out[0]).T.contiguous()
 
 
 def _first(value: Any) -> Any:

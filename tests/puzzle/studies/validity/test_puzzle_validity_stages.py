@@ -40,10 +40,10 @@ def params(stage, **changes):
     return small_chain.of(stage, PARAMS | changes)
 
 
-@pytest.fixture(scope="module")
-def out(parent, tokens, tmp_path_factory):
+@pytest.fixture(scope="module", params=["llama", "gemma3"])
+def out(request, parent, tokens, tmp_path_factory):
     """Everything that the study writes, and what it reads of the main chain."""
-    out, place = tmp_path_factory.mktemp("validity"), parent()
+    out, place = tmp_path_factory.mktemp("validity"), parent(request.param)
     small_chain.make(out, place, tokens, PARAMS)
     library, scores, costs = [out / "library"], [out / "scores.json"], out / "costs/here.parquet"
     libraries, drawn = [out / "search/here/library.json"], out / "children.json"

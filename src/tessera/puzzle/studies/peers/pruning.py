@@ -55,10 +55,10 @@ def statistics(
             middle = layer(x, calls, ffn=None)
             h = layer.inner("ffn", middle, calls, attention=None).features(layer.subblock("ffn"), maps[i][0])[0]
             after = layer(middle, calls, attention=None)
-            cosine[i] += F.cosine_similarity(after[0], x[0], dim=-1).sum(dtype=torch.float64)
-            total[i] += h.sum(0, dtype=torch.float64)
-            square[i] += h.square().sum(0, dtype=torch.float64)
-            peak[i] += h.abs().mean(0).double().square()
+            cosine[i] += F.cosine_similarity(after[0], x[0], dim=-1).sum(dtype=torch.float64).cpu()
+            total[i] += h.sum(0, dtype=torch.float64).cpu()
+            square[i] += h.square().sum(0, dtype=torch.float64).cpu()
+            peak[i] += h.abs().mean(0).double().square().cpu()
             x = after
     n = tokens.numel()
     mean = total / n

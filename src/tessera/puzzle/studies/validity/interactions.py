@@ -45,7 +45,7 @@ def responses(
     for window in track(list(tokens.split(1))):
         x, targets = window[:, :-1], window[:, 1:].flatten()
         before, _, calls = hidden_states(parent, x)
-        last, ends = before[-1][0], torch.empty(n, x.shape[1], parent.hidden_size)
+        last, ends = before[-1][0], before[-1].new_empty(n, x.shape[1], parent.hidden_size)
         for k, ((i, part, _), module) in enumerate(modules.items()):
             other = parent.layer(i).subblock("ffn" if part == "attention" else "attention")
             pair = (module, other) if part == "attention" else (other, module)
@@ -64,7 +64,7 @@ def responses(
             d = parent.head(ends[:, start : start + step]).log_softmax(-1).sub_(log_p)  # (n, tokens, V)
             d -= (d * p).sum(-1, keepdim=True)
             d = d.mul_(p.sqrt()).flatten(1)
-            gram += (d @ d.T).double()
+            gram += (d @ d.T).double().cpu()
     gram /= tokens.shape[0] * (tokens.shape[1] - 1)
     return gram.numpy(), [{metric: np.array(values) for metric, values in row.items()} for row in series]
 

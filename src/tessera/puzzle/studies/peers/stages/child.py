@@ -39,8 +39,9 @@ def main(
     metrics: Path,
     teacher_cache: Path | None = None,
 ) -> None:
-    """Write the child's blocks as its config.json has them, its predicted time, healing curve, and metrics by state.
+    """Write the child's predicted time, healing curve, and state -> domain -> metrics.
 
+    It is described as its config.json would be, under puzzle_blocks, and by the FFN channels of its layers.
     teacher_cache is where the parent's hidden states are kept if heal.teacher = cache.
     """
     import copy
@@ -51,6 +52,7 @@ def main(
 
     from tessera.data.tokens import windows
     from tessera.puzzle import compute
+    from tessera.puzzle.costs.tables import of_layer
     from tessera.puzzle.heal.train import heal
     from tessera.puzzle.models import loading
     from tessera.puzzle.models.loading import BLOCKS
@@ -69,7 +71,7 @@ def main(
     else:
         known = pruning.Statistics(**files.load_tensors(statistics))
         table, (layers, width) = files.read_parquet(costs), known.mean.shape
-        times = pruning.Times([table] * layers, params.space, width)
+        times = pruning.Times([of_layer(table, layer) for layer in range(layers)], params.space, width)
         child = science.by_rule(peer, teacher, known, times, budget)
     assembled = copy.deepcopy(child.model)
     window = params.calibration.window
