@@ -47,7 +47,7 @@ WINDOW = 128
 #: A variant of each subblock: one KV head, half the channels.
 HALVES = Space(attention={"kv1": Attention(kind="gqa", kv_heads=1)}, ffn={"ffn50": FFN(kind="gated", width=0.5)})
 #: Modules of variants by subblock and name; None is a no-op.
-Modules = dict[str, dict[str, nn.Module | None]]
+Modules = dict[str, dict[str, Any]]
 
 
 def timed(function: Callable[[], object], repeats: int = 1) -> float:
@@ -67,9 +67,7 @@ class Work(TorchDispatchMode):
     loss does.
     """
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.flops = 0
+    flops = 0
 
     def __torch_dispatch__(self, func: Any, _: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = func(*args, **(kwargs or {}))
@@ -152,7 +150,6 @@ def distillation(parent: LanguageModel, space: Space, windows: Tensor) -> dict:
     for layer in (0, L // 2, L - 1):
         for subblock, named in modules(parent, HALVES).items():
             (module,) = named.values()
-            assert module is not None
             inputs = (before[layer] if subblock == "attention" else middle[layer]).clone()
             forward = block(parent.layer(layer), calls, subblock, module)
 
@@ -176,7 +173,6 @@ def distillation(parent: LanguageModel, space: Space, windows: Tensor) -> dict:
             rows.append({"layer": layer, "subblock": subblock, "blockwise": ours / tokens, "whole": theirs / tokens})
             rows[-1]["ratio"] = theirs / ours
     module = modules(parent, HALVES)["ffn"]["ffn50"]
-    assert module is not None
     forward = block(parent.layer(3), calls, "ffn", module)
 
     def many(steps: int) -> None:
@@ -249,7 +245,6 @@ def rates(parent: LanguageModel, windows: Tensor) -> dict:
     x = windows[:, :-1]
     before, middle, calls = scores.hidden_states(parent, x)
     module = modules(parent, HALVES)["ffn"]["ffn50"]
-    assert module is not None
     forward = block(parent.layer(3), calls, "ffn", module)
 
     def blockwise() -> None:
@@ -257,15 +252,8 @@ def rates(parent: LanguageModel, windows: Tensor) -> dict:
         distill.train(module, forward, middle[3], before[4], settings(x.numel()), "per_token", generator)
 
     child = copy.deepcopy(parent)
-    params = HealParams(
-        cosine=1.0,
-        kl=1.0,
-        lm=0.0,
-        train="blocks",
-        checkpoint_steps=10,
-        equal=settings(x.numel()),
-        full=settings(x.numel()),
-    )
+    full = settings(x.numel())
+    params = HealParams(cosine=1.0, kl=1.0, lm=0.0, train="blocks", checkpoint_steps=10, equal=full, full=full)
 
     def healing() -> None:
         train.heal(parent, child, windows, params, params.full, torch.Generator().manual_seed(0))
