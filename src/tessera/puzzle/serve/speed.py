@@ -149,7 +149,7 @@ def _serve_alone(directory: Path, target: CostTarget) -> dict[str, float]:
     MODEL_FOR_CAUSAL_LM_MAPPING[CONFIG_MAPPING[architecture.read(directory).model_type]]
     idle = peak_resident_mib()
     with using_threads(target.threads), torch.inference_mode():
-        for _ in serve(loading.load(directory, getattr(torch, target.dtype)), target.workload):
+        for _ in serve(loading.load(directory, dtype=getattr(torch, target.dtype)), target.workload):
             pass
     peak = peak_resident_mib()
     return {"process_mib": peak, "model_mib": peak - idle}
