@@ -78,7 +78,7 @@ def test_the_five_files_are_plain_and_their_bytes_the_same(texts, tmp_path):
     assert files.read_json(tmp_path / "a/config.json") == {"dtype": "float32", "hidden_size": 4}
     assert files.read_json(tmp_path / "a/generation_config.json") == {"bos_token_id": 1, "eos_token_id": 2}
     tokenizer = files.read_json(tmp_path / "a/tokenizer_config.json")
-    assert (tokenizer["eos_token"], tokenizer["chat_template"]) == ("<|im_end|>", "{{ messages }}")
+    assert (tokenizer["eos_token"], tokenizer["chat_template"]) == ("<|im_end|>", small_data.CHAT)
     names = {path.name for path in (tmp_path / "a").iterdir()}
     expected = {"config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"}
     assert names == expected | {"generation_config.json"}
