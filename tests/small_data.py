@@ -150,3 +150,18 @@ def token_directory(directory: Path, lengths: Mapping[str, Sequence[int]], split
     columns = {"source": sources, "title": [str(i) for i in range(len(sizes))], "split": split}
     files.write_parquet(directory / "documents.parquet", pd.DataFrame({**columns, "offset": offsets, "length": sizes}))
     return directory
+
+
+def write_parent(directory):
+    """Write the small parent as a Hugging Face directory, from a GGUF file that stays beside it."""
+    from tessera.data import parent
+    from tessera.data.gguf_parent import Gguf
+    from tessera.puzzle.models import loading
+
+    path = directory / "small.gguf"
+    directory.mkdir(parents=True, exist_ok=True)
+    write_gguf(path, llama())
+    file, model = Gguf(path), loading.load_gguf(path)
+    config = model.config.to_dict()
+    texts = parent.Texts(file.tokenizer(), file.tokenizer_config(), parent.special_tokens(config))
+    parent.write(directory, model.state(), config, texts)

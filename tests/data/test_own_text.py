@@ -7,7 +7,7 @@ import pytest
 import small_data
 
 from tessera.common import files
-from tessera.data import own_text, parent
+from tessera.data import own_text
 from tessera.data.chat_template import ChatTemplate
 from tessera.data.split import split
 
@@ -17,8 +17,7 @@ TALK = [{"role": "user", "content": "hello?"}, {"role": "assistant", "content": 
 @pytest.fixture(scope="module")
 def chat_parent(tmp_path_factory):
     directory = tmp_path_factory.mktemp("parent")
-    small_data.write_gguf(directory / "small.gguf", small_data.llama())
-    parent.from_gguf(directory / "small.gguf", directory)
+    small_data.write_parent(directory)
     return directory
 
 

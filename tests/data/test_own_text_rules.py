@@ -10,7 +10,6 @@ import small_data
 import yaml
 
 from tessera.common import files
-from tessera.data import parent as parents
 from tessera.data import tokens
 
 ROOT = Path(__file__).parents[2]
@@ -26,8 +25,7 @@ def snakemake(directory: Path, overlay: Path, *arguments: str) -> str:
 @pytest.fixture
 def overlay(tmp_path: Path) -> Path:
     """No sources but two in files, one of text and one of conversations, and a small parent."""
-    small_data.write_gguf(tmp_path / "small.gguf", small_data.llama())
-    parents.from_gguf(tmp_path / "small.gguf", tmp_path / "model")
+    small_data.write_parent(tmp_path / "model")
     (tmp_path / "texts").mkdir()
     for i in range(40):
         (tmp_path / f"texts/{i}.txt").write_text(f"hello from {i}")

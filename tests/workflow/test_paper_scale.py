@@ -63,7 +63,7 @@ def test_the_space_at_its_smallest_size(paper: params.Params, eight_heads: Path,
     scores = paper.puzzle.scores.model_copy(update={"jobs": 1, "windows": 2, "window": 19})
 
     values = {"space": space, "seed": 0, "calibration": calibration, "library": library, "scores": scores}
-    values["valid_windows"] = library.valid_windows
+    values |= {"valid_windows": library.valid_windows, "compute": paper.puzzle.compute}
 
     def of(stage: Any) -> Section:
         return stage.Params(**{name: values[name] for name in stage.Params.model_fields})
