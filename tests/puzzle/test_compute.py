@@ -1,5 +1,8 @@
 """Where the chain computes: devices that are there, and a lower precision only where it is faster."""
 
+import tempfile
+from types import SimpleNamespace
+
 import pytest
 import torch
 
@@ -57,3 +60,13 @@ def test_bfloat16_where_it_is_slower_is_refused_with_both_rates(monkeypatch, aut
 
 def test_rate_is_a_rate():
     assert 0.1 < compute.rate(torch.device("cpu"), torch.float32, 0.01) < 1e5
+
+
+def test_jobs_that_run_at_once_have_gpus_of_their_own(monkeypatch, tmp_path):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda index: SimpleNamespace(uuid=f"gpu{index}"))
+    monkeypatch.setattr(compute, "_CLAIMED", claimed := [])
+    assert [compute.free_gpu() for _ in range(3)] == [0, 1, 0]  # a third job shares the first
+    claimed.pop().close()
+    assert compute.free_gpu() == 1

@@ -1,13 +1,20 @@
 """Where the chain computes, and in which type its matrix products are."""
 
+import fcntl
+import tempfile
 import time
+from pathlib import Path
+from typing import IO
 
 import torch
+import torch.distributed
 
 from tessera.puzzle.params import ComputeParams
 
 #: Rows, and columns, of the matrices whose product is timed.
 SIZE = 512
+#: Files whose locks are this process's claims on GPUs.
+_CLAIMED: list[IO[str]] = []
 
 
 def start(params: ComputeParams) -> torch.device:
@@ -18,7 +25,10 @@ def start(params: ComputeParams) -> torch.device:
     """
     device = torch.device(name(params))
     if device.type == "cuda":
-        device = torch.device("cuda", torch.cuda.current_device())
+        # torchrun's processes have chosen theirs.
+        index = torch.cuda.current_device() if torch.distributed.is_torchelastic_launched() else free_gpu()
+        torch.cuda.set_device(index)
+        device = torch.device("cuda", index)
     if params.dtype == "bfloat16":
         low, full = (rate(device, dtype) for dtype in (torch.bfloat16, torch.float32))
         if low < full:
@@ -31,6 +41,24 @@ def start(params: ComputeParams) -> torch.device:
         # Weights that are trained would be kept as they were at first.
         torch.set_autocast_cache_enabled(False)
     return device
+
+
+def free_gpu() -> int:
+    """Number of the first GPU, of those that this process sees, that no other process has claimed so; else 0.
+
+    The claim is a lock on a file, which ends with the process: jobs that run at once have GPUs of their own.
+    """
+    for index in range(torch.cuda.device_count()):
+        path = Path(tempfile.gettempdir()) / f"tessera-gpu-{torch.cuda.get_device_properties(index).uuid}.lock"
+        file = path.open("w")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            file.close()
+            continue
+        _CLAIMED.append(file)
+        return index
+    return 0
 
 
 def name(params: ComputeParams) -> str:

@@ -34,6 +34,10 @@ wildcard_constraints:
     part=r"\d+",
 
 
+# GPUs of a job that runs models: SLURM gives a job its own, on one machine compute.start finds a free one.
+GPUS = int(PARAMS.puzzle.compute.device == "cuda")
+
+
 rule puzzle_library:
     input:
         LIBRARY,
@@ -110,6 +114,8 @@ rule puzzle_activations:
     benchmark:
         "logs/benchmarks/puzzle_activations/{shard}.tsv"
     threads: 1
+    resources:
+        gpu=GPUS,
     params:
         cfg=section("puzzle.calibration", "puzzle.library.valid_windows", "puzzle.compute", "seed"),
         stage=stage("puzzle_activations"),
@@ -131,6 +137,8 @@ rule puzzle_library_part:
     benchmark:
         "logs/benchmarks/puzzle_library_part/{part}.tsv"
     threads: 1
+    resources:
+        gpu=GPUS,
     params:
         cfg=section("puzzle.space", "puzzle.library", "puzzle.compute", "seed"),
         stage=stage("puzzle_library_part"),
@@ -153,6 +161,8 @@ rule puzzle_scores_part:
     benchmark:
         "logs/benchmarks/puzzle_scores_part/{part}.tsv"
     threads: 1
+    resources:
+        gpu=GPUS,
     params:
         cfg=section("puzzle.space", "puzzle.scores", "puzzle.compute", "seed"),
         stage=stage("puzzle_scores_part", cache=KEPT_SCORES),
@@ -211,8 +221,6 @@ rule puzzle_search_target:
 
 
 PROCESSES = PARAMS.puzzle.heal.processes
-# GPUs of a job that runs models: SLURM gives a job its own; on one machine see compute.start.
-GPUS = int(PARAMS.puzzle.compute.device == "cuda")
 # One thread per process, of those that Snakemake gives the job.
 TORCHRUN = f"OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 torchrun --standalone --nproc-per-node {PROCESSES}"
 # As STAGE, for the stages that heal.
@@ -306,6 +314,8 @@ rule puzzle_evaluate_child:
     benchmark:
         "logs/benchmarks/puzzle_evaluate_child/{target}-{method}.tsv"
     threads: 1
+    resources:
+        gpu=GPUS,
     params:
         cfg=section("puzzle.space", "puzzle.evaluate", "data", "puzzle.compute", "seed"),
         stage=stage("puzzle_evaluate_child", states=lambda wildcards: list(healed(wildcards))),
@@ -329,6 +339,8 @@ rule puzzle_frontier:
     benchmark:
         "logs/benchmarks/puzzle_frontier/{target}.tsv"
     threads: 1
+    resources:
+        gpu=GPUS,
     params:
         cfg=section("puzzle.space", "puzzle.scores", "puzzle.compute", "seed"),
         stage=stage("puzzle_frontier", method=KEPT),

@@ -29,6 +29,8 @@ rule puzzle_ablations_blocks:
     benchmark:
         "logs/benchmarks/puzzle_ablations_blocks/{replicate}.tsv"
     threads: 1
+    resources:
+        gpu=GPUS,
     params:
         cfg=section(
             "puzzle_studies.ablations.blocks",

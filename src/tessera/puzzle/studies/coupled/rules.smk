@@ -46,6 +46,8 @@ rule puzzle_coupled_library:
     benchmark:
         "logs/benchmarks/puzzle_coupled_library/{part}.tsv"
     threads: 1
+    resources:
+        gpu=GPUS,
     params:
         cfg=section(
             "puzzle_studies.coupled", "puzzle.space", "puzzle.calibration", "puzzle.library", "puzzle.compute", "seed"
@@ -72,6 +74,8 @@ rule puzzle_coupled_scores:
     benchmark:
         "logs/benchmarks/puzzle_coupled_scores/{part}.tsv"
     threads: 1
+    resources:
+        gpu=GPUS,
     params:
         cfg=section("puzzle_studies.coupled", "puzzle.space", "puzzle.scores", "puzzle.compute", "seed"),
         stage=stage("puzzle_coupled_scores"),

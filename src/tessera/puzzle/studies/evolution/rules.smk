@@ -24,6 +24,8 @@ rule puzzle_evolution_search:
     benchmark:
         "logs/benchmarks/puzzle_evolution_search/{search}-{replicate}.tsv"
     threads: 1
+    resources:
+        gpu=GPUS,
     params:
         cfg=section(
             "puzzle_studies.evolution", "puzzle.space", "puzzle.search", "puzzle.scores", "puzzle.compute", "seed"

@@ -26,6 +26,8 @@ rule puzzle_peers_statistics:
     benchmark:
         "logs/benchmarks/puzzle_peers_statistics.tsv"
     threads: 1
+    resources:
+        gpu=GPUS,
     params:
         cfg=section("puzzle.calibration", "puzzle.compute", "seed"),
         stage=stage("puzzle_peers_statistics"),

@@ -36,6 +36,8 @@ rule puzzle_task_scores_part:
     benchmark:
         "logs/benchmarks/puzzle_task_scores_part/{part}.tsv"
     threads: 1
+    resources:
+        gpu=GPUS,
     params:
         cfg=section(
             "puzzle.compute",
@@ -120,6 +122,8 @@ rule puzzle_task_scores_evaluate:
     benchmark:
         "logs/benchmarks/puzzle_task_scores_evaluate/{score}.tsv"
     threads: 1
+    resources:
+        gpu=GPUS,
     params:
         cfg=section("puzzle.space", "puzzle.evaluate", "data", "puzzle.compute", "seed"),
         stage=stage("puzzle_evaluate_child", method=lambda wildcards: wildcards.score, states="equal"),
@@ -142,6 +146,8 @@ rule puzzle_task_scores_answers:
     benchmark:
         "logs/benchmarks/puzzle_task_scores_answers/{score}.tsv"
     threads: 1
+    resources:
+        gpu=GPUS,
     params:
         cfg=section("puzzle.compute", "data.tokens"),
         stage=stage("puzzle_tasks_answers", half="odd"),

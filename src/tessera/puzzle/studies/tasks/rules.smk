@@ -116,6 +116,8 @@ rule puzzle_tasks_answers:
     benchmark:
         "logs/benchmarks/puzzle_tasks_answers/{model}.tsv"
     threads: 1
+    resources:
+        gpu=GPUS,
     params:
         cfg=section("puzzle.compute", "data.tokens"),
         stage=stage(

@@ -87,6 +87,8 @@ rule puzzle_validity_interactions:
     benchmark:
         "logs/benchmarks/puzzle_validity_interactions.tsv"
     threads: 1
+    resources:
+        gpu=GPUS,
     params:
         cfg=section("puzzle_studies.validity", "puzzle.space", "puzzle.scores", "puzzle.compute", "seed"),
         stage=stage("puzzle_validity_interactions"),
@@ -110,6 +112,8 @@ rule puzzle_validity_composed:
     benchmark:
         "logs/benchmarks/puzzle_validity_composed.tsv"
     threads: 1
+    resources:
+        gpu=GPUS,
     params:
         cfg=section("puzzle_studies.validity", "puzzle.space", "puzzle.scores", "puzzle.compute", "seed"),
         stage=stage("puzzle_validity_composed"),
