@@ -32,6 +32,7 @@ class Skeleton:
         self.config = config
         self.windows = windows(config)
         known: dict[tuple, dict[str, Anatomy]] = {}
+        self._parts: dict[tuple[int, Attention | FFN], nn.Module] = {}
         self.layers: list[Layer] = []
         for index, module in enumerate(layers_of(decoder_of(self.network))):
             kind = type(module), *((name, type(part)) for name, part in module.named_children())
@@ -41,12 +42,16 @@ class Skeleton:
 
     def part(self, layer: int, variant: Attention | FFN) -> nn.Module | None:
         """The module of a variant of a layer; None for a no-op. Raises ValueError if the family has no such variant."""
-        whole = self.layers[layer]
-        subblock = "attention" if isinstance(variant, Attention) else "ffn"
         if variant.kind == "no_op":
             return None
-        described = variants.part(whole, self.config, variant)
-        return variants.build(whole, self.config, described, subblock) if described else whole.subblock(subblock)
+        if (layer, variant) not in self._parts:
+            whole = self.layers[layer]
+            subblock = "attention" if isinstance(variant, Attention) else "ffn"
+            described = variants.part(whole, self.config, variant)
+            same = described == {"kind": "own"}
+            module = whole.subblock(subblock) if same else variants.build(whole, self.config, described, subblock)
+            self._parts[layer, variant] = module
+        return self._parts[layer, variant]
 
     def norms(self, layer: int, subblock: str) -> list[nn.Module]:
         """The norms of a layer that serve one subblock alone."""
