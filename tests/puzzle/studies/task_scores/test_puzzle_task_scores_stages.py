@@ -40,6 +40,7 @@ PARAMS = small_chain.EVALUATION | {
     "margin": 0.0,
     "bootstrap": 200,
     "tokens": TOKENS.model_dump(),
+    "compute": {"device": "cpu", "dtype": "float32"},
     "tasks": {
         "groups": {
             "syntax": {"agreement_simple": 40, "hyperbaton": 40},
