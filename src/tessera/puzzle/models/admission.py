@@ -285,7 +285,7 @@ def _fewer_experts(model: LanguageModel, layer: Layer, inner: Inner) -> nn.Modul
     """Keep half of the experts; their weights are cut out rightly if they can be put in another order."""
     described = variants.part(layer, model.config, FFN(kind="gated", experts=0.5))
     parent, count = layer.subblock("ffn"), variants.expert_count(layer)
-    if not described:
+    if "config" not in described:
         raise ValueError("all experts are active")
     state, kept = parent.state_dict(), next(iter(described["config"].values()))
     turned = copy.deepcopy(parent)
@@ -300,6 +300,6 @@ def _fewer_active(model: LanguageModel, layer: Layer, inner: Inner) -> nn.Module
     described = variants.part(layer, model.config, FFN(kind="gated", active=1))
     parent = layer.subblock("ffn")
     child = _with(variants.build(layer, model.config, described, "ffn"), parent.state_dict(), parent)
-    if described and torch.equal(inner.of(child), inner.of(parent)):
+    if "config" in described and torch.equal(inner.of(child), inner.of(parent)):
         raise ValueError("what a mixture returns does not depend on the number of its active experts")
     return child
