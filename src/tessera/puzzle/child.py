@@ -51,7 +51,7 @@ def subblock(layer: Layer, config: Any, variant: Attention | FFN, name: str, pat
     if variant.kind == "no_op":
         return None
     place = "attention" if isinstance(variant, Attention) else "ffn"
-    module = variants.build(layer, config, variants.part(layer, config, variant) or OWN, place)
+    module = variants.build(layer, config, variants.part(layer, config, variant), place)
     weight = next(layer.module.parameters())
     try:
         tensors = {key: value.to(weight) for key, value in files.load_tensors(path, f"{name}/").items()}

@@ -122,10 +122,8 @@ class LayerLibrary:
 
     def _width(self, variant: FFN) -> int:
         """Channels that an FFN variant keeps."""
-        key = variants.key_of(
-            self.config, variants.WIDTHS if variants.is_mixture(self.layer) else variants.WIDTHS[1:], ""
-        )
-        return variants.part(self.layer, self.config, variant)["config"][key]
+        changes = variants.part(self.layer, self.config, variant)["config"]
+        return changes[variants.width_key(self.layer, self.config)]
 
     def _fit(
         self, subblock: str, variant: Attention | FFN, module: nn.Module, last: str | None, m: Moments | None

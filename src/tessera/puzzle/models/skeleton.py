@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from tessera.puzzle.models import variants
 from tessera.puzzle.models.anatomy import SUBBLOCKS, Anatomy, tensor
-from tessera.puzzle.models.decoder import Layer, decoder_of, layers_of
+from tessera.puzzle.models.decoder import Layer, decoder_of, kind_of, layers_of
 from tessera.puzzle.models.modeling_child import Exchange, name_of
 from tessera.puzzle.models.space import FFN, Attention
 
@@ -35,7 +35,7 @@ class Skeleton:
         self._parts: dict[tuple[int, Attention | FFN], nn.Module] = {}
         self.layers: list[Layer] = []
         for index, module in enumerate(layers_of(decoder_of(self.network))):
-            kind = type(module), *((name, type(part)) for name, part in module.named_children())
+            kind = kind_of(module)
             if kind not in known:
                 known[kind] = anatomy(module, index, config.hidden_size)
             self.layers.append(Layer(module, index, config.hidden_size, known[kind]))

@@ -44,9 +44,14 @@ def expert_count(layer: Layer) -> int:
     return next(len(p) for p in layer.subblock("ffn").parameters() if p.ndim == 3)
 
 
+def width_key(layer: Layer, config: Any) -> str:
+    """Configuration key of the channels of a layer's FFN. Raises ValueError if the family has none."""
+    return key_of(config, WIDTHS if is_mixture(layer) else WIDTHS[1:], "FFN channels")
+
+
 def channel_count(layer: Layer, config: Any) -> int:
     """Channels of a layer's FFN, of each expert in a mixture."""
-    return getattr(config, key_of(config, WIDTHS if is_mixture(layer) else WIDTHS[1:], "FFN channels"))
+    return getattr(config, width_key(layer, config))
 
 
 def head_dim(config: Any) -> int:
@@ -90,9 +95,8 @@ def _attention(config: Any, variant: Attention) -> dict[str, int]:
 
 def _ffn(layer: Layer, config: Any, variant: FFN) -> dict[str, int]:
     changes = {}
-    names = WIDTHS if is_mixture(layer) else WIDTHS[1:]
     if variant.width < 1:
-        width = key_of(config, names, "FFN channels")
+        width = width_key(layer, config)
         changes[width] = max(1, round(variant.width * getattr(config, width)))
     if variant.experts < 1 or variant.active is not None:
         if not is_mixture(layer):
