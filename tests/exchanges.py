@@ -1,11 +1,16 @@
 """Modules of all variants of a tiny parent, and the parent with some of them in place of its own."""
 
+import numpy as np
 import torch
 
 from tessera.puzzle import child
 from tessera.puzzle.library import initialise
 from tessera.puzzle.models import loading
 from tessera.puzzle.models.anatomy import SUBBLOCKS
+
+#: Windows of tokens, and the document that each is from.
+TOKENS = torch.randint(64, (5, 12), generator=torch.Generator().manual_seed(1))
+DOCUMENTS = np.array([3, 3, 4, 5, 6])
 
 
 def modules_of(path, variants):

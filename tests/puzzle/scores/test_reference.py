@@ -2,20 +2,10 @@
 
 import numpy as np
 import pytest
-import torch
-from exchanges import exchanged, modules_of
+from exchanges import DOCUMENTS, TOKENS, exchanged
 
 from tessera.puzzle.scores.evaluate import evaluate
 from tessera.puzzle.scores.reference import Reference, composed
-
-TOKENS = torch.randint(64, (5, 12), generator=torch.Generator().manual_seed(1))
-DOCUMENTS = np.array([3, 3, 4, 5, 6])
-
-
-@pytest.fixture(scope="module", params=["llama", "gemma3"])
-def setting(request, parent, variants):
-    """A parent, and the modules of all variants of all layers by (layer, subblock, variant)."""
-    return modules_of(parent(request.param), variants)
 
 
 def test_measure_is_evaluation_with_its_windows(setting):

@@ -3,22 +3,13 @@
 import numpy as np
 import pytest
 import torch
-from exchanges import exchanged, modules_of
+from exchanges import DOCUMENTS, TOKENS, exchanged
 
 from tessera.puzzle.models.anatomy import tensor
 from tessera.puzzle.scores.reference import Reference
 from tessera.puzzle.scores.replace_one import score
 from tessera.puzzle.studies.validity import quadratic
 from tessera.puzzle.studies.validity.interactions import responses, summarised
-
-TOKENS = torch.randint(64, (5, 12), generator=torch.Generator().manual_seed(1))
-DOCUMENTS = np.array([3, 3, 4, 5, 6])
-
-
-@pytest.fixture(scope="module", params=["llama", "gemma3"])
-def setting(request, parent, variants):
-    """A parent, and the modules of all variants of all layers by (layer, subblock, variant)."""
-    return modules_of(parent(request.param), variants)
 
 
 def test_interactions_score_as_scores_do_and_their_form_is_second_order(setting):
