@@ -113,6 +113,13 @@ def test_spaces_without_some_kind(build, space):
         assert records["ffn.whole"]["least_squares"]["per_token"] < 1e-6
 
 
+def test_no_text_is_a_clear_error(parent, variants, tmp_path):
+    model, none = loading.load(parent()), torch.empty(0, 16, 32)
+    params = LibraryParams.model_validate(PARAMS)
+    with pytest.raises(ValueError, match=r"calibration\.tokens holds no whole window"):
+        LayerLibrary(model, 1, variants, params, none, none, lambda _: torch.Generator(), tmp_path)
+
+
 class _Memory(TorchDispatchMode):
     """Follows what operations make: bytes of the largest storage, and of all that lived at once."""
 

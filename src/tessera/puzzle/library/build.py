@@ -40,8 +40,11 @@ class LayerLibrary:
         """index is that of the parent's layer, none of whose weights requires a gradient; no other layer is used.
 
         train and valid (windows, T, D) are hidden states before the layer; generator(variant) orders its batches;
-        scratch is a directory for the other hidden states, as large as twice train and valid.
+        scratch is a directory for the other hidden states, as large as twice train and valid. Raises ValueError if
+        train has no window.
         """
+        if not len(train):
+            raise ValueError("no calibration text: calibration.tokens holds no whole window")
         self.config, self.space, self.params = parent.config, space, params
         self.layer, self.calls, self.generator = parent.layer(index), parent.calls(train.shape[1]), generator
         where = parent.device
