@@ -49,6 +49,7 @@ def distilled(parent: Path, tokens: Path, directory: Path, rate: float, **change
                  "equal": optimiser | {"tokens": 600, "learning_rate": rate}, "full": optimiser},
         "child": {"layers": [0, 2], "block": "kv1+ffn50", "window": 20, "calibration_windows": 12, "heal_windows": 30,
                   "valid_windows": 6} | changes,
+        "compute": {"device": "cpu", "dtype": "float32"},
         "seed": 3,
     }  # fmt: skip
     params = distillation.Params.model_validate_json(json.dumps(values))
