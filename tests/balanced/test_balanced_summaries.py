@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 from tessera.balanced import experiments, finite_size, summaries
 from tessera.balanced.params import AfferentParams, AttractorParams, FeasibilityParams, LifParams, MarginParams
@@ -82,3 +83,17 @@ def test_ratios_of_networks_have_intervals_over_networks():
     assert found["recovery_difference_low"] == pytest.approx(0.2)
     single = summaries.attractor_metrics([row for row in rows if row["network"] == 0], p)
     assert "sigma_half_ratio_low" not in single
+
+
+def test_kolmogorov_distance_is_that_of_scipy_where_there_is_no_atom():
+    values = np.random.default_rng(0).exponential(size=500)
+    expected = stats.kstest(values, stats.expon.cdf).statistic
+    assert summaries.kolmogorov_distance(values, stats.expon.cdf) == pytest.approx(expected, rel=1e-12)
+
+
+def test_kolmogorov_distance_counts_the_atom():
+    values = np.r_[np.zeros(300), np.abs(np.random.default_rng(1).normal(size=700))]
+    law = finite_size.WeightLaw(scale=1.0, shift=0.0)  # half silent, then half a Gaussian
+    assert 0.2 <= summaries.kolmogorov_distance(values, law.cdf) < 0.22
+    with pytest.raises(ValueError, match=">= 0"):
+        summaries.kolmogorov_distance([-1.0], law.cdf)

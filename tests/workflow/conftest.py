@@ -155,14 +155,6 @@ def isolated(home: Path) -> dict[str, str]:
     }
 
 
-@pytest.fixture(scope="module", autouse=True)
-def search_path() -> Iterator[None]:
-    """Snakemake puts folders of rules in front of it, where a statistics.py hides that of the standard library."""
-    before = sys.path.copy()
-    yield
-    sys.path[:] = before
-
-
 @pytest.fixture(scope="session")
 def origin(tmp_path_factory: pytest.TempPathFactory) -> Tree:
     """The tiny pipeline after its first run, committed and pushed."""

@@ -5,6 +5,7 @@ study imports its study and no other side study. Only stages and the command lin
 """
 
 import ast
+import sys
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
@@ -110,6 +111,14 @@ def test_science_is_pure() -> None:
         if name.split(".")[0] in FOREIGN
     }
     assert not impure, "\n".join(sorted(impure))
+
+
+def test_no_module_next_to_rules_hides_one_of_the_standard_library() -> None:
+    """Snakemake puts the folders of rules in front of sys.path."""
+    folders = [path.parent for path in code.PACKAGE.rglob("rules.smk")]
+    assert folders
+    modules = {path.stem: path for folder in folders for path in folder.glob("*.py")}
+    assert not [str(modules[name]) for name in modules.keys() & sys.stdlib_module_names]
 
 
 def test_the_parts_of_a_module() -> None:

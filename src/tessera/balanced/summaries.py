@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from tessera.balanced import finite_size, statistics, theory
+from tessera.balanced import finite_size, proportions, theory
 from tessera.balanced.params import AttractorParams, FeasibilityParams, MarginParams
 from tessera.balanced.theory import Afferents
 from tessera.common import association, randomness
@@ -45,7 +45,7 @@ def half_loads(rows: pd.DataFrame, p_out: float, cv_ratio: float) -> pd.DataFram
     """
     loads = []
     for (n, f, kind), cell in rows.groupby(["n", "f_exc", "kind"], sort=True):
-        half, error = statistics.half_load(*(cell[c].to_numpy(float) for c in ("alpha", "solved", "trials")))
+        half, error = proportions.half_load(*(cell[c].to_numpy(float) for c in ("alpha", "solved", "trials")))
         critical = cell["critical"].iloc[0]
         row = {"n": n, "f_exc": f, "kind": kind, "half": half, "se": error, "critical": critical}
         balanced = kind == "balanced"
@@ -200,7 +200,7 @@ def attractor_curves(rows: list[dict[str, Any]], p: AttractorParams) -> dict[str
         curves: dict[str, Any] = {"kappa": kappa, "sigma": [s * kappa for s in p.sigma], "distance": p.distances}
         for name in ("stable", "recovered"):
             successes = np.sum([row[name] for row in networks], axis=0)
-            curves[name] = statistics.wilson(successes, sum(row[f"{name}_trials"] for row in networks))
+            curves[name] = proportions.wilson(successes, sum(row[f"{name}_trials"] for row in networks))
         by_objective[objective] = curves
     return by_objective
 
@@ -213,7 +213,7 @@ def attractor_metrics(rows: list[dict[str, Any]], p: AttractorParams) -> Metrics
     metrics: Metrics = {"fixed.min": min(row["fixed"] for row in rows), "gap.max": max(row["gap"] for row in rows)}
     half = {}
     for objective, curves in attractor_curves(rows, p).items():
-        half[objective] = statistics.half_point(curves["sigma"], curves["stable"][0])
+        half[objective] = proportions.half_point(curves["sigma"], curves["stable"][0])
         metrics |= {f"{objective}.kappa": curves["kappa"], f"{objective}.sigma_half": half[objective]}
         metrics[f"{objective}.sigma_half_over_kappa"] = half[objective] / curves["kappa"]
         metrics[f"{objective}.recovery"] = float(np.mean(curves["recovered"][0]))
@@ -250,5 +250,16 @@ def _by_network(rows: list[dict[str, Any]]) -> NDArray:
 def _half_ratio(table: NDArray, sigma: list[float]) -> float:
     """Half-stability noise of max-kappa_out over that of max-kappa_in weights, from rows of `_by_network`."""
     mean = table.mean(axis=0)
-    half = [row[1] * statistics.half_point(sigma, row[2:-1]) for row in mean]
+    half = [row[1] * proportions.half_point(sigma, row[2:-1]) for row in mean]
     return half[1] / half[0]
+
+
+def kolmogorov_distance(values: ArrayLike, cdf: Callable[[NDArray], NDArray]) -> float:
+    """Largest difference between the empirical distribution of values >= 0 and a cdf with an atom at 0 alone."""
+    ordered, counts = np.unique(np.asarray(values, float), return_counts=True)
+    if len(ordered) == 0 or ordered[0] < 0:
+        raise ValueError("kolmogorov_distance: at least one value is needed, and all must be >= 0")
+    upper = np.cumsum(counts) / counts.sum()
+    predicted = cdf(ordered)
+    lower = np.where(ordered > 0, upper - counts / counts.sum(), predicted)
+    return float(np.maximum(np.abs(upper - predicted), np.abs(lower - predicted)).max())

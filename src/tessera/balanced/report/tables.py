@@ -8,7 +8,6 @@ import pandas as pd
 
 from tessera.balanced import finite_size, summaries, theory
 from tessera.balanced.report.results import OBJECTIVES, Results
-from tessera.balanced.statistics import kolmogorov_distance
 from tessera.common.files import Json
 from tessera.common.markdown import table as markdown_table
 
@@ -42,7 +41,7 @@ def weights(results: Results) -> pd.DataFrame:
                 values = table[(table["objective"] == objective) & (table["type"] == kind)]["weight"].to_numpy()
                 row = {"inputs": inputs, "objective": objective, "type": kind, "n": n, "weights": len(values)}
                 row |= {"silent": float(np.mean(values == 0)), "silent_theory": law.silent}
-                rows.append(row | {"distance": kolmogorov_distance(values / np.sqrt(n), law.cdf)})
+                rows.append(row | {"distance": summaries.kolmogorov_distance(values / np.sqrt(n), law.cdf)})
     return pd.DataFrame(rows)
 
 

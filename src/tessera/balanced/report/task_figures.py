@@ -7,8 +7,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from tessera.balanced import finite_size, summaries
+from tessera.balanced.proportions import wilson
 from tessera.balanced.report.results import COLOURS, OBJECTIVES, Results
-from tessera.balanced.statistics import wilson
 from tessera.balanced.theory import Afferents
 from tessera.common import plots
 

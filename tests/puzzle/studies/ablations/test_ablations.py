@@ -10,7 +10,7 @@ from tessera.puzzle.models import loading
 from tessera.puzzle.params import LibraryParams
 from tessera.puzzle.scores.replace_one import hidden_states
 from tessera.puzzle.studies.ablations import cases
-from tessera.puzzle.studies.ablations.statistics import mean_and_half
+from tessera.puzzle.studies.ablations.seed_means import mean_and_half
 
 
 def generator(layer, name):

@@ -9,7 +9,7 @@ from tessera.common.files import Json
 from tessera.common.intervals import known
 from tessera.common.markdown import table as markdown_table
 from tessera.puzzle.studies.ablations.report.results import PLACES, STATES, Results
-from tessera.puzzle.studies.ablations.statistics import mean_and_half
+from tessera.puzzle.studies.ablations.seed_means import mean_and_half
 
 METRICS = ("kl_div", "lm_loss", "top1")
 

@@ -1,7 +1,6 @@
-"""Proportions, where they cross one half, and distances of distributions."""
+"""Proportions with their intervals, and where they cross one half."""
 
 import math
-from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -44,14 +43,3 @@ def half_point(x: ArrayLike, fraction: ArrayLike) -> float:
     i = below[0]
     share = (fraction[i] - 0.5) / (fraction[i] - fraction[i + 1])
     return float(np.exp(np.log(x[i]) + share * (np.log(x[i + 1]) - np.log(x[i]))))
-
-
-def kolmogorov_distance(values: ArrayLike, cdf: Callable[[NDArray], NDArray]) -> float:
-    """Largest difference between the empirical distribution of values >= 0 and a cdf with an atom at 0 alone."""
-    ordered, counts = np.unique(np.asarray(values, float), return_counts=True)
-    if len(ordered) == 0 or ordered[0] < 0:
-        raise ValueError("kolmogorov_distance: at least one value is needed, and all must be >= 0")
-    upper = np.cumsum(counts) / counts.sum()
-    predicted = cdf(ordered)
-    lower = np.where(ordered > 0, upper - counts / counts.sum(), predicted)
-    return float(np.maximum(np.abs(upper - predicted), np.abs(lower - predicted)).max())
