@@ -29,13 +29,13 @@ def gguf(
 ) -> None:
     """Write a child as a GGUF file for llama.cpp, and verify it by reading it back."""
     from tessera.puzzle.models import loading
-    from tessera.puzzle.serve import gguf_export, gguf_tokenizer
+    from tessera.puzzle.serve import gguf_export, gguf_layouts, gguf_tokenizer
 
     with errors():
         if (parent_gguf is None) == (tokenizer_pre is None):
             raise ValueError("give one of --parent-gguf and --tokenizer-pre")
         model = loading.load(child).requires_grad_(False)
-        gguf_export.layouts(model)  # before the tokenizer, whose reading takes seconds
+        gguf_layouts.layouts(model)  # before the tokenizer, whose reading takes seconds
         tokenizer: dict[str, Any]
         if parent_gguf is not None:
             tokenizer = gguf_tokenizer.of_gguf(parent_gguf)

@@ -14,7 +14,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from tessera.puzzle import child
 from tessera.puzzle.models import loading
 from tessera.puzzle.models.decoder import LanguageModel
-from tessera.puzzle.serve import gguf_export, gguf_tokenizer
+from tessera.puzzle.serve import gguf_export, gguf_layouts, gguf_tokenizer
 
 TOKENS = torch.randint(1, 64, (1, 24), generator=torch.Generator().manual_seed(1))
 CHOICES = {
@@ -142,10 +142,10 @@ def test_what_llama_cpp_cannot_compute_is_refused(parent, library, variants, mad
     windowed = loading.load(parent())
     windowed.config.puzzle_blocks = [{"attention": {"kind": "own", "window": 4}, "ffn": {}}] * 3
     with pytest.raises(ValueError, match="no form for layer 0 of this child: attention differs in window"):
-        gguf_export.layouts(windowed)
+        gguf_layouts.layouts(windowed)
     windowed.config.model_type = "gemma2"
     with pytest.raises(ValueError, match="layers as Llama's, which model_type 'gemma2' has not"):
-        gguf_export.layouts(windowed)
+        gguf_layouts.layouts(windowed)
     assert not list(tmp_path.iterdir())
 
 

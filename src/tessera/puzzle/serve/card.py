@@ -8,7 +8,7 @@ from typing import Any
 from tessera.common.intervals import known, plus_minus
 from tessera.puzzle.models import nemotron, variants
 from tessera.puzzle.models.decoder import LanguageModel
-from tessera.puzzle.serve.gguf_export import blocks_of, config_of, layouts
+from tessera.puzzle.serve.gguf_layouts import blocks_of, config_of, layouts
 
 PAPER = "https://arxiv.org/abs/2411.19146"
 SOURCE_WORDS = {

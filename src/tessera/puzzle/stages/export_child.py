@@ -43,7 +43,7 @@ def main(
     """source is the package that the parent came in; curve and evaluation are of the child's healing and test text."""
     from tessera.puzzle.child import chosen
     from tessera.puzzle.models import loading
-    from tessera.puzzle.serve import card, gguf_export, publish
+    from tessera.puzzle.serve import card, gguf_export, gguf_layouts, publish
 
     row = chosen(choices, method)
     model = loading.load(child).requires_grad_(False)
@@ -52,7 +52,7 @@ def main(
     with files.replacing_directory(export) as directory:
         publish.checkpoint(model, child, directory, params.export.checkpoint)
         try:
-            gguf_export.layouts(model)
+            gguf_layouts.layouts(model)
             tokenizer = _tokenizer(params, source, child, model.config.vocab_size)
         except ValueError as refusal:  # the checkpoint is a result by itself
             report["refusal"] = str(refusal)
