@@ -37,7 +37,8 @@ from tessera.puzzle.costs import measured, profile
 from tessera.puzzle.heal import train
 from tessera.puzzle.library import distill, initialise
 from tessera.puzzle.models import variants
-from tessera.puzzle.models.decoder import Calls, LanguageModel, Layer
+from tessera.puzzle.models.decoder import LanguageModel
+from tessera.puzzle.models.layer import Calls, Layer
 from tessera.puzzle.models.space import FFN, Attention, Space
 from tessera.puzzle.params import HealParams, OptimiserParams
 from tessera.puzzle.scores import divergence

@@ -11,7 +11,8 @@ from torch import nn
 from tessera.common import files
 from tessera.puzzle.models import modeling_child, nemotron, variants
 from tessera.puzzle.models.anatomy import SUBBLOCKS
-from tessera.puzzle.models.decoder import LanguageModel, Layer
+from tessera.puzzle.models.decoder import LanguageModel
+from tessera.puzzle.models.layer import Layer
 from tessera.puzzle.models.loading import BLOCKS, load
 from tessera.puzzle.models.space import FFN, PARENT, Attention, Space, decompose
 

@@ -8,12 +8,14 @@ from transformers import AutoConfig, AutoModelForCausalLM, DynamicCache
 from zoo import ZOO
 
 from tessera.puzzle import costs
-from tessera.puzzle.costs import measured
+from tessera.puzzle.costs import chains, measured
 from tessera.puzzle.costs.operations import Pass
 from tessera.puzzle.costs.params import CostTarget, Workload
 from tessera.puzzle.costs.tables import table_rows
 from tessera.puzzle.models import architecture
-from tessera.puzzle.models.decoder import Calls, LanguageModel, tensor
+from tessera.puzzle.models.anatomy import tensor
+from tessera.puzzle.models.decoder import LanguageModel
+from tessera.puzzle.models.layer import Calls
 from tessera.puzzle.models.space import Attention, Space
 
 SHAPE = architecture.from_config(tiny())
@@ -135,13 +137,13 @@ def test_chain_computes_what_the_model_does(name):
     network(input_ids=tokens[:, :-1], past_key_values=cache, use_cache=True)
     x = torch.randn(4, 1, 32, generator=torch.Generator().manual_seed(1))
     step = Pass(4, 1, 8, decode=True)
-    outside = measured._without_layers(shape, torch.float32, torch.device("cpu"))
+    outside = chains.without_layers(shape, torch.float32, torch.device("cpu"))
     row = next(row for row in table_rows(shape, SPACE) if row.variant == Attention(kind="gqa"))
-    layer = measured._layer(shape, row, torch.float32, torch.device("cpu"))
+    layer = chains.variant_layer(shape, row, torch.float32, torch.device("cpu"))
     layer.load_state_dict(model.module(0).state_dict(), strict=False)
-    call = measured._calls(shape, 0, outside, step)
+    call = chains.layer_call(shape, 0, outside, step)
     cache.layers = cache.layers[:1]
-    run = measured._through_layers([layer], [cache], call, x)
+    run = chains.through_layers([layer], [cache], call, x)
     states = []
     layer.register_forward_hook(lambda *given: states.append(given[-1]))
     run(1)

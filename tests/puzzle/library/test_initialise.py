@@ -8,7 +8,7 @@ from tessera.puzzle.library import initialise, least_squares
 from tessera.puzzle.library.least_squares import Moments
 from tessera.puzzle.models import loading, slices
 from tessera.puzzle.models.anatomy import tensor
-from tessera.puzzle.models.decoder import Inner
+from tessera.puzzle.models.layer import Inner
 from tessera.puzzle.models.space import FFN, Attention
 
 WINDOWS, T, RIDGE = 24, 16, 1e-10

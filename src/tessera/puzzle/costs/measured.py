@@ -1,13 +1,9 @@
 """Costs measured on the machine at hand, CPU or CUDA, with the modules that a child is made of.
 
-Weights are random, for time does not depend on them. Each variant is a chain of distinct copies of transformers' layer
-with nothing in the other subblock's place, each with its own KV cache; `timing` says why. What the decoder gives its
-layers is recorded once. On CUDA a run is one replay of a CUDA graph.
-A decode step is timed at the mean context of the workload: exact if time grows linearly with the context.
-The cost outside the layers is that of a model without layers, its head applied to the last token of each sequence.
+Each variant is a chain of distinct copies, which `chains` makes; `timing` says why. On CUDA a run is one replay of a
+CUDA graph. A decode step is timed at the mean context of the workload: exact if time grows linearly with the context.
 """
 
-import copy
 import functools
 import math
 import platform
@@ -18,28 +14,20 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
-from transformers.cache_utils import Cache, DynamicCache
 
 from tessera.common.progress import track
 from tessera.puzzle.costs import operations
+from tessera.puzzle.costs.chains import Convert, Run, chain
 from tessera.puzzle.costs.params import CostTarget
 from tessera.puzzle.costs.tables import Row
 from tessera.puzzle.costs.timing import Marginal, Piece, Stopwatch, marginals
-from tessera.puzzle.models import variants
 from tessera.puzzle.models.architecture import Architecture
-from tessera.puzzle.models.cache import ReservedLayer, new_cache
-from tessera.puzzle.models.decoder import decoder_of, tensor
-from tessera.puzzle.models.modeling_child import exchange
-from tessera.puzzle.models.space import FFN, Attention
 
 REPEATS = 15
 #: N copies hold this many times the cache, so that reading them in turn finds none of them in it.
 OVERFLOW = 1.5
 #: Used if the system does not report the size of its last cache.
 UNKNOWN_CACHE = 64 * 2**20
-Run = Callable[[int], object]
-Convert = Callable[[nn.Module], nn.Module]
 
 
 def times(architecture: Architecture, rows: Sequence[Row], target: CostTarget) -> tuple[dict[Row, dict], str, str]:
@@ -109,170 +97,9 @@ def _pieces(
     for row in rows:
         if size := row.parameters(architecture).bytes(dtype):
             copies = max(1, math.ceil(OVERFLOW * _cache_bytes(device) / size))
-            chain = _chain(architecture, row, 2 * copies, steps, getattr(torch, target.dtype), device, convert)
-            pieces += [Piece(_name(row, phase), copies, wrap(run)) for phase, run in chain.items()]
+            runs = chain(architecture, row, 2 * copies, steps, getattr(torch, target.dtype), device, convert)
+            pieces += [Piece(_name(row, phase), copies, wrap(run)) for phase, run in runs.items()]
     return pieces
-
-
-def _chain(
-    architecture: Architecture,
-    row: Row,
-    copies: int,
-    steps: dict[str, operations.Pass],
-    dtype: torch.dtype,
-    device: torch.device,
-    convert: Convert,
-) -> dict[str, Run]:
-    """For each phase a function of n that runs one pass through n distinct copies, each layer with its KV cache."""
-    outside = _without_layers(architecture, dtype, device)
-    if row.variant is None:
-        models = [outside, *(_filled(copy.deepcopy(outside)) for _ in range(copies - 1))]
-        return {phase: _through_models(models, step, device) for phase, step in steps.items()}
-    layers = [convert(_filled(_layer(architecture, row, dtype, device))) for _ in range(copies)]
-    chain = {}
-    for phase, step in steps.items():
-        caches = [_cache(architecture, row, step, dtype, device) for _ in layers]
-        calls = _calls(architecture, row.layers[0], outside, step)
-        x = torch.randn(step.sequences, step.tokens, architecture.hidden_size, dtype=dtype, device=device)
-        chain[phase] = _through_layers(layers, caches, calls, x)
-    return chain
-
-
-def _without_layers(architecture: Architecture, dtype: torch.dtype, device: torch.device) -> Any:
-    """transformers' model without layers: embedding, final norm and head, with random weights."""
-    network = copy.deepcopy(architecture.skeleton.network)
-    decoder = decoder_of(network)
-    decoder.layers = nn.ModuleList()
-    network.config = decoder.config = copy.copy(network.config)
-    decoder.config.__dict__["num_hidden_layers"] = 0
-    network = network.to(dtype).to_empty(device=device)
-    network.tie_weights()
-    for name, module in decoder.named_children():
-        # Rotary frequencies are no weights; they follow from the configuration.
-        if not list(module.parameters()) and list(module.buffers()):
-            setattr(decoder, name, type(module)(config=architecture.config).to(device))
-    return _filled(network)
-
-
-def _layer(architecture: Architecture, row: Row, dtype: torch.dtype, device: torch.device) -> nn.Module:
-    """A layer of the parent with a variant of one subblock, and nothing in the place of the other."""
-    skeleton, index = architecture.skeleton, row.layers[0]
-    whole = skeleton.layers[index]
-    layer = copy.deepcopy(whole.module)
-    assert row.variant is not None
-    if part := variants.part(whole, architecture.config, row.variant):
-        exchange(layer, row.subblock, variants.build(whole, architecture.config, part, row.subblock), part)
-    other = FFN(kind="no_op") if row.subblock == "attention" else Attention(kind="no_op")
-    place, part = (
-        "ffn" if row.subblock == "attention" else "attention",
-        variants.part(whole, architecture.config, other),
-    )
-    exchange(layer, place, variants.build(whole, architecture.config, part, place), part)
-    if list(layer.buffers()):
-        raise ValueError(f"{type(layer).__name__} has buffers, which are not known without weights: not measured")
-    return layer.to(dtype).to_empty(device=device)
-
-
-def _filled(module: nn.Module) -> Any:
-    """The module with random weights, and vectors of ones."""
-    for p in module.parameters():
-        p.requires_grad_(False)
-        if p.ndim > 1:
-            p.normal_(0, 0.02)
-        else:
-            p.fill_(1)
-    return module
-
-
-def _calls(architecture: Architecture, layer: int, outside: Any, step: operations.Pass) -> tuple[tuple, dict[str, Any]]:
-    """How the decoder calls a layer in a pass, recorded on a model of one such layer that computes nothing."""
-    decoder, calls = decoder_of(outside), []
-
-    class Recorder(nn.Module):
-        def __getattr__(self, name: str) -> Any:
-            try:
-                return super().__getattr__(name)
-            except AttributeError:
-                return getattr(architecture.skeleton.layers[layer].module, name)
-
-        def forward(self, x: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
-            calls.append((args, kwargs))
-            return x
-
-    decoder.layers = nn.ModuleList([Recorder()])
-    types = getattr(decoder.config, "layer_types", None)
-    changes = {"num_hidden_layers": 1} | ({"layer_types": [types[layer]]} if types else {})
-    before = {name: decoder.config.__dict__.get(name) for name in changes}
-    decoder.config.__dict__.update(changes)
-    try:
-        device = outside.get_input_embeddings().weight.device
-        tokens = torch.zeros(step.sequences, step.tokens, dtype=torch.long, device=device)
-        positions = torch.arange(step.past, step.past + step.tokens, device=device)[None]
-        decoder(input_ids=tokens, position_ids=positions, use_cache=False)
-    finally:
-        decoder.config.__dict__.update(before)
-        decoder.layers = nn.ModuleList()
-    return calls[0]
-
-
-def _through_models(models: list[Any], step: operations.Pass, device: torch.device) -> Run:
-    config = models[0].config
-    tokens = torch.randint(config.vocab_size, (step.sequences, step.tokens), device=device)
-    positions = torch.arange(step.past, step.past + step.tokens, device=device)[None]
-    cache = DynamicCache(config=config)
-    cache.layers = [ReservedLayer(step.past + step.tokens)]
-    cache.layers[0].length = step.past  # what a layer would have stored
-
-    def run(n: int) -> None:
-        for model in models[:n]:
-            model(
-                input_ids=tokens,
-                position_ids=positions,
-                past_key_values=cache,
-                use_cache=True,
-                logits_to_keep=1,
-            )
-
-    return run
-
-
-def _through_layers(
-    layers: list[nn.Module], caches: list[Cache | None], calls: tuple[tuple, dict[str, Any]], x: torch.Tensor
-) -> Run:
-    args, kwargs = calls
-    given = [kwargs | {"past_key_values": cache, "use_cache": cache is not None} for cache in caches]
-    stored = [cache.layers[-1] if cache else None for cache in caches]
-    before = [dict(vars(cache)) if cache else {} for cache in stored]
-
-    def run(n: int) -> None:
-        y = x
-        for i in range(n):
-            if stored[i] is not None:
-                vars(stored[i]).update(before[i])
-            y = tensor(layers[i](y, *args, **given[i]))
-
-    return run
-
-
-def _cache(
-    architecture: Architecture, row: Row, step: operations.Pass, dtype: torch.dtype, device: torch.device
-) -> Cache | None:
-    """A cache of one layer before a pass, filled with values as a running model has them."""
-    if not isinstance(row.variant, Attention):
-        return None
-    index, context = row.layers[0], step.past + step.tokens
-    cache = new_cache(architecture.config, context)
-    layer = cache.layers[index]
-    cache.layers = [layer] * (index + 1)  # the layer finds its own by its number
-    keys = values = torch.ones(step.sequences, 1, step.past, 1, dtype=dtype, device=device)
-    if row.variant.kind == "gqa":
-        module = architecture.skeleton.part(index, row.variant)
-        assert module is not None
-        size = operations.heads_of(architecture, module)
-        shape = (step.sequences, size.kv_heads, step.past)
-        keys, values = (torch.randn(*shape, n, dtype=dtype, device=device) for n in (size.key_size, size.value_size))
-    layer.update(keys, values)
-    return cache
 
 
 @contextmanager

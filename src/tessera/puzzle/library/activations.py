@@ -16,7 +16,8 @@ import torch
 from torch import Tensor
 
 from tessera.common import files
-from tessera.puzzle.models.decoder import Calls, LanguageModel, Layer
+from tessera.puzzle.models.decoder import LanguageModel
+from tessera.puzzle.models.layer import Calls, Layer
 from tessera.puzzle.params import BATCH
 from tessera.puzzle.scores.replace_one import hidden_states
 

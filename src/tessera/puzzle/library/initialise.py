@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from tessera.puzzle.library import least_squares
 from tessera.puzzle.library.least_squares import Moments
 from tessera.puzzle.models import slices, variants
-from tessera.puzzle.models.decoder import Inner, Layer
+from tessera.puzzle.models.layer import Inner, Layer
 from tessera.puzzle.models.space import FFN, Attention
 
 #: Calls of a subblock of the parent, with what it returned (B, T, D), and the weight of each token (B, T).

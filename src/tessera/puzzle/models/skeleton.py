@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from tessera.puzzle.models import variants
 from tessera.puzzle.models.anatomy import SUBBLOCKS, Anatomy, tensor
-from tessera.puzzle.models.decoder import Layer, decoder_of, kind_of, layers_of
+from tessera.puzzle.models.decoder import decoder_of, layers_of
+from tessera.puzzle.models.layer import Layer, kind_of
 from tessera.puzzle.models.modeling_child import Exchange, name_of
 from tessera.puzzle.models.space import FFN, Attention
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from tessera.puzzle.models import modeling_child, slices
 from tessera.puzzle.models.anatomy import tensor
-from tessera.puzzle.models.decoder import Layer
+from tessera.puzzle.models.layer import Layer
 from tessera.puzzle.models.space import FFN, Attention
 
 #: Configuration keys, in the order in which they are looked for, of a mixture's experts and of those that see a token.

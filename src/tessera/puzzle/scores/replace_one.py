@@ -12,7 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from tessera.puzzle.models.decoder import Calls, LanguageModel
+from tessera.puzzle.models.decoder import LanguageModel
+from tessera.puzzle.models.layer import Calls
 from tessera.puzzle.models.space import PARENT
 from tessera.puzzle.scores import divergence
 from tessera.puzzle.scores.divergence import Agreement

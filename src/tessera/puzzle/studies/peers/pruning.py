@@ -22,7 +22,8 @@ from torch import Tensor, nn
 
 from tessera.puzzle import child
 from tessera.puzzle.models import slices, variants
-from tessera.puzzle.models.decoder import LanguageModel, Layer
+from tessera.puzzle.models.decoder import LanguageModel
+from tessera.puzzle.models.layer import Layer
 from tessera.puzzle.models.space import FFN, PARENT, Attention, Space
 
 
