@@ -1,9 +1,9 @@
-"""What a decoder layer of transformers is made of, found by running it on two tokens.
+"""What a decoder layer of transformers is made of, found by running it on two tokens, or by shape alone.
 
 Shapes: D hidden size.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -25,11 +25,12 @@ class Anatomy:
     """Attribute of the layer."""
     returns: int
     """Length of the tuple that the subblock returns; 0 if it returns a tensor."""
-    last: str | None
-    """Linear map of the subblock whose output is what the subblock returns; None if it ends with something else."""
     norms: tuple[str, ...]
     """Norms that serve this subblock alone: without the subblock the layer's output does not depend on them."""
-    normed: bool
+    last: str | None = None
+    """Linear map of the subblock whose output is what the subblock returns; None if it ends with something else, or was
+    not run."""
+    normed: bool = False
     """Whether a norm stands between what the subblock returns and the residual stream."""
 
 
@@ -65,27 +66,66 @@ def anatomy(layer: nn.Module, call: tuple[tuple, dict[str, Any]], x: Tensor, ind
         run()
     if missing := [subblock for subblock, name in names.items() if name not in outputs]:
         raise ValueError(f"{type(layer).__name__} does not call its {' and '.join(missing)}")
-    found = {}
+    returns = {of: len(outputs[name]) if isinstance(outputs[name], tuple) else 0 for of, name in names.items()}
+    norms = norms_of(layer, index, returns, x, lambda x: tensor(layer(x, *args, **kwargs)))
+    anatomies = {}
     for subblock, name in names.items():
-        returned = outputs[name]
-        returns = {of: len(outputs[n]) if isinstance(outputs[n], tuple) else 0 for of, n in names.items()}
-        nothing = {
-            names[of]: Exchange(getattr(layer, names[of]), of, index, x.shape[-1], False, returns[of])
-            for of in SUBBLOCKS
-        }
-        (other,) = set(names.values()) - {name}
-        with put(layer, {other: nothing[other]}), _outputs(layer, {name}) as alone:
-            normed = not _is_multiple(run() - x, tensor(alone[name]) if name in alone else tensor(returned))
-        norms = []
-        with put(layer, {name: nothing[name]}):
-            without = run()
-            for norm, module in layer.named_children():
-                if norm not in names.values() and list(module.parameters()):
-                    with put(layer, {norm: IDENTITY}):
-                        if torch.equal(run(), without):
-                            norms.append(norm)
-        found[subblock] = Anatomy(name, returns[subblock], _last_map(name, outputs), tuple(norms), normed)
-    return found
+        (other,) = set(SUBBLOCKS) - {subblock}
+        nothing = Exchange(getattr(layer, names[other]), other, index, x.shape[-1], False, returns[other])
+        with put(layer, {names[other]: nothing}), _outputs(layer, {name}) as alone:
+            normed = not _is_multiple(run() - x, tensor(alone[name] if name in alone else outputs[name]))
+        anatomies[subblock] = Anatomy(name, returns[subblock], norms[subblock], _last_map(name, outputs), normed)
+    return anatomies
+
+
+class _Probe(nn.Module):
+    """Stands in the place of a norm: what it returns depends on its weight if its input depends on the layer's."""
+
+    def __init__(self, x: Tensor) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones_like(x[0, 0, 0]))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * self.weight if x.requires_grad else x
+
+
+@torch.inference_mode(False)
+@torch.enable_grad()
+def norms_of(
+    layer: nn.Module, index: int, returns: Mapping[str, int], x: Tensor, run: Callable[[Tensor], Tensor]
+) -> dict[str, tuple[str, ...]]:
+    """Return the norms that serve each subblock of layer `index` alone, which may be on the meta device.
+
+    returns are the lengths of the tuples that subblocks return, x (1, 2, D) hidden states, and run calls the layer with
+    such. Neither subblock nor norm is run.
+    """
+    x = x.detach().clone().requires_grad_()
+    names = {subblock: name_of(layer, subblock) for subblock in SUBBLOCKS}
+    probes = {
+        name: _Probe(x)
+        for name, module in layer.named_children()
+        if name not in names.values() and list(module.parameters())
+    }
+    stand_ins = {
+        subblock: Exchange(getattr(layer, name), subblock, index, x.shape[-1], False, returns[subblock])
+        for subblock, name in names.items()
+    }
+
+    def needed(without: str = "") -> set[str]:
+        """The norms on which the output depends, if all subblocks but one hand on what they are given."""
+        for subblock, module in stand_ins.items():
+            module.linear = None if subblock == without else IDENTITY
+        with put(layer, probes | {names[subblock]: module for subblock, module in stand_ins.items()}):
+            output = run(x)
+        if not probes:
+            return set()
+        weights = [probe.weight for probe in probes.values()]
+        gradients = torch.autograd.grad(output, weights, torch.ones_like(output), allow_unused=True)
+        return {name for name, gradient in zip(probes, gradients, strict=True) if gradient is not None}
+
+    whole = needed()
+    alone = {subblock: whole - needed(without=subblock) for subblock in SUBBLOCKS}
+    return {subblock: tuple(name for name in probes if name in norms) for subblock, norms in alone.items()}
 
 
 @contextmanager

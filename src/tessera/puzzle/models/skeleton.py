@@ -3,17 +3,16 @@
 import inspect
 import itertools
 from collections.abc import Iterable
-from contextlib import ExitStack
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from tessera.puzzle.models import variants
-from tessera.puzzle.models.anatomy import SUBBLOCKS, Anatomy, tensor
+from tessera.puzzle.models.anatomy import SUBBLOCKS, Anatomy, norms_of, tensor
 from tessera.puzzle.models.decoder import decoder_of, layers_of
 from tessera.puzzle.models.layer import Layer, kind_of
-from tessera.puzzle.models.modeling_child import Exchange, name_of
+from tessera.puzzle.models.modeling_child import name_of
 from tessera.puzzle.models.space import FFN, Attention
 
 #: Lengths of the tuples that attention and FFN may return, 0 for a tensor, in the order in which they are tried.
@@ -84,64 +83,29 @@ def windows(config: Any) -> list[int | None]:
 
 
 def anatomy(layer: nn.Module, index: int, hidden_size: int) -> dict[str, Anatomy]:
-    """Which norms of a layer on the meta device serve one subblock alone, by what is handed from one to another.
+    """The anatomy of a layer on the meta device, as far as it is known without running its subblocks.
 
     Raises ValueError if the layer cannot be called with hidden states alone.
     """
     names = {subblock: name_of(layer, subblock) for subblock in SUBBLOCKS}
-    for returns in RETURNS:
+    x = torch.empty(1, 2, hidden_size, device="meta")
+    required = list(inspect.signature(layer.forward).parameters.values())[1:]
+    others = {p.name: None for p in required if p.default is p.empty and p.kind is p.POSITIONAL_OR_KEYWORD}
+
+    def run(x: Tensor) -> Tensor:
+        output = tensor(layer(x, **others))
+        if output.shape != x.shape:
+            raise ValueError("not a layer of hidden states")
+        return output
+
+    for lengths in RETURNS:
+        returns = dict(zip(SUBBLOCKS, lengths, strict=True))
         try:
-            served = _served(layer, index, hidden_size, names, dict(zip(SUBBLOCKS, returns, strict=True)))
+            norms = norms_of(layer, index, returns, x, run)
         except (TypeError, ValueError, AttributeError, RuntimeError):
             continue
-        return {
-            subblock: Anatomy(
-                names[subblock],
-                size,
-                None,
-                tuple(sorted(norm for norm, serves in served.items() if serves == {subblock})),
-                False,
-            )
-            for subblock, size in zip(SUBBLOCKS, returns, strict=True)
-        }
+        return {s: Anatomy(names[s], returns[s], norms[s]) for s in SUBBLOCKS}
     raise ValueError(f"{type(layer).__name__}: its parts cannot be found without weights")
-
-
-def _served(
-    layer: nn.Module, index: int, hidden_size: int, names: dict[str, str], returns: dict[str, int]
-) -> dict[str, set[str]]:
-    """The subblocks that each norm of a layer serves: whose input it gives, or whose output it takes."""
-    calls: dict[str, tuple[Tensor, Tensor]] = {}
-
-    def record(name: str) -> Any:
-        def hook(_: nn.Module, args: tuple, kwargs: dict[str, Any], output: Any) -> None:
-            calls[name] = (args[0] if args else kwargs["hidden_states"]), tensor(output)
-
-        return hook
-
-    norms = {name: module for name, module in layer.named_children() if name not in names.values()}
-    norms = {name: module for name, module in norms.items() if list(module.parameters())}
-    nothing = {
-        names[s]: Exchange(getattr(layer, names[s]), s, index, hidden_size, False, returns[s]) for s in SUBBLOCKS
-    }
-    before = {name: layer._modules[name] for name in nothing}
-    with ExitStack() as stack:
-        stack.callback(layer._modules.update, before)
-        layer._modules.update(nothing)
-        for name, module in (norms | nothing).items():
-            stack.callback(module.register_forward_hook(record(name), with_kwargs=True).remove)
-        required = inspect.signature(layer.forward).parameters.values()
-        others = {
-            p.name: None for p in list(required)[1:] if p.default is p.empty and p.kind is p.POSITIONAL_OR_KEYWORD
-        }
-        output = tensor(layer(torch.empty(1, 2, hidden_size, device="meta"), **others))
-    if output.shape != (1, 2, hidden_size) or not set(names.values()) <= calls.keys():
-        raise ValueError("not a layer of hidden states")
-    served: dict[str, set[str]] = {}
-    for norm in norms.keys() & calls.keys():
-        taken, given = calls[norm]
-        served[norm] = {s for s in SUBBLOCKS if calls[names[s]][0] is given or calls[names[s]][1] is taken}
-    return served
 
 
 def linear_maps(module: nn.Module) -> list[tuple[int, int]]:
