@@ -13,6 +13,7 @@ from pretend_gpu import pretend_gpu
 from small_library_params import PARAMS
 
 from tessera.puzzle import child
+from tessera.puzzle.costs.params import CostTarget
 from tessera.puzzle.heal import train
 from tessera.puzzle.library.activations import store_before
 from tessera.puzzle.library.build import LayerLibrary
@@ -20,9 +21,13 @@ from tessera.puzzle.models import loading
 from tessera.puzzle.params import HealParams, LibraryParams
 from tessera.puzzle.scores import choices, evaluate, replace_one
 from tessera.puzzle.scores.reference import Reference, composed
+from tessera.puzzle.serve import speed
 
 TOKENS = torch.randint(1, 64, (6, 13), generator=torch.Generator().manual_seed(2))
 DOCUMENTS = np.array([4, 4, 9, 2, 9, 9])
+SERVED = CostTarget(
+    source="measured", hardware="cpu", dtype="float32", workload={"batch": 2, "prefill": 5, "decode": 3}, threads=1
+)
 CHOICE = ["kv1+parent", "no_op+ffn50", "linear+linear"]
 SCHEDULE = {"tokens": 96, "batch_windows": 2, "learning_rate": 3e-3, "weight_decay": 0.01, "warmup": 0.1}
 
@@ -67,6 +72,15 @@ class Chain:
 
     def reference(self):
         return Reference(self.model, TOKENS, DOCUMENTS).measure(self.child)
+
+    def serving(self):
+        """Which tokens parent and child decode, and how many passes are timed."""
+        models, tokens = {"parent": self.model, "child": self.child}, []
+        head = self.child.network.get_input_embeddings()
+        hook = head.register_forward_hook(lambda _, inputs, __: tokens.append(inputs[0].cpu().tolist()))
+        taken = speed.passes(models, SERVED, 2)
+        hook.remove()
+        return tokens, [[phase for phase, _ in row[name]] for row in taken for name in models]
 
     def evaluation(self):
         domains = np.array(["a", "a", "b", "b", "a", "b"])

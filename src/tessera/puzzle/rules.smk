@@ -1,6 +1,7 @@
 # Puzzle: parent and text -> block library -> scores and costs -> search -> children, healed -> evaluation and speed.
 
-TARGETS = list(PARAMS.puzzle.costs.targets)
+COSTS = PARAMS.puzzle.costs
+TARGETS = list(COSTS.targets)
 METHODS = list(PARAMS.puzzle.search.methods)
 KEPT = "mip"  # the method whose children are healed in full and kept
 # What may be deleted; it would be computed again to the same digits.
@@ -36,6 +37,23 @@ wildcard_constraints:
 
 # GPUs of a job that runs models: SLURM gives a job its own, on one machine compute.start finds a free one.
 GPUS = int(PARAMS.puzzle.compute.device == "cuda")
+
+
+def on_gpu(*targets):
+    """GPUs of a job that times models for some targets: 1 if one of them is measured on a GPU."""
+    return int(any(COSTS.targets[target].hardware == "cuda" for target in targets))
+
+
+# GPUs of a job that serves models: those of the measured targets, or of all jobs if none is measured.
+SERVING_GPUS = on_gpu(*COSTS.measured) if COSTS.measured else GPUS
+
+
+def cost_target(key):
+    """The cost target that a parameter of a study names; with null the first measured one, or else the first."""
+    try:
+        return COSTS.named(params.section(PARAMS, key), key)
+    except ValueError as error:
+        raise WorkflowError(str(error))
 
 
 rule puzzle_library:
@@ -185,6 +203,8 @@ rule puzzle_costs_target:
         "logs/benchmarks/puzzle_costs_target/{target}.tsv"
     # Costs are measured on a machine that does nothing else.
     threads: workflow.cores
+    resources:
+        gpu=lambda wildcards: on_gpu(wildcards.target),
     params:
         # The space and one target, so that changing another target does not invalidate this one.
         cfg=lambda wildcards: canonical({"space": "puzzle.space", "target": f"puzzle.costs.targets.{wildcards.target}"}),
@@ -365,8 +385,10 @@ rule puzzle_speed:
         "logs/benchmarks/puzzle_speed.tsv"
     # Alone on the machine, as the costs were.
     threads: workflow.cores
+    resources:
+        gpu=SERVING_GPUS,
     params:
-        cfg=section("puzzle.costs", "puzzle.speed"),
+        cfg=section("puzzle.costs", "puzzle.compute", "puzzle.speed"),
         stage=stage("puzzle_speed", method=KEPT),
     message:
         "Time and memory of parent and children on this machine"

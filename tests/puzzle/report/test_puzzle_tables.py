@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from tessera.puzzle.report import tables, words
+from tessera.puzzle.report import measurement_figures, tables, words
 
 
 def test_results_have_the_parent_and_every_child(results):
@@ -18,7 +18,9 @@ def test_results_have_the_parent_and_every_child(results):
     assert child["assembled_in_domain_kl_div"] == pytest.approx(1.1 * child["predicted_kl"])
     assert child["full_in_domain_kl_div"] == pytest.approx(0.5 * child["assembled_in_domain_kl_div"])
     assert 0 < child["parameters_share"] < 1
-    assert child["cpu_runtime_speedup_predicted"] == pytest.approx(results.speed["models"]["cpu"]["speedup"]["runtime"])
+    assert child["cpu_runtime_speedup_predicted"] == pytest.approx(
+        results.served["cpu"]["models"]["cpu"]["speedup"]["runtime"]
+    )
     assert math.isnan(table.loc[("cpu", "greedy"), "full_in_domain_kl_div"])
     assert table.loc[("", "parent"), "cpu_memory_mib"] == 600
 
@@ -53,6 +55,42 @@ def test_no_baseline_better_is_said(results):
     said = words.findings(results)
     assert sum("no baseline is below MIP" in sentence for sentence in said) == 2
     assert sum("within the 15 % aimed for" in sentence for sentence in said) == 2
+
+
+def test_several_devices_that_serve_are_told_apart(results):
+    served = results.served["cpu"]
+    both = dataclasses.replace(results, speed=results.speed | {"served": {"cpu": served, "gpu": served}})
+    child = tables.children(both).set_index(["target", "method"]).loc["h100", "mip"]
+    assert child["gpu_decode_speedup"] == child["cpu_decode_speedup"] > 1
+    said = [s for s in words.findings(both) if "aimed for" in s]
+    assert [sum(f"the parent on {name}, measured" in s for s in said) for name in ("cpu", "gpu")] == [2, 2]
+    assert words.results(both).count("**Served on A CPU") == 2
+    figure = measurement_figures.prediction(both)
+    assert [axis.get_title("left") for axis in figure.axes][1:] == ["Speed-up on cpu", "Speed-up on gpu"]
+
+
+def test_without_a_measured_target_nothing_is_predicted_for_the_device(results):
+    """What was served then is the parent and the children at one request, on the device at hand."""
+    costs = results.params.costs.model_copy(update={"targets": {"h100": results.params.costs.targets["h100"]}})
+    speed = copy.deepcopy(results.speed)
+    for row in speed["served"]["cpu"]["models"].values():
+        for key in ("predicted", "predicted_speedup", "speedup_error"):
+            del row[key]
+    only = dataclasses.replace(
+        results,
+        params=results.params.model_copy(update={"costs": costs}),
+        costs={"h100": results.costs["h100"]},
+        evaluation={key: value for key, value in results.evaluation.items() if key[0] == "h100"},
+        frontier={"h100": results.frontier["h100"]},
+        speed=speed,
+    )
+    text = words.results(only)
+    assert "No cost target is measured, so there is no prediction for this hardware" in text and "nan" not in text
+    assert not [sentence for sentence in words.findings(only) if "aimed for" in sentence]
+    row = tables.children(only).set_index(["target", "method"]).loc["h100", "mip"]
+    assert row["cpu_decode_speedup"] > 1 and "cpu_decode_speedup_predicted" not in row
+    assert all(math.isfinite(value) for value in tables.metrics(only)["h100"]["mip"].values())
+    measurement_figures.prediction(only)
 
 
 def test_how_well_sums_predict_is_said(results):
@@ -97,7 +135,7 @@ def test_a_difference_within_the_error_is_said(results):
 
 def test_a_prediction_outside_the_goal_is_said(results):
     speed = copy.deepcopy(results.speed)
-    speed["models"]["cpu"]["speedup_error"]["decode"] = -0.2
+    speed["served"]["cpu"]["models"]["cpu"]["speedup_error"]["decode"] = -0.2
     said = words.findings(dataclasses.replace(results, speed=speed))
     assert any("an error of -20 %, outside the 15 %" in sentence for sentence in said)
 

@@ -28,6 +28,8 @@ STATES = ("assembled", "equal", "full")
 STATE_NAMES = {"assembled": "assembled", "equal": "healed equally", "full": "healed in full"}
 #: Largest relative error of a predicted speed-up that is aimed for.
 SPEED_GOAL = 0.15
+#: What of a workload is timed.
+PHASES = ("prefill", "decode", "runtime")
 GROUPS = ("in_domain", "out_of_domain")
 GROUP_NAMES = {"in_domain": "in-domain", "out_of_domain": "out-of-domain"}
 
@@ -66,7 +68,15 @@ class Results:
     @property
     def models(self) -> list[str]:
         """Models that were served, the parent first, then the children by target."""
-        return sorted(self.speed["models"], key=["parent", *self.targets].index)
+        return ["parent", *self.targets]
+
+    @property
+    def served(self) -> dict[str, Json]:
+        """What was served, by name: the workload of every measured target; if there is none, by the device.
+
+        Its models have predictions only if it is a target's.
+        """
+        return self.speed["served"]
 
     @property
     def layers(self) -> list[int]:

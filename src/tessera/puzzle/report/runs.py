@@ -23,12 +23,16 @@ def runs(results: Results) -> Iterator[RunRecord]:
 
 
 def _record(
-    results: Results, labels: Json, params: Json, metrics: Json, device: str = "cpu", **others: Any
+    results: Results, labels: Json, params: Json, metrics: Json, device: str | None = None, **others: Any
 ) -> RunRecord:
-    """A run; labels become parameters and tags, and metrics without a value are left out."""
+    """A run; labels become parameters and tags, and metrics without a value are left out.
+
+    device is a target's hardware; if there is none, where models compute.
+    """
     return RunRecord(
         params={**labels, **params, "seed": results.seed},
-        tags={"device": device, "seed": str(results.seed)} | {key: str(value) for key, value in labels.items()},
+        tags={"device": device or results.params.compute.device, "seed": str(results.seed)}
+        | {key: str(value) for key, value in labels.items()},
         metrics={key: float(value) for key, value in metrics.items() if value is not None and value == value},
         **others,
     )
@@ -121,7 +125,8 @@ def _children(results: Results) -> Iterator[RunRecord]:
             metrics = {key: value for key, value in row.items() if key not in ("target", "method")}
             metrics["blocks_memory_mib"] = child["costs"].get(MEMORY)
             if schedule == "equal":
-                metrics = {key: value for key, value in metrics.items() if not key.startswith(("full_", "cpu_"))}
+                of_kept = ("full_", *(f"{name}_" for name in results.served))
+                metrics = {key: value for key, value in metrics.items() if not key.startswith(of_kept)}
             series = ("kl_div", "cosine", "lm_loss")
             yield _record(
                 results,

@@ -6,6 +6,7 @@ from tessera.common.files import Json
 from tessera.common.intervals import known
 from tessera.puzzle.report.results import (
     GROUPS,
+    PHASES,
     SUBBLOCKS,
     Results,
 )
@@ -55,15 +56,19 @@ def _parent_row(results: Results) -> Json:
 
 
 def _speed(results: Results, model: str) -> Json:
-    served = results.speed["models"][model]
-    row = {
-        "cpu_prefill_tokens_per_s": served["measured"]["prefill_tokens_per_s"],
-        "cpu_decode_tokens_per_s": served["measured"].get("decode_tokens_per_s"),
-        "cpu_memory_mib": served["memory"]["model_mib"],
-    }
-    for phase, speedup in served["predicted_speedup"].items():
-        row[f"cpu_{phase}_speedup"] = served["speedup"].get(phase)
-        row[f"cpu_{phase}_speedup_predicted"] = speedup
+    """Speed and memory of one model in everything that was served; its name begins the columns."""
+    row: Json = {}
+    for name, serving in results.served.items():
+        served = serving["models"][model]
+        row |= {
+            f"{name}_prefill_tokens_per_s": served["measured"]["prefill_tokens_per_s"],
+            f"{name}_decode_tokens_per_s": served["measured"].get("decode_tokens_per_s"),
+            f"{name}_memory_mib": served["memory"]["model_mib"],
+        }
+        for phase in PHASES:
+            row[f"{name}_{phase}_speedup"] = served["speedup"].get(phase)
+            if "predicted_speedup" in served:
+                row[f"{name}_{phase}_speedup_predicted"] = served["predicted_speedup"].get(phase)
     return row
 
 

@@ -20,7 +20,10 @@ def peers(results: Results) -> pd.DataFrame:
         row |= {"predicted_blocks_speedup": child["predicted_speedup"]}
         for phase in PHASES:
             if phase in timed:
-                row |= {f"cpu_{phase}_speedup": timed[phase], f"cpu_{phase}_spread": known(timed[f"{phase}_spread"])}
+                row |= {
+                    f"measured_{phase}_speedup": timed[phase],
+                    f"measured_{phase}_spread": known(timed[f"{phase}_spread"]),
+                }
         for state in STATES:
             for group in GROUPS:
                 if group in child["states"][state]:
@@ -72,7 +75,9 @@ def markdown(results: Results) -> str:
     rows = []
     for row in peers(results).to_dict("records"):
         cells = [NAMES[row["peer"]], f"{row['predicted_blocks_speedup']:.2f}x"]
-        cells.append(plus_minus(row["cpu_runtime_speedup"], row["cpu_runtime_spread"], ".2f").replace(" ±", "x ±"))
+        cells.append(
+            plus_minus(row["measured_runtime_speedup"], row["measured_runtime_spread"], ".2f").replace(" ±", "x ±")
+        )
         for state in STATES:
             for group in GROUPS:
                 key = f"{state}_{group}_kl_div"
@@ -80,9 +85,13 @@ def markdown(results: Results) -> str:
         cells.append(f"{100 * row['equal_in_domain_top1']:.1f} %")
         cells.append(f"{row['equal_in_domain_perplexity']:.1f} ({row['equal_in_domain_parent_perplexity']:.1f})")
         rows.append(cells)
+    target, speed = results.children[0]["target"], results.speed
+    work = speed["workload"]
     lines = [
         *markdown_table(header, rows),
-        f"Budget: the blocks' time on `{results.params.target}`. KL in nats with standard errors by document; top-1 is "
+        f"Whole models were served on {speed['hardware']} ({speed['software']}, {speed['dtype']}, batch "
+        f"{work['batch']}, {work['prefill']} + {work['decode']} tokens), {speed['date'][:10]}. "
+        f"Budget: the blocks' time on `{target}`. KL in nats with standard errors by document; top-1 is "
         "the share of tokens for which the child's likeliest token is the parent's; perplexity in-domain, the parent's "
         "in brackets.",
     ]

@@ -110,7 +110,7 @@ def main(
         metrics,
         {
             "peer": peer,
-            "target": settings.target,
+            "target": costs.stem,
             "blocks": child.blocks,
             BLOCKS: getattr(child.model.config, BLOCKS),
             "channels": science.channels(child.model),
