@@ -7,8 +7,9 @@ from zoo import ZOO
 
 from tessera.common import params
 from tessera.puzzle import costs
+from tessera.puzzle.costs.lookup import ADDITIVE, ALL, of_layer
 from tessera.puzzle.costs.params import CostsParams, CostTarget, Workload
-from tessera.puzzle.costs.tables import ADDITIVE, ALL, Row, of_layer, shares
+from tessera.puzzle.costs.tables import Row, shares
 from tessera.puzzle.models import architecture
 from tessera.puzzle.models.space import Space
 

@@ -5,8 +5,14 @@ import dataclasses
 import math
 
 import pytest
+from matplotlib.patches import StepPatch
+from shapes import SPACE
 
-from tessera.puzzle.report import measurement_figures, tables, words
+from tessera.puzzle.costs import child_cost, of_target
+from tessera.puzzle.costs.params import CostTarget
+from tessera.puzzle.models.architecture import from_config
+from tessera.puzzle.report import choice_figures, measurement_figures, tables, words
+from tessera.puzzle.report.runs import runs
 
 
 def test_results_have_the_parent_and_every_child(results):
@@ -98,6 +104,58 @@ def test_how_well_sums_predict_is_said(results):
     assert [sentence.split(":")[0] for sentence in said] == ["h100", "cpu"]
     fastest = next(p for p in results.frontier["cpu"]["points"] if p["method"] == "mip" and p["speedup"] == 2)
     assert said[1].endswith(f"{fastest['measured']['kl_div'] / fastest['value']:.2f} times at 2x.")
+
+
+LOCAL_AND_GLOBAL = {
+    "model_type": "gemma3_text",
+    "num_hidden_layers": 4,
+    "hidden_size": 576,
+    "num_attention_heads": 9,
+    "num_key_value_heads": 3,
+    "head_dim": 64,
+    "intermediate_size": 1536,
+    "vocab_size": 1000,
+    "sliding_window": 64,
+    "layer_types": ["sliding_attention", "full_attention", "sliding_attention", "full_attention"],
+}
+
+
+@pytest.fixture
+def mixed(results):
+    """The results, with the costs of a parent whose second and fourth layers have no window."""
+    workload = {"batch": 64, "prefill": 512, "decode": 64}
+    shared = {"source": "roofline", "hardware": "h100-sxm", "dtype": "bfloat16"}
+    shape = from_config(LOCAL_AND_GLOBAL)
+    table = of_target(shape, SPACE, CostTarget.model_validate(shared | {"workload": workload}))
+    return dataclasses.replace(results, costs=dict.fromkeys(results.costs, table))
+
+
+def test_costs_have_a_line_for_each_kind_of_layer(mixed):
+    costs = tables.costs(mixed).query("target == 'h100'")
+    attention = costs.query("subblock == 'attention' and variant == 'parent'")
+    assert attention.layers.tolist() == ["0 2", "1 3"] and (attention.runtime_relative_to_parent == 1).all()
+    local, whole = attention.runtime_ms
+    assert local < whole
+    heads = costs.query("subblock == 'attention' and variant == 'kv1'").set_index("layers")
+    expected = heads.runtime_ms / [local, whole]
+    assert heads.runtime_relative_to_parent.tolist() == pytest.approx(expected.tolist())
+    assert costs.query("subblock == 'non_block'").runtime_relative_to_parent.isna().all()
+
+
+def test_layers_have_the_costs_of_their_kind(mixed, results):
+    assert mixed.variants("attention") == results.variants("attention")
+    (_, child) = tables.children(mixed).query("target != 'cpu'").head(2).to_dict("records")
+    blocks = mixed.children["h100"]["children"]["mip"]["blocks"]
+    count = [child_cost(mixed.costs["h100"], chosen)["parameters"] for chosen in (blocks, ["parent+parent"] * 4)]
+    assert child["parameters_share"] == count[0] / count[1]
+    names = [name for run in runs(mixed) if run.experiment == "puzzle/costs" for name in run.metrics]
+    assert "attention.parent layers 0 2/runtime_ms" in names and "attention.parent layers 1 3/runtime_ms" in names
+    assert len(names) == 2 * 6 * len(mixed.costs["h100"])
+    figure = choice_figures.layer_costs(mixed)
+    (stairs,) = [patch for patch in figure.axes[0].patches if isinstance(patch, StepPatch)]
+    cost = [mixed.cost("h100", layer).runtime_ms for layer in range(4)]
+    shares = [c["attention", "parent"] / (c["attention", "parent"] + c["ffn", "parent"]) for c in cost]
+    assert stairs.get_data().values == pytest.approx(shares) and shares[0] < shares[1]
 
 
 def changed(results, target, method, state, group, **metrics):

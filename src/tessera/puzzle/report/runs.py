@@ -5,6 +5,7 @@ from typing import Any
 
 from tessera.common.files import Json
 from tessera.common.run_files import RunRecord
+from tessera.puzzle.costs.lookup import ALL
 from tessera.puzzle.report import tables
 from tessera.puzzle.report.results import SUBBLOCKS, Results
 
@@ -70,11 +71,7 @@ def _library(results: Results) -> Iterator[RunRecord]:
 def _costs(results: Results) -> Iterator[RunRecord]:
     for target, table in results.costs.items():
         columns = ("prefill_ms", "decode_ms", "runtime_ms", "memory_mib", "parameters", "spread")
-        metrics = {
-            f"{row['subblock']}.{row['variant']}/{column}".replace(".-", ""): row[column]
-            for row in table.to_dict("records")
-            for column in columns
-        }
+        metrics = {f"{_cost_name(row)}/{column}": row[column] for row in table.to_dict("records") for column in columns}
         yield _record(
             results,
             {"target": target},
@@ -87,6 +84,12 @@ def _costs(results: Results) -> Iterator[RunRecord]:
             inputs=["data/parent"],
             figures=["layer_costs"],
         )
+
+
+def _cost_name(row: Json) -> str:
+    """Subblock and variant of a row, and its layers, if it does not hold for all."""
+    name = f"{row['subblock']}.{row['variant']}".removesuffix(".-")
+    return name if row["layers"] == ALL else f"{name} layers {row['layers']}"
 
 
 def _frontier(results: Results) -> Iterator[RunRecord]:

@@ -76,7 +76,7 @@ def _measure(name: str, target: CostTarget, places: Mapping[str, Path], repeats:
 
 def _predict(models: dict[str, Json], table: pd.DataFrame, blocks_of: Mapping[str, Sequence[str]]) -> None:
     """Add what the cost table predicts for every model, and the error of its speed-ups."""
-    from tessera.puzzle.costs import child_cost
+    from tessera.puzzle.costs.lookup import child_cost
     from tessera.puzzle.models.space import PARENT, compose
     from tessera.puzzle.serve import speed
 

@@ -52,7 +52,7 @@ def main(
 
     from tessera.data.tokens import windows
     from tessera.puzzle import compute
-    from tessera.puzzle.costs.tables import of_layer
+    from tessera.puzzle.costs.lookup import of_layer
     from tessera.puzzle.heal.train import heal
     from tessera.puzzle.models import loading
     from tessera.puzzle.models.loading import BLOCKS

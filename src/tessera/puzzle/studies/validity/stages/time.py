@@ -24,7 +24,7 @@ def main(params: Params, parent: Path, library: list[Path], costs: list[Path], c
     If no target is measured, nothing is predicted for this machine: the target is null, and no child is served.
     """
     from tessera.puzzle.child import assemble
-    from tessera.puzzle.costs import child_cost
+    from tessera.puzzle.costs.lookup import child_cost
     from tessera.puzzle.serve import speed
     from tessera.puzzle.studies.validity.children import evenly
 
