@@ -106,6 +106,7 @@ rule puzzle_parent:
         code=code("puzzle_parent"),
     output:
         parent=PARENT,
+        admission="data/puzzle/admission.json",
     log:
         "logs/puzzle_parent.log",
     benchmark:
@@ -120,8 +121,32 @@ rule puzzle_parent:
         STAGE
 
 
-rule puzzle_activations:
+rule puzzle_space:
+    # A space that the parent cannot have is refused before the long jobs.
     input:
+        parent=PARENT,
+        admission="data/puzzle/admission.json",
+        code=code("puzzle_space"),
+    output:
+        checked="data/puzzle/space.json",
+    log:
+        "logs/puzzle_space.log",
+    benchmark:
+        "logs/benchmarks/puzzle_space.tsv"
+    threads: 1
+    params:
+        cfg=section("puzzle.space"),
+        stage=stage("puzzle_space"),
+    message:
+        "Check the space against the parent"
+    shell:
+        STAGE
+
+
+rule puzzle_activations:
+    # They are deleted when there is a library, so that another space needs them again anyway.
+    input:
+        "data/puzzle/space.json",
         parent=PARENT,
         tokens=TOKENS,
         code=code("puzzle_activations"),
