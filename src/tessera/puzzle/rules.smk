@@ -486,6 +486,7 @@ rule puzzle_export_child:
         choices="data/puzzle/search/{target}/children.json",
         info="data/puzzle/search/{target}/measurement_info.json",
         evaluation=f"data/puzzle/evaluation/{{target}}-{KEPT}.json",
+        speed=PUZZLE["speed"],
         code=code("puzzle_export_child"),
     output:
         export=directory("data/puzzle/export/{target}"),
@@ -506,7 +507,10 @@ rule puzzle_export_child:
                 for package in [packages.holding(PACKAGES, source)]
             }
             | {
-                source: {"package": "files of the author's own", "content": "not stated"}
+                source: {
+                    "package": "files of the author's own",
+                    "content": PARAMS.data.text.sources[source].licence or "not stated",
+                }
                 for source in OWN
                 if source in SOURCES
             },
