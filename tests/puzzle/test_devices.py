@@ -5,6 +5,7 @@ The accelerator has a process of its own, because autograd asks for the devices 
 
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -13,11 +14,13 @@ from pretend_gpu import pretend_gpu
 from small_library_params import PARAMS
 
 from tessera.puzzle import child
+from tessera.puzzle.costs import measured
 from tessera.puzzle.costs.params import CostTarget
+from tessera.puzzle.costs.tables import table_rows
 from tessera.puzzle.heal import train
 from tessera.puzzle.library.activations import store_before
 from tessera.puzzle.library.build import LayerLibrary
-from tessera.puzzle.models import loading
+from tessera.puzzle.models import architecture, loading
 from tessera.puzzle.params import HealParams, LibraryParams
 from tessera.puzzle.scores import choices, evaluate, replace_one
 from tessera.puzzle.scores.reference import Reference, composed
@@ -73,6 +76,15 @@ class Chain:
     def reference(self):
         return Reference(self.model, TOKENS, DOCUMENTS).measure(self.child)
 
+    def costs(self):
+        """Every piece of a cost table runs, by the clock of the CPU."""
+        shape = architecture.from_config(self.model.config.to_dict())
+        target = SERVED.model_copy(update={"hardware": self.device, "repeats": 2})
+        clock = measured._clock(torch.device("cpu"))
+        with mock.patch.multiple(measured, _clock=lambda _: clock, _cache_bytes=lambda _: 1):
+            times, *_ = measured.times(shape, table_rows(shape, self.variants), target)
+        return [[row.subblock, row.name, taken["prefill_ms"] > 0] for row, taken in times.items()]
+
     def serving(self):
         """Which tokens parent and child decode, and how many passes are timed."""
         models, tokens = {"parent": self.model, "child": self.child}, []
@@ -127,7 +139,8 @@ def close(here, there, rounding=1e-3):
 
 def on_accelerator(step, *given):
     """A step's result, after a look that mixed devices are noticed."""
-    with pretend_gpu() as device:
+    # In inference mode torch does not ask subclasses of tensors about every operator.
+    with pretend_gpu() as device, mock.patch.object(torch, "inference_mode", torch.no_grad):
         chain = Chain(*given, device)
         with pytest.raises(RuntimeError, match="same device"):
             chain.model.network(TOKENS)

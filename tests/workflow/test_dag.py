@@ -131,13 +131,13 @@ def test_every_puzzle_target_can_be_planned_without_a_cpu(costs: str, target: st
 
 
 def test_jobs_that_time_on_a_gpu_ask_for_it(rules: list, tmp_path: Path) -> None:
+    assert not [rule.name for rule in rules if gpus(rule, target="cpu")]
     file = tmp_path / "mine.yaml"
     file.write_text(f"puzzle: {{costs: {{targets: {{cpu: null, gpu: {GPU}}}}}}}\n")
     named = {"puzzle_speed", "puzzle_peers_speed", "puzzle_tasks_latency", "puzzle_validity_time"}
     with rules_of(ROOT / "params.yaml", file) as others:
         assert {rule.name for rule in others if gpus(rule, target="gpu")} == named | {"puzzle_costs_target"}
         assert {rule.name for rule in others if gpus(rule, target="h100")} == named
-    assert not [rule.name for rule in rules if gpus(rule, target="cpu")]
 
 
 def test_a_target_that_is_not_there_is_named(tmp_path: Path) -> None:

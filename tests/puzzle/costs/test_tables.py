@@ -118,6 +118,16 @@ def test_impossible_targets_are_refused(change, message):
         params.check(CostsParams, {"targets": {"h100": H100 | change}})
 
 
+def test_targets_are_found_by_name_and_the_first_measured_one_by_default():
+    cuda = H100 | {"source": "measured", "hardware": "cuda", "software": ""}
+    profile, both = ({"targets": targets} for targets in ({"h100": H100}, {"h100": H100, "gpu": cuda}))
+    profile, both = params.check(CostsParams, profile), params.check(CostsParams, both)
+    assert (profile.named(None, "a.target"), both.named(None, "a.target")) == ("h100", "gpu")
+    assert both.named("h100", "a.target") == "h100" and list(both.measured) == ["gpu"] and not profile.measured
+    with pytest.raises(ValueError, match=r"a\.target = 'cpu': no such cost target; expected one of h100, gpu"):
+        both.named("cpu", "a.target")
+
+
 def test_targets_have_names_fit_for_files():
     with pytest.raises(ValidationError, match="must consist of letters"):
         CostsParams.model_validate({"targets": {"../h100": CostTarget.model_validate(H100)}})

@@ -44,9 +44,10 @@ def servings(costs: CostsParams, compute: ComputeParams) -> dict[str, CostTarget
     if costs.measured:
         return costs.measured
     target, device = next(iter(costs.targets.values())), device_name(compute)
+    same = {"dtype": target.dtype.replace("fp8", "bfloat16"), "workload": target.workload}
     small = {"dtype": "float32", "workload": target.workload.model_copy(update={"batch": 1})}
-    like = {"dtype": target.dtype.replace("fp8", "bfloat16"), "workload": target.workload}
-    return {device: CostTarget(source="measured", hardware=device, **(small if device == "cpu" else like))}
+    here = {"source": "measured", "hardware": device} | (small if device == "cpu" else same)
+    return {device: CostTarget.model_validate(here)}
 
 
 def served(costs: CostsParams, compute: ComputeParams, preferred: str | None = None) -> tuple[str, CostTarget]:
