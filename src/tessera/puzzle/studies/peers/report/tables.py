@@ -11,9 +11,9 @@ from tessera.puzzle.studies.peers.report.results import GROUPS, NAMES, PHASES, S
 
 def peers(results: Results) -> pd.DataFrame:
     """Predicted and measured speed-up of each peer's child, one per row, and its quality by state and group of
-    domains.
+    domains. Columns of what was measured begin with the name of the target that was served.
     """
-    rows = []
+    rows, served = [], results.speed["target"]
     for child in results.children:
         timed = results.speed["models"][child["peer"]]["speedup"]
         row: Json = {"peer": child["peer"], "target": child["target"], "parameters": child["parameters"]}
@@ -21,8 +21,8 @@ def peers(results: Results) -> pd.DataFrame:
         for phase in PHASES:
             if phase in timed:
                 row |= {
-                    f"measured_{phase}_speedup": timed[phase],
-                    f"measured_{phase}_spread": known(timed[f"{phase}_spread"]),
+                    f"{served}_{phase}_speedup": timed[phase],
+                    f"{served}_{phase}_spread": known(timed[f"{phase}_spread"]),
                 }
         for state in STATES:
             for group in GROUPS:
@@ -72,11 +72,11 @@ def markdown(results: Results) -> str:
     header = ("method", "blocks, predicted", "whole model, measured",
               *(f"KL {place}, {when}" for when in STATES.values() for place in GROUPS.values()),
               "top-1, healed", "perplexity, healed")  # fmt: skip
-    rows = []
+    rows, served = [], results.speed["target"]
     for row in peers(results).to_dict("records"):
         cells = [NAMES[row["peer"]], f"{row['predicted_blocks_speedup']:.2f}x"]
         cells.append(
-            plus_minus(row["measured_runtime_speedup"], row["measured_runtime_spread"], ".2f").replace(" ±", "x ±")
+            plus_minus(row[f"{served}_runtime_speedup"], row[f"{served}_runtime_spread"], ".2f").replace(" ±", "x ±")
         )
         for state in STATES:
             for group in GROUPS:
