@@ -193,6 +193,6 @@ def _speed(found: dict[str, Any], layers: int) -> dict[str, Any]:
             "speedup_error": dict.fromkeys(ratio, 0.0),
             "rounds": {"prefill": [measured["prefill_ms"]], "decode": [measured["decode_ms"]]},
         }
-    about = {"target": "cpu", "method": "mip", "hardware": "A CPU, 1 threads", "software": "torch 2", "repeats": 3}
+    about = {"hardware": "A CPU, 1 threads", "software": "torch 2", "repeats": 3}
     about |= {"dtype": "float32", "date": "2026-01-02T03:04:05+00:00", "workload": WORKLOADS["cpu"]}
-    return about | {"models": models}
+    return {"method": "mip", "served": {"cpu": about | {"models": models}}}

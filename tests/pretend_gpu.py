@@ -105,6 +105,8 @@ def _run(func, args, kwargs):
     tensors = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, torch.Tensor)]
     gpus = [tensor for tensor in tensors if isinstance(tensor, Gpu)]
     on_cpu = [tensor for tensor in tensors if not isinstance(tensor, Gpu)]
+    if name == "_has_compatible_shallow_copy_type" and gpus and on_cpu:
+        return False
     if gpus and name not in MIXED and any(tensor.dim() for tensor in on_cpu):
         raise RuntimeError(
             f"Expected all tensors to be on the same device, but found at least two devices, gpu:0 and cpu! ({name})"

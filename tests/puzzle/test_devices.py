@@ -5,6 +5,7 @@ The accelerator has a process of its own, because autograd asks for the devices 
 
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -13,16 +14,23 @@ from pretend_gpu import pretend_gpu
 from small_library_params import PARAMS
 
 from tessera.puzzle import child
+from tessera.puzzle.costs import measured
+from tessera.puzzle.costs.params import CostTarget
+from tessera.puzzle.costs.tables import table_rows
 from tessera.puzzle.heal import train
 from tessera.puzzle.library.activations import store_before
 from tessera.puzzle.library.build import LayerLibrary
-from tessera.puzzle.models import loading
+from tessera.puzzle.models import architecture, loading
 from tessera.puzzle.params import HealParams, LibraryParams
 from tessera.puzzle.scores import choices, evaluate, replace_one
 from tessera.puzzle.scores.reference import Reference, composed
+from tessera.puzzle.serve import speed
 
 TOKENS = torch.randint(1, 64, (6, 13), generator=torch.Generator().manual_seed(2))
 DOCUMENTS = np.array([4, 4, 9, 2, 9, 9])
+SERVED = CostTarget(
+    source="measured", hardware="cpu", dtype="float32", workload={"batch": 2, "prefill": 5, "decode": 3}, threads=1
+)
 CHOICE = ["kv1+parent", "no_op+ffn50", "linear+linear"]
 SCHEDULE = {"tokens": 96, "batch_windows": 2, "learning_rate": 3e-3, "weight_decay": 0.01, "warmup": 0.1}
 
@@ -67,6 +75,24 @@ class Chain:
 
     def reference(self):
         return Reference(self.model, TOKENS, DOCUMENTS).measure(self.child)
+
+    def costs(self):
+        """Every piece of a cost table runs, by the clock of the CPU."""
+        shape = architecture.from_config(self.model.config.to_dict())
+        target = SERVED.model_copy(update={"hardware": self.device, "repeats": 2})
+        clock = measured._clock(torch.device("cpu"))
+        with mock.patch.multiple(measured, _clock=lambda _: clock, _cache_bytes=lambda _: 1):
+            times, *_ = measured.times(shape, table_rows(shape, self.variants), target)
+        return [[row.subblock, row.name, taken["prefill_ms"] > 0] for row, taken in times.items()]
+
+    def serving(self):
+        """Which tokens parent and child decode, and how many passes are timed."""
+        models, tokens = {"parent": self.model, "child": self.child}, []
+        head = self.child.network.get_input_embeddings()
+        hook = head.register_forward_hook(lambda _, inputs, __: tokens.append(inputs[0].cpu().tolist()))
+        taken = speed.passes(models, SERVED, 2)
+        hook.remove()
+        return tokens, [[phase for phase, _ in row[name]] for row in taken for name in models]
 
     def evaluation(self):
         domains = np.array(["a", "a", "b", "b", "a", "b"])
@@ -113,7 +139,8 @@ def close(here, there, rounding=1e-3):
 
 def on_accelerator(step, *given):
     """A step's result, after a look that mixed devices are noticed."""
-    with pretend_gpu() as device:
+    # In inference mode torch does not ask subclasses of tensors about every operator.
+    with pretend_gpu() as device, mock.patch.object(torch, "inference_mode", torch.no_grad):
         chain = Chain(*given, device)
         with pytest.raises(RuntimeError, match="same device"):
             chain.model.network(TOKENS)

@@ -9,7 +9,9 @@ import subprocess
 import sys
 import typing
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -35,17 +37,24 @@ def snakemake(*arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.fixture(scope="module")
-def rules() -> Iterator[list]:
-    """Snakemake's own view of the rules."""
+@contextmanager
+def rules_of(*params: Path) -> Iterator[list]:
+    """Snakemake's own view of the rules, with some files of parameters."""
     from snakemake.api import SnakemakeApi
-    from snakemake.settings.types import OutputSettings, Quietness, ResourceSettings
+    from snakemake.settings.types import ConfigSettings, OutputSettings, Quietness, ResourceSettings
 
     here = Path.cwd()
     os.chdir(ROOT)
     with SnakemakeApi(OutputSettings(quiet={Quietness.ALL})) as api:
-        yield [rule for rule in api.workflow(ResourceSettings(cores=2), snakefile=ROOT / "Snakefile")._workflow.rules]
+        settings = {"config_settings": ConfigSettings(configfiles=params), "snakefile": ROOT / "Snakefile"}
+        yield list(api.workflow(ResourceSettings(cores=2), **settings)._workflow.rules)
     os.chdir(here)
+
+
+@pytest.fixture(scope="module")
+def rules() -> Iterator[list]:
+    with rules_of() as rules:
+        yield rules
 
 
 @pytest.fixture(scope="module")
@@ -56,6 +65,17 @@ def facts() -> Iterator[dict[str, Facts]]:
     os.chdir(here)
 
 
+def gpus(rule: Any, **wildcards: str) -> int:
+    """GPUs that a job of a rule asks for."""
+    return rule.resources.get("gpu").evaluate(SimpleNamespace(**wildcards)).value or 0
+
+
+def dry_run(directory: Path, *names: str, overlay: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """Plan some targets on the scale of the smoke run, with further parameters laid over its own."""
+    files = [str(path) for path in (ROOT / "params.yaml", ROOT / "params/smoke.yaml", overlay) if path]
+    return snakemake("-n", "-p", "--directory", str(directory), "--configfile", *files, "--", *names)
+
+
 def targets(rules: list) -> list[str]:
     """What a person may ask for: rules without wildcards."""
     return [rule.name for rule in rules if not rule.has_wildcards() and rule.name not in OF_A_RUN]
@@ -63,8 +83,7 @@ def targets(rules: list) -> list[str]:
 
 def plan(directory: Path, *names: str) -> list[tuple[str, list[str]]]:
     """The commands of some targets, planned together in an empty directory; each must be one that its stage takes."""
-    files = [str(ROOT / name) for name in ("params.yaml", "params/smoke.yaml")]
-    done = snakemake("-n", "-p", "--directory", str(directory), "--configfile", *files, "--", *names)
+    done = dry_run(directory, *names)
     assert done.returncode == 0, done.stdout + done.stderr
     planned = list(commands(done.stdout + done.stderr))
     for module, words in planned:
@@ -88,6 +107,46 @@ def test_all_targets_can_be_planned_together(rules: list, tmp_path: Path) -> Non
     planned = {module for module, _ in plan(tmp_path, *targets(rules))}
     made = {code.stages()[rule.name] for rule in rules if rule.name in code.stages() and rule.name not in OF_A_RUN}
     assert made - planned <= {"tessera.workflow.stages.captions"}
+
+
+GPU = "{source: measured, hardware: cuda, dtype: bfloat16, workload: {batch: 8, prefill: 64, decode: 64}}"
+
+
+@pytest.mark.parametrize(
+    ("costs", "target"),
+    [(f"{{h100: null, cpu: null, gpu: {GPU}}}", "gpu"), ("{cpu: null}", "h100")],
+    ids=["a GPU alone", "a profile alone"],
+)
+def test_every_puzzle_target_can_be_planned_without_a_cpu(costs: str, target: str, tmp_path: Path) -> None:
+    """Budgets of the studies are then those of the only target. Text of one's own has its licence."""
+    (tmp_path / "own.txt").write_text("a text")
+    own, file = f"{{files: [{tmp_path / 'own.txt'}], licence: CC BY 4.0}}", tmp_path / "mine.yaml"
+    file.write_text(f"puzzle: {{costs: {{targets: {costs}}}}}\ndata: {{text: {{sources: {{mine: {own}}}}}}}\n")
+    studies = [path.parent.name for path in (code.PACKAGE / "puzzle/studies").glob("*/rules.smk")]
+    done = dry_run(tmp_path, "puzzle", "puzzle_export", *(f"puzzle_{study}" for study in studies), overlay=file)
+    printed = done.stdout + done.stderr
+    assert done.returncode == 0, printed
+    assert f"data/puzzle/costs/{target}.parquet" in printed and "data/puzzle/costs/cpu.parquet" not in printed
+    assert '"content": "CC BY 4.0"' in printed
+
+
+def test_jobs_that_time_on_a_gpu_ask_for_it(rules: list, tmp_path: Path) -> None:
+    assert not [rule.name for rule in rules if gpus(rule, target="cpu")]
+    file = tmp_path / "mine.yaml"
+    file.write_text(f"puzzle: {{costs: {{targets: {{cpu: null, gpu: {GPU}}}}}}}\n")
+    named = {"puzzle_speed", "puzzle_peers_speed", "puzzle_tasks_latency", "puzzle_validity_time"}
+    with rules_of(ROOT / "params.yaml", file) as others:
+        assert {rule.name for rule in others if gpus(rule, target="gpu")} == named | {"puzzle_costs_target"}
+        assert {rule.name for rule in others if gpus(rule, target="h100")} == named
+
+
+def test_a_target_that_is_not_there_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text("puzzle_studies: {peers: {target: gpu}}\n")
+    done = dry_run(tmp_path, "puzzle_peers", overlay=file)
+    assert done.returncode != 0
+    words = "puzzle_studies.peers.target = 'gpu': no such cost target; expected one of h100, cpu"
+    assert words in done.stdout + done.stderr
 
 
 @pytest.mark.slow

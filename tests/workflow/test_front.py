@@ -26,7 +26,8 @@ def test_hardware_names_the_machine_and_what_all_jobs_cost(tmp_path) -> None:
     for name, seconds, memory in (("a", 60, 100), ("b", 30, 300)):
         (tmp_path / f"{name}.tsv").write_text(f"s\tmax_rss\n{seconds}\t{memory}\n")
     machine = environment.describe()
-    page = front.hardware(machine, tmp_path, {"hardware": "A CPU", "software": "torch 2", "dtype": "float32"})
+    served = {"served": {"cpu": {"hardware": "A CPU", "software": "torch 2", "dtype": "float32"}}}
+    page = front.hardware(machine, tmp_path, served)
     assert "2, 1.5 minutes together, at most 300 MiB each" in page
     assert f"{machine['processor']}, {machine['cores']} cores" in page
     assert "A CPU, torch 2, float32" in page

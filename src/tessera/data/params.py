@@ -76,6 +76,8 @@ class OwnSource(OwnFiles):
     """Tokens that are learnt from: all, or those of the assistant's messages alone."""
     characters: int | None = Field(default=None, ge=1)
     """Maximal number of characters; null for all."""
+    licence: str | None = Field(default=None, min_length=1)
+    """Licence of the text, which model cards state; null for one that is not stated."""
 
     @model_validator(mode="after")
     def _answers_of_messages(self) -> "OwnSource":

@@ -1,6 +1,7 @@
 # Puzzle: parent and text -> block library -> scores and costs -> search -> children, healed -> evaluation and speed.
 
-TARGETS = list(PARAMS.puzzle.costs.targets)
+COSTS = PARAMS.puzzle.costs
+TARGETS = list(COSTS.targets)
 METHODS = list(PARAMS.puzzle.search.methods)
 KEPT = "mip"  # the method whose children are healed in full and kept
 # What may be deleted; it would be computed again to the same digits.
@@ -36,6 +37,23 @@ wildcard_constraints:
 
 # GPUs of a job that runs models: SLURM gives a job its own, on one machine compute.start finds a free one.
 GPUS = int(PARAMS.puzzle.compute.device == "cuda")
+
+
+def on_gpu(*targets):
+    """GPUs of a job that times models for some targets: 1 if one of them is measured on a GPU."""
+    return int(any(COSTS.targets[target].hardware == "cuda" for target in targets))
+
+
+# GPUs of a job that serves models: those of the measured targets, or of all jobs if none is measured.
+SERVING_GPUS = on_gpu(*COSTS.measured) if COSTS.measured else GPUS
+
+
+def cost_target(key):
+    """The cost target that a parameter of a study names; with null the first measured one, or else the first."""
+    try:
+        return COSTS.named(params.section(PARAMS, key), key)
+    except ValueError as error:
+        raise WorkflowError(str(error))
 
 
 rule puzzle_library:
@@ -88,6 +106,7 @@ rule puzzle_parent:
         code=code("puzzle_parent"),
     output:
         parent=PARENT,
+        admission="data/puzzle/admission.json",
     log:
         "logs/puzzle_parent.log",
     benchmark:
@@ -102,8 +121,32 @@ rule puzzle_parent:
         STAGE
 
 
-rule puzzle_activations:
+rule puzzle_space:
+    # A space that the parent cannot have is refused before the long jobs.
     input:
+        parent=PARENT,
+        admission="data/puzzle/admission.json",
+        code=code("puzzle_space"),
+    output:
+        checked="data/puzzle/space.json",
+    log:
+        "logs/puzzle_space.log",
+    benchmark:
+        "logs/benchmarks/puzzle_space.tsv"
+    threads: 1
+    params:
+        cfg=section("puzzle.space"),
+        stage=stage("puzzle_space"),
+    message:
+        "Check the space against the parent"
+    shell:
+        STAGE
+
+
+rule puzzle_activations:
+    # They are deleted when there is a library, so that another space needs them again anyway.
+    input:
+        "data/puzzle/space.json",
         parent=PARENT,
         tokens=TOKENS,
         code=code("puzzle_activations"),
@@ -185,6 +228,8 @@ rule puzzle_costs_target:
         "logs/benchmarks/puzzle_costs_target/{target}.tsv"
     # Costs are measured on a machine that does nothing else.
     threads: workflow.cores
+    resources:
+        gpu=lambda wildcards: on_gpu(wildcards.target),
     params:
         # The space and one target, so that changing another target does not invalidate this one.
         cfg=lambda wildcards: canonical({"space": "puzzle.space", "target": f"puzzle.costs.targets.{wildcards.target}"}),
@@ -365,8 +410,10 @@ rule puzzle_speed:
         "logs/benchmarks/puzzle_speed.tsv"
     # Alone on the machine, as the costs were.
     threads: workflow.cores
+    resources:
+        gpu=SERVING_GPUS,
     params:
-        cfg=section("puzzle.costs", "puzzle.speed"),
+        cfg=section("puzzle.costs", "puzzle.compute", "puzzle.speed"),
         stage=stage("puzzle_speed", method=KEPT),
     message:
         "Time and memory of parent and children on this machine"
@@ -439,6 +486,7 @@ rule puzzle_export_child:
         choices="data/puzzle/search/{target}/children.json",
         info="data/puzzle/search/{target}/measurement_info.json",
         evaluation=f"data/puzzle/evaluation/{{target}}-{KEPT}.json",
+        speed=PUZZLE["speed"],
         code=code("puzzle_export_child"),
     output:
         export=directory("data/puzzle/export/{target}"),
@@ -459,7 +507,10 @@ rule puzzle_export_child:
                 for package in [packages.holding(PACKAGES, source)]
             }
             | {
-                source: {"package": "files of the author's own", "content": "not stated"}
+                source: {
+                    "package": "files of the author's own",
+                    "content": PARAMS.data.text.sources[source].licence or "not stated",
+                }
                 for source in OWN
                 if source in SOURCES
             },

@@ -42,8 +42,8 @@ def hardware(environment: dict[str, Any], benchmarks: str | Path, speed: dict[st
         ("system", f"{environment['system']}, Python {environment['python']}"),
         ("jobs", f"{total[1]}, {total[2]} minutes together, at most {total[3]} MiB each"),
     ]
-    if speed is not None:
-        rows.append(("children were served on", f"{speed['hardware']}, {speed['software']}, {speed['dtype']}"))
+    for served in (speed or {"served": {}})["served"].values():
+        rows.append(("children were served on", f"{served['hardware']}, {served['software']}, {served['dtype']}"))
     rows.append(("packages", ", ".join(f"{name} {version}" for name, version in environment["packages"].items())))
     return _table("hardware", ("", "of the machine that wrote this page"), rows)
 

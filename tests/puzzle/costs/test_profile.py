@@ -8,8 +8,8 @@ from torch import nn
 
 from tessera.common import files
 from tessera.puzzle.costs import profile
+from tessera.puzzle.costs.lookup import child_cost
 from tessera.puzzle.costs.params import Workload
-from tessera.puzzle.costs.tables import child_cost
 from tessera.puzzle.stages import profile as puzzle_profile
 
 CONFIG = {"model_type": "llama", "hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "vocab_size": 128}

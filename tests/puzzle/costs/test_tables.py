@@ -7,8 +7,9 @@ from zoo import ZOO
 
 from tessera.common import params
 from tessera.puzzle import costs
+from tessera.puzzle.costs.lookup import ADDITIVE, ALL, of_layer
 from tessera.puzzle.costs.params import CostsParams, CostTarget, Workload
-from tessera.puzzle.costs.tables import ADDITIVE, ALL, Row, of_layer, shares
+from tessera.puzzle.costs.tables import Row, shares
 from tessera.puzzle.models import architecture
 from tessera.puzzle.models.space import Space
 
@@ -115,6 +116,16 @@ H100 = {"source": "h100-database", "hardware": "h100-sxm", "dtype": "bfloat16", 
 def test_impossible_targets_are_refused(change, message):
     with pytest.raises(ValueError, match=message):
         params.check(CostsParams, {"targets": {"h100": H100 | change}})
+
+
+def test_targets_are_found_by_name_and_the_first_measured_one_by_default():
+    cuda = H100 | {"source": "measured", "hardware": "cuda", "software": ""}
+    profile, both = ({"targets": targets} for targets in ({"h100": H100}, {"h100": H100, "gpu": cuda}))
+    profile, both = params.check(CostsParams, profile), params.check(CostsParams, both)
+    assert (profile.named(None, "a.target"), both.named(None, "a.target")) == ("h100", "gpu")
+    assert both.named("h100", "a.target") == "h100" and list(both.measured) == ["gpu"] and not profile.measured
+    with pytest.raises(ValueError, match=r"a\.target = 'cpu': no such cost target; expected one of h100, gpu"):
+        both.named("cpu", "a.target")
 
 
 def test_targets_have_names_fit_for_files():

@@ -6,7 +6,7 @@ import torch
 
 from tessera.puzzle import child
 from tessera.puzzle.library import initialise
-from tessera.puzzle.models import loading, variants
+from tessera.puzzle.models import loading, modeling_child, variants
 from tessera.puzzle.models.space import FFN, Attention
 
 TOKENS = torch.randint(3, 97, (2, 12), generator=torch.Generator().manual_seed(0))
@@ -59,3 +59,12 @@ def test_children_are_the_same_wherever_they_are_read(family, tmp_path):
     assert torch.equal(with_cache, without)
     with pytest.raises(Exception):  # noqa: B017  what matters is that no random weights are drawn in silence
         AutoModelForCausalLM.from_pretrained(tmp_path / "child")
+
+
+def test_an_unknown_kind_is_refused_by_name():
+    """Also by the code that travels, which reads configurations that this package has not checked."""
+    network = tiny_models.network("llama")
+    with pytest.raises(
+        ValueError, match="puzzle_blocks: the ffn of layer 2 is of kind 'liner'; expected no_op, linear"
+    ):
+        modeling_child.build(network.model.layers[2], "ffn", 2, network.config, {"kind": "liner"})

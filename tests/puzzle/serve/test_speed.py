@@ -4,8 +4,9 @@ import pytest
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from tessera.puzzle.costs.params import CostTarget, Workload
+from tessera.puzzle.costs.params import CostsParams, CostTarget, Workload
 from tessera.puzzle.models import loading
+from tessera.puzzle.params import ComputeParams
 from tessera.puzzle.serve import speed
 
 CONFIG = {
@@ -20,6 +21,9 @@ CONFIG = {
 }
 WORKLOAD = Workload(batch=2, prefill=5, decode=4)
 TARGET = CostTarget(source="measured", hardware="cpu", dtype="float32", workload=WORKLOAD, threads=1)
+
+GPU = CostTarget(source="measured", hardware="cuda", dtype="bfloat16", workload=WORKLOAD)
+PROFILED = CostTarget(source="roofline", hardware="h100-sxm", dtype="fp8", workload=WORKLOAD)
 
 
 @pytest.fixture
@@ -49,6 +53,42 @@ def test_every_model_serves_every_round(directory):
     for times in found.values():
         assert len(times.prefill) == len(times.decode) == len(times.runtime) == 3
         assert all(ms > 0 for ms in times.prefill + times.decode)
+
+
+def test_only_measured_targets_are_served():
+    costs = CostsParams(targets={"h100": PROFILED, "gpu": GPU, "cpu": TARGET})
+    assert speed.servings(costs, ComputeParams()) == {"gpu": GPU, "cpu": TARGET}
+    assert speed.served(costs, ComputeParams(), "cpu") == ("cpu", TARGET)
+    assert speed.served(costs, ComputeParams(), "h100") == ("gpu", GPU)
+
+
+def test_the_stand_in_is_one_request_on_a_cpu_and_the_whole_batch_on_a_gpu(monkeypatch):
+    costs = CostsParams(targets={"h100": PROFILED})
+    ((name, found),) = speed.servings(costs, ComputeParams()).items()
+    assert (name, found.hardware, found.dtype, found.workload.batch) == ("cpu", "cpu", "float32", 1)
+    assert found.workload.prefill == PROFILED.workload.prefill
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    ((name, found),) = speed.servings(costs, ComputeParams(device="auto")).items()
+    assert (name, found.hardware, found.dtype, found.workload) == ("cuda", "cuda", "bfloat16", PROFILED.workload)
+
+
+def test_a_batch_that_a_gpu_does_not_hold_is_halved(directory, monkeypatch):
+    """The GPU here holds 5 requests."""
+
+    def read(models, workload):
+        assert len(models) == 2
+        if workload.batch > 5:
+            raise torch.cuda.OutOfMemoryError
+
+    monkeypatch.setattr(speed, "_read_prompts", read)
+    monkeypatch.setattr(speed, "load", lambda *_: loading.load(directory))
+    large = GPU.model_copy(update={"workload": WORKLOAD.model_copy(update={"batch": 16})})
+    assert speed.fitted([directory] * 2, large).workload.batch == 4
+    assert speed.fitted([], TARGET) is TARGET
+
+
+def test_prompts_fill_all_caches(directory):
+    speed._read_prompts([loading.load(directory)] * 2, WORKLOAD)
 
 
 def test_a_drift_of_the_machine_leaves_the_speedup_alone():

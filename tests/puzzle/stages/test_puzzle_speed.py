@@ -59,7 +59,9 @@ def inputs(tmp_path):
 
 
 def params(targets):
-    return speed.Params.model_validate_json(json.dumps({"costs": {"targets": targets}, "speed": {"repeats": 2}}))
+    return speed.Params.model_validate_json(
+        json.dumps({"costs": {"targets": targets}, "compute": {"device": "cpu"}, "speed": {"repeats": 2}})
+    )
 
 
 def test_parent_and_children_stand_beside_their_prediction(inputs, monkeypatch):
@@ -67,8 +69,8 @@ def test_parent_and_children_stand_beside_their_prediction(inputs, monkeypatch):
     # Truly measured, by a process for each model, in serve/test_speed.py.
     monkeypatch.setattr(serving, "peak_memory", lambda place, _: {"process_mib": sizes[place.name]})
     speed.main(params(TARGETS), "mip", **inputs)
-    found = files.read_json(inputs["metrics"])
-    assert found["target"] == "cpu" and found["workload"]["decode"] == 4
+    ((name, found),) = files.read_json(inputs["metrics"])["served"].items()
+    assert name == "cpu" and found["workload"]["decode"] == 4
     assert found["hardware"].endswith("1 threads") and found["software"].startswith("torch")
     assert set(found["models"]) == {"parent", "h100", "cpu"}
     table = files.read_parquet(inputs["costs"][0]).set_index(["subblock", "variant"]).runtime_ms
@@ -84,6 +86,23 @@ def test_parent_and_children_stand_beside_their_prediction(inputs, monkeypatch):
     assert found["models"]["cpu"]["parameters"] < found["models"]["parent"]["parameters"]
 
 
-def test_without_a_cpu_target_there_is_nothing_to_serve(inputs):
-    with pytest.raises(ValueError, match=r"puzzle\.costs\.targets: no target has source measured"):
-        speed.main(params({"h100": TARGETS["h100"]}), "mip", **inputs)
+def test_every_measured_target_is_served(inputs, monkeypatch):
+    """Each by its own workload and type; here both on the CPU."""
+    monkeypatch.setattr(serving, "peak_memory", lambda *_: {"process_mib": 1.0})
+    low = TARGETS["cpu"] | {"dtype": "bfloat16", "workload": WORKLOAD | {"batch": 2}}
+    speed.main(params({"cpu": TARGETS["cpu"], "h100": low}), "mip", **inputs)
+    served = files.read_json(inputs["metrics"])["served"]
+    assert {name: (one["dtype"], one["workload"]["batch"]) for name, one in served.items()} == {
+        "cpu": ("float32", 1),
+        "h100": ("bfloat16", 2),
+    }
+    assert all("predicted" in row for one in served.values() for row in one["models"].values())
+
+
+def test_without_a_measured_target_one_request_is_served_where_models_compute(inputs, monkeypatch):
+    monkeypatch.setattr(serving, "peak_memory", lambda *_: {"process_mib": 1.0})
+    speed.main(params({"h100": TARGETS["h100"] | {"workload": WORKLOAD | {"batch": 8}}}), "mip", **inputs)
+    ((name, found),) = files.read_json(inputs["metrics"])["served"].items()
+    assert (name, found["dtype"], found["workload"]["batch"]) == ("cpu", "float32", 1)
+    for row in found["models"].values():
+        assert row["speedup"]["decode"] > 0 and not {"predicted", "predicted_speedup", "speedup_error"} & set(row)

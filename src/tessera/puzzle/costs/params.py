@@ -87,6 +87,22 @@ class CostsParams(Section):
         """Null removes a target of a lower layer."""
         return {n: t for n, t in targets.items() if t is not None} if isinstance(targets, dict) else targets
 
+    @property
+    def measured(self) -> dict[str, CostTarget]:
+        """The targets that are measured on this machine."""
+        return {name: target for name, target in self.targets.items() if target.source == "measured"}
+
+    def named(self, name: str | None, key: str) -> str:
+        """A target's name; null is the first measured target, or the first if none is measured.
+
+        Raises ValueError, naming the key of params that has it, if there is no such target.
+        """
+        if name is None:
+            return next(iter(self.measured or self.targets))
+        if name not in self.targets:
+            raise ValueError(f"{key} = {name!r}: no such cost target; expected one of {', '.join(self.targets)}")
+        return name
+
     @model_validator(mode="after")
     def _names_are_file_names(self) -> Self:
         for name in self.targets:

@@ -14,8 +14,9 @@ from torch import Tensor, nn
 
 from tessera.common import files
 from tessera.puzzle.costs import measured
+from tessera.puzzle.costs.lookup import NON_BLOCK
 from tessera.puzzle.costs.params import CostTarget
-from tessera.puzzle.costs.tables import NON_BLOCK, of_target, table_rows, with_rates
+from tessera.puzzle.costs.tables import of_target, table_rows, with_rates
 from tessera.puzzle.models.architecture import Architecture, from_config
 from tessera.puzzle.models.space import FFN, Attention, Space
 

@@ -8,26 +8,11 @@ from typing import Any, Protocol
 import pandas as pd
 
 from tessera.puzzle.costs import memory, operations
+from tessera.puzzle.costs.lookup import ALL, NON_BLOCK
 from tessera.puzzle.costs.operations import MIB, Operation, Pass
 from tessera.puzzle.costs.params import CostTarget, Workload
 from tessera.puzzle.models.architecture import Architecture
-from tessera.puzzle.models.space import FFN, Attention, Space, decompose
-
-NON_BLOCK = "non_block"
-#: In the column `layers`: the row holds for every layer.
-ALL = "all"
-#: Columns that add up over the layers of a child.
-ADDITIVE = (
-    "prefill_ms",
-    "decode_ms",
-    "runtime_ms",
-    "parameters",
-    "parameters_mib",
-    "kv_cache_mib",
-    "memory_mib",
-    "prefill_gflop",
-    "decode_gbyte",
-)
+from tessera.puzzle.models.space import FFN, Attention, Space
 
 
 class Pricer(Protocol):
@@ -148,18 +133,6 @@ def table_rows(architecture: Architecture, space: Space) -> list[Row]:
     return [*rows, Row(NON_BLOCK, "-")]
 
 
-def of_layer(table: pd.DataFrame, layer: int) -> pd.DataFrame:
-    """The rows of a table that hold for one layer; all, if the table does not say for which they hold."""
-    if "layers" not in table:
-        return table
-    return table[[text == ALL or layer in _numbers(text) for text in table["layers"]]]
-
-
-def _numbers(text: str) -> set[int]:
-    ends = [[int(end) for end in part.split("-")] for part in text.split()]
-    return {layer for first, *last in ends for layer in range(first, (last or [first])[0] + 1)}
-
-
 def _pricer(target: CostTarget) -> Pricer:
     if target.source == "roofline":
         from tessera.puzzle.costs.roofline import Roofline
@@ -211,23 +184,6 @@ def _sizes(architecture: Architecture, row: Row, target: CostTarget) -> dict[str
         "prefill_gflop": flops / 1e9,
         "decode_gbyte": traffic / 1e9,
     }
-
-
-def child_cost(table: pd.DataFrame, choice: Sequence[str], non_block: bool = True) -> dict[str, float]:
-    """Predicted costs of a child, ADDITIVE columns summed over its layers; choice is ATTENTION+FFN for each layer.
-
-    Raises ValueError, naming the layer, if the table has no such variant.
-    """
-    columns = list(ADDITIVE)
-    costs = [table.loc[table.subblock == NON_BLOCK, columns].sum()] if non_block else []
-    for layer, block in enumerate(choice):
-        rows = of_layer(table, layer).set_index(["subblock", "variant"])[columns]
-        for key in zip(("attention", "ffn"), decompose(block), strict=True):
-            if key not in rows.index:
-                valid = ", ".join(rows.loc[key[0]].index)
-                raise ValueError(f"layer {layer}: the cost table has no {key[0]} variant {key[1]!r}; it has {valid}")
-            costs.append(rows.loc[key])
-    return pd.concat(costs, axis=1).sum(axis=1).to_dict()
 
 
 def throughput(runtime_ms: float, workload: Workload) -> dict[str, float]:

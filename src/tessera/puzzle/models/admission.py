@@ -8,6 +8,7 @@ gives the same logits with and without a cache and with padding.
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +19,9 @@ from tessera.puzzle.models.layer import Inner, Layer, kind_of
 from tessera.puzzle.models.loading import one_line
 from tessera.puzzle.models.space import FFN, Attention, Space
 from tessera.puzzle.models.variant_checks import CHECKS, expect
+
+if TYPE_CHECKING:
+    from tessera.puzzle.models.skeleton import Skeleton
 
 #: Tokens of a test.
 TOKENS = 12
@@ -34,18 +38,18 @@ class Admission:
     failed: dict[str, str] = field(default_factory=dict)
     """Other kinds, and what failed."""
 
-    def check(self, space: Space, model: LanguageModel) -> None:
-        """Raise ValueError, naming the variant, if the parent cannot have one of the space."""
+    def check(self, space: Space, model: "LanguageModel | Skeleton") -> None:
+        """Raise ValueError, naming the key of params, if the parent cannot have a variant of the space."""
         for place, named in (("attention", space.attention), ("ffn", space.ffn)):
             for name, variant in named.items():
                 for kind in kinds(variant):  # type: ignore[arg-type]
                     if kind in self.failed:
-                        raise ValueError(f"space.{place}.{name}: this parent has no {kind}: {self.failed[kind]}")
+                        raise ValueError(f"puzzle.space.{place}.{name}: this parent has no {kind}: {self.failed[kind]}")
                 try:
                     for layer in distinct_layers(model):
                         variants.part(layer, model.config, variant)  # type: ignore[arg-type]
                 except ValueError as error:
-                    raise ValueError(f"space.{place}.{name}: {error}") from None
+                    raise ValueError(f"puzzle.space.{place}.{name}: {error}") from None
 
 
 def kinds(variant: Attention | FFN) -> list[str]:
@@ -60,7 +64,7 @@ def kinds(variant: Attention | FFN) -> list[str]:
     return [kind for kind, asked in (sizes | {"fewer active experts": variant.active is not None}).items() if asked]
 
 
-def distinct_layers(model: LanguageModel) -> Iterator[Layer]:
+def distinct_layers(model: "LanguageModel | Skeleton") -> Iterator[Layer]:
     """The first layer of each kind: of its classes, and of its type if the configuration has types of layers."""
     types, seen = getattr(model.config, "layer_types", None), set()
     for layer in model.layers:

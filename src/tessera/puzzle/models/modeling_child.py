@@ -98,10 +98,17 @@ def config_of(config: Any, changes: dict[str, Any]) -> Any:
 
 
 def build(layer: nn.Module, subblock: str, index: int, config: Any, part: dict[str, Any]) -> nn.Module:
-    """Return the module that a PART describes, with fresh weights, for layer `index` of the parent's class."""
-    name, kind = name_of(layer, subblock), part["kind"]
+    """Return the module that a PART describes, with fresh weights, for layer `index` of the parent's class.
+
+    Raises ValueError, naming the layer, if it is of an unknown kind.
+    """
+    name, kind = name_of(layer, subblock), part.get("kind")
     if kind in ("no_op", "linear"):
         return Exchange(getattr(layer, name), subblock, index, config.hidden_size, kind == "linear", part["returns"])
+    if kind != "own":
+        raise ValueError(
+            f"puzzle_blocks: the {subblock} of layer {index} is of kind {kind!r}; expected no_op, linear or own"
+        )
     module = getattr(type(layer)(config_of(config, part.get("config", {})), index), name).train(layer.training)
     if part.get("bias"):
         for linear in module.modules():

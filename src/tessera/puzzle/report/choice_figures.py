@@ -9,7 +9,7 @@ from matplotlib.patches import Patch
 from tessera.common import plots
 from tessera.common.files import Json
 from tessera.common.intervals import known
-from tessera.puzzle.models.space import decompose
+from tessera.puzzle.models.space import PARENT, decompose
 from tessera.puzzle.report.results import (
     METHOD_NAMES,
     SUBBLOCK_NAMES,
@@ -128,23 +128,26 @@ def layer_costs(results: Results) -> Figure:
     """
     figure, axes = plots.grid(len(results.targets), 1, 2.2, sharex=True)
     for axis, target in zip(axes[:, 0], results.targets, strict=True):
-        cost, child = results.cost(target).runtime_ms, results.children[target]["children"][results.kept]
-        whole = sum(cost[subblock, "parent"] for subblock in SUBBLOCKS)
-        bottom = np.zeros(len(child["blocks"]))
+        child = results.children[target]["children"][results.kept]
+        costs = [results.cost(target, layer).runtime_ms for layer in results.layers]
+        parents = {s: np.array([cost[s, PARENT] for cost in costs]) for s in SUBBLOCKS}
+        whole = sum(parents.values())
+        bottom = np.zeros(len(costs))
         for i, subblock in enumerate(SUBBLOCKS):
-            parts = np.array([cost[subblock, decompose(block)[i]] for block in child["blocks"]]) / whole
-            kept = parts.sum() / (len(parts) * cost[subblock, "parent"] / whole)
+            times = [cost[subblock, decompose(b)[i]] for cost, b in zip(costs, child["blocks"], strict=True)]
+            kept = sum(times) / parents[subblock].sum()
             name = f"{SUBBLOCK_NAMES[subblock]}: {100 * kept:.0f} % of the parent's time is left"
+            parts = np.array(times) / whole
             axis.bar(results.layers, parts, bottom=bottom, color=SUBBLOCK_COLOURS[subblock], width=0.8, label=name)
-            share = cost[subblock, "parent"] / whole
             bottom += parts
-            if i == 0:
-                axis.axhline(share, color=SUBBLOCK_COLOURS[subblock], lw=1, ls="--")
+        shares = parents["attention"] / whole
+        edges = np.array([*results.layers, len(costs)]) - 0.5
+        axis.stairs(shares, edges, baseline=None, color=SUBBLOCK_COLOURS["attention"], lw=1, ls="--")
         axis.axhline(1, color=plots.BLACK, lw=1, ls="--")
         axis.annotate(" parent", (1, 1), xycoords=("axes fraction", "data"), fontsize=8, va="center")
         axis.annotate(
             " its attention",
-            (1, cost["attention", "parent"] / whole),
+            (1, shares[-1]),
             xycoords=("axes fraction", "data"),
             fontsize=8,
             va="center",

@@ -24,12 +24,13 @@ CONFIDENT = 1.96
 def prediction(results: Results) -> Figure:
     """Left: the sum of scores against the measured KL divergence, for all children and frontier points that were run.
 
-    Right: speed-up of the children over the parent, measured in turn in one process on this CPU (bars, with half the
-    interquartile range over rounds), and predicted by the cost table.
+    Right: speed-up of the children over the parent, measured in turn in one process on this machine (bars, with half
+    the interquartile range over rounds), and predicted by the cost table if its target is measured.
     """
-    figure, axes = plots.grid(1, 2, 3.7)
+    figure, axes = plots.grid(1, 1 + len(results.served), 3.7)
     _predicted_kl(axes[0, 0], results)
-    _predicted_speed(axes[0, 1], results)
+    for axis, name in zip(axes[0, 1:], results.served, strict=True):
+        _predicted_speed(axis, results, name)
     return figure
 
 
@@ -85,30 +86,33 @@ def _point(
     )
 
 
-def _predicted_speed(axis: Axes, results: Results) -> None:
+def _predicted_speed(axis: Axes, results: Results, served: str) -> None:
     """Bars of measured speed-up by phase; marks are predictions, with the error aimed for."""
-    children, width = results.models[1:], 0.26
+    serving, children, width = results.served[served], results.targets, 0.26
     phases = (("prefill", plots.SKY), ("decode", plots.BLUE), ("runtime", plots.GREY))
     tops = [1.0]
     for i, (phase, colour) in enumerate(phases):
-        rows = [results.speed["models"][name] for name in children]
+        rows = [serving["models"][name] for name in children]
         measured = [row["speedup"].get(phase, math.nan) for row in rows]
         spread = [known(row["speedup"].get(f"{phase}_spread")) for row in rows]
-        predicted = np.array([row["predicted_speedup"][phase] for row in rows])
+        predicted = np.array([row.get("predicted_speedup", {}).get(phase, math.nan) for row in rows])
         places = np.arange(len(children)) + (i - 1) * width
         label = {"runtime": "all"}.get(phase, phase)
         axis.bar(
             places, measured, 0.92 * width, yerr=spread, color=colour, label=f"{label}, measured", error_kw={"lw": 1}
         )
-        aimed = f"predicted ± {100 * SPEED_GOAL:.0f} %" if phase == "runtime" else None
-        style = {"ls": "none", "marker": "D", "ms": 5, "lw": 1, "zorder": 4, "capsize": 4}
-        axis.errorbar(places + 0.2 * width, predicted, SPEED_GOAL * predicted, color=plots.RED, label=aimed, **style)
+        if not np.isnan(predicted).all():
+            aimed = f"predicted ± {100 * SPEED_GOAL:.0f} %" if phase == "runtime" else None
+            style = {"ls": "none", "marker": "D", "ms": 5, "lw": 1, "zorder": 4, "capsize": 4}
+            axis.errorbar(
+                places + 0.2 * width, predicted, SPEED_GOAL * predicted, color=plots.RED, label=aimed, **style
+            )
         tops += [*measured, *predicted * (1 + SPEED_GOAL)]
     axis.axhline(1, color=plots.BLACK, lw=0.8, ls="--")
     axis.set_xticks(range(len(children)), [f"{name} child" for name in children])
     axis.set(ylim=(0, 1.45 * np.nanmax(tops)), ylabel="times as fast as the parent")
-    workload = results.speed["workload"]
-    axis.set_title("Speed-up on this CPU")
+    workload = serving["workload"]
+    axis.set_title(f"Speed-up on {served}")
     axis.set_xlabel(f"{workload['prefill']} + {workload['decode']} tokens, batch {workload['batch']}")
     axis.grid(False, axis="x")
     axis.legend(loc="upper left", ncols=2)

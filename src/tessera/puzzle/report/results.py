@@ -10,6 +10,7 @@ import pandas as pd
 from tessera.common import files
 from tessera.common.files import Json
 from tessera.common.intervals import known
+from tessera.puzzle.costs.lookup import of_layer
 from tessera.puzzle.models.space import PARENT, decompose
 from tessera.puzzle.params import PuzzleParams
 
@@ -28,6 +29,8 @@ STATES = ("assembled", "equal", "full")
 STATE_NAMES = {"assembled": "assembled", "equal": "healed equally", "full": "healed in full"}
 #: Largest relative error of a predicted speed-up that is aimed for.
 SPEED_GOAL = 0.15
+#: What of a workload is timed.
+PHASES = ("prefill", "decode", "runtime")
 GROUPS = ("in_domain", "out_of_domain")
 GROUP_NAMES = {"in_domain": "in-domain", "out_of_domain": "out-of-domain"}
 
@@ -66,7 +69,15 @@ class Results:
     @property
     def models(self) -> list[str]:
         """Models that were served, the parent first, then the children by target."""
-        return sorted(self.speed["models"], key=["parent", *self.targets].index)
+        return ["parent", *self.targets]
+
+    @property
+    def served(self) -> dict[str, Json]:
+        """What was served, by name: the workload of every measured target; if there is none, by the device.
+
+        Its models have predictions only if it is a target's.
+        """
+        return self.speed["served"]
 
     @property
     def layers(self) -> list[int]:
@@ -92,14 +103,14 @@ class Results:
             f"{row['prefill']} + {row['decode']} tokens ({source})"
         )
 
-    def cost(self, target: str) -> pd.DataFrame:
-        """A target's cost table by subblock and variant."""
-        return self.costs[target].set_index(["subblock", "variant"])
+    def cost(self, target: str, layer: int) -> pd.DataFrame:
+        """What a target's cost table says of one layer, by subblock and variant."""
+        return of_layer(self.costs[target], layer).set_index(["subblock", "variant"])
 
     def variants(self, subblock: str) -> list[str]:
-        """Variants of a subblock: the parent's, then the others by decreasing number of parameters."""
-        table = self.cost(self.targets[0]).loc[subblock].parameters
-        order = table.sort_values(ascending=False, kind="stable").index
+        """Variants of a subblock: the parent's, then the others by decreasing number of parameters over all layers."""
+        count = sum(self.cost(self.targets[0], layer).loc[subblock].parameters for layer in self.layers)
+        order = count.sort_values(ascending=False, kind="stable").index  # type: ignore[union-attr]
         return [PARENT, *(variant for variant in order if variant != PARENT)]
 
     def predicted_se(self, blocks: Sequence[str]) -> float:

@@ -5,6 +5,7 @@ from typing import Any
 
 from tessera.common.files import Json
 from tessera.common.run_files import RunRecord
+from tessera.puzzle.costs.lookup import ALL
 from tessera.puzzle.report import tables
 from tessera.puzzle.report.results import SUBBLOCKS, Results
 
@@ -23,12 +24,16 @@ def runs(results: Results) -> Iterator[RunRecord]:
 
 
 def _record(
-    results: Results, labels: Json, params: Json, metrics: Json, device: str = "cpu", **others: Any
+    results: Results, labels: Json, params: Json, metrics: Json, device: str | None = None, **others: Any
 ) -> RunRecord:
-    """A run; labels become parameters and tags, and metrics without a value are left out."""
+    """A run; labels become parameters and tags, and metrics without a value are left out.
+
+    device is a target's hardware; if there is none, where models compute.
+    """
     return RunRecord(
         params={**labels, **params, "seed": results.seed},
-        tags={"device": device, "seed": str(results.seed)} | {key: str(value) for key, value in labels.items()},
+        tags={"device": device or results.params.compute.device, "seed": str(results.seed)}
+        | {key: str(value) for key, value in labels.items()},
         metrics={key: float(value) for key, value in metrics.items() if value is not None and value == value},
         **others,
     )
@@ -66,11 +71,7 @@ def _library(results: Results) -> Iterator[RunRecord]:
 def _costs(results: Results) -> Iterator[RunRecord]:
     for target, table in results.costs.items():
         columns = ("prefill_ms", "decode_ms", "runtime_ms", "memory_mib", "parameters", "spread")
-        metrics = {
-            f"{row['subblock']}.{row['variant']}/{column}".replace(".-", ""): row[column]
-            for row in table.to_dict("records")
-            for column in columns
-        }
+        metrics = {f"{_cost_name(row)}/{column}": row[column] for row in table.to_dict("records") for column in columns}
         yield _record(
             results,
             {"target": target},
@@ -83,6 +84,12 @@ def _costs(results: Results) -> Iterator[RunRecord]:
             inputs=["data/parent"],
             figures=["layer_costs"],
         )
+
+
+def _cost_name(row: Json) -> str:
+    """Subblock and variant of a row, and its layers, if it does not hold for all."""
+    name = f"{row['subblock']}.{row['variant']}".removesuffix(".-")
+    return name if row["layers"] == ALL else f"{name} layers {row['layers']}"
 
 
 def _frontier(results: Results) -> Iterator[RunRecord]:
@@ -121,7 +128,8 @@ def _children(results: Results) -> Iterator[RunRecord]:
             metrics = {key: value for key, value in row.items() if key not in ("target", "method")}
             metrics["blocks_memory_mib"] = child["costs"].get(MEMORY)
             if schedule == "equal":
-                metrics = {key: value for key, value in metrics.items() if not key.startswith(("full_", "cpu_"))}
+                of_kept = ("full_", *(f"{name}_" for name in results.served))
+                metrics = {key: value for key, value in metrics.items() if not key.startswith(of_kept)}
             series = ("kl_div", "cosine", "lm_loss")
             yield _record(
                 results,

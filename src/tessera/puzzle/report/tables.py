@@ -1,12 +1,16 @@
 """Tables and numbers of the main chain, computed from its result files."""
 
+from collections.abc import Sequence
+
 import pandas as pd
 
 from tessera.common.files import Json
 from tessera.common.intervals import known
+from tessera.puzzle.costs.lookup import child_cost
+from tessera.puzzle.models.space import PARENT, compose
 from tessera.puzzle.report.results import (
     GROUPS,
-    SUBBLOCKS,
+    PHASES,
     Results,
 )
 from tessera.puzzle.scores import association
@@ -17,7 +21,7 @@ def children(results: Results) -> pd.DataFrame:
 
     One row per target and method, and one for the parent.
     """
-    rows = [_parent_row(results)]
+    rows, whole = [_parent_row(results)], [compose(PARENT, PARENT)] * len(results.layers)
     for target in results.targets:
         for method in results.methods:
             child = results.children[target]["children"][method]
@@ -26,7 +30,7 @@ def children(results: Results) -> pd.DataFrame:
                 "method": method,
                 "blocks_speedup": child["speed"]["blocks_speedup"],
                 "model_speedup": child["speed"]["model_speedup"],
-                "parameters_share": _parameters(results, target, child) / _parameters(results, target, None),
+                "parameters_share": _parameters(results, target, child["blocks"]) / _parameters(results, target, whole),
                 "predicted_kl": child["value"],
                 "predicted_kl_se": results.predicted_se(child["blocks"]),
             }
@@ -55,24 +59,24 @@ def _parent_row(results: Results) -> Json:
 
 
 def _speed(results: Results, model: str) -> Json:
-    served = results.speed["models"][model]
-    row = {
-        "cpu_prefill_tokens_per_s": served["measured"]["prefill_tokens_per_s"],
-        "cpu_decode_tokens_per_s": served["measured"].get("decode_tokens_per_s"),
-        "cpu_memory_mib": served["memory"]["model_mib"],
-    }
-    for phase, speedup in served["predicted_speedup"].items():
-        row[f"cpu_{phase}_speedup"] = served["speedup"].get(phase)
-        row[f"cpu_{phase}_speedup_predicted"] = speedup
+    """Speed and memory of one model in everything that was served; its name begins the columns."""
+    row: Json = {}
+    for name, serving in results.served.items():
+        served = serving["models"][model]
+        row |= {
+            f"{name}_prefill_tokens_per_s": served["measured"]["prefill_tokens_per_s"],
+            f"{name}_decode_tokens_per_s": served["measured"].get("decode_tokens_per_s"),
+            f"{name}_memory_mib": served["memory"]["model_mib"],
+        }
+        for phase in PHASES:
+            row[f"{name}_{phase}_speedup"] = served["speedup"].get(phase)
+            if "predicted_speedup" in served:
+                row[f"{name}_{phase}_speedup_predicted"] = served["predicted_speedup"].get(phase)
     return row
 
 
-def _parameters(results: Results, target: str, child: Json | None) -> float:
-    cost = results.cost(target).parameters
-    outside = cost["non_block"].iloc[0]
-    if child is None:
-        return outside + len(results.layers) * sum(cost[subblock, "parent"] for subblock in SUBBLOCKS)
-    return outside + child["costs"]["stats.parameters"]
+def _parameters(results: Results, target: str, blocks: Sequence[str]) -> float:
+    return child_cost(results.costs[target], blocks)["parameters"]
 
 
 def frontier(results: Results) -> pd.DataFrame:
@@ -91,11 +95,15 @@ def frontier(results: Results) -> pd.DataFrame:
 
 
 def costs(results: Results) -> pd.DataFrame:
-    """Cost of every variant on every target, with its source and provenance, and its time relative to the parent's."""
-    tables = []
+    """Cost of every variant on every target, with its source and provenance, and its time relative to the parent's.
+
+    A parent whose layers differ has one row for each kind of layer, which `layers` lists.
+    """
+    tables, kind = [], ["subblock", "layers"]
     for target, table in results.costs.items():
-        parent = table[table.variant == "parent"].set_index("subblock").runtime_ms
-        relative = table.assign(runtime_relative_to_parent=table.runtime_ms / table.subblock.map(parent))
+        parent = table[table.variant == PARENT].set_index(kind).runtime_ms
+        of_kind = parent.reindex(pd.MultiIndex.from_frame(table[kind])).to_numpy()
+        relative = table.assign(runtime_relative_to_parent=table.runtime_ms / of_kind)
         relative.insert(0, "target", target)
         tables.append(relative)
     return pd.concat(tables, ignore_index=True)

@@ -16,10 +16,10 @@ VIEWS = (
         "puzzle/frontier",
         "Children by budget",
         (
-            parallel(("method", "speedup"), (*CHILDREN, "predicted_kl")),
+            parallel(("target", "method", "speedup"), (*CHILDREN, "predicted_kl")),
             scatter("blocks_speedup", "predicted_kl"),
         ),
-        only="tags.target = 'h100' and params.method != 'random'",
+        only="params.method != 'random'",
     ),
     View(
         "puzzle/child",

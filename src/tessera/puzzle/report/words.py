@@ -77,26 +77,32 @@ def _quality(table: pd.DataFrame, target: str) -> list[str]:
     return markdown.table(header, rows)
 
 
-def _speeds(results: Results) -> list[str]:
-    """Parent and children as they were served."""
-    speed = results.speed
-    workload = speed["workload"]
+def _speeds(results: Results) -> Iterator[str]:
+    """Parent and children as they were served, one table for each device and workload."""
     header = ["model", "parameters", "prefill tokens/s", "decode tokens/s", "memory, MiB"]
     header += ["decode speed-up", "predicted decode speed-up", "total speed-up", "predicted total speed-up"]
-    return [
-        f"**Served on {speed['hardware']}** ({speed['software']}, {speed['dtype']}, batch {workload['batch']}, "
-        f"{workload['prefill']} + {workload['decode']} tokens), {speed['date'][:10]}, parent and children in turn, "
-        f"medians of {speed['repeats']} rounds ± half the interquartile range:",
-        "",
-        *markdown.table(header, [_speed_row(name, speed["models"][name]) for name in results.models]),
-    ]
+    for name, speed in results.served.items():
+        workload = speed["workload"]
+        yield (
+            f"**Served on {speed['hardware']}** ({speed['software']}, {speed['dtype']}, batch {workload['batch']}, "
+            f"{workload['prefill']} + {workload['decode']} tokens), {speed['date'][:10]}, parent and children in turn, "
+            f"medians of {speed['repeats']} rounds ± half the interquartile range:"
+        )
+        yield ""
+        yield from markdown.table(header, [_speed_row(model, speed["models"][model]) for model in results.models])
+        if name not in results.params.costs.measured:
+            yield (
+                "No cost target is measured, so there is no prediction for this hardware: the cost tables are those of "
+                f"{', '.join(results.targets)}, and the first one's prompts and decode steps were served."
+            )
+            yield ""
 
 
 def _speed_row(name: str, served: Json) -> tuple[str, ...]:
-    measured, speedup, predicted = served["measured"], served["speedup"], served["predicted_speedup"]
+    measured, speedup, predicted = served["measured"], served["speedup"], served.get("predicted_speedup", {})
     cells = []
     for phase in ("decode", "runtime"):
-        cells += [f"{pm(speedup.get(phase), speedup.get(f'{phase}_spread'), 2)}", f"{predicted[phase]:.2f}"]
+        cells += [f"{pm(speedup.get(phase), speedup.get(f'{phase}_spread'), 2)}", pm(predicted.get(phase), None, 2)]
     return (
         name if name == "parent" else f"{name} child",
         f"{served['parameters'] / 1e6:.1f} M",
@@ -110,17 +116,23 @@ def _speed_row(name: str, served: Json) -> tuple[str, ...]:
 def findings(results: Results) -> list[str]:
     """Sentences: where a baseline is better and why, and how good the predictions of KL and speed are."""
     sentences = [*_against_baselines(results), *_sums(results)]
-    for name in results.models:
-        served = results.speed["models"][name]
-        if name != "parent" and "decode" in served["speedup"]:
-            error = served["speedup_error"]["decode"]
-            verdict = "within" if abs(error) <= SPEED_GOAL else "outside"
-            sentences.append(
-                f"The {name} child decodes {served['speedup']['decode']:.2f} times as fast as the parent, measured, "
-                f"and {served['predicted_speedup']['decode']:.2f} times by the cost table: an error of "
-                f"{100 * error:+.0f} %, {verdict} the {100 * SPEED_GOAL:.0f} % aimed for."
-            )
-    return sentences
+    for name, speed in results.served.items():
+        where = f" on {name}" if len(results.served) > 1 else ""
+        sentences += [_decoding(child, speed["models"][child], where) for child in results.targets]
+    return [sentence for sentence in sentences if sentence]
+
+
+def _decoding(child: str, served: Json, where: str) -> str:
+    """How well a child's speed-up of decoding was predicted; empty if there is no decoding or no prediction."""
+    if "decode" not in served.get("speedup_error", {}):
+        return ""
+    error = served["speedup_error"]["decode"]
+    verdict = "within" if abs(error) <= SPEED_GOAL else "outside"
+    return (
+        f"The {child} child decodes {served['speedup']['decode']:.2f} times as fast as the parent{where}, measured, "
+        f"and {served['predicted_speedup']['decode']:.2f} times by the cost table: an error of "
+        f"{100 * error:+.0f} %, {verdict} the {100 * SPEED_GOAL:.0f} % aimed for."
+    )
 
 
 def _sums(results: Results) -> Iterator[str]:

@@ -132,7 +132,7 @@ def make(scores: Scores, costs: "pd.DataFrame") -> dict[str, Any]:
     error (metrics that end in _se) their root of squares; a score measured for the pair itself, under "block", replaces
     it. costs: rows of subblock, variant and STATS. Raises ValueError naming the layer and variant that lack a number.
     """
-    from tessera.puzzle.costs.tables import of_layer
+    from tessera.puzzle.costs.lookup import of_layer
 
     library: dict[str, Any] = {}
     for i, layer in enumerate(scores):

@@ -29,7 +29,9 @@ class DiverseParams(Section):
 class BaselineParams(Section):
     """Children of the ways to choose that the search is compared with."""
 
-    target: str
+    target: str | None = Field(
+        description="cost target of the budgets; null for the first measured one, or else the first"
+    )
     methods: tuple[Method, ...]
     speedups: tuple[float, ...]
 
@@ -75,8 +77,13 @@ def diverse(libraries: Mapping[str, Library], objective: str, params: DiversePar
     return rows
 
 
-def others(library: Library, objective: str, params: BaselineParams, generator: np.random.Generator) -> list[Row]:
-    """Children of the baselines. Ways that end outside a budget have none there; equal children are given once."""
+def others(
+    library: Library, objective: str, params: BaselineParams, target: str, generator: np.random.Generator
+) -> list[Row]:
+    """Children of the baselines on a target.
+
+    Ways that end outside a budget have none there; equal children are given once.
+    """
     unknown = set(params.methods) - set(get_args(Method))
     if unknown:
         raise ValueError(
@@ -89,7 +96,7 @@ def others(library: Library, objective: str, params: BaselineParams, generator: 
             solution = baselines.choose(method, library, objective, limits, {}, generator=generator)
             blocks = list(solution.choice.values())
             if blocks and blocks not in [child["blocks"] for child in rows]:
-                rows.append(row("baselines", method, blocks, params.target, speedup))
+                rows.append(row("baselines", method, blocks, target, speedup))
     return rows
 
 

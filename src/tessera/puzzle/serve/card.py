@@ -23,8 +23,9 @@ class Facts:
     """What a card is made of.
 
     search is the child's row of a target's children.json, info the measurement_info beside it. scores are evaluations
-    by domain, as puzzle_evaluate writes them. sources holds (text, package, licence) rows. gguf says what file there
-    is, or why there is none.
+    by domain, as puzzle_evaluate writes them. origin is the names of the files that the parent came in. served is what
+    was measured of all children, by device and workload. sources holds (text, package, licence) rows. gguf says what
+    file there is, or why there is none.
     """
 
     name: str
@@ -37,6 +38,8 @@ class Facts:
     search: Mapping[str, Any]
     info: Mapping[str, Any]
     scores: Mapping[str, Mapping[str, float]]
+    origin: Sequence[str]
+    served: Sequence[Mapping[str, Any]]
     sources: Sequence[tuple[str, str, str]]
     training_tokens: int
     gguf: str
@@ -121,7 +124,22 @@ def _costs(facts: Facts) -> str:
         f"| output tokens a second | {speed['model_output_tokens_per_s']:.4g} |",
         f"| KV cache of the workload, MiB | {costs['stats.kv_cache_mib']:.4g} |",
     ]
-    return "\n".join(rows)
+    return "\n".join([*rows, *(line for served in facts.served for line in _measured(facts.target, served))])
+
+
+def _measured(target: str, served: Mapping[str, Any]) -> list[str]:
+    """What was measured of the child on one device."""
+    work, child, parent = served["workload"], served["models"][target], served["models"]["parent"]
+    speedups = [
+        f"{phase} {child['speedup'][phase]:.2f}" for phase in ("prefill", "decode") if phase in child["speedup"]
+    ]
+    mib, parents = (model["memory"]["model_mib"] for model in (child, parent))
+    return [
+        "",
+        f"Measured, whole model, on {served['hardware']} ({served['software']}, {served['dtype']}), batch "
+        f"{work['batch']}, {work['prefill']} tokens read and {work['decode']} written: {' and '.join(speedups)} times "
+        f"as fast as the parent, in {mib:.0f} MiB (parent: {parents:.0f}).",
+    ]
 
 
 def _scores(facts: Facts) -> str:
@@ -151,8 +169,9 @@ def _data(facts: Facts) -> str:
         "|---|---|---|",
     ]
     rows += [f"| {text} | {package} | {license} |" for text, package, license in facts.sources]
+    origin = f" The parent came in {', '.join(facts.origin)}." if facts.origin else ""
     return "\n".join(
-        [*rows, "", f"The weights are a derivative of the parent's and under its licence, {facts.license}."]
+        [*rows, "", f"The weights are a derivative of the parent's and under its licence, {facts.license}.{origin}"]
     )
 
 

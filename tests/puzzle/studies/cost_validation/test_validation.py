@@ -7,9 +7,10 @@ import pytest
 
 from tessera.puzzle.costs import memory
 from tessera.puzzle.costs.h100_database import H100Database
+from tessera.puzzle.costs.lookup import child_cost
 from tessera.puzzle.costs.operations import CoreAttention, Pass
 from tessera.puzzle.costs.params import CostTarget, Workload
-from tessera.puzzle.costs.tables import child_cost, of_target
+from tessera.puzzle.costs.tables import of_target
 from tessera.puzzle.studies.cost_validation import published, validation
 
 WORKLOAD = Workload(batch=64, prefill=128, decode=32)

@@ -70,6 +70,17 @@ def test_peers_are_timed_and_reported(peers, out, parent, tmp_path):
         assert [tokens for tokens, _ in runs[peer].history["healing/kl_div"]] == row["curve"]["tokens"]
 
 
+def test_without_a_measured_target_peers_are_timed_where_models_compute(peers, out, parent, tmp_path):
+    profiled = {"source": "roofline", "hardware": "h100-sxm", "dtype": "bfloat16", "workload": TARGET["workload"]}
+    only = params(speed, costs={"targets": {"here": profiled}})
+    children = [out / f"peers/{peer}.json" for peer in peers]
+    speed.main(only, parent(), children, tmp_path / "speed.json")
+    report.main(params(report), children, tmp_path / "speed.json", **small_reports.arguments(REPORT, tmp_path))
+    text = (tmp_path / "texts/results.md").read_text()
+    assert files.read_json(tmp_path / "speed.json")["target"] == "cpu" and "Budget: the blocks' time on `here`" in text
+    assert "batch 1, 8 + 2 tokens" in text
+
+
 def test_a_speed_that_no_child_has_is_refused(out, parent, tokens, tmp_path, peers):
     with pytest.raises(ValueError, match=r"peers\.speedup = 1000: no child of the library is that fast"):
         child.main(

@@ -27,7 +27,8 @@ TARGET = {"source": "measured", "hardware": "cpu", "dtype": "float32", "workload
 PARAMS = {
     "seed": 3,
     "tokens": {"ngram": 13, "separator": "<|endoftext|>"},
-    "costs": {"targets": {"here": TARGET}},
+    "costs": {"targets": {"cpu": TARGET}},
+    "compute": {"device": "cpu", "dtype": "float32"},
     "tasks": {
         "groups": GROUPS,
         "characters": 120,
@@ -138,6 +139,15 @@ def test_report_and_runs(out, chain):
     before = small_reports.content(out)
     report(out, chain)
     assert small_reports.content(out) == before
+
+
+def test_without_a_measured_target_a_small_workload_is_served_where_models_compute(out, tmp_path):
+    profiled = {"source": "roofline", "hardware": "h100-sxm", "dtype": "fp8", "workload": WORKLOAD | {"batch": 9}}
+    only = params(latency, costs={"targets": {"h100": profiled}})
+    latency.main(only, out / "parent", [out / "h100"], tmp_path / "latency.json")
+    found = files.read_json(tmp_path / "latency.json")
+    assert (found["target"], found["dtype"], found["workload"]["batch"]) == ("cpu", "float32", 1)
+    assert found["models"]["h100"]["tokens"] == 2 * 3
 
 
 def test_a_model_that_was_not_asked_everything_is_named(out, chain, tmp_path):

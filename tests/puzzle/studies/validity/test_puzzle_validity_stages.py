@@ -47,7 +47,7 @@ def out(request, parent, tokens, tmp_path_factory):
     small_chain.make(out, place, tokens, PARAMS)
     library, scores, costs = [out / "library"], [out / "scores.json"], out / "costs/here.parquet"
     libraries, drawn = [out / "search/here/library.json"], out / "children.json"
-    children.main(params(children), libraries, drawn)
+    children.main(params(children), "here", libraries, drawn)
     groups = [out / f"groups/{name}.json" for name in files.read_json(drawn)]
     for path in groups:
         group.main(params(group), path.stem, place, tokens, library, drawn, path)
@@ -152,7 +152,13 @@ def test_too_few_children_with_a_small_sum_are_refused(out, inputs, tmp_path):
         )  # fmt: skip
 
 
-def test_baselines_need_a_target(out, tmp_path):
-    settings = PARAMS["validity"] | {"baselines": {"target": "there", "methods": ["greedy"], "speedups": [1.3]}}
-    with pytest.raises(ValueError, match=r"validity\.baselines\.target = 'there'; expected one of here"):
-        children.main(params(children, validity=settings), [out / "search/here/library.json"], tmp_path / "none.json")
+def test_without_a_measured_target_no_child_is_timed(out, inputs, parent, tmp_path):
+    profiled = {"source": "roofline", "hardware": "h100-sxm", "dtype": "bfloat16", "workload": TARGET["workload"]}
+    only = params(time, costs={"targets": {"here": profiled}})
+    costs, drawn = [out / "costs/here.parquet"], out / "children.json"
+    time.main(only, parent(), [out / "library"], costs, drawn, tmp_path / "time.json")
+    named = small_reports.arguments(REPORT, tmp_path)
+    report.main(params(report), **inputs | {"time": tmp_path / "time.json"}, **named)
+    assert "No cost target is measured" in (tmp_path / "texts/results.md").read_text()
+    assert files.read_csv(tmp_path / "tables/time.csv").empty
+    assert files.read_json(named["metrics"])["time"] == {"children": 0, "target": None}

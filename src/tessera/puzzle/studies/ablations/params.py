@@ -37,7 +37,9 @@ class BlocksParams(Section):
 class ChildParams(Section):
     """What all cases share."""
 
-    target: str
+    target: str | None = Field(
+        description="cost target of the budget; null for the first measured one, or else the first"
+    )
     speedup: float = Field(gt=1, description="throughput of the blocks, in multiples of the parent's")
     windows: int = Field(ge=1, description="windows of test text, as long as those of the scores")
     out_of_domain: int = Field(ge=1, description="windows of text of domains that are never trained on, as long")

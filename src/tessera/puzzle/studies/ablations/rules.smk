@@ -3,6 +3,7 @@
 import re
 
 ABLATIONS = PARAMS.puzzle_studies.ablations
+ABLATIONS_TARGET = cost_target("puzzle_studies.ablations.child.target")
 ABLATIONS_CASES = {case.replace(" ", "-"): case for case in ABLATIONS.cases}
 
 # What the report reads, by the arguments of its stage.
@@ -69,7 +70,7 @@ rule puzzle_ablations_case:
         tokens=TOKENS,
         library=LIBRARY,
         scores=SCORES,
-        costs=f"data/puzzle/costs/{ABLATIONS.child.target}.parquet",
+        costs=f"data/puzzle/costs/{ABLATIONS_TARGET}.parquet",
         code=code("puzzle_ablations_case"),
     output:
         metrics="data/puzzle_studies/ablations/cases/{case}.json",

@@ -74,7 +74,7 @@ def against_roofline(architecture: Architecture, software: str, dtype: str, work
         for settings in ({"source": "h100-database", "software": software}, {"source": "roofline"})
     )
     keys = ["subblock", "variant"]
-    both = database.merge(bound, on=keys, suffixes=("", "_bound"))
+    both = database.merge(bound, on=[*keys, "layers"], suffixes=("", "_bound"))
     ratios = {f"{phase}_ratio": both[f"{phase}_ms"] / both[f"{phase}_ms_bound"] for phase in ("prefill", "decode")}
     columns = [
         *keys,

@@ -13,7 +13,9 @@ Search = Literal["program", "random", "evolution", "warm"]
 class EvolutionParams(Section):
     """Searches that run every child that they consider, compared with the program, which runs none."""
 
-    target: str = Field(description="cost target whose budget all children meet")
+    target: str | None = Field(
+        description="cost target whose budget all children meet; null for the first measured one, or else the first"
+    )
     speedup: float = Field(gt=1, description="throughput of the blocks, in multiples of the parent's")
     windows: int = Field(ge=1, description="windows on which children are compared, the first of those of the scores")
     test_windows: int = Field(ge=1, description="windows of test text, as long, for the best child of each search")

@@ -1,6 +1,7 @@
 # Evolution: does a search that runs every candidate find a better child than the program? Not part of `all`.
 
 EVOLUTION = PARAMS.puzzle_studies.evolution
+EVOLUTION_TARGET = cost_target("puzzle_studies.evolution.target")
 EVOLUTION_SEARCHES = ["program-0"] + [
     f"{search}-{replicate}" for search in ("random", "evolution", "warm") for replicate in range(EVOLUTION.seeds)
 ]
@@ -15,7 +16,7 @@ rule puzzle_evolution_search:
         parent=PARENT,
         tokens=TOKENS,
         library=LIBRARY,
-        block_library=f"data/puzzle/search/{EVOLUTION.target}/block_library.json",
+        block_library=f"data/puzzle/search/{EVOLUTION_TARGET}/block_library.json",
         code=code("puzzle_evolution_search"),
     output:
         metrics="data/puzzle_studies/evolution/{search}-{replicate}.json",

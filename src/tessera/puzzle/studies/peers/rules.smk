@@ -1,6 +1,7 @@
 # Peers: other ways to prune the same parent, on the same terms. Not part of `all`.
 
 PEERS = PARAMS.puzzle_studies.peers
+PEERS_TARGET = cost_target("puzzle_studies.peers.target")
 PEERS_STATISTICS = "data/puzzle_studies/peers/statistics.safetensors"
 
 # What the report reads, by the arguments of its stage.
@@ -42,8 +43,8 @@ rule puzzle_peers_child:
         parent=PARENT,
         tokens=TOKENS,
         library=LIBRARY,
-        block_library=f"data/puzzle/search/{PEERS.target}/block_library.json",
-        costs=f"data/puzzle/costs/{PEERS.target}.parquet",
+        block_library=f"data/puzzle/search/{PEERS_TARGET}/block_library.json",
+        costs=f"data/puzzle/costs/{PEERS_TARGET}.parquet",
         statistics=PEERS_STATISTICS,
         code=code("puzzle_peers_child"),
     output:
@@ -87,8 +88,10 @@ rule puzzle_peers_speed:
         "logs/benchmarks/puzzle_peers_speed.tsv"
     # Alone on the machine, as the costs were.
     threads: workflow.cores
+    resources:
+        gpu=SERVING_GPUS,
     params:
-        cfg=section("puzzle_studies.peers", "puzzle.costs"),
+        cfg=section("puzzle_studies.peers", "puzzle.costs", "puzzle.compute"),
         stage=stage("puzzle_peers_speed"),
     message:
         "Times of the peers' children on this machine"

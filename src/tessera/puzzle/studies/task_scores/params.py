@@ -15,7 +15,9 @@ class TaskScoresParams(Section):
         min_length=1,
         description="items of each set of tasks.groups, of the half that chooses, which is every second one",
     )
-    target: str = Field(description="cost target whose budget all children meet")
+    target: str | None = Field(
+        description="cost target whose budget all children meet; null for the first measured one, or else the first"
+    )
     speedup: float = Field(gt=1, description="throughput of the blocks, in multiples of the parent's")
 
     @field_validator("items", mode="before")

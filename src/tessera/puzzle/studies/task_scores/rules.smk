@@ -1,6 +1,7 @@
 # Task scores: which child is chosen when task accuracy replaces KL as the summed score? Not part of `all`.
 
 TASK_SCORES = PARAMS.puzzle_studies.task_scores
+TASK_SCORES_TARGET = cost_target("puzzle_studies.task_scores.target")
 TASK_SCORE_NAMES = ["kl_div", "error", "choice_nll"]
 TASK_SCORE_CHILDREN = "data/puzzle_studies/task_scores/children.json"
 
@@ -57,7 +58,7 @@ rule puzzle_task_scores_choose:
     input:
         scores=SCORES,
         task_scores=TASK_SCORES_FILES["task_scores"],
-        costs=f"data/puzzle/costs/{TASK_SCORES.target}.parquet",
+        costs=f"data/puzzle/costs/{TASK_SCORES_TARGET}.parquet",
         code=code("puzzle_task_scores_choose"),
     output:
         children=TASK_SCORE_CHILDREN,

@@ -166,8 +166,10 @@ rule puzzle_tasks_latency:
         "logs/benchmarks/puzzle_tasks_latency.tsv"
     # Alone on the machine, as the costs were.
     threads: workflow.cores
+    resources:
+        gpu=SERVING_GPUS,
     params:
-        cfg=section("puzzle_studies.tasks", "puzzle.costs"),
+        cfg=section("puzzle_studies.tasks", "puzzle.costs", "puzzle.compute"),
         stage=stage("puzzle_tasks_latency"),
     message:
         "Latency of parent and children on this machine"

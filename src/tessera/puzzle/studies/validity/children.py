@@ -11,15 +11,12 @@ from tessera.puzzle.studies.validity.params import ValidityParams
 
 
 def drawn(
-    libraries: Mapping[str, Library], objective: str, params: ValidityParams, seed: int
+    libraries: Mapping[str, Library], objective: str, params: ValidityParams, target: str, seed: int
 ) -> dict[str, list[draws.Row]]:
     """Return rows of children by group: the search's, its next best, the baselines', and random ones.
 
-    libraries are keyed by target. Raises ValueError if that of the baselines is not among them.
+    libraries are keyed by target; the baselines and the random children are those of one of them.
     """
-    target = params.baselines.target
-    if target not in libraries:
-        raise ValueError(f"validity.baselines.target = {target!r}; expected one of {', '.join(libraries)}")
 
     def generator(group: str) -> np.random.Generator:
         return randomness.generator(seed, "puzzle_validity", group)
@@ -27,7 +24,7 @@ def drawn(
     rows = {
         "mip": draws.optima(libraries, objective, params.speedups),
         "diverse": draws.diverse(libraries, objective, params.diverse),
-        "baselines": draws.others(libraries[target], objective, params.baselines, generator("baselines")),
+        "baselines": draws.others(libraries[target], objective, params.baselines, target, generator("baselines")),
     }
     for name, settings in params.random.items():
         rows[name] = draws.random(libraries[target], objective, name, settings, generator(name))

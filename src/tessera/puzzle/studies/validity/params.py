@@ -16,7 +16,7 @@ class CorrectionParams(Section):
 
 
 class TimeParams(Section):
-    """Children that serve the CPU target's workload."""
+    """Children that serve the workload of the first measured target."""
 
     children: int = Field(ge=1, description="evenly over the ranks of predicted time")
     repeats: int = Field(ge=1)

@@ -1,6 +1,7 @@
 # Validity: do summed scores and times predict the children that the search chooses? Takes hours; not part of `all`.
 
 VALIDITY = PARAMS.puzzle_studies.validity
+VALIDITY_TARGET = cost_target("puzzle_studies.validity.baselines.target")
 VALIDITY_GROUPS = ["mip", "diverse", "baselines", *VALIDITY.random]
 VALIDITY_CHILDREN = "data/puzzle_studies/validity/children.json"
 
@@ -32,7 +33,7 @@ rule puzzle_validity_children:
     threads: 1
     params:
         cfg=section("puzzle_studies.validity", "puzzle.search", "seed"),
-        stage=stage("puzzle_validity_children"),
+        stage=stage("puzzle_validity_children", target=VALIDITY_TARGET),
     message:
         "Children for testing the predictions"
     shell:
@@ -162,6 +163,8 @@ rule puzzle_validity_time:
         "logs/benchmarks/puzzle_validity_time.tsv"
     # Alone on the machine, as the costs were.
     threads: workflow.cores
+    resources:
+        gpu=SERVING_GPUS,
     params:
         cfg=section("puzzle_studies.validity", "puzzle.space", "puzzle.costs"),
         stage=stage("puzzle_validity_time"),

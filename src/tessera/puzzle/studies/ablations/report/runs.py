@@ -26,7 +26,7 @@ def runs(results: Results) -> Iterator[RunRecord]:
             job=f"puzzle_ablations_case/{case.replace(' ', '-')}",
             inputs=["data/parent", "data/tokens"],
             params={"ablation": settings[case]},
-            tags={"device": "cpu", "seed": str(results.seed), "case": case, "replicate": str(replicate)},
+            tags={"seed": str(results.seed), "case": case, "replicate": str(replicate)},
             metrics=metrics | {"objective": float(row["objective"])},
             history={f"healing/{name}": list(zip(curve["tokens"], curve[name], strict=True)) for name in CURVES},
             figures=["blocks", "flops", "cases"],

@@ -23,7 +23,7 @@ def runs(results: Results) -> Iterator[RunRecord]:
             job=f"puzzle_coupled_children/{child['target']}",
             inputs=["data/parent", "data/tokens"],
             params={"coupled": results.params.model_dump(mode="json")},
-            tags={"device": "cpu", "seed": str(results.seed), **tags},
+            tags={"seed": str(results.seed), **tags},
             metrics={
                 key: float(value)
                 for key, value in numbers.items()

@@ -18,7 +18,7 @@ def runs(results: Results) -> Iterator[RunRecord]:
             job=f"puzzle_evolution_search/{search}-{replicate}",
             inputs=["data/parent", "data/tokens"],
             params={"evolution": results.params.model_dump(mode="json")},
-            tags={"device": "cpu", "seed": str(results.seed), "search": search, "replicate": replicate},
+            tags={"seed": str(results.seed), "search": search, "replicate": replicate},
             metrics={key: float(value) for key, value in numbers[search][replicate].items() if value is not None},
             history={"best_kl_div": [(n, float(kl)) for n, kl in enumerate(best_so_far(row), 1)]},
             figures=["search"],

@@ -22,7 +22,7 @@ def runs(results: Results) -> Iterator[RunRecord]:
             job=f"puzzle_peers_child/{peer}",
             inputs=["data/parent", "data/tokens"],
             params={"peers": results.params.model_dump(mode="json")},
-            tags={"device": "cpu", "seed": str(results.seed), "peer": peer},
+            tags={"seed": str(results.seed), "peer": peer},
             metrics={
                 key: float(value)
                 for key, value in numbers[peer].items()

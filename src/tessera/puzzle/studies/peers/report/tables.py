@@ -11,16 +11,19 @@ from tessera.puzzle.studies.peers.report.results import GROUPS, NAMES, PHASES, S
 
 def peers(results: Results) -> pd.DataFrame:
     """Predicted and measured speed-up of each peer's child, one per row, and its quality by state and group of
-    domains.
+    domains. Columns of what was measured begin with the name of the target that was served.
     """
-    rows = []
+    rows, served = [], results.speed["target"]
     for child in results.children:
         timed = results.speed["models"][child["peer"]]["speedup"]
         row: Json = {"peer": child["peer"], "target": child["target"], "parameters": child["parameters"]}
         row |= {"predicted_blocks_speedup": child["predicted_speedup"]}
         for phase in PHASES:
             if phase in timed:
-                row |= {f"cpu_{phase}_speedup": timed[phase], f"cpu_{phase}_spread": known(timed[f"{phase}_spread"])}
+                row |= {
+                    f"{served}_{phase}_speedup": timed[phase],
+                    f"{served}_{phase}_spread": known(timed[f"{phase}_spread"]),
+                }
         for state in STATES:
             for group in GROUPS:
                 if group in child["states"][state]:
@@ -69,10 +72,12 @@ def markdown(results: Results) -> str:
     header = ("method", "blocks, predicted", "whole model, measured",
               *(f"KL {place}, {when}" for when in STATES.values() for place in GROUPS.values()),
               "top-1, healed", "perplexity, healed")  # fmt: skip
-    rows = []
+    rows, served = [], results.speed["target"]
     for row in peers(results).to_dict("records"):
         cells = [NAMES[row["peer"]], f"{row['predicted_blocks_speedup']:.2f}x"]
-        cells.append(plus_minus(row["cpu_runtime_speedup"], row["cpu_runtime_spread"], ".2f").replace(" ±", "x ±"))
+        cells.append(
+            plus_minus(row[f"{served}_runtime_speedup"], row[f"{served}_runtime_spread"], ".2f").replace(" ±", "x ±")
+        )
         for state in STATES:
             for group in GROUPS:
                 key = f"{state}_{group}_kl_div"
@@ -80,9 +85,13 @@ def markdown(results: Results) -> str:
         cells.append(f"{100 * row['equal_in_domain_top1']:.1f} %")
         cells.append(f"{row['equal_in_domain_perplexity']:.1f} ({row['equal_in_domain_parent_perplexity']:.1f})")
         rows.append(cells)
+    target, speed = results.children[0]["target"], results.speed
+    work = speed["workload"]
     lines = [
         *markdown_table(header, rows),
-        f"Budget: the blocks' time on `{results.params.target}`. KL in nats with standard errors by document; top-1 is "
+        f"Whole models were served on {speed['hardware']} ({speed['software']}, {speed['dtype']}, batch "
+        f"{work['batch']}, {work['prefill']} + {work['decode']} tokens), {speed['date'][:10]}. "
+        f"Budget: the blocks' time on `{target}`. KL in nats with standard errors by document; top-1 is "
         "the share of tokens for which the child's likeliest token is the parent's; perplexity in-domain, the parent's "
         "in brackets.",
     ]

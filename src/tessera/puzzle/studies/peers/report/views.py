@@ -11,7 +11,7 @@ VIEWS = (
         (
             bars("assembled_in_domain_kl_div"),
             bars("equal_in_domain_kl_div"),
-            bars("cpu_runtime_speedup"),
+            bars("predicted_blocks_speedup"),
             curves("KL while healing", "healing/kl_div", log=True),
         ),
     ),

@@ -52,7 +52,7 @@ def main(
 
     from tessera.data.tokens import windows
     from tessera.puzzle import compute
-    from tessera.puzzle.costs.tables import of_layer
+    from tessera.puzzle.costs.lookup import of_layer
     from tessera.puzzle.heal.train import heal
     from tessera.puzzle.models import loading
     from tessera.puzzle.models.loading import BLOCKS
@@ -110,7 +110,7 @@ def main(
         metrics,
         {
             "peer": peer,
-            "target": settings.target,
+            "target": costs.stem,
             "blocks": child.blocks,
             BLOCKS: getattr(child.model.config, BLOCKS),
             "channels": science.channels(child.model),

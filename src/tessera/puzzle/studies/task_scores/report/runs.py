@@ -24,7 +24,7 @@ def runs(results: Results) -> Iterator[RunRecord]:
             job=f"puzzle_task_scores_heal/{score}",
             inputs=["data/parent", "data/tokens"],
             params={"task_scores": results.params.model_dump(mode="json")},
-            tags={"device": "cpu", "seed": str(results.seed), "score": score},
+            tags={"seed": str(results.seed), "score": score},
             metrics=metrics,
             figures=["scores"],
             note=f"`{' '.join(results.children[score]['blocks'])}`",

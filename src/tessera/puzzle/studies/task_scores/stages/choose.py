@@ -19,7 +19,7 @@ def main(params: TaskScoresParams, scores: list[Path], task_scores: list[Path], 
             f"{', '.join(map(str, task_scores))}: other layers than {', '.join(map(str, scores))}; run both again"
         )
     optimum = optima(by_text, by_items, files.read_parquet(costs), params.speedup)
-    files.write_json(children, {"target": params.target, "speedup": params.speedup, "children": optimum})
+    files.write_json(children, {"target": costs.stem, "speedup": params.speedup, "children": optimum})
 
 
 if __name__ == "__main__":

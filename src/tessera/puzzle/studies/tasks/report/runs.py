@@ -24,7 +24,7 @@ def runs(results: Results) -> Iterator[RunRecord]:
             job=f"puzzle_tasks_answers/{model}",
             inputs=["data/parent"],
             params={"tasks": results.params.model_dump(mode="json")},
-            tags={"device": "cpu", "seed": str(results.seed), "target": target, "method": method},
+            tags={"seed": str(results.seed), "target": target, "method": method},
             metrics={name: float(value) for name, value in metrics.items() if value is not None},
             figures=["retention"],
         )

@@ -100,7 +100,8 @@ def _perplexity(results: Results, ratios: Json) -> list[str]:
 
 
 def _latency(results: Results) -> list[str]:
-    latency, memory = results.latency, results.speed["models"]
+    latency = results.latency
+    memory = results.speed["served"][latency["target"]]["models"]
     work = latency["workload"]
     rows = []
     for name, model in latency["models"].items():
@@ -109,11 +110,12 @@ def _latency(results: Results) -> list[str]:
         cells += [f"{model['token_ms'][p]:.1f}" if model["token_ms"] else "-" for p in ("p50", "p90", "p99")]
         cells += [f"{model['weights_mib']:.0f}", f"{model['kv_cache_mib']:.1f}"]
         rows.append([*cells, f"{memory[name]['memory']['model_mib']:.0f}" if name in memory else "-"])
-    header = ("model", "first token p50", "p90", "token p50", "p90", "p99", "weights", "KV cache", "peak resident")
+    header = ("model", "first token p50", "p90", "token p50", "p90", "p99", "weights", "KV cache", "peak")
     return [
         f"**Latency** on {latency['hardware']} ({latency['software']}, {latency['dtype']}, batch {work['batch']}, "
         f"{work['prefill']} + {work['decode']} tokens), {latency['date'][:10]}, in milliseconds; memory in MiB: "
-        "weights and KV cache by their sizes, and the peak resident set of a fresh process above an idle one:",
+        "weights and KV cache by their sizes, and the peak of a fresh process: its resident set above an idle one, "
+        "on a GPU what its tensors take:",
         "",
         *table(header, rows),
     ]

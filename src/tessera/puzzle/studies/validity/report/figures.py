@@ -189,7 +189,7 @@ def optimum(results: Results) -> Figure:
 
 
 def time(results: Results) -> Figure:
-    """Measured speed-ups of children that served the CPU target's workload in turn with the parent, in one process,
+    """Measured speed-ups of children that served a measured target's workload in turn with the parent, in one process,
     against the cost table's prediction.
 
     The grey band is ± 15 %, the project's goal.
@@ -197,6 +197,9 @@ def time(results: Results) -> Figure:
     figure, axes = plots.grid(1, len(PHASES), 3.0)
     children: dict[str, Json] = {name: child for name, child in results.time["children"].items() if name != PARENT}
     errors = numbers(results)["time"]
+    if not children:
+        axes[0, 1].set_title("no cost target is measured, so no child was timed", fontsize=8.5)
+        return figure
     for axis, phase in zip(axes[0], PHASES, strict=True):
         for group in dict.fromkeys(child["group"] for child in children.values()):
             of_group = [child for child in children.values() if child["group"] == group]

@@ -26,7 +26,7 @@ def runs(results: Results) -> Iterator[RunRecord]:
             job=f"puzzle_validity_group/{row['group']}",
             inputs=["data/parent", "data/tokens"],
             params=params,
-            tags=seed | tags | {"device": "cpu"},
+            tags=seed | tags,
             metrics=_numeric(metrics),
             figures=["kl", "bias"],
             note=f"`{' '.join(row['blocks'])}`",

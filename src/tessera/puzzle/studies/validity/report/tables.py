@@ -55,7 +55,10 @@ def optimum(results: Results) -> pd.DataFrame:
 
 
 def time(results: Results) -> pd.DataFrame:
-    """Predicted and measured times of the children that served the workload, one per row, the parent first."""
+    """Predicted and measured times of the children that served the workload, one per row, the parent first.
+
+    It has no rows if no cost target is measured.
+    """
     rows = []
     for name, child in results.time["children"].items():
         row: Json = {"name": name, "group": child["group"]}
@@ -63,7 +66,7 @@ def time(results: Results) -> pd.DataFrame:
         row |= {f"measured_{key}": value for key, value in child["measured"].items() if "_ms" in key}
         row |= {f"speedup_{key}": value for key, value in child["speedup"].items()}
         rows.append(row | {f"predicted_speedup_{key}": value for key, value in child["predicted_speedup"].items()})
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=None if rows else ["name", "group"])
 
 
 def markdown(results: Results) -> str:
@@ -83,8 +86,6 @@ def markdown(results: Results) -> str:
         "",
         *_optima(summary),
         *_times(summary),
-        "By parameters, constant: errors when the speed-up is predicted by the number of parameters, or by one value "
-        "for all.",
     ]
     if "ratio" in summary["composed"]:
         lines += ["", f"Score of a block over the sum of its two subblocks' ({summary['composed']['pairs']} pairs): "
@@ -140,6 +141,8 @@ def _optima(summary: Json) -> list[str]:
 
 
 def _times(summary: Json) -> list[str]:
+    if summary["time"]["target"] is None:
+        return ["No cost target is measured, so no times were predicted for this machine, and no child was timed."]
     header = ("time", "children", "predicted / measured speed-up", "error", "by parameters", "constant", "largest",
               "Spearman")  # fmt: skip
     keys = ("ratio", "error", "error_by_parameters", "error_of_constant", "largest")
@@ -153,4 +156,8 @@ def _times(summary: Json) -> list[str]:
         for phase in PHASES
         if (errors := summary["time"].get(phase))
     ]
-    return table(header, rows)
+    return [
+        *table(header, rows),
+        "By parameters, constant: errors when the speed-up is predicted by the number of parameters, or by one value "
+        "for all.",
+    ]

@@ -16,13 +16,16 @@ class Params(Section):
     seed: int
 
 
-def main(params: Params, libraries: list[Path], children: Path) -> None:
-    """Write group -> rows of children; libraries are one per target, in directories of their names."""
+def main(params: Params, target: str, libraries: list[Path], children: Path) -> None:
+    """Write group -> rows of children; libraries are one per target, in directories of their names.
+
+    target is the baselines'.
+    """
     from tessera.puzzle.search import block_library
     from tessera.puzzle.studies.validity.children import drawn
 
     by_target = {path.parent.name: block_library.read(path) for path in libraries}
-    files.write_json(children, drawn(by_target, params.search.objective, params.validity, params.seed))
+    files.write_json(children, drawn(by_target, params.search.objective, params.validity, target, params.seed))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Serve children with a wide range of predicted times on this CPU, in turn with the parent, and compare the times."""
+"""Serve children with a wide range of predicted times on this machine, in turn with the parent, and compare."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from tessera.puzzle.studies.validity.params import ValidityParams
 
 
 class Params(Section):
-    """The study, the space, and the targets, of which the first one measured on a CPU is served."""
+    """The study, the space, and the targets, of which the first measured one is served."""
 
     validity: ValidityParams
     space: Space
@@ -19,19 +19,24 @@ class Params(Section):
 
 
 def main(params: Params, parent: Path, library: list[Path], costs: list[Path], children: Path, metrics: Path) -> None:
-    """Write predicted and measured times of the parent and of children spread evenly over the ranks of prediction."""
+    """Write predicted and measured times of the parent and of children spread evenly over the ranks of prediction.
+
+    If no target is measured, nothing is predicted for this machine: the target is null, and no child is served.
+    """
     from tessera.puzzle.child import assemble
-    from tessera.puzzle.costs import child_cost
-    from tessera.puzzle.models import loading
+    from tessera.puzzle.costs.lookup import child_cost
     from tessera.puzzle.serve import speed
     from tessera.puzzle.studies.validity.children import evenly
 
-    name, target = speed.served(params.costs)
+    if not params.costs.measured:
+        files.write_json(metrics, {"target": None, "children": {}})
+        return
+    name, target = next(iter(params.costs.measured.items()))
     table = files.read_parquet({path.stem: path for path in costs}[name])
     rows = [row for group in files.read_json(children).values() for row in group]
     predicted = [child_cost(table, row["blocks"]) for row in rows]
     settings = params.validity.time
-    teacher = loading.load(parent).requires_grad_(False)
+    teacher = speed.load(parent, target)
     whole = [compose(PARENT, PARENT)] * len(teacher.layers)
     models = {PARENT: teacher}
     about: dict[str, Json] = {PARENT: {"group": PARENT, "blocks": whole, "predicted": child_cost(table, whole)}}
@@ -53,15 +58,7 @@ def main(params: Params, parent: Path, library: list[Path], costs: list[Path], c
             },
             "rounds": {phase: getattr(taken, phase) for phase in speed.PHASES},
         }
-    files.write_json(
-        metrics,
-        {
-            "target": name,
-            "workload": target.workload.model_dump(),
-            "repeats": settings.repeats,
-            "children": about,
-        },
-    )
+    files.write_json(metrics, {"target": name} | speed.about(target, settings.repeats) | {"children": about})
 
 
 if __name__ == "__main__":
