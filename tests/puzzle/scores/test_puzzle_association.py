@@ -25,7 +25,10 @@ def test_a_bias_needs_positive_numbers():
 
 
 def test_paired_differences_have_errors_by_document():
-    found = association.paired([1.0, 2.0, 5.0, 6.0], [0.0, 1.0, 3.0, 4.0], [7, 7, 8, 8])
+    found = association.paired(
+        {"kl_div": [1.0, 2.0, 5.0, 6.0], "document": [7, 7, 8, 8]},
+        {"kl_div": [0.0, 1.0, 3.0, 4.0], "document": [7, 7, 8, 8]},
+    )
     assert found["difference"] == 1.5
     # Two documents with means 1 and 2: the standard error is that of two independent numbers.
     assert found["se"] == pytest.approx(np.std([1, 2], ddof=1) / math.sqrt(2))

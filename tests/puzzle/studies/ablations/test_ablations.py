@@ -1,5 +1,6 @@
 """Cases of the ablations: their blocks and their spread."""
 
+import numpy as np
 import pytest
 import torch
 from scipy import stats
@@ -11,6 +12,7 @@ from tessera.puzzle.params import LibraryParams
 from tessera.puzzle.scores.replace_one import hidden_states
 from tessera.puzzle.studies.ablations import cases
 from tessera.puzzle.studies.ablations.statistics import mean_and_half
+from tessera.puzzle.text import Text
 
 
 def generator(layer, name):
@@ -25,7 +27,8 @@ def test_blocks_of_a_child_are_those_of_a_library(parent, variants, tmp_path):
     choice = ["parent+parent", "kv1+parent", "kv1+ffn50"]
     own, scratch = tmp_path / "own", tmp_path / "scratch"
     own.mkdir()
-    made = dict(cases.blocks_of(model, variants, params, choice, text[:24], text[24:], generator, own))
+    texts = [Text(part, None, np.arange(len(part)), np.full(len(part), "a")) for part in (text[:24], text[24:])]
+    made = dict(cases.blocks_of(model, variants, params, choice, *texts, generator, own))
     assert [path.name for path in own.iterdir()] == ["2"]  # the states around layers that are done are removed
     states = hidden_states(model, text)[0]
     assert made[0] == {}

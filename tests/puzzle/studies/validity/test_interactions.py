@@ -7,9 +7,9 @@ from exchanges import DOCUMENTS, TOKENS, exchanged
 
 from tessera.puzzle.models.anatomy import tensor
 from tessera.puzzle.scores.reference import Reference
-from tessera.puzzle.scores.replace_one import score
+from tessera.puzzle.scores.replace_one import score, summarised
 from tessera.puzzle.studies.validity import quadratic
-from tessera.puzzle.studies.validity.interactions import responses, summarised
+from tessera.puzzle.studies.validity.interactions import responses
 
 
 def test_interactions_score_as_scores_do_and_their_form_is_second_order(setting):
