@@ -34,6 +34,17 @@ def test_paired_differences_have_errors_by_document():
     assert found["se"] == pytest.approx(np.std([1, 2], ddof=1) / math.sqrt(2))
 
 
+def test_comparisons_weigh_windows_by_their_tokens():
+    tokens = {"document": [7, 7, 8, 8], "tokens": [1, 3, 2, 2]}
+    first, second = ({"kl_div": kl} | tokens for kl in ([1.0, 2.0, 5.0, 6.0], [0.5, 1.0, 3.0, 4.0]))
+    # The same as if each window came as often as it has tokens.
+    often = [{key: np.repeat(v, tokens["tokens"]).tolist() for key, v in one.items()} for one in (first, second)]
+    often = [{key: one[key] for key in ("kl_div", "document")} for one in often]
+    assert association.paired(first, second) == pytest.approx(association.paired(*often))
+    found = association.ratio(first, second)
+    assert found["value"] == pytest.approx((1 + 6 + 10 + 12) / (0.5 + 3 + 6 + 8)) and found["low"] < found["high"]
+
+
 def test_a_ratio_is_paired_by_document():
     """Documents differ by a factor of ten and the children by a tenth: only paired draws see the latter."""
     rng = np.random.default_rng(6)
