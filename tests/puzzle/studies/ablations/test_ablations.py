@@ -19,7 +19,8 @@ def generator(layer, name):
     return torch.Generator().manual_seed(10 * layer + len(name))
 
 
-def test_blocks_of_a_child_are_those_of_a_library(parent, variants, tmp_path):
+@pytest.mark.parametrize("mask", [None, torch.arange(16).expand(28, 16) % 3 == 1], ids=["all", "mask"])
+def test_blocks_of_a_child_are_those_of_a_library(parent, variants, tmp_path, mask):
     """Made alone, layer by layer, from the same text."""
     model = loading.load(parent()).requires_grad_(False)
     text = torch.randint(1, 64, (28, 16), generator=torch.Generator().manual_seed(0))
@@ -27,7 +28,11 @@ def test_blocks_of_a_child_are_those_of_a_library(parent, variants, tmp_path):
     choice = ["parent+parent", "kv1+parent", "kv1+ffn50"]
     own, scratch = tmp_path / "own", tmp_path / "scratch"
     own.mkdir()
-    texts = [Text(part, None, np.arange(len(part)), np.full(len(part), "a")) for part in (text[:24], text[24:])]
+    masks = (None, None) if mask is None else (mask[:24], mask[24:])
+    texts = [
+        Text(part, counts, np.arange(len(part)), np.full(len(part), "a"))
+        for part, counts in zip((text[:24], text[24:]), masks, strict=True)
+    ]
     made = dict(cases.blocks_of(model, variants, params, choice, *texts, generator, own))
     assert [path.name for path in own.iterdir()] == ["2"]  # the states around layers that are done are removed
     states = hidden_states(model, text)[0]
@@ -36,7 +41,7 @@ def test_blocks_of_a_child_are_those_of_a_library(parent, variants, tmp_path):
         (scratch / str(layer)).mkdir(parents=True)
         whole, _ = LayerLibrary(
             model, layer, variants, params, states[layer][:24], states[layer][24:],
-            lambda name, layer=layer: generator(layer, name), scratch / str(layer),
+            lambda name, layer=layer: generator(layer, name), scratch / str(layer), masks,
         ).build()  # fmt: skip
         assert {key.partition("/")[0] for key in made[layer]} == set(wanted)
         for key, value in made[layer].items():
