@@ -1,7 +1,7 @@
 """Healings by several processes, for test_parallel.py: torchrun healing_worker.py JOBS.json.
 
-Jobs are JSON: parent, library, space, choice, tokens, params, checkpoint (or null), die_before (a step, or null), cache
-(or null) and out, where the first process writes the curve and the child's weights.
+Jobs are JSON: parent, library, space, choice, tokens, mask (or null), params, checkpoint (or null), die_before (a step,
+or null), cache (or null) and out, where the first process writes the curve and the child's weights.
 """
 
 import json
@@ -45,9 +45,11 @@ def work(job, group=parallel.Group()):  # noqa: B008
     saved = train.Checkpoint(Path(job["checkpoint"]), {"name": "worker"}) if job["checkpoint"] else None
     tokens, generator = torch.tensor(job["tokens"]), torch.Generator().manual_seed(0)
     cache = Path(job["cache"]) if job["cache"] else None
+    mask = None if job["mask"] is None else torch.tensor(job["mask"])
+    dying = dies_before(job["die_before"])
     try:
         curve = train.heal(
-            teacher, model, tokens, params, params.equal, generator, saved, dies_before(job["die_before"]), cache, group
+            teacher, model, tokens, params, params.equal, generator, saved, dying, cache, group, mask=mask
         )
     except KilledError:
         return

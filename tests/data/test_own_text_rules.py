@@ -56,8 +56,8 @@ def test_from_files_to_tokens(tmp_path: Path, overlay: Path) -> None:
     said = snakemake(out, overlay, *target)
     table = files.read_parquet(out / "data/tokens/documents.parquet")
     assert table.groupby("source").size().to_dict() == {"mine": 40, "talk": 80}, said
-    found = tokens.windows(out / "data/tokens", "train", 12, masked=True)
-    assert set(found.source) == {"mine", "talk"} and found.loss is not None
+    found = tokens.windows(out / "data/tokens", "train", 12)
+    assert set(found.source) == {"mine", "talk"} and found.mask is not None
     assert "Nothing to be done" in snakemake(out, overlay, "-n", *target)
     (tmp_path / "texts/new.txt").write_text("hello from afar")
     planned = snakemake(out, overlay, "-n", *target)

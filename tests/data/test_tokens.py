@@ -143,11 +143,23 @@ def masked(directory, masks):
 
 def test_windows_bring_the_mask_and_need_something_to_learn(tmp_path):
     directory = masked(tmp_path, ["..xx", "....", "x...", "xxxx"])
-    found = tokens.windows(directory, "valid", 4, masked=True)
+    found = tokens.windows(directory, "valid", 4)
     assert sorted(found.document) == [0, 3], "the first token of a window is not predicted"
-    assert found.loss is not None
-    by_document = dict(zip(found.document.tolist(), found.loss.tolist(), strict=True))
-    assert by_document == {0: [False, False, True, True], 3: [True] * 4}
-    with pytest.raises(ValueError, match=r"loss_valid\.npy: a source has loss: answers.*expected loss: all"):
+    assert found.mask is not None
+    by_document = dict(zip(found.document.tolist(), found.mask.tolist(), strict=True))
+    assert by_document == {0: [False, True, True, False], 3: [True, True, True, False]}
+    assert tokens.windows(small_data.token_directory(tmp_path / "b", {"a": [4]}), "valid", 4).mask is None
+
+
+def test_mask_of_a_last_token_is_that_of_the_next_window(tmp_path):
+    found = tokens.windows(masked(tmp_path, [".x.xx.x."]), "valid", 4)
+    order = np.argsort(found.tokens[:, 0])
+    assert found.mask is not None
+    assert found.mask[order].tolist() == [[True, False, True, True], [False, True, False, False]]
+
+
+def test_mask_of_another_stream_is_named(tmp_path):
+    directory = masked(tmp_path, ["..xx"])
+    files.write_npy(tokens.loss_path(directory, "valid"), np.ones(9, bool))
+    with pytest.raises(ValueError, match=r"loss_valid\.npy: 9 tokens; expected the 5 of valid\.npy"):
         tokens.windows(directory, "valid", 4)
-    assert tokens.windows(small_data.token_directory(tmp_path / "b", {"a": [4]}), "valid", 4, masked=True).loss is None

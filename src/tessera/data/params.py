@@ -73,7 +73,9 @@ class OwnSource(OwnFiles):
     title: str | None = "title"
     """Field that names a document, by which it is split; null for FILE:LINE, as where the field is missing."""
     loss: Literal["all", "answers"] = "all"
-    """Tokens that are learnt from: all, or those of the assistant's messages alone."""
+    """Tokens that are learnt from, scored and evaluated: all, or those of the assistant's messages alone, given all that
+    stands before them.
+    """
     characters: int | None = Field(default=None, ge=1)
     """Maximal number of characters; null for all."""
     licence: str | None = Field(default=None, min_length=1)
@@ -163,7 +165,7 @@ class TextParams(Section):
 
     @property
     def masked(self) -> bool:
-        """Whether some source is learnt from in part of its tokens."""
+        """Whether of some source only a part of the tokens counts."""
         return any(isinstance(source, OwnSource) and source.loss == "answers" for source in self.every.values())
 
     @model_validator(mode="after")

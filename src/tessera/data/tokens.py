@@ -118,8 +118,11 @@ class Windows:
     """(count,) int64, number of the document that a window begins in."""
     source: np.ndarray
     """(count,) str, of that document."""
-    loss: np.ndarray | None = None
-    """(count, length) bool, which tokens are learnt from when they are predicted; None if all are."""
+    mask: np.ndarray | None = None
+    """(count, length) bool: whether the next token, which is predicted there, is learnt from; None if all are.
+
+    The token after the last is the one that follows the window in the stream.
+    """
 
     def __len__(self) -> int:
         return len(self.tokens)
@@ -132,7 +135,6 @@ def windows(
     count: int | None = None,
     seed: int = 0,
     sources: Sequence[str] | None = None,
-    masked: bool = False,
 ) -> Windows:
     """Return windows of `length` tokens of a split: `count` of them, or all.
 
@@ -144,14 +146,14 @@ def windows(
     drops out. So the first windows of a larger count are those of a smaller. Raises ValueError where there are fewer
     than count, and where sources has a name that the split does not.
 
-    masked says that the caller heeds `Windows.loss`; otherwise a split that is learnt from in part raises ValueError.
-    Of such a split, windows without any token that is learnt from are left out.
+    Of a split that is learnt from in part, windows that predict no such token are left out. Raises ValueError if its
+    mask is not of its stream.
     """
     tokens, documents = load(directory, split)
     mask = files.read_npy(path) if (path := loss_path(directory, split)).is_file() else None
-    if mask is not None and not masked:
+    if mask is not None and len(mask) != len(tokens):
         raise ValueError(
-            f"{path}: a source has loss: answers, and what reads it here learns from all tokens; expected loss: all"
+            f"{path}: {len(mask)} tokens; expected the {len(tokens)} of {split}.npy; delete both and run again"
         )
     known = list(dict.fromkeys(documents["source"]))
     for source in sources or ():
@@ -161,7 +163,7 @@ def windows(
     for source in sources or known:
         own = documents[documents["source"] == source]
         places = np.array(list(_places(own, length)), np.int64).reshape(-1, 2)
-        if mask is not None:  # the first token of a window is not predicted
+        if mask is not None:  # its first token is not predicted
             places = places[[bool(mask[offset + 1 : offset + length].any()) for _, offset in places]]
         places = places[_turns(places[:, 0], generator(seed, "windows", split, source, length))]
         ranked += [(rank, source, document, offset) for rank, (document, offset) in enumerate(places)]
@@ -177,7 +179,8 @@ def windows(
         tokens=tokens[cells] if len(ranked) else np.empty((0, length), np.int32),
         document=np.array([document for _, _, document, _ in ranked], np.int64),
         source=np.array([source for _, source, *_ in ranked], str),
-        loss=None if mask is None else mask[cells] if len(ranked) else np.empty((0, length), bool),
+        # A separator at least follows every window.
+        mask=None if mask is None else mask[cells + 1] if len(ranked) else np.empty((0, length), bool),
     )
 
 

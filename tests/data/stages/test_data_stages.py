@@ -141,9 +141,9 @@ def test_answers_alone_are_learnt_from(parent, texts, tmp_path):
             assert not mask[row.offset + row.length], "nothing is asked before the separator"
         else:
             assert mask[row.offset : row.offset + row.length + 1].all()
-    windows = tokens.windows(tmp_path / "tokens", "train", 16, masked=True)
-    assert windows.loss is not None and windows.loss.shape == windows.tokens.shape
-    assert windows.loss[:, 1:].any(axis=1).all()
+    windows = tokens.windows(tmp_path / "tokens", "train", 16)
+    assert windows.mask is not None and windows.mask.shape == windows.tokens.shape
+    assert windows.mask[:, :-1].any(axis=1).all()
     make_tokens(parent, texts, tmp_path / "tokens", ["wiki_leads"])
     assert not list((tmp_path / "tokens").glob("loss_*")), "no mask is left of other parameters"
 

@@ -40,12 +40,12 @@ def pair(parent, library, variants):
     return make
 
 
-def run(pair, checkpoint=None, track=iter, tokens=TOKENS, **changes):
+def run(pair, checkpoint=None, track=iter, tokens=TOKENS, mask=None, **changes):
     """Heal a child; return it and its curve."""
     teacher, student = pair
     params = HealParams.model_validate(PARAMS | changes)
     generator = torch.Generator().manual_seed(0)
-    return student, heal.heal(teacher, student, tokens, params, params.equal, generator, checkpoint, track)
+    return student, heal.heal(teacher, student, tokens, params, params.equal, generator, checkpoint, track, mask=mask)
 
 
 def same(one, other):
@@ -77,6 +77,71 @@ def test_loss_is_its_equation(pair, weights):
         torch.testing.assert_close(mean_cosine, sum(distances) / 3, rtol=1e-4, atol=1e-5)
     expected = cosine * sum(distances) + kl * expected_kl + lm * expected_lm
     torch.testing.assert_close(total, expected, rtol=1e-4, atol=1e-5)
+
+
+#: Positions that count, a different number in each window.
+MASK = torch.arange(12)[None] % torch.arange(2, 9)[:, None] == 1
+
+
+def taught(pair, tokens, mask, **changes):
+    """The losses of tokens, and the gradient of the first by the trained weights."""
+    teacher, student = pair
+    params = HealParams.model_validate(PARAMS | {"lm": 0.3} | changes)
+    weights = [p.requires_grad_(True) for p in heal.trainable(student, params).values()]
+    found = heal.loss(teacher, student, tokens, params, mask=mask)
+    return [*found, *torch.autograd.grad(found[0], weights)]
+
+
+def test_mask_of_all_is_no_mask(pair):
+    found, expected = (taught(pair(), TOKENS, mask) for mask in (torch.ones(7, 12, dtype=torch.bool), None))
+    assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
+
+
+@pytest.mark.parametrize("checkpointing", [False, True])
+def test_masked_loss_is_the_mean_over_what_counts(pair, checkpointing):
+    teacher, student = pair()
+    params = HealParams.model_validate(PARAMS | {"lm": 0.3, "gradient_checkpointing": checkpointing})
+    total, mean_kl, mean_cosine, mean_lm = heal.loss(teacher, student, TOKENS, params, mask=MASK)
+    x, distance = TOKENS[:, :-1], 0.0
+    (h, calls), (g, _) = teacher.inputs(x), student.inputs(x)
+    for ours, theirs in zip(student.layers, teacher.layers, strict=True):
+        h, g = theirs(h, calls), ours(g, calls)
+        distance += float(((1 - F.cosine_similarity(g, h, dim=-1)) * MASK).sum() / MASK.sum())
+    log_p, log_q = teacher(x).log_softmax(-1), student(x).log_softmax(-1)
+    kl = float(((log_p.exp() * (log_p - log_q)).sum(-1) * MASK).sum() / MASK.sum())
+    each = F.nll_loss(log_q.transpose(1, 2), TOKENS[:, 1:], reduction="none")
+    lm = float((each * MASK).sum() / MASK.sum())
+    expected = (distance + kl + 0.3 * lm, kl, distance / 3, lm)
+    assert [float(v) for v in (total, mean_kl, mean_cosine, mean_lm)] == pytest.approx(expected, rel=1e-4, abs=1e-5)
+
+
+def test_what_does_not_count_is_context_alone(pair):
+    """Tokens behind the last one that counts change nothing; those before it do."""
+    mask = torch.zeros(7, 12, dtype=torch.bool)
+    mask[:, 4:7] = True
+    later, earlier = TOKENS.clone(), TOKENS.clone()
+    later[:, 8:], earlier[:, 1] = 64 - later[:, 8:], 64 - earlier[:, 1]
+    found = taught(pair(), TOKENS, mask)
+    for a, b in zip(found, taught(pair(), later, mask), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-6)
+    assert abs(found[1] - taught(pair(), earlier, mask)[1]) > 1e-3
+
+
+def test_masked_healing_lowers_the_loss_of_what_counts(pair):
+    teacher, student = pair()
+    params = HealParams.model_validate(PARAMS)
+    before = heal.loss(teacher, student, TOKENS, params, mask=MASK)[1]
+    curve = heal.heal(teacher, student, TOKENS, params, params.equal, torch.Generator().manual_seed(0), mask=MASK)
+    assert curve.tokens == list(range(24, 289, 24))  # context is read as well
+    assert heal.loss(teacher, student, TOKENS, params, mask=MASK)[1] < 0.8 * before
+
+
+def test_window_without_anything_that_counts_is_refused(pair):
+    mask = MASK.clone()
+    mask[3] = False
+    params = HealParams.model_validate(PARAMS)
+    with pytest.raises(ValueError, match="1 of 7 windows have no position that counts"):
+        heal.heal(*pair(), TOKENS, params, params.equal, torch.Generator(), mask=mask)
 
 
 @pytest.mark.parametrize("weights", GRID)
@@ -163,9 +228,9 @@ def test_killed_and_resumed_is_unbroken_bit_for_bit(pair, tmp_path, killed_at, t
 def test_checkpoint_of_another_healing_is_not_resumed(pair, tmp_path):
     path = tmp_path / "checkpoint.safetensors"
 
-    def begun(identity, make=pair, tokens=TOKENS):
+    def begun(identity, make=pair, tokens=TOKENS, mask=None):
         steps = []
-        run(make(), heal.Checkpoint(path, identity), lambda todo: steps.extend(todo) or todo, tokens)
+        run(make(), heal.Checkpoint(path, identity), lambda todo: steps.extend(todo) or todo, tokens, mask)
         return steps[0]
 
     def other_weights():
@@ -177,15 +242,16 @@ def test_checkpoint_of_another_healing_is_not_resumed(pair, tmp_path):
         with pytest.raises(KilledError):
             run(pair(), heal.Checkpoint(path, {"seed": 0}), dies_before(6))
 
-    for identity, make, tokens, first in (
-        ({"seed": 1}, pair, TOKENS, 0),
-        ({"seed": 0}, other_weights, TOKENS, 0),
-        ({"seed": 0}, pair, TOKENS.flip(1), 0),
-        ({"seed": 0}, pair, TOKENS, 4),
+    for identity, make, tokens, mask, first in (
+        ({"seed": 1}, pair, TOKENS, None, 0),
+        ({"seed": 0}, other_weights, TOKENS, None, 0),
+        ({"seed": 0}, pair, TOKENS.flip(1), None, 0),
+        ({"seed": 0}, pair, TOKENS, MASK, 0),
+        ({"seed": 0}, pair, TOKENS, None, 4),
     ):
         path.unlink(missing_ok=True)
         leave()
-        assert begun(identity, make, tokens) == first
+        assert begun(identity, make, tokens, mask) == first
 
 
 def test_damaged_checkpoint_is_named(pair, tmp_path):

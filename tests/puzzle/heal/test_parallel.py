@@ -9,7 +9,7 @@ from pathlib import Path
 import healing_worker
 import pytest
 import torch
-from test_heal import CHOICE, PARAMS, SCHEDULE, TOKENS
+from test_heal import CHOICE, MASK, PARAMS, SCHEDULE, TOKENS
 
 from tessera.common import files
 from tessera.puzzle import child
@@ -28,6 +28,7 @@ HEALINGS = {
     "resumed": {},
     "resumed from one process": {},
     "untied": {"train": "all"},
+    "masked": {"lm": 0.2},
 }
 
 
@@ -43,6 +44,7 @@ def jobs(parent, library, variants, tmp_path_factory):
             "space": variants.model_dump(mode="json"),
             "choice": CHOICE,
             "tokens": TOKENS.tolist(),
+            "mask": MASK.tolist() if name == "masked" else None,
             "params": PARAMS
             | {"processes": 2, "checkpoint_steps": 2, "equal": SCHEDULE | {"tokens": STEPS * 24}}
             | changes,

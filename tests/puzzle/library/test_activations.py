@@ -7,7 +7,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tessera.common import files
-from tessera.puzzle.library.activations import Activations, StoredStates, store, store_before, writing
+from tessera.puzzle.library.activations import (
+    Activations,
+    StoredStates,
+    store,
+    store_before,
+    store_mask,
+    stored_mask,
+    writing,
+)
 from tessera.puzzle.models import loading
 from tessera.puzzle.scores.replace_one import hidden_states
 
@@ -77,6 +85,27 @@ def test_states_before_layers_are_the_parent_s(parent, tmp_path):
     expected = hidden_states(model, text)[0]
     for layer, states in found.items():
         torch.testing.assert_close(states[:], expected[layer])
+
+
+def test_masks_are_kept_next_to_the_states(tmp_path):
+    mask = torch.rand(5, 3) > 0.5
+    places = [tmp_path / name for name in ("one", "two", "none")]
+    for place, part in zip(places, (mask[:2], mask[2:], None), strict=True):
+        place.mkdir()
+        store_mask(part, place)
+    assert torch.equal(stored_mask(places[:2]), mask)
+    assert stored_mask(places[2:]) is None and not list(places[2].iterdir())
+
+
+def test_activations_come_in_batches_with_their_mask(parent, tmp_path):
+    model = loading.load(parent()).requires_grad_(False)
+    states, _, calls = hidden_states(model, torch.randint(1, 64, (19, 16)))
+    mask = torch.rand(19, 16) > 0.5
+    found = Activations.of(model.layers[2], states[2], calls, tmp_path / "new", mask)
+    before, _, after, masks = zip(*found.batches(), strict=True)
+    assert [len(part) for part in before] == [8, 8, 3]
+    assert torch.equal(torch.cat(before), states[2]) and torch.equal(torch.cat(masks), mask)
+    torch.testing.assert_close(torch.cat(after), states[3])
 
 
 def test_activations_around_a_layer_are_the_parent_s(parent, tmp_path):

@@ -37,6 +37,40 @@ def test_losses_by_hand():
     assert distill.evaluate(torch.zeros_like, target, target, 1) == distill.Losses(1.0, 1.0)
 
 
+#: Tokens that count, a different number in each window.
+MASK = torch.arange(8)[None] % torch.arange(1, 11)[:, None] == 0
+
+
+def test_masked_losses_are_those_of_what_counts():
+    inputs, targets = data()
+    found = distill.evaluate(lambda x: x, inputs, targets, 3, MASK)
+    alone = distill.evaluate(lambda x: x, inputs[MASK][None], targets[MASK][None], 1)
+    assert (found.per_token, found.scalar) == pytest.approx((alone.per_token, alone.scalar))
+    everything = torch.ones_like(MASK)
+    assert distill.evaluate(lambda x: x, inputs, targets, 3, everything) == distill.evaluate(
+        lambda x: x, inputs, targets, 3
+    )
+
+
+@pytest.mark.parametrize("loss", ["per_token", "scalar"])
+def test_training_sees_what_counts_alone(loss):
+    inputs, targets = data()
+    other = torch.where(MASK[..., None], targets, 100.0)
+
+    def trained(targets, mask):
+        torch.manual_seed(0)
+        module = nn.Linear(6, 6)
+        history = distill.train(module, module, inputs, targets, PARAMS, loss, torch.Generator().manual_seed(0), mask)
+        return module.weight, history
+
+    for (weight, history), (expected, same) in (
+        (trained(other, MASK), trained(targets, MASK)),
+        (trained(targets, torch.ones_like(MASK)), trained(targets, None)),
+    ):
+        assert torch.equal(weight, expected) and history == same
+    assert not torch.equal(trained(targets, MASK)[0], trained(targets, None)[0])
+
+
 def test_batch_does_not_change_losses():
     inputs, targets = data()
     one, all_ = (distill.evaluate(lambda x: x, inputs, targets, batch) for batch in (1, 100))

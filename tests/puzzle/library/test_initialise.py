@@ -2,12 +2,13 @@
 
 import pytest
 import torch
-from tiny_models import PARENTS
+from tiny_models import PARENTS, network
 
 from tessera.puzzle.library import initialise, least_squares
 from tessera.puzzle.library.least_squares import Moments
 from tessera.puzzle.models import loading, slices
 from tessera.puzzle.models.anatomy import tensor
+from tessera.puzzle.models.decoder import LanguageModel
 from tessera.puzzle.models.layer import Inner
 from tessera.puzzle.models.space import FFN, Attention
 
@@ -225,3 +226,17 @@ def test_no_text_is_a_clear_error(layer):
     for moments in (initialise.moments, initialise.channel_moments):
         with pytest.raises(ValueError, match=r"calibration\.tokens holds no whole window"):
             moments(layer.subblock("ffn"), "down_proj", [])
+
+
+def test_experts_are_judged_by_the_tokens_that_count():
+    model = LanguageModel(network("mixtral"))
+    layer, tokens = model.layers[1], torch.randint(3, 97, (3, 8), generator=torch.Generator().manual_seed(0))
+    x, calls = model.inputs(tokens)
+    call, ffn = layer.inner("ffn", x, calls, attention=None), layer.subblock("ffn")
+    mask = torch.arange(8).expand(3, 8) % 3 == 1
+    every, some, others = (
+        initialise.expert_saliency(ffn, [(call, call.of(ffn), weight.float())])
+        for weight in (torch.full_like(mask, True), mask, ~mask)
+    )
+    torch.testing.assert_close(some + others, every)
+    assert (some > 0).any() and not torch.allclose(some, others)

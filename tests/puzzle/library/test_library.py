@@ -21,10 +21,11 @@ from tessera.puzzle.scores.replace_one import hidden_states
 def build(parent, variants, tmp_path_factory):
     """Build the library of one layer with parameters that differ from PARAMS."""
 
-    def call(name="llama", space=variants, layer=1, seed=0, **changes):
+    def call(name="llama", space=variants, layer=1, seed=0, mask=None, tail=1, **changes):
         model = loading.load(parent(name)).requires_grad_(False)
         text = torch.randint(1, 64, (28, 16), generator=torch.Generator().manual_seed(0))
         states = hidden_states(model, text)[0][layer]
+        states[:, 12:] *= tail
         return LayerLibrary(
             model,
             layer,
@@ -34,9 +35,25 @@ def build(parent, variants, tmp_path_factory):
             states[24:],
             lambda name: torch.Generator().manual_seed(seed + len(name)),
             tmp_path_factory.mktemp("scratch"),
+            (None, None) if mask is None else (mask[:24], mask[24:]),
         ).build()
 
     return call
+
+
+@pytest.mark.parametrize(("name", "loss"), [("llama", "per_token"), ("llama", "scalar"), ("gemma3", "per_token")])
+def test_tokens_that_do_not_count_are_context_alone(build, name, loss):
+    """What is behind the last token that counts has no part in any variant; a mask of all is none."""
+    mask = torch.arange(16).expand(28, 16) % 3 == 1
+    mask[:, 12:] = False
+    (tensors, records), (others, again) = (build(name, mask=mask, tail=tail, loss=loss) for tail in (1, -2))
+    for key, value in tensors.items():
+        torch.testing.assert_close(value, others[key], rtol=1e-3, atol=1e-5)
+    for key, record in records.items():
+        assert again[key]["paper"] == pytest.approx(record["paper"], rel=1e-4)
+    plain, whole = build(name, loss=loss), build(name, mask=torch.ones_like(mask), loss=loss)
+    assert plain[1] == whole[1] and all(torch.equal(value, whole[0][key]) for key, value in plain[0].items())
+    assert plain[1]["ffn.linear"]["paper"] != records["ffn.linear"]["paper"]
 
 
 def test_every_variant_has_tensors_and_losses(build, variants):

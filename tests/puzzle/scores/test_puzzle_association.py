@@ -25,10 +25,24 @@ def test_a_bias_needs_positive_numbers():
 
 
 def test_paired_differences_have_errors_by_document():
-    found = association.paired([1.0, 2.0, 5.0, 6.0], [0.0, 1.0, 3.0, 4.0], [7, 7, 8, 8])
+    found = association.paired(
+        {"kl_div": [1.0, 2.0, 5.0, 6.0], "document": [7, 7, 8, 8]},
+        {"kl_div": [0.0, 1.0, 3.0, 4.0], "document": [7, 7, 8, 8]},
+    )
     assert found["difference"] == 1.5
     # Two documents with means 1 and 2: the standard error is that of two independent numbers.
     assert found["se"] == pytest.approx(np.std([1, 2], ddof=1) / math.sqrt(2))
+
+
+def test_comparisons_weigh_windows_by_their_tokens():
+    tokens = {"document": [7, 7, 8, 8], "tokens": [1, 3, 2, 2]}
+    first, second = ({"kl_div": kl} | tokens for kl in ([1.0, 2.0, 5.0, 6.0], [0.5, 1.0, 3.0, 4.0]))
+    # The same as if each window came as often as it has tokens.
+    often = [{key: np.repeat(v, tokens["tokens"]).tolist() for key, v in one.items()} for one in (first, second)]
+    often = [{key: one[key] for key in ("kl_div", "document")} for one in often]
+    assert association.paired(first, second) == pytest.approx(association.paired(*often))
+    found = association.ratio(first, second)
+    assert found["value"] == pytest.approx((1 + 6 + 10 + 12) / (0.5 + 3 + 6 + 8)) and found["low"] < found["high"]
 
 
 def test_a_ratio_is_paired_by_document():

@@ -81,6 +81,44 @@ def test_hidden_states_are_the_models(parent):
         assert torch.equal(layer(x, calls, ffn=None), m) and torch.equal(layer(m, calls, attention=None), y)
 
 
+#: Positions that count, a different number in each window.
+MASK = torch.arange(12)[None] % torch.arange(2, 8)[:, None] == 1
+
+
+@torch.no_grad()
+def test_masked_scores_are_means_over_what_counts(modules, library, variants):
+    model, exchanged = modules("llama")
+    found = replace_one.score(model, exchanged, TOKENS, DOCUMENTS, mask=MASK)
+    whole = child.assemble(model, variants, library("llama"), ["parent+linear", "parent+parent", "parent+parent"])
+    log_p, log_q = (m(TOKENS[:, :-1]).double().log_softmax(-1) for m in (model, whole))
+    each = {
+        "kl_div": (log_p.exp() * (log_p - log_q)).sum(-1),
+        "lm_loss": F.nll_loss(log_q.transpose(1, 2), TOKENS[:, 1:], reduction="none"),
+    }
+    for metric, values in each.items():
+        mean = float((values * MASK).sum() / MASK.sum())
+        deviations = ((values - mean) * MASK).sum(1)
+        sums = [float(deviations[torch.from_numpy(d == DOCUMENTS)].sum()) for d in np.unique(DOCUMENTS)]
+        se = math.sqrt(3 / 2 * sum(s * s for s in sums)) / float(MASK.sum())
+        assert found[0]["ffn"]["linear"][metric] == pytest.approx(mean, rel=1e-5)
+        assert found[0]["ffn"]["linear"][f"{metric}_se"] == pytest.approx(se, rel=1e-4)
+
+
+def test_mask_of_all_scores_as_no_mask(modules):
+    model, exchanged = modules("llama")
+    everything = torch.ones(6, 12, dtype=torch.bool)
+    plain, masked = (replace_one.score(model, exchanged, TOKENS, DOCUMENTS, mask=m) for m in (None, everything))
+    assert plain == masked
+
+
+def test_weights_of_one_are_no_weights():
+    values, clusters = np.random.default_rng(0).random(50), np.arange(50) // 3
+    plain, weighted = (replace_one.standard_error(values, clusters, w) for w in (None, np.ones(50)))
+    assert plain == weighted
+    twice = replace_one.standard_error(np.repeat(values, 2), np.repeat(clusters, 2))
+    assert replace_one.standard_error(values, clusters, np.full(50, 2.0)) == pytest.approx(twice)
+
+
 def test_standard_error_by_hand():
     values = np.array([1.0, 3.0, 2.0, 6.0])
     assert replace_one.standard_error(values, np.array([0, 0, 1, 2])) == pytest.approx(by_hand(values, [0, 0, 1, 2]))
@@ -107,3 +145,15 @@ def test_summary_means():
     found = replace_one.summary(windows, np.array([0, 1]))
     assert (found["kl_div"], found["lm_loss"], found["top1"]) == pytest.approx((0.1, 2.5, 0.75))
     assert found["kl_div_se"] == pytest.approx(0.1) and found["top1_se"] == pytest.approx(0.25)
+
+
+def test_windows_weigh_by_what_counts_in_them():
+    windows = [
+        Agreement(torch.tensor([0.1, 0.3, 0.5]), torch.tensor([1.0, 2.0, 3.0]), torch.tensor([True, False, False])),
+        Agreement(torch.tensor([0.7]), torch.tensor([6.0]), torch.tensor([True])),
+    ]
+    found = replace_one.summary(windows, np.array([0, 1]))
+    assert (found["kl_div"], found["lm_loss"], found["top1"]) == pytest.approx((0.4, 3.0, 0.5))
+    assert found["lm_loss_se"] == pytest.approx(math.sqrt(2 * (3**2 + 3**2)) / 4)
+    assert replace_one.by_window(windows)["tokens"] == [3, 1]
+    assert "tokens" not in replace_one.by_window(windows[:1])

@@ -53,8 +53,8 @@ class Computing:
         return replace_one.score(self.model, some, TOKENS, DOCUMENTS)
 
 
-def cached(directory, model, tokens=TOKENS, documents=DOCUMENTS):
-    return ScoreCache(directory, model, cache.text(tokens, documents), replace_one.__name__)
+def cached(directory, model, tokens=TOKENS, documents=DOCUMENTS, mask=None):
+    return ScoreCache(directory, model, cache.text(tokens, documents, mask), replace_one.__name__)
 
 
 def test_only_what_is_new_is_computed_and_nothing_differs(model, variants, tmp_path):
@@ -90,6 +90,7 @@ def test_whatever_decides_a_score_has_a_file_of_its_own(model, parent, variants,
         cached(tmp_path, model, TOKENS.flip(0)).path(0, "ffn", ffn),
         cached(tmp_path, model, TOKENS.reshape(2, 26)).path(0, "ffn", ffn),
         cached(tmp_path, model, documents=np.array([0, 1, 1, 2])).path(0, "ffn", ffn),
+        *(cached(tmp_path, model, mask=TOKENS[:, 1:] > least).path(0, "ffn", ffn) for least in (10, 20)),
     ]
     assert len(set(paths)) == len(paths)
     assert cached(tmp_path, loading.load(parent())).path(0, "ffn", copy.deepcopy(ffn)) == here.path(0, "ffn", ffn)

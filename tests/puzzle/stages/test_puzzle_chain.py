@@ -1,6 +1,7 @@
 """The stages of the main chain, one after another, on a tiny parent and a tiny token stream."""
 
 import json
+import shutil
 import subprocess
 import sys
 
@@ -10,7 +11,8 @@ import small_chain
 import torch
 from small_chain import OPTIMISER
 
-from tessera.common import files
+from tessera.common import files, randomness
+from tessera.data.tokens import loss_path
 from tessera.puzzle import child
 from tessera.puzzle.models import loading
 from tessera.puzzle.models.loading import BLOCKS
@@ -19,6 +21,7 @@ from tessera.puzzle.stages import evaluate_child as evaluate
 from tessera.puzzle.stages import heal as puzzle_heal
 from tessera.puzzle.stages import library_part as puzzle_library
 from tessera.puzzle.stages import scores_part as scores
+from tessera.puzzle.text import joined, read
 
 BASE = small_chain.PARAMS
 PARAMS = {
@@ -160,6 +163,30 @@ def test_frontier_is_measured_for_the_points_of_its_method(out):
     points = files.read_json(out / "frontier/here.json")["points"]
     assert [("measured" in p) for p in points] == [True, False, False]
     assert points[0]["measured"]["kl_div"] > 0 and points[0]["measured"]["windows"] == 5
+
+
+def test_chain_learns_from_answers_alone(out, parent, tokens, tmp_path):
+    """Of text that is learnt from in part: other activations, blocks, scores and children, and KL where it counts."""
+    answers = tmp_path / "tokens"
+    shutil.copytree(tokens, answers)
+    for split in ("train", "valid", "test", "ood"):
+        stream = np.load(tokens / f"{split}.npy")
+        files.write_npy(loss_path(answers, split), np.arange(len(stream)) % 30 < 7)
+    chain(parent(), answers, tmp_path)
+    masks = [np.load(tmp_path / f"activations/{i}/train/mask.npy") for i in range(2)]
+    assert [mask.shape for mask in masks] == [(8, 20), (7, 20)] and 0 < np.concatenate(masks).mean() < 0.5
+    for name in ("library/part_1/layer_1.safetensors", "scores/part_0.json", "children/full/model.safetensors"):
+        assert (tmp_path / name).read_bytes() != (out / name).read_bytes(), name
+    states = files.read_json(tmp_path / "evaluation/here-mip.json")["states"]
+    assert states["full"]["in_domain"]["kl_div"] < states["assembled"]["in_domain"]["kl_div"]
+    # By hand, of the child in the file.
+    teacher, model = (loading.load(path) for path in (parent(), tmp_path / "children/full"))
+    seed = randomness.seed(PARAMS["seed"], "puzzle", "evaluate")
+    text = joined([read(answers, "test", 19, 2, seed, [source]) for source in ("wiki_leads", "speeches")])
+    with torch.no_grad():
+        log_p, log_q = (one(text.tokens[:, :-1]).double().log_softmax(-1) for one in (teacher, model))
+    kl = float((log_p.exp() * (log_p - log_q)).sum(-1)[text.mask].mean())
+    assert states["full"]["in_domain"]["kl_div"] == pytest.approx(kl, rel=1e-4)
 
 
 def test_without_out_of_domain_text(out, parent, tokens, tmp_path):

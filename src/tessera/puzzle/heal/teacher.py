@@ -1,8 +1,8 @@
 """What the parent teaches in healing: its hidden states, computed at every step, or once and kept on disk.
 
 The loss needs the states after every layer (its cosine) and the last, from which norm and head give the logits
-exactly. So a token is L D numbers, or D without the cosine loss, in place of the V of its logits. Shapes: B windows, T
-tokens, D hidden size, L layers, V vocabulary.
+exactly. So a token is L D numbers, or D without the cosine loss, in place of the V of its logits. They are of all
+positions, whichever of them count in the loss. Shapes: B windows, T tokens, D hidden size, L layers, V vocabulary.
 """
 
 import hashlib

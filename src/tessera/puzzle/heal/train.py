@@ -2,7 +2,8 @@
 
     L = cosine * sum over layers of (1 - cos(h_child, h_parent)) + kl * KL(parent || child) + lm * next-token loss
 
-with means over tokens; the paper's choice is cosine = kl = 1, lm = 0.
+with means over tokens; the paper's choice is cosine = kl = 1, lm = 0. Of text with a mask (see tessera.puzzle.text)
+they are means over the positions that count, in the cosine of every layer too; the others are context alone.
 """
 
 import json
@@ -25,11 +26,12 @@ from tessera.puzzle.models.decoder import LanguageModel
 from tessera.puzzle.models.loading import BLOCKS
 from tessera.puzzle.params import HealParams, OptimiserParams
 from tessera.puzzle.scores import divergence
+from tessera.puzzle.text import check, counted
 
 
 @dataclass
 class Curve:
-    """Training losses by tokens seen; cosine is the mean over layers."""
+    """Training losses by tokens seen, context included; cosine is the mean over layers."""
 
     tokens: list[int] = field(default_factory=list)
     kl_div: list[float] = field(default_factory=list)
@@ -61,13 +63,19 @@ def trainable(child: LanguageModel, params: HealParams) -> dict[str, torch.nn.Pa
 
 
 def loss(
-    parent: LanguageModel, child: LanguageModel, tokens: Tensor, params: HealParams, teach: Teacher = teacher.states
+    parent: LanguageModel,
+    child: LanguageModel,
+    tokens: Tensor,
+    params: HealParams,
+    teach: Teacher = teacher.states,
+    mask: Tensor | None = None,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """The loss of tokens (B, T + 1); and KL, mean cosine distance and next-token loss, without gradient.
 
-    teach gives the parent's hidden states; without the cosine loss, those after the last layer suffice.
+    teach gives the parent's hidden states; without the cosine loss, those after the last layer suffice. mask (B, T) has
+    the positions that count, None for all.
     """
-    x, targets = tokens[:, :-1], tokens[:, 1:].reshape(-1)
+    x, targets = tokens[:, :-1], counted(tokens[:, 1:], mask)
     with torch.no_grad():
         taught = teach(parent, x)
     h, calls = child.inputs(x)
@@ -78,8 +86,8 @@ def loss(
         else:
             h = layer(h, calls)
         if params.cosine:
-            distance = distance + (1 - F.cosine_similarity(h, taught[i], dim=-1)).mean()
-    heads, last = (child.head, parent.head), (h.flatten(0, 1), taught[-1].flatten(0, 1))
+            distance = distance + counted(1 - F.cosine_similarity(h, taught[i], dim=-1), mask).mean()
+    heads, last = (child.head, parent.head), (counted(h, mask), counted(taught[-1], mask))
     trained = [p for p in child.head_parameters() if p.requires_grad]
     total, kl, lm = divergence.distillation_loss(heads, last, targets, trained, params.kl, params.lm)
     return total + params.cosine * distance, kl, distance.detach() / len(child.layers), lm
@@ -92,8 +100,8 @@ class Pair(nn.Module):
         super().__init__()
         self.parent, self.child, self.params, self.teach = parent, child, params, teach
 
-    def forward(self, tokens: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        return loss(self.parent, self.child, tokens, self.params, self.teach)
+    def forward(self, tokens: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        return loss(self.parent, self.child, tokens, self.params, self.teach, mask)
 
 
 class Checkpoint:
@@ -156,6 +164,7 @@ def heal(
     teacher_cache: Path | None = None,
     group: Group = Group(),  # noqa: B008
     where: torch.device | None = None,
+    mask: Tensor | None = None,
 ) -> Curve:
     """Train child, in place, to imitate parent on tokens (windows, T + 1).
 
@@ -163,19 +172,24 @@ def heal(
     unbroken one would; track wraps the loop over steps, to show progress. teacher_cache is the directory of
     params.teacher = cache. The processes of a group all call this with the same arguments, get the same child, and each
     computes its share of every step; params.processes is for whoever starts them. where is the device of this process,
-    by default that of the child. Returns the losses of every step, none if there is nothing to train.
+    by default that of the child. mask (windows, T) has the positions that count, None for all: a step's losses are
+    means over those of all its windows, whichever process has them. Returns the losses of every step, none if there is
+    nothing to train.
 
-    Raises ValueError if a step's windows cannot be shared equally, the cache has no
-    directory, or the loss is not finite.
+    Raises ValueError if a step's windows cannot be shared equally, a window has no position that counts, the cache has
+    no directory, or the loss is not finite.
     """
+    check(mask)
     names = trainable(child, params)
     if not names:
         return Curve()  # a child that is the parent, or whose replaced subblocks are all no-ops
     where = child.device if where is None else where
-    steps = [group.share(batch) for batch in distill.batches(len(tokens), schedule, tokens.shape[1] - 1, generator)]
+    steps = list(distill.batches(len(tokens), schedule, tokens.shape[1] - 1, generator))
+    shares = [group.share(step) for step in steps]
     teach = _teacher(parent, params, teacher_cache, group)
     if checkpoint:
-        checkpoint.identify(child.network.state_dict() | {"tokens": tokens})
+        text = {"tokens": tokens} if mask is None else {"tokens": tokens, "mask": mask}
+        checkpoint.identify(child.network.state_dict() | text)
     pair = Pair(parallel.replica(parent), parallel.replica(child), params, teach)
     network = pair.child.network
     for name, p in network.named_parameters():
@@ -186,7 +200,11 @@ def heal(
     adam = distill.optimiser(list(weights.values()), schedule)
     done, curve = checkpoint.load(weights, adam) if checkpoint else (0, Curve())
     for i in track(range(done, len(steps))):
-        value, kl, cosine, lm = pair(tokens[steps[i]].to(where))
+        mine = shares[i]
+        value, kl, cosine, lm = pair(tokens[mine].to(where), None if mask is None else mask[mine])
+        if mask is not None:  # gradients and numbers are means over processes, of which one has more that counts
+            weight = float(group.size * mask[mine].sum() / mask[steps[i]].sum())
+            value, kl, cosine, lm = weight * value, weight * kl, weight * cosine, weight * lm
         distill.step(value, list(weights.values()), adam, distill.learning_rate(i, len(steps), schedule), schedule)
         curve.tokens.append((i + 1) * schedule.batch_windows * (tokens.shape[1] - 1))
         numbers = group.mean(torch.stack((kl, cosine, lm))).tolist()

@@ -21,6 +21,9 @@ from tessera.puzzle.models.layer import Calls, Layer
 from tessera.puzzle.params import BATCH
 from tessera.puzzle.scores.replace_one import hidden_states
 
+#: File of the mask of a text, next to its hidden states; there is none if all tokens count.
+MASK = "mask.npy"
+
 
 class StoredStates:
     """Hidden states (windows, T, D), float32, of .npy files one after another, read when and as they are asked for.
@@ -127,6 +130,18 @@ def store_before(
     return {layer: StoredStates([path]) for layer, path in paths.items()}
 
 
+def store_mask(mask: Tensor | None, directory: Path) -> None:
+    """Write the mask (windows, T) of text next to its hidden states, if it has one."""
+    if mask is not None:
+        files.write_npy(directory / MASK, mask.numpy())
+
+
+def stored_mask(directories: Sequence[Path]) -> Tensor | None:
+    """The mask (windows, T) of text whose hidden states are in several directories; None if all tokens count."""
+    paths = [path for directory in directories if (path := directory / MASK).is_file()]
+    return torch.cat([torch.from_numpy(np.array(files.read_npy(path))) for path in paths]) if paths else None
+
+
 @dataclass
 class Activations:
     """The parent's hidden states around one layer: before it, between its subblocks and after it, (windows, T, D)."""
@@ -134,13 +149,24 @@ class Activations:
     before: States
     middle: States
     after: States
+    mask: Tensor | None = None
+    """(windows, T) bool, the tokens that count; None if all do."""
 
     @classmethod
     @torch.no_grad()
-    def of(cls, layer: Layer, before: States, calls: Calls, directory: Path) -> "Activations":
+    def of(
+        cls, layer: Layer, before: States, calls: Calls, directory: Path, mask: Tensor | None = None
+    ) -> "Activations":
         """Activations of a layer from the hidden states before it; the others are written to a new directory."""
         directory.mkdir()
         shape = before.shape
         middle = store(directory / "middle.npy", shape, (layer(x, calls, ffn=None) for x in before.split(BATCH)))
         after = store(directory / "after.npy", shape, (layer(x, calls, attention=None) for x in middle.split(BATCH)))
-        return cls(before, middle, after)
+        return cls(before, middle, after, mask)
+
+    def batches(self) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor | None]]:
+        """before, middle, after and mask, BATCH windows at a time."""
+        for start in range(0, len(self.before), BATCH):
+            part = slice(start, start + BATCH)
+            mask = None if self.mask is None else self.mask[part].to(self.before.device)
+            yield self.before[part], self.middle[part], self.after[part], mask

@@ -36,20 +36,21 @@ class LayerLibrary:
         valid: States,
         generator: Callable[[str], torch.Generator],
         scratch: Path,
+        masks: tuple[Tensor | None, Tensor | None] = (None, None),
     ) -> None:
         """index is that of the parent's layer, none of whose weights requires a gradient; no other layer is used.
 
         train and valid (windows, T, D) are hidden states before the layer; generator(variant) orders its batches;
-        scratch is a directory for the other hidden states, as large as twice train and valid. Raises ValueError if
-        train has no window.
+        scratch is a directory for the other hidden states, as large as twice train and valid; masks (windows, T) have
+        the tokens of train and of valid that count, None for all. Raises ValueError if train has no window.
         """
         if not len(train):
             raise ValueError("no calibration text: calibration.tokens holds no whole window")
         self.config, self.space, self.params = parent.config, space, params
         self.layer, self.calls, self.generator = parent.layer(index), parent.calls(train.shape[1]), generator
         where = parent.device
-        self.train = Activations.of(self.layer, train.to(where), self.calls, scratch / "train")
-        self.valid = Activations.of(self.layer, valid.to(where), self.calls, scratch / "valid")
+        self.train = Activations.of(self.layer, train.to(where), self.calls, scratch / "train", masks[0])
+        self.valid = Activations.of(self.layer, valid.to(where), self.calls, scratch / "valid", masks[1])
 
     def build(self) -> tuple[dict[str, Tensor], dict[str, dict]]:
         """Return the tensors, keyed subblock.variant/parameter, and a record of losses by subblock.variant."""
@@ -65,22 +66,23 @@ class LayerLibrary:
         """Calls of the parent's subblock on the training text, its outputs, and the weights of tokens in least squares.
 
         Weights make the residual the loss that distillation lowers: an error counts by what is made of it on its way
-        into the hidden state, by a norm behind the subblock, relative to that state.
+        into the hidden state, by a norm behind the subblock, relative to that state. Tokens that do not count weigh 0.
         """
-        parts = self.train
-        x, y, passed = (
-            (parts.before, parts.middle, {"ffn": None})
-            if subblock == "attention"
-            else (parts.middle, parts.after, {"attention": None})
-        )
+        passed = {"ffn": None} if subblock == "attention" else {"attention": None}
         parent, normed = self.layer.subblock(subblock), self.layer.anatomy[subblock].normed
-        for before, behind, after in zip(x.split(BATCH), y.split(BATCH), parts.after.split(BATCH), strict=True):
+        for first, middle, after, mask in self.train.batches():
+            before, behind = (first, middle) if subblock == "attention" else (middle, after)
             inner, added = self.layer.inner(subblock, before, self.calls, **passed), behind - before
             output = inner.of(parent) if normed else added
-            weight = torch.ones_like(after[..., 0])
+            scale = torch.ones_like(after[..., 0])
             if normed:
-                weight = added.square().sum(-1) / output.square().sum(-1).clamp_min(TINY)
-            yield inner, output, weight if self.params.loss == "scalar" else weight / after.square().sum(-1)
+                scale = added.square().sum(-1) / output.square().sum(-1).clamp_min(TINY)
+            yield inner, output, self.weight(scale, after, mask)
+
+    def weight(self, scale: Tensor, after: Tensor, mask: Tensor | None) -> Tensor:
+        """Weight (B, T) of a squared error, which is scaled on its way into the hidden states `after` the layer."""
+        weight = scale if mask is None else scale * mask
+        return weight if self.params.loss == "scalar" else weight / after.square().sum(-1)
 
     def _attentions(self) -> Iterator[tuple[str, Module, dict]]:
         layer, config, last = self.layer, self.config, self.layer.anatomy["attention"].last
@@ -158,7 +160,7 @@ class LayerLibrary:
             return self.layer(x, self.calls, **others, **{subblock: module})
 
         def losses() -> dict:
-            return asdict(distill.evaluate(forward, getattr(self.valid, place), self.valid.after, BATCH))
+            return self.losses(forward, getattr(self.valid, place))
 
         record: dict = {"parameters": sum(p.numel() for p in module.parameters()) if module else 0, "paper": losses()}
         if module is not None:
@@ -178,7 +180,11 @@ class LayerLibrary:
     def distilled(self, name: str, module: nn.Module, forward: Callable[[Tensor], Tensor], inputs: States) -> dict:
         """Train module, which forward uses, to imitate the parent's output; the training loss by tokens."""
         how = (self.params.distillation, self.params.loss, self.generator(name))
-        return asdict(distill.train(module, forward, inputs, self.train.after, *how))
+        return asdict(distill.train(module, forward, inputs, self.train.after, *how, self.train.mask))
+
+    def losses(self, forward: Callable[[Tensor], Tensor], inputs: States) -> dict:
+        """Losses of forward(inputs) against the parent's output on held-out text."""
+        return asdict(distill.evaluate(forward, inputs, self.valid.after, BATCH, self.valid.mask))
 
     def tried(
         self, module: nn.Module, change: Callable[[], None], losses: Callable[[], dict], start: dict

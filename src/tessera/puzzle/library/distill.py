@@ -5,7 +5,8 @@ The loss of a variant is the normalised squared error of the block's output o = 
     per token:  mean_t |o_parent,t - o_child,t|^2 / |o_parent,t|^2
     scalar:     sum_t |o_parent,t - o_child,t|^2 / sum_t |o_parent,t|^2        [paper]
 
-A few tokens of huge norm rule the scalar form, so the per-token one is trained on by default and both are reported.
+A few tokens of huge norm rule the scalar form, so the per-token one is trained on by default and both are reported. Of
+text with a mask (see tessera.puzzle.text) the tokens t are those that count.
 Decoupled: an attention variant has the parent's FFN frozen behind it, an FFN variant the parent's attention before it.
 """
 
@@ -18,6 +19,7 @@ from torch import Tensor, nn
 
 from tessera.puzzle.library.activations import States
 from tessera.puzzle.params import OptimiserParams
+from tessera.puzzle.text import counted
 
 
 @dataclass(frozen=True)
@@ -36,17 +38,20 @@ class History:
     loss: list[float] = field(default_factory=list)
 
 
-def errors(target: Tensor, output: Tensor) -> tuple[Tensor, Tensor]:
-    """Squared error and squared norm of each token, (tokens,) each."""
-    target, output = target.flatten(0, -2), output.flatten(0, -2)
+def errors(target: Tensor, output: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """Squared error and squared norm of each token that counts, (N,) each, of (B, T, D) and mask (B, T)."""
+    target, output = counted(target, mask), counted(output, mask)
     return (target - output).square().sum(-1), target.square().sum(-1)
 
 
 @torch.no_grad()
-def evaluate(forward: Callable[[Tensor], Tensor], inputs: States, targets: States, batch: int) -> Losses:
-    """Losses of forward(inputs) against targets, both (windows, T, D)."""
+def evaluate(
+    forward: Callable[[Tensor], Tensor], inputs: States, targets: States, batch: int, mask: Tensor | None = None
+) -> Losses:
+    """Losses of forward(inputs) against targets, both (windows, T, D); mask (windows, T), None if all tokens count."""
+    parts = [slice(i, i + batch) for i in range(0, len(inputs), batch)]
     error, norm = zip(
-        *(errors(targets[i : i + batch], forward(inputs[i : i + batch])) for i in range(0, len(inputs), batch)),
+        *(errors(targets[part], forward(inputs[part]), None if mask is None else mask[part]) for part in parts),
         strict=True,
     )
     e, n = torch.cat(error).double(), torch.cat(norm).double()
@@ -110,16 +115,18 @@ def train(
     params: OptimiserParams,
     loss: str,
     generator: torch.Generator,
+    mask: Tensor | None = None,
 ) -> History:
     """Train module, which forward uses, so that forward(inputs) imitates targets, both (windows, T, D).
 
-    loss is `per_token` or `scalar`. Returns the training loss of every step.
+    loss is `per_token` or `scalar`; mask (windows, T) has the tokens that count, None for all. Returns the training
+    loss of every step.
     """
     parameters = list(module.requires_grad_(True).parameters())
     adam, history = optimiser(parameters, params), History()
     order = list(batches(len(inputs), params, inputs.shape[1], generator))
     for i, chosen in enumerate(order):
-        error, norm = errors(targets[chosen], forward(inputs[chosen]))
+        error, norm = errors(targets[chosen], forward(inputs[chosen]), None if mask is None else mask[chosen])
         value = (error / norm).mean() if loss == "per_token" else error.sum() / norm.sum()
         step(value, parameters, adam, learning_rate(i, len(order), params), params)
         history.tokens.append((i + 1) * params.batch_windows * inputs.shape[1])

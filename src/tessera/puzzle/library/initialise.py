@@ -15,7 +15,8 @@ from tessera.puzzle.models import slices, variants
 from tessera.puzzle.models.layer import Inner, Layer
 from tessera.puzzle.models.space import FFN, Attention
 
-#: Calls of a subblock of the parent, with what it returned (B, T, D), and the weight of each token (B, T).
+#: Calls of a subblock of the parent, with what it returned (B, T, D), and the weight of each token (B, T), 0 of those
+#: that do not count.
 Batches = Iterable[tuple[Inner, Tensor, Tensor]]
 
 
@@ -165,8 +166,8 @@ def kept_groups(linear: nn.Linear, m: Moments, kv_heads: int, kept: int) -> Tens
 def expert_saliency(ffn: nn.Module, batches: Batches) -> Tensor:
     """Sum (X,) over tokens of the squared norm of what each expert adds to the output, as the router weighs it.
 
-    An expert that the router seldom chooses, or that says little when it is chosen, has little. Raises ValueError if
-    the mixture does not call its experts with (hidden states, indices, weights).
+    An expert that the router seldom chooses, or that says little when it is chosen, has little. Tokens of weight 0 do
+    not count. Raises ValueError if the mixture does not call its experts with (hidden states, indices, weights).
     """
     experts = mixture_of(ffn)
     calls: list[tuple[Tensor, Tensor, Tensor]] = []
@@ -177,7 +178,7 @@ def expert_saliency(ffn: nn.Module, batches: Batches) -> Tensor:
     saliency = torch.zeros(len(next(experts.parameters())), dtype=torch.float64)
     handle = experts.register_forward_pre_hook(keep, with_kwargs=True)
     try:
-        for inner, _, _ in batches:
+        for inner, _, w in batches:
             calls.clear()
             inner.of(ffn)
             if len(calls) != 1 or len(calls[0]) != 3 or calls[0][1].is_floating_point():
@@ -186,7 +187,8 @@ def expert_saliency(ffn: nn.Module, batches: Batches) -> Tensor:
             for column in range(index.shape[1]):
                 one = index[:, column : column + 1]
                 out = experts(x, one, weights[:, column : column + 1])
-                saliency.index_add_(0, one[:, 0].cpu(), out.double().square().sum(-1).cpu())
+                added = out.double().square().sum(-1) * (w.flatten() > 0)
+                saliency.index_add_(0, one[:, 0].cpu(), added.cpu())
     finally:
         handle.remove()
     return saliency

@@ -7,7 +7,8 @@ the moments
     G = sum_t w_t f_t f_t'      C = sum_t w_t f_t y_t'      Y = sum_t w_t y_t y_t'  (its trace alone)
 
 in float64, and (G + ridge I) W = C is solved by Cholesky. The weights w_t make the residual the per-token normalised
-error: an error counts by its size relative to the hidden state that it is added to. Derived here; not in the paper.
+error: an error counts by its size relative to the hidden state that it is added to, and not at all at a token that does
+not count. Derived here; not in the paper.
 """
 
 from dataclasses import dataclass
@@ -36,7 +37,7 @@ class Moments:
         return cls(*(torch.zeros(features, n, dtype=torch.float64, device=device) for n in (features, targets)))
 
     def add(self, f: Tensor, y: Tensor, w: Tensor) -> None:
-        """Add tokens: f (tokens, N), y (tokens, M), w (tokens,) positive weights; products in float32 or float64."""
+        """Add tokens: f (tokens, N), y (tokens, M), w (tokens,) weights >= 0; products in float32 or float64."""
         f, y = f.to(torch.promote_types(f.dtype, torch.float32)), y.to(torch.promote_types(y.dtype, torch.float32))
         weighted = f * w[:, None]
         with torch.autocast(f.device.type, enabled=False):

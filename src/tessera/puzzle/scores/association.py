@@ -42,16 +42,26 @@ def bias(
 def ratio(first: Mapping[str, Any], second: Mapping[str, Any], draws: int = 2000) -> dict[str, float | None]:
     """KL of one child over that of another: value, low and high over documents.
 
-    Both are `by_window`, kl_div and document of the same windows, so that draws of documents are the same for both.
+    Both are `by_window`, kl_div, document and tokens of the same windows, so that draws of documents are the same for
+    both. Windows weigh by their tokens, if these are there.
     """
     rows = np.stack([first["kl_div"], second["kl_div"]], axis=1)
+    if "tokens" in first:
+        rows *= np.array(first["tokens"])[:, None]
     stream = randomness.generator(0, "puzzle", "ratio")
     return clustered(lambda r: float(r[:, 0].mean() / r[:, 1].mean()), rows, first["document"], draws, stream)
 
 
-def paired(first: Sequence[float], second: Sequence[float], clusters: Sequence[int]) -> dict[str, float | None]:
-    """Mean of first - second, measured on the same windows, and its standard error by cluster (document)."""
+def paired(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, float | None]:
+    """Mean over tokens of the first child's KL less the second's, and its standard error by document.
+
+    Both are `by_window`, as of `ratio`.
+    """
     from tessera.puzzle.scores.replace_one import standard_error
 
-    difference = np.asarray(first, float) - np.asarray(second, float)
-    return {"difference": float(difference.mean()), "se": standard_error(difference, np.asarray(clusters))}
+    difference = np.asarray(first["kl_div"], float) - np.asarray(second["kl_div"], float)
+    weights = np.asarray(first["tokens"], float) if "tokens" in first else None
+    return {
+        "difference": float(np.average(difference, weights=weights)),
+        "se": standard_error(difference, np.asarray(first["document"]), weights),
+    }

@@ -71,9 +71,10 @@ class ScoreCache:
         return scores
 
 
-def text(tokens: Tensor, documents: np.ndarray) -> str:
-    """Identity of the text of `replace_one.score` by its content: tokens (windows, T + 1), documents."""
-    return f"{digest({'tokens': tokens, 'documents': torch.from_numpy(documents)})} {tuple(tokens.shape)}"
+def text(tokens: Tensor, documents: np.ndarray, mask: Tensor | None = None) -> str:
+    """Identity of the text of `replace_one.score` by its content: tokens (windows, T + 1), documents and mask."""
+    content = {"tokens": tokens, "documents": torch.from_numpy(documents)} | ({} if mask is None else {"mask": mask})
+    return f"{digest(content)} {tuple(tokens.shape)}"
 
 
 def _code(module: str) -> str:

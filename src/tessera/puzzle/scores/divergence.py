@@ -27,8 +27,8 @@ class Agreement:
     lm_loss: Tensor
     top1: Tensor
 
-    def split(self, tokens: int) -> "list[Agreement]":
-        """Agreement of each window of that many tokens."""
+    def split(self, tokens: int | list[int]) -> "list[Agreement]":
+        """Agreement of each window of that many tokens, the same of all or one number per window."""
         parts = (self.kl_div.split(tokens), self.lm_loss.split(tokens), self.top1.split(tokens))
         return [Agreement(*part) for part in zip(*parts, strict=True)]
 

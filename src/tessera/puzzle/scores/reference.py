@@ -7,11 +7,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from tessera.puzzle import text
 from tessera.puzzle.models.decoder import LanguageModel
 from tessera.puzzle.models.layer import Calls
 from tessera.puzzle.scores import divergence
 from tessera.puzzle.scores.divergence import Agreement
-from tessera.puzzle.scores.replace_one import BATCH_TOKENS, hidden_states, summary
+from tessera.puzzle.scores.replace_one import BATCH_TOKENS, by_window, hidden_states, summary
 
 #: The modules of one layer that are exchanged together: attention and FFN, None for a no-op.
 Pair = tuple[nn.Module | None, nn.Module | None]
@@ -21,29 +22,31 @@ class Reference:
     """A parent's last hidden states on some text, computed once, against which any number of children are measured."""
 
     @torch.no_grad()
-    def __init__(self, parent: LanguageModel, tokens: Tensor, documents: np.ndarray) -> None:
-        """tokens (windows, T + 1) hold windows and the token after each; documents (windows,) number their text."""
-        self.parent, self.documents, self.window = parent, documents, tokens.shape[1] - 1
-        self.batches = tokens.split(max(1, BATCH_TOKENS // self.window))
-        self.last = [parent.last(batch[:, :-1]).flatten(0, 1) for batch in self.batches]
+    def __init__(
+        self, parent: LanguageModel, tokens: Tensor, documents: np.ndarray, mask: Tensor | None = None
+    ) -> None:
+        """tokens (windows, T + 1) hold windows and the token after each; documents (windows,) number their text.
+
+        mask (windows, T) has the positions that count, None for all.
+        """
+        self.parent, self.documents = parent, documents
+        self.batches = text.batches(tokens, mask, max(1, BATCH_TOKENS // (tokens.shape[1] - 1)))
+        self.last = [batch.counted(parent.last(batch.inputs)) for batch in self.batches]
 
     @torch.no_grad()
     def measure(self, child: LanguageModel) -> dict[str, Any]:
         """Means over tokens of kl_div, lm_loss and top1 with standard errors by document.
 
-        by_window has their means of each window, and the document that each is from.
+        by_window has their means of each window, the document that each is from and, if windows differ in it, the
+        number of tokens.
         """
         windows: list[Agreement] = []
         for batch, last in zip(self.batches, self.last, strict=True):
-            hidden = child.last(batch[:, :-1]).flatten(0, 1)
-            (agreement,) = divergence.compare(self.parent.head, last, [(child.head, hidden)], batch[:, 1:].flatten())
-            windows += agreement.split(self.window)
-        return _described(windows, self.documents)
-
-
-def _described(windows: list[Agreement], documents: np.ndarray) -> dict[str, Any]:
-    series = {m: [getattr(a, m).double().mean().item() for a in windows] for m in ("kl_div", "lm_loss", "top1")}
-    return summary(windows, documents) | {"by_window": series | {"document": documents.tolist()}}
+            hidden = batch.counted(child.last(batch.inputs))
+            (agreement,) = divergence.compare(self.parent.head, last, [(child.head, hidden)], batch.targets)
+            windows += agreement.split(batch.sizes)
+        series = by_window(windows) | {"document": self.documents.tolist()}
+        return summary(windows, self.documents) | {"by_window": series}
 
 
 def with_exchange(parent: LanguageModel, layer: int, pair: Pair, before: Tensor, calls: Calls) -> Tensor:
@@ -61,28 +64,28 @@ def composed(
     tokens: Tensor,
     documents: np.ndarray,
     track: Callable[[Sequence[int]], Iterable[int]] = iter,
+    mask: Tensor | None = None,
 ) -> dict[int, dict[str, dict[str, Any]]]:
     """Scores of whole blocks: the parent with both subblocks of one layer exchanged, as score.score has it for one.
 
     pairs maps a layer to its blocks by name. Returns layer -> block -> metrics with standard errors by document.
     """
-    T = tokens.shape[1] - 1
     collected: dict[tuple[int, str], list[Agreement]] = {}
     states = []
-    for batch in tokens.split(max(1, BATCH_TOKENS // T)):
-        before, _, calls = hidden_states(parent, batch[:, :-1])
+    for batch in text.batches(tokens, mask, max(1, BATCH_TOKENS // (tokens.shape[1] - 1))):
+        before, _, calls = hidden_states(parent, batch.inputs)
         states.append((batch, before, calls))
     for layer in track(list(pairs)):
         for batch, before, calls in states:
             ends = [
-                (parent.head, with_exchange(parent, layer, pair, before[layer], calls).flatten(0, 1))
+                (parent.head, batch.counted(with_exchange(parent, layer, pair, before[layer], calls)))
                 for pair in pairs[layer].values()
             ]
-            last = before[-1].flatten(0, 1)
+            last = batch.counted(before[-1])
             for name, agreement in zip(
-                pairs[layer], divergence.compare(parent.head, last, ends, batch[:, 1:].flatten()), strict=True
+                pairs[layer], divergence.compare(parent.head, last, ends, batch.targets), strict=True
             ):
-                collected.setdefault((layer, name), []).extend(agreement.split(T))
+                collected.setdefault((layer, name), []).extend(agreement.split(batch.sizes))
     scores: dict[int, dict[str, dict[str, Any]]] = {layer: {} for layer in pairs}
     for (layer, name), parts in collected.items():
         scores[layer][name] = summary(parts, documents)

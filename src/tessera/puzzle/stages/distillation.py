@@ -26,14 +26,12 @@ def main(params: Params, parent: Path, tokens: Path, library: Path, metrics: Pat
     library is a directory that the variants are written to, for the child to be assembled from; next to it is the
     cache of heal.teacher = cache.
     """
-    import torch
-
-    from tessera.data.tokens import windows
     from tessera.puzzle import child as children
     from tessera.puzzle import compute, distillation
     from tessera.puzzle.heal.train import heal
     from tessera.puzzle.models import architecture as architectures
     from tessera.puzzle.models import loading
+    from tessera.puzzle.text import Text, read
 
     child, architecture = params.child, architectures.read(parent)
     choice = child.choice(architecture.num_layers)
@@ -41,21 +39,23 @@ def main(params: Params, parent: Path, tokens: Path, library: Path, metrics: Pat
     device = compute.start(params.compute)
     teacher = loading.load(parent, device).requires_grad_(False)
 
-    def text(name: str, split: str, count: int, more: int) -> torch.Tensor:
+    def text(name: str, split: str, count: int, target: bool = True) -> Text:
         seed = randomness.seed(params.seed, "puzzle", "distillation", name)
-        return torch.from_numpy(windows(tokens, split, child.window + more, count, seed).tokens).long()
+        return read(tokens, split, child.window, count, seed, target=target)
 
     texts = {
-        "train": text("library", "train", child.calibration_windows, 0),
-        "valid": text("library valid", "valid", params.library.valid_windows, 0),
+        "train": text("library", "train", child.calibration_windows, target=False),
+        "valid": text("library valid", "valid", params.library.valid_windows, target=False),
     }
     distillation.build(child, params.space, params.library, params.seed, teacher, texts, library)
     model = children.assemble(teacher, params.space, [library], choice)
-    held_out = text("valid", "valid", child.valid_windows, 1)
+    held_out = text("valid", "valid", child.valid_windows)
     before = distillation.kl_div(teacher, model, held_out)
     order = randomness.torch_generator(params.seed, "puzzle", "distillation", "order")
-    learnt, cache = text("heal", "train", child.heal_windows, 1), library.with_name("teacher")
-    curve = heal(teacher, model, learnt, params.heal, params.heal.equal, order, teacher_cache=cache)
+    learnt, cache = text("heal", "train", child.heal_windows), library.with_name("teacher")
+    curve = heal(
+        teacher, model, learnt.tokens, params.heal, params.heal.equal, order, teacher_cache=cache, mask=learnt.mask
+    )
     files.write_json(
         metrics,
         {

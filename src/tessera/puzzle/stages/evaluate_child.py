@@ -33,14 +33,11 @@ def main(
     metrics: Path,
 ) -> None:
     """Write state -> domain -> metrics; states name the healed children, `assembled` is the child before healing."""
-    import numpy as np
-    import torch
-
-    from tessera.data.tokens import windows
     from tessera.puzzle import child as assembly
     from tessera.puzzle import compute
     from tessera.puzzle.models import loading
     from tessera.puzzle.scores.evaluate import evaluate
+    from tessera.puzzle.text import joined, read
 
     row = assembly.chosen(choices, method)
     device = compute.start(params.compute)
@@ -54,26 +51,23 @@ def main(
         IN_DOMAIN: ("test", [*params.data.text.sources]),
         OUT_OF_DOMAIN: ("ood", [*params.data.text.out_of_domain]),
     }
-    text = [
-        windows(
-            tokens,
-            split,
-            settings.window + 1,
-            settings.windows,
-            randomness.seed(params.seed, "puzzle", "evaluate"),
-            [source],
-        )
-        for split, sources in domains.values()
-        for source in sources
-    ]
+    seed = randomness.seed(params.seed, "puzzle", "evaluate")
+    text = joined(
+        [
+            read(tokens, split, settings.window, settings.windows, seed, [source])
+            for split, sources in domains.values()
+            for source in sources
+        ]
+    )
     results = evaluate(
         teacher,
         models,
-        torch.from_numpy(np.concatenate([t.tokens for t in text])).long(),
-        np.concatenate([t.source for t in text]),
-        np.concatenate([t.document for t in text]),
+        text.tokens,
+        text.source,
+        text.document,
         {group: sources for group, (_, sources) in domains.items() if sources},
         lambda rows: progress.track(rows, f"evaluate {choices.parent.name}/{method}"),
+        text.mask,
     )
     files.write_json(metrics, {"method": method, "target": choices.parent.name, "states": results, "choice": row})
 

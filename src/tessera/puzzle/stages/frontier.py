@@ -25,24 +25,23 @@ def main(
     The windows are as many and as long as those of the scores, from documents that the scores have not seen.
     """
     import numpy as np
-    import torch
 
-    from tessera.data.tokens import windows
     from tessera.puzzle import child as assembly
     from tessera.puzzle import compute
     from tessera.puzzle.models import loading
     from tessera.puzzle.scores.evaluate import evaluate
+    from tessera.puzzle.text import read
 
     device = compute.start(params.compute)
     teacher = loading.load(parent, device).requires_grad_(False)
     seed = randomness.seed(params.seed, "puzzle", "frontier")
-    text = windows(tokens, "test", params.scores.window + 1, params.scores.windows, seed)
+    text = read(tokens, "test", params.scores.window, params.scores.windows, seed)
     rows = files.read_json(frontier)
-    every = torch.from_numpy(text.tokens).long()
     points = [point for point in rows["points"] if point["method"] == method and point["blocks"]]
     for point in progress.track(points, f"frontier {frontier.parent.name}"):
         model = assembly.assemble(teacher, params.space, library, point["blocks"])
-        evaluated = evaluate(teacher, {"child": model}, every, np.full(len(text), "test"), text.document, {})
+        domains = np.full(len(text), "test")
+        evaluated = evaluate(teacher, {"child": model}, text.tokens, domains, text.document, {}, mask=text.mask)
         point["measured"] = evaluated["child"]["test"]
     files.write_json(metrics, rows)
 

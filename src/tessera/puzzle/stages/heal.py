@@ -39,14 +39,12 @@ def main(
     """
     from dataclasses import asdict
 
-    import torch
-
-    from tessera.data.tokens import windows
     from tessera.puzzle import child as children
     from tessera.puzzle import compute
     from tessera.puzzle.heal import parallel
     from tessera.puzzle.heal.train import Checkpoint, heal
     from tessera.puzzle.models import loading
+    from tessera.puzzle.text import read
 
     # How the same losses are computed is not part of a healing's identity.
     decisive = params.model_dump(mode="json", exclude={"heal": {"gradient_checkpointing", "teacher", "processes"}})
@@ -61,12 +59,12 @@ def main(
         row = children.chosen(choices, method)
         teacher = loading.load(parent, home).requires_grad_(False)
         model = children.assemble(teacher, params.space, library, row["blocks"])
-        text = windows(tokens, "train", window + 1, count, randomness.seed(params.seed, "puzzle", "heal"))
+        text = read(tokens, "train", window, count, randomness.seed(params.seed, "puzzle", "heal"))
         saved = Checkpoint(checkpoint, {"blocks": row["blocks"], "schedule": schedule, "params": decisive})
         losses = heal(
             teacher,
             model,
-            torch.from_numpy(text.tokens).long(),
+            text.tokens,
             params.heal,
             getattr(params.heal, schedule),
             # Every method sees the same text in the same order.
@@ -76,6 +74,7 @@ def main(
             teacher_cache,
             group,
             device,
+            text.mask,
         )
         if group.rank == 0:
             children.save(model, parent, child)

@@ -26,7 +26,7 @@ def main(params: Params, part: int, parent: Path, activations: list[Path], libra
     from functools import partial
 
     from tessera.puzzle import compute
-    from tessera.puzzle.library.activations import StoredStates
+    from tessera.puzzle.library.activations import StoredStates, stored_mask
     from tessera.puzzle.library.build import LayerLibrary
     from tessera.puzzle.models import architecture as architectures
     from tessera.puzzle.models import loading
@@ -35,6 +35,7 @@ def main(params: Params, part: int, parent: Path, activations: list[Path], libra
     params.space.check(architecture)
 
     device = compute.start(params.compute)
+    train_mask, valid_mask = (stored_mask([shard / split for shard in activations]) for split in ("train", "valid"))
 
     def build(layer: int) -> None:
         train, valid = (
@@ -44,7 +45,9 @@ def main(params: Params, part: int, parent: Path, activations: list[Path], libra
         stream = partial(randomness.torch_generator, params.seed, "puzzle", "library", layer)
         model = loading.load_layers(parent, [layer], device).requires_grad_(False)
         with files.scratch_directory(library / f"layer_{layer}") as scratch:
-            builder = LayerLibrary(model, layer, params.space, params.library, train, valid, stream, scratch)
+            builder = LayerLibrary(
+                model, layer, params.space, params.library, train, valid, stream, scratch, (train_mask, valid_mask)
+            )
             tensors, records = builder.build()
         files.save_tensors(library / f"layer_{layer}.safetensors", tensors)
         files.write_json(library / f"layer_{layer}.json", records)

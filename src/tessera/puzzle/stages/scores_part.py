@@ -31,9 +31,8 @@ def main(
 
     cache is a directory of scores that were computed before and are reused.
     """
-    import torch
+    from functools import partial
 
-    from tessera.data.tokens import windows
     from tessera.puzzle import compute
     from tessera.puzzle.child import variants_of
     from tessera.puzzle.models import loading
@@ -41,20 +40,21 @@ def main(
     from tessera.puzzle.scores import replace_one as scoring
     from tessera.puzzle.scores.cache import ScoreCache, Scores
     from tessera.puzzle.scores.replace_one import Variants
+    from tessera.puzzle.text import read
 
     device = compute.start(params.compute)
     model, settings = loading.load(parent, device).requires_grad_(False), params.scores
     layers = range(len(model.layers))[part :: settings.jobs]
     variants = variants_of(model, params.space, library, layers)
     seed = randomness.seed(params.seed, "puzzle", "scores")
-    text = windows(tokens, "valid", settings.window + 1, settings.windows, seed)
-    seen = torch.from_numpy(text.tokens).long()
+    text = read(tokens, "valid", settings.window, settings.windows, seed)
 
     def computed(some: "Mapping[int, Variants]") -> "dict[int, Scores]":
         title = f"scores, part {part}"
-        return scoring.score(model, some, seen, text.document, lambda work: progress.track(work, title))
+        track = partial(progress.track, description=title)
+        return scoring.score(model, some, text.tokens, text.document, track, text.mask)
 
-    about = score_cache.text(seen, text.document)
+    about = score_cache.text(text.tokens, text.document, text.mask)
     kept = ScoreCache(cache, model, about, scoring.__name__) if cache else None
     files.write_json(scores, kept.score(variants, computed) if kept else computed(variants))
 

@@ -1,5 +1,6 @@
 """Cases of the ablations: their blocks and their spread."""
 
+import numpy as np
 import pytest
 import torch
 from scipy import stats
@@ -11,13 +12,15 @@ from tessera.puzzle.params import LibraryParams
 from tessera.puzzle.scores.replace_one import hidden_states
 from tessera.puzzle.studies.ablations import cases
 from tessera.puzzle.studies.ablations.seed_means import mean_and_half
+from tessera.puzzle.text import Text
 
 
 def generator(layer, name):
     return torch.Generator().manual_seed(10 * layer + len(name))
 
 
-def test_blocks_of_a_child_are_those_of_a_library(parent, variants, tmp_path):
+@pytest.mark.parametrize("mask", [None, torch.arange(16).expand(28, 16) % 3 == 1], ids=["all", "mask"])
+def test_blocks_of_a_child_are_those_of_a_library(parent, variants, tmp_path, mask):
     """Made alone, layer by layer, from the same text."""
     model = loading.load(parent()).requires_grad_(False)
     text = torch.randint(1, 64, (28, 16), generator=torch.Generator().manual_seed(0))
@@ -25,7 +28,12 @@ def test_blocks_of_a_child_are_those_of_a_library(parent, variants, tmp_path):
     choice = ["parent+parent", "kv1+parent", "kv1+ffn50"]
     own, scratch = tmp_path / "own", tmp_path / "scratch"
     own.mkdir()
-    made = dict(cases.blocks_of(model, variants, params, choice, text[:24], text[24:], generator, own))
+    masks = (None, None) if mask is None else (mask[:24], mask[24:])
+    texts = [
+        Text(part, counts, np.arange(len(part)), np.full(len(part), "a"))
+        for part, counts in zip((text[:24], text[24:]), masks, strict=True)
+    ]
+    made = dict(cases.blocks_of(model, variants, params, choice, *texts, generator, own))
     assert [path.name for path in own.iterdir()] == ["2"]  # the states around layers that are done are removed
     states = hidden_states(model, text)[0]
     assert made[0] == {}
@@ -33,7 +41,7 @@ def test_blocks_of_a_child_are_those_of_a_library(parent, variants, tmp_path):
         (scratch / str(layer)).mkdir(parents=True)
         whole, _ = LayerLibrary(
             model, layer, variants, params, states[layer][:24], states[layer][24:],
-            lambda name, layer=layer: generator(layer, name), scratch / str(layer),
+            lambda name, layer=layer: generator(layer, name), scratch / str(layer), masks,
         ).build()  # fmt: skip
         assert {key.partition("/")[0] for key in made[layer]} == set(wanted)
         for key, value in made[layer].items():

@@ -19,7 +19,7 @@ WINDOWS, T = 24, 16
 def run(parent, variants, tmp_path_factory):
     """Trials of one layer from one initialisation."""
 
-    def call(initialisation, tokens=(0, 64, 640), name="llama", space=variants):
+    def call(initialisation, tokens=(0, 64, 640), name="llama", space=variants, mask=None):
         model = loading.load(parent(name)).requires_grad_(False)
         text = torch.randint(1, 64, (WINDOWS + 4, T), generator=torch.Generator().manual_seed(0))
         states = hidden_states(model, text)[0][1]
@@ -32,6 +32,7 @@ def run(parent, variants, tmp_path_factory):
             states[WINDOWS:],
             lambda name: torch.Generator().manual_seed(len(name)),
             tmp_path_factory.mktemp("scratch"),
+            (None, None) if mask is None else (mask[:WINDOWS], mask[WINDOWS:]),
         )
         return dict(trials.run(initialisation, tokens))
 
@@ -49,6 +50,16 @@ def test_every_variant_with_parameters_is_tried_over_every_number_of_tokens(run,
         assert first["distilled"] == first["initial"] == some["initial"]
         steps = (most["flops"] - first["flops"]) / (some["flops"] - first["flops"])
         assert steps == 10  # of 64 tokens each: the work of a step does not depend on the start
+
+
+@pytest.mark.parametrize("initialisation", ["paper", "least_squares"])
+def test_trials_are_of_the_tokens_that_count(run, initialisation):
+    mask = torch.arange(T).expand(WINDOWS + 4, T) % 3 == 1
+    plain, every, some = (run(initialisation, (0, 64), mask=m) for m in (None, torch.ones_like(mask), mask))
+    assert plain == every
+    for name, record in some.items():
+        assert record["trials"][1]["initial"] != plain[name]["trials"][1]["initial"]
+        assert record["trials"][1]["flops"] == plain[name]["trials"][1]["flops"]
 
 
 def test_each_number_of_tokens_begins_anew(run):

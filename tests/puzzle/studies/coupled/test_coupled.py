@@ -20,6 +20,8 @@ from tessera.puzzle.studies.coupled.pairs import MARK, Coupling
 
 LAYER = 1
 TEXT = torch.randint(1, 64, (28, 16), generator=torch.Generator().manual_seed(0))
+#: Tokens that count, a different number in each window.
+MASK = torch.arange(16)[None] % torch.arange(2, 30)[:, None] == 1
 OPTIMISER = {"tokens": 640, "batch_windows": 4, "learning_rate": 2e-3}
 PAIRS = ["no_op+parent", "no_op+ffn50", "no_op+linear", "linear+parent", "linear+ffn25", "kv1+linear", "linear+no_op"]
 
@@ -40,10 +42,11 @@ def setting(parent, variants, tmp_path_factory):
     return model, directory
 
 
-def builder(model, space, scratch, kind=Coupling, **changes):
+def builder(model, space, scratch, kind=Coupling, mask=None, **changes):
     states = hidden_states(model, TEXT)[0][LAYER]
     params = LibraryParams.model_validate(PARAMS | changes)
-    return kind(model, LAYER, space, params, states[:24], states[24:], generator, scratch)
+    masks = (None, None) if mask is None else (mask[:24], mask[24:])
+    return kind(model, LAYER, space, params, states[:24], states[24:], generator, scratch, masks)
 
 
 @pytest.fixture
@@ -91,17 +94,18 @@ def test_losses_are_of_the_whole_block_and_never_rise(couple, setting, variants,
     assert record["training"]["tokens"] == list(range(64, 641, 64))
 
 
+@pytest.mark.parametrize("mask", [None, MASK], ids=["all", "mask"])
 @pytest.mark.parametrize("how", ["per_token", "scalar"])
 @pytest.mark.parametrize("pair", PAIRS)
-def test_the_refit_is_the_best_last_map_for_the_child_s_own_state(couple, pair, how):
+def test_the_refit_is_the_best_last_map_for_the_child_s_own_state(couple, pair, how, mask):
     """The normal equations: the gradient of the training loss by the last map vanishes."""
-    made, modules, _ = couple(pair, loss=how, distillation=OPTIMISER | {"tokens": 0})
+    made, modules, _ = couple(pair, loss=how, distillation=OPTIMISER | {"tokens": 0}, mask=mask)
     linear, moments = made.last(*modules)
     initialise.fit(linear, moments, 1e-6, linear.weight)  # also where it was taken back
     weight = linear.weight.requires_grad_(True)
 
     def gradient():
-        error, norm = distill.errors(made.train.after[:], output(made, modules, made.train))
+        error, norm = distill.errors(made.train.after[:], output(made, modules, made.train), made.train.mask)
         value = (error / norm).mean() if how == "per_token" else error.sum() / norm.sum()
         return torch.autograd.grad(value, weight)[0].norm()
 

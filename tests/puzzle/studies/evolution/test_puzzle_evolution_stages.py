@@ -2,8 +2,10 @@
 
 import math
 
+import numpy as np
 import pytest
 import small_reports
+import torch
 
 from tessera.common import files
 from tessera.common.params import check
@@ -15,6 +17,7 @@ from tessera.puzzle.models import loading
 from tessera.puzzle.scores import reference as validity
 from tessera.puzzle.search import block_library
 from tessera.puzzle.studies.evolution.report import REPORT
+from tessera.puzzle.studies.evolution.search import Runner
 from tessera.puzzle.studies.evolution.stages import report
 from tessera.puzzle.studies.evolution.stages import search as puzzle_evolution_search
 
@@ -143,6 +146,13 @@ def test_what_was_kept_of_other_weights_or_text_is_not_believed(run, found, tmp_
     wrong = [{**child, "kl_div": 0.0} for child in rows["warm-0"]["children"]]
     files.write_json(tmp_path / "ledger.json", {"identity": "of other text", "children": wrong})
     assert run("warm-0", tmp_path) == rows["warm-0"]
+
+
+def test_a_ledger_is_of_its_text_and_mask(parent, library, variants):
+    tokens, documents, teacher = torch.arange(40).view(2, 20), np.arange(2), loading.load(parent())
+    masks = (None, tokens[:, 1:] % 2 == 0, tokens[:, 1:] % 3 == 0)
+    runners = [Runner(teacher, variants, library(), tokens, documents, mask) for mask in masks]
+    assert len({files.to_json(runner._identity()) for runner in runners}) == 3
 
 
 def test_a_budget_that_no_child_keeps_is_refused(run, tmp_path):

@@ -52,6 +52,22 @@ def test_statistics_are_those_of_the_hidden_states_and_channels(parent, name, no
     assert len(found.influence) == len(model.layers)
 
 
+def test_statistics_are_of_the_tokens_that_count(model):
+    mask = torch.arange(16)[None] % torch.arange(2, 5)[:, None] == 1
+    found = pruning.statistics(model, TOKENS, mask=mask)
+    states, middle, _ = hidden_states(model, TOKENS)
+    for i, layer in enumerate(model.layers):
+        influence = 1 - F.cosine_similarity(states[i], states[i + 1], dim=-1)[mask].mean()
+        assert found.influence[i] == pytest.approx(float(influence), abs=1e-5)
+        h = channels(layer.subblock("ffn"), layer.module.post_attention_layernorm(middle[i])).double()
+        assert torch.allclose(found.mean[i], h[mask].mean(0), atol=1e-6)
+        assert torch.allclose(found.variance[i], h[mask].var(0, unbiased=False), atol=1e-5)
+        by_window = torch.stack([one[counts].abs().mean(0) for one, counts in zip(h, mask, strict=True)])
+        assert torch.allclose(found.magnitude[i], by_window.norm(dim=0), atol=1e-5)
+    plain, every = (pruning.statistics(model, TOKENS, mask=m) for m in (None, torch.ones_like(mask)))
+    assert all(torch.equal(getattr(plain, name), getattr(every, name)) for name in vars(plain))
+
+
 def test_times_are_the_tables_and_straight_between(times):
     assert times.of([48, 24, 0]) == pytest.approx(3 * 2 + 8 + 5 + 0)
     assert times.of([36, 0, 12]) == pytest.approx(3 * 2 + 6.5 + 0 + 2.5)

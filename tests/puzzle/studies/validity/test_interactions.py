@@ -7,33 +7,37 @@ from exchanges import DOCUMENTS, TOKENS, exchanged
 
 from tessera.puzzle.models.anatomy import tensor
 from tessera.puzzle.scores.reference import Reference
-from tessera.puzzle.scores.replace_one import score
+from tessera.puzzle.scores.replace_one import score, summarised
 from tessera.puzzle.studies.validity import quadratic
-from tessera.puzzle.studies.validity.interactions import responses, summarised
+from tessera.puzzle.studies.validity.interactions import responses
+
+MASK = torch.arange(11)[None] % torch.arange(2, 7)[:, None] == 1
 
 
-def test_interactions_score_as_scores_do_and_their_form_is_second_order(setting):
+@pytest.mark.parametrize("mask", [None, MASK], ids=["all", "mask"])
+def test_interactions_score_as_scores_do_and_their_form_is_second_order(setting, mask):
     model, modules = setting
     small = {}  # exchanges that change little, so that the second order is nearly all
     for (layer, part, name), module in modules.items():
         if name in ("kv1", "ffn50"):
             small[layer, part, name] = mixed(model.layer(layer).subblock(part), module, 0.02)
-    gram, series = responses(model, small, TOKENS)
+    gram, series = responses(model, small, TOKENS, mask=mask)
+    counts = None if mask is None else mask.sum(1).numpy()
     scores = {}
     for (layer, part, name), agreement in zip(small, series, strict=True):
-        scores.setdefault(layer, {"attention": {}, "ffn": {}})[part][name] = summarised(agreement, DOCUMENTS)
-    expected = score(model, grouped(small), TOKENS, DOCUMENTS)
+        scores.setdefault(layer, {"attention": {}, "ffn": {}})[part][name] = summarised(agreement, DOCUMENTS, counts)
+    expected = score(model, grouped(small), TOKENS, DOCUMENTS, mask=mask)
     for layer, part, name in small:
         for key in ("kl_div", "kl_div_se", "lm_loss", "top1"):
             assert scores[layer][part][name][key] == pytest.approx(expected[layer][part][name][key], rel=1e-3, abs=1e-7)
         assert 0 < scores[layer][part][name]["cosine"] < 0.5
-    assert np.allclose(np.diag(gram) / 2, [s["kl_div"].mean() for s in series], rtol=0.1)
+    assert np.allclose(np.diag(gram) / 2, [np.average(s["kl_div"], weights=counts) for s in series], rtol=0.1)
     form = quadratic.measured(scores, gram)
     child = model
     for (layer, part, _), module in small.items():
         other = child.layer(layer).subblock("ffn" if part == "attention" else "attention")
         child = exchanged(child, layer, (module, other) if part == "attention" else (other, module))
-    true = Reference(model, TOKENS, DOCUMENTS).measure(child)["kl_div"]
+    true = Reference(model, TOKENS, DOCUMENTS, mask).measure(child)["kl_div"]
     every = form.predict(["kv1+ffn50"] * 3)
     plain = float(np.trace(form.Q))
     assert every == pytest.approx(true, rel=0.15)

@@ -21,6 +21,7 @@ from tessera.puzzle.models.space import PARENT, Space, decompose
 from tessera.puzzle.params import BATCH, LibraryParams
 from tessera.puzzle.search import Solution, baselines, block_library, budgets
 from tessera.puzzle.studies.ablations.params import CaseParams, Initialisation, OwnBlocksParams
+from tessera.puzzle.text import Text
 
 #: Scores of which more is better.
 BIGGER = ("top1",)
@@ -88,16 +89,17 @@ def blocks_of(
     space: Space,
     params: LibraryParams,
     choice: Choice,
-    train: Tensor,
-    valid: Tensor,
+    train: Text,
+    valid: Text,
     generator: Callable[[int, str], torch.Generator],
     scratch: Path,
     track: Callable[[Sequence[str]], Iterable[str]] = iter,
 ) -> Iterator[tuple[int, dict[str, Tensor]]]:
     """Make the blocks of one child only: yield each layer and its tensors, as a block library's file holds them.
 
-    train and valid (windows, T) are tokens; generator(layer, variant) orders a variant's batches. No tensor of the
-    parent may require a gradient. Hidden states around two layers at a time are in the directory scratch.
+    train and valid are windows of T tokens, without the token after each; generator(layer, variant) orders a variant's
+    batches. No tensor of the parent may require a gradient. Hidden states around two layers at a time are in the
+    directory scratch.
     """
 
     behind = scratch / "embedding"
@@ -107,7 +109,8 @@ def blocks_of(
         shape = (*text.shape, parent.hidden_size)
         return store(behind / f"{name}.npy", shape, (parent.inputs(part)[0] for part in text.split(BATCH)))
 
-    inputs, held_out = embedded("train", train), embedded("valid", valid)
+    inputs, held_out = embedded("train", train.tokens), embedded("valid", valid.tokens)
+    masks = train.mask, valid.mask
     for layer, block in enumerate(track(choice)):
         attention, ffn = decompose(block)
         single = Space(
@@ -117,7 +120,7 @@ def blocks_of(
         place = scratch / str(layer)
         place.mkdir()
         order = partial(generator, layer)
-        builder = LayerLibrary(parent, layer, single, params, inputs, held_out, order, place)
+        builder = LayerLibrary(parent, layer, single, params, inputs, held_out, order, place, masks)
         yield layer, builder.build()[0]
         inputs, held_out = builder.train.after, builder.valid.after
         shutil.rmtree(behind)
@@ -131,7 +134,7 @@ def child_of(
     params: LibraryParams,
     choice: Choice,
     blocks: OwnBlocksParams | None,
-    texts: Callable[[], tuple[Tensor, Tensor]],
+    texts: Callable[[], tuple[Text, Text]],
     generator: Callable[[int, str], torch.Generator],
     scratch: Path,
     track: Callable[[Sequence[str]], Iterable[str]] = iter,

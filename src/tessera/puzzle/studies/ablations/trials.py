@@ -3,7 +3,6 @@
 import copy
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
 from typing import Any
 
 import torch
@@ -14,7 +13,6 @@ from tessera.puzzle.library import distill
 from tessera.puzzle.library.build import LayerLibrary
 from tessera.puzzle.library.least_squares import Moments
 from tessera.puzzle.models.space import FFN, Attention, Space
-from tessera.puzzle.params import BATCH
 from tessera.puzzle.studies.ablations.params import Initialisation
 
 aten = torch.ops.aten
@@ -84,7 +82,7 @@ class Trials(LayerLibrary):
             return self.layer(x, self.calls, **others, **{subblock: module})
 
         def losses() -> dict:
-            return asdict(distill.evaluate(forward, getattr(self.valid, place), self.valid.after, BATCH))
+            return self.losses(forward, getattr(self.valid, place))
 
         if self.initialisation == "random":
             self._randomise(name, module)
@@ -108,6 +106,7 @@ class Trials(LayerLibrary):
                     self.params.distillation.model_copy(update={"tokens": tokens}),
                     self.params.loss,
                     self.generator(name),
+                    self.train.mask,
                 )
             flops = begun + self.counter.get_total_flops() - before
             trials.append({"tokens": tokens, "flops": flops, "initial": initial, "distilled": losses()})

@@ -14,7 +14,6 @@ A block of coupled subblocks is named ATTENTION+FFN coupled; block libraries hol
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,7 +23,7 @@ from torch import Tensor, nn
 
 from tessera.puzzle import child
 from tessera.puzzle.child import OWN, Choice
-from tessera.puzzle.library import distill, initialise
+from tessera.puzzle.library import initialise
 from tessera.puzzle.library.build import LayerLibrary
 from tessera.puzzle.library.initialise import Batches
 from tessera.puzzle.library.least_squares import Moments
@@ -33,7 +32,6 @@ from tessera.puzzle.models.anatomy import SUBBLOCKS
 from tessera.puzzle.models.decoder import LanguageModel
 from tessera.puzzle.models.modeling_child import Exchange
 from tessera.puzzle.models.space import PARENT, Space, decompose
-from tessera.puzzle.params import BATCH
 from tessera.puzzle.scores.reference import Pair
 
 MARK = " coupled"
@@ -79,7 +77,7 @@ class Coupling(LayerLibrary):
             return self.layer(x, self.calls, **exchanged)
 
         def losses() -> dict:
-            return asdict(distill.evaluate(forward, self.valid.before, self.valid.after, BATCH))
+            return self.losses(forward, self.valid.before)
 
         record: dict[str, Any] = {"parameters": sum(p.numel() for p in both.parameters()), "decoupled": losses()}
         record["kept"], best = "decoupled", record["decoupled"]
@@ -116,9 +114,9 @@ class Coupling(LayerLibrary):
             return None
 
         def batches() -> Batches:
-            for x, o in zip(self.train.before.split(BATCH), self.train.after.split(BATCH), strict=True):
+            for x, _, o, mask in self.train.batches():
                 h = x if ffn is None else self.layer(x, self.calls, attention=attention, ffn=None)
-                weight = torch.ones_like(o[..., 0]) if self.params.loss == "scalar" else 1 / o.square().sum(-1)
+                weight = self.weight(torch.ones_like(o[..., 0]), o, mask)
                 yield self.layer.inner(subblock, h, self.calls, **{other: None}), o - h, weight
 
         return module.get_submodule(name), initialise.moments(module, name, batches())

@@ -92,6 +92,8 @@ class Runner:
     tokens: Tensor
     """(windows, T + 1)"""
     documents: np.ndarray
+    mask: Tensor | None = None
+    """(windows, T), the positions that count; None if all do."""
 
     def child(self, blocks: Sequence[str]) -> LanguageModel:
         """Return the child of some blocks."""
@@ -99,7 +101,7 @@ class Runner:
 
     def ledger(self, path: Path) -> Ledger:
         """Return the ledger of KL in a file."""
-        reference = Reference(self.parent, self.tokens, self.documents)
+        reference = Reference(self.parent, self.tokens, self.documents, self.mask)
 
         def measure(choice: Choice) -> dict[str, float]:
             metrics = reference.measure(self.child(list(choice.values())))
@@ -109,10 +111,11 @@ class Runner:
 
     def _identity(self) -> Mapping[str, Any]:
         """All that a child's KL depends on."""
+        text = {"tokens": self.tokens, "documents": torch.from_numpy(self.documents)}
         layers = (layer_file(self.library, layer) for layer in range(len(self.parent.layers)))
         return {
             "parent": digest(self.parent.network.state_dict()),
-            "text": digest({"tokens": self.tokens, "documents": torch.from_numpy(self.documents)}),
+            "text": digest(text if self.mask is None else text | {"mask": self.mask}),
             "library": [hashlib.sha256(path.read_bytes()).hexdigest() for path in layers],
             "space": self.space.model_dump(mode="json"),
             "torch": f"{torch.__version__}, {torch.get_num_threads()} threads",

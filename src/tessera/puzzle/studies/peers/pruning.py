@@ -25,6 +25,7 @@ from tessera.puzzle.models import slices, variants
 from tessera.puzzle.models.decoder import LanguageModel
 from tessera.puzzle.models.layer import Layer
 from tessera.puzzle.models.space import FFN, PARENT, Attention, Space
+from tessera.puzzle.text import check, counted
 
 
 @dataclasses.dataclass
@@ -43,27 +44,36 @@ class Statistics:
 
 @torch.no_grad()
 def statistics(
-    parent: LanguageModel, tokens: Tensor, track: Callable[[Sequence[Tensor]], Iterable[Tensor]] = iter
+    parent: LanguageModel,
+    tokens: Tensor,
+    track: Callable[[Sequence[int]], Iterable[int]] = iter,
+    mask: Tensor | None = None,
 ) -> Statistics:
-    """Statistics of tokens (windows, T). Raises ValueError if an FFN does not end with a linear map of its channels."""
+    """Statistics of tokens (windows, T), of those that mask (windows, T) counts, or of all.
+
+    Raises ValueError if an FFN does not end with a linear map of its channels, or if no token of a window counts.
+    """
+    check(mask)
     maps = [last_map(layer) for layer in parent.layers]
-    count, channels = len(maps), max(linear.in_features for _, linear in maps)
-    cosine = torch.zeros(count, dtype=torch.float64)
-    total, square, peak = (torch.zeros(count, channels, dtype=torch.float64) for _ in range(3))
-    for window in track(list(tokens.split(1))):
-        x, calls = parent.inputs(window)
+    layers, channels = len(maps), max(linear.in_features for _, linear in maps)
+    cosine = torch.zeros(layers, dtype=torch.float64)
+    total, square, peak = (torch.zeros(layers, channels, dtype=torch.float64) for _ in range(3))
+    for n in track(range(len(tokens))):
+        x, calls = parent.inputs(tokens[n : n + 1])
+        counts = None if mask is None else mask[n : n + 1]
         for i, layer in enumerate(parent.layers):
             middle = layer(x, calls, ffn=None)
-            h = layer.inner("ffn", middle, calls, attention=None).features(layer.subblock("ffn"), maps[i][0])[0]
-            after = layer(middle, calls, attention=None)
-            cosine[i] += F.cosine_similarity(after[0], x[0], dim=-1).sum(dtype=torch.float64).cpu()
+            h = layer.inner("ffn", middle, calls, attention=None).features(layer.subblock("ffn"), maps[i][0])
+            h, after = counted(h, counts), layer(middle, calls, attention=None)
+            similarity = F.cosine_similarity(counted(after, counts), counted(x, counts), dim=-1)
+            cosine[i] += similarity.sum(dtype=torch.float64).cpu()
             total[i] += h.sum(0, dtype=torch.float64).cpu()
             square[i] += h.square().sum(0, dtype=torch.float64).cpu()
             peak[i] += h.abs().mean(0).double().square().cpu()
             x = after
-    n = tokens.numel()
-    mean = total / n
-    return Statistics(1 - cosine / n, mean, (square / n - mean**2).clamp_min(0), peak.sqrt())
+    count = tokens.numel() if mask is None else int(mask.sum())
+    mean = total / count
+    return Statistics(1 - cosine / count, mean, (square / count - mean**2).clamp_min(0), peak.sqrt())
 
 
 def last_map(layer: Layer) -> tuple[str, nn.Linear]:

@@ -9,7 +9,6 @@ scores, and one product of matrices over the vocabulary. Derived here; not in th
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import torch
@@ -19,7 +18,8 @@ from torch import Tensor, nn
 from tessera.puzzle.models.decoder import LanguageModel
 from tessera.puzzle.scores import divergence
 from tessera.puzzle.scores.reference import with_exchange
-from tessera.puzzle.scores.replace_one import hidden_states, standard_error
+from tessera.puzzle.scores.replace_one import hidden_states
+from tessera.puzzle.text import Batch, batches
 
 #: Log-probabilities held at once, in numbers: 256 MiB of float32.
 HELD = 2**26
@@ -32,24 +32,27 @@ def responses(
     parent: LanguageModel,
     modules: Mapping[Label, nn.Module | None],
     tokens: Tensor,
-    track: Callable[[Sequence[Tensor]], Iterable[Tensor]] = iter,
+    track: Callable[[Sequence[Batch]], Iterable[Batch]] = iter,
+    mask: Tensor | None = None,
 ) -> tuple[np.ndarray, list[dict[str, np.ndarray]]]:
     """Inner products (n, n) of the effects of n exchanges, a mean over tokens; and the metrics of each by window.
 
     modules are keyed (layer, subblock, variant); tokens (windows, T + 1). Metrics are kl_div, lm_loss, top1 and cosine,
-    the distance 1 - cos of last hidden states, (windows,) each.
+    the distance 1 - cos of last hidden states, (windows,) each. mask (windows, T) has the positions that count; None if
+    all do.
     """
     n = len(modules)
     gram = torch.zeros(n, n, dtype=torch.float64)
     series: list[dict[str, list[float]]] = [{m: [] for m in ("kl_div", "lm_loss", "top1", "cosine")} for _ in modules]
-    for window in track(list(tokens.split(1))):
-        x, targets = window[:, :-1], window[:, 1:].flatten()
-        before, _, calls = hidden_states(parent, x)
-        last, ends = before[-1][0], before[-1].new_empty(n, x.shape[1], parent.hidden_size)
+    windows = batches(tokens, mask, 1)
+    for window in track(windows):
+        before, _, calls = hidden_states(parent, window.inputs)
+        last, targets = window.counted(before[-1]), window.targets
+        ends = last.new_empty(n, *last.shape)
         for k, ((i, part, _), module) in enumerate(modules.items()):
             other = parent.layer(i).subblock("ffn" if part == "attention" else "attention")
             pair = (module, other) if part == "attention" else (other, module)
-            ends[k] = with_exchange(parent, i, pair, before[i], calls)[0]
+            ends[k] = window.counted(with_exchange(parent, i, pair, before[i], calls))
         for values, end in zip(series, ends, strict=True):
             values["cosine"].append(float((1 - F.cosine_similarity(end, last, dim=-1)).mean()))
         for values, agreement in zip(
@@ -65,14 +68,5 @@ def responses(
             d -= (d * p).sum(-1, keepdim=True)
             d = d.mul_(p.sqrt()).flatten(1)
             gram += (d @ d.T).double().cpu()
-    gram /= tokens.shape[0] * (tokens.shape[1] - 1)
+    gram /= sum(sum(window.sizes) for window in windows)
     return gram.numpy(), [{metric: np.array(values) for metric, values in row.items()} for row in series]
-
-
-def summarised(windows: Mapping[str, np.ndarray], documents: np.ndarray) -> dict[str, Any]:
-    """Means of metrics by window, with standard errors by document (_se)."""
-    means: dict[str, Any] = {}
-    for metric, values in windows.items():
-        means[metric] = float(values.mean())
-        means[f"{metric}_se"] = standard_error(values, documents)
-    return means

@@ -24,14 +24,12 @@ def main(params: Params, replicate: int, parent: Path, tokens: Path, metrics: Pa
     """Write rows of layer, variant, initialisation and tokens, with the work and held-out losses before and after."""
     from functools import partial
 
-    import torch
-
-    from tessera.data.tokens import windows
     from tessera.puzzle import compute
     from tessera.puzzle.library.activations import store_before
     from tessera.puzzle.models import loading
     from tessera.puzzle.studies.ablations.cases import starting
     from tessera.puzzle.studies.ablations.trials import Trials
+    from tessera.puzzle.text import read
 
     device = compute.start(params.compute)
     settings, model = params.blocks, loading.load(parent, device).requires_grad_(False)
@@ -41,13 +39,13 @@ def main(params: Params, replicate: int, parent: Path, tokens: Path, metrics: Pa
         raise ValueError(f"ablations.blocks.layers has {wrong[0]}; expected 0 to {last}")
     window, count = params.text.window, params.text.tokens // params.text.window
     seed = randomness.seed(params.seed, "puzzle_ablations", "blocks", replicate)
-    train = torch.from_numpy(windows(tokens, "train", window, count, seed).tokens).long()
-    valid = torch.from_numpy(windows(tokens, "valid", window, params.library.valid_windows, seed).tokens).long()
+    train = read(tokens, "train", window, count, seed, target=False)
+    valid = read(tokens, "valid", window, params.library.valid_windows, seed, target=False)
     work = [(layer, initialisation) for layer in settings.layers for initialisation in settings.initialisations]
     rows = []
     with files.scratch_directory(metrics) as scratch:
-        before = store_before(settings.layers, model, train, scratch / "train")
-        held_out = store_before(settings.layers, model, valid, scratch / "valid")
+        before = store_before(settings.layers, model, train.tokens, scratch / "train")
+        held_out = store_before(settings.layers, model, valid.tokens, scratch / "valid")
         for layer, initialisation in progress.track(work, f"blocks, replicate {replicate}"):
             with files.scratch_directory(scratch / "layer") as around:
                 trials = Trials(
@@ -59,6 +57,7 @@ def main(params: Params, replicate: int, parent: Path, tokens: Path, metrics: Pa
                     held_out[layer],
                     partial(randomness.torch_generator, params.seed, "puzzle_ablations", layer, replicate),
                     around,
+                    (train.mask, valid.mask),
                 )
                 for name, record in trials.run(initialisation, settings.tokens):
                     keys = {"replicate": replicate, "layer": layer, "variant": name, "initialisation": initialisation}

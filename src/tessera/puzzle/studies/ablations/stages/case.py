@@ -1,6 +1,7 @@
 """Choose one case's child and, for every seed's text and order, heal it and measure it on test text."""
 
 from collections.abc import Callable
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,7 @@ from tessera.puzzle.params import ComputeParams, HealParams, LibraryParams, Scor
 from tessera.puzzle.studies.ablations.params import CaseParams, ChildParams, TextParams
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from tessera.puzzle.text import Text
 
 
 class Params(Section):
@@ -46,18 +47,15 @@ def main(
     `case` is its name. responses, which the score `cosine` needs, are scores with the cosine of last hidden states.
     teacher_cache is where the parent's hidden states are kept if heal.teacher = cache.
     """
-    from dataclasses import asdict
     from functools import partial
 
-    import torch
-
-    from tessera.data.tokens import windows
     from tessera.puzzle import compute
     from tessera.puzzle.heal.train import heal
     from tessera.puzzle.models import loading
     from tessera.puzzle.models.decoder import LanguageModel
     from tessera.puzzle.scores.reference import Reference
     from tessera.puzzle.studies.ablations import cases
+    from tessera.puzzle.text import Text, read
 
     settings, shared, text = params.case, params.child, params.text
     by_layer = {int(layer): parts for path in scores for layer, parts in files.read_json(path).items()}
@@ -70,24 +68,24 @@ def main(
     draw = randomness.seed(params.seed, "puzzle", "frontier")
     references = {}
     for place, split, count in (("in_domain", "test", shared.windows), ("out_of_domain", "ood", shared.out_of_domain)):
-        held_out = windows(tokens, split, params.scores.window + 1, count, draw)
-        references[place] = Reference(teacher, torch.from_numpy(held_out.tokens).long(), held_out.document)
+        held_out = read(tokens, split, params.scores.window, count, draw)
+        references[place] = Reference(teacher, held_out.tokens, held_out.document, held_out.mask)
 
     def measure(child: LanguageModel) -> dict:
         return {place: reference.measure(child) for place, reference in references.items()}
 
-    def training(split: str, length: int, count: int, replicate: int) -> torch.Tensor:
+    def training(split: str, count: int, replicate: int, target: bool) -> Text:
         seed = randomness.seed(params.seed, "puzzle_ablations", "text", replicate)
         sources = settings.sources if split == "train" else None
-        return torch.from_numpy(windows(tokens, split, length, count, seed, sources).tokens).long()
+        return read(tokens, split, text.window, count, seed, sources, target)
 
     rows, assembled = [], {}
     for replicate in range(params.seeds):
         generator = randomness.generator(params.seed, "puzzle_ablations", case, replicate)
         solution = cases.choose(by_layer, table, settings, shared.speedup, generator)
         choice = list(solution.choice.values())
-        train = training("train", text.window + 1, text.tokens // text.window, replicate)
-        valid = partial(training, "valid", text.window, params.library.valid_windows, replicate)
+        train = training("train", text.tokens // text.window, replicate, target=True)
+        valid = partial(training, "valid", params.library.valid_windows, replicate, target=False)
         with files.scratch_directory(metrics) as scratch:
             child = cases.child_of(
                 teacher,
@@ -107,12 +105,13 @@ def main(
         curve = heal(
             teacher,
             child,
-            train,
+            train.tokens,
             params.heal.model_copy(update={"cosine": settings.cosine, "kl": settings.kl, "lm": settings.lm}),
             shared.healing,
             randomness.torch_generator(params.seed, "puzzle_ablations", "order", replicate),
             track=partial(progress.track, description=f"healing {case}, replicate {replicate}"),
             teacher_cache=teacher_cache,
+            mask=train.mask,
         )
         rows.append(
             {"case": case, "replicate": replicate, "blocks": choice}
@@ -122,9 +121,9 @@ def main(
     files.write_json(metrics, rows)
 
 
-def _texts(train: "Tensor", valid: "Callable[[], Tensor]") -> "tuple[Tensor, Tensor]":
+def _texts(train: "Text", valid: "Callable[[], Text]") -> "tuple[Text, Text]":
     """Windows to train on, without the token after each, and held-out ones, which are read only if blocks are made."""
-    return train[:, :-1], valid()
+    return replace(train, tokens=train.tokens[:, :-1]), valid()
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from tessera.common import association, randomness
 from tessera.common.files import Json
 from tessera.common.intervals import known, plus_minus
 from tessera.common.markdown import table
-from tessera.puzzle.scores.replace_one import standard_error
+from tessera.puzzle.scores.association import paired
 from tessera.puzzle.studies.coupled.pairs import is_coupled, plain
 from tessera.puzzle.studies.coupled.report.results import METHODS, PHASES, STATES, Results, as_kept
 
@@ -45,11 +45,9 @@ def children(results: Results) -> pd.DataFrame:
         )
         for state in STATES:
             row |= {f"{state}_{key}": child[state][key] for key in ("kl_div", "kl_div_se", "lm_loss", "top1")}
-            mine, theirs = (np.array(each[state]["by_window"]["kl_div"]) for each in (child, other))
             row[f"{state}_ratio"] = child[state]["kl_div"] / other[state]["kl_div"]
-            row[f"{state}_difference"] = float((mine - theirs).mean())
-            documents = np.array(child[state]["by_window"]["document"])
-            row[f"{state}_difference_se"] = known(standard_error(mine - theirs, documents))
+            against = paired(child[state]["by_window"], other[state]["by_window"])
+            row |= {f"{state}_difference": against["difference"], f"{state}_difference_se": known(against["se"])}
         rows.append(row | {"blocks": " / ".join(child["blocks"])})
     return pd.DataFrame(rows)
 

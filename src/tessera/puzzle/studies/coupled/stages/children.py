@@ -38,25 +38,23 @@ def main(
     """
     from dataclasses import asdict
 
-    import torch
-
-    from tessera.data.tokens import windows
     from tessera.puzzle import compute
     from tessera.puzzle.heal.train import heal
     from tessera.puzzle.models import loading
     from tessera.puzzle.scores.reference import Reference
     from tessera.puzzle.studies.coupled import pairs as coupled
+    from tessera.puzzle.text import read
 
     device = compute.start(params.compute)
     settings, teacher = params.coupled, loading.load(parent, device).requires_grad_(False)
     # The windows on which the frontier is measured.
-    seed, length = randomness.seed(params.seed, "puzzle", "frontier"), params.scores.window + 1
-    test = windows(tokens, "test", length, settings.windows, seed)
-    reference = Reference(teacher, torch.from_numpy(test.tokens).long(), test.document)
+    seed = randomness.seed(params.seed, "puzzle", "frontier")
+    test = read(tokens, "test", params.scores.window, settings.windows, seed)
+    reference = Reference(teacher, test.tokens, test.document, test.mask)
     window = params.calibration.window
     count = max(1, params.calibration.tokens // window)
-    text = windows(tokens, "train", window + 1, count, randomness.seed(params.seed, "puzzle", "heal"))
-    train, rows = torch.from_numpy(text.tokens).long(), files.read_json(children)
+    train = read(tokens, "train", window, count, randomness.seed(params.seed, "puzzle", "heal"))
+    rows = files.read_json(children)
     measured: dict[tuple[str, ...], dict] = {}
     for row in progress.track(rows, "coupled children"):
         choice = tuple(row["blocks"])
@@ -64,7 +62,8 @@ def main(
             model = coupled.assemble(teacher, params.space, library, coupled_library, choice)
             assembled = reference.measure(model)
             order = randomness.torch_generator(params.seed, "puzzle", "heal", "order")
-            curve = heal(teacher, model, train, params.heal, settings.healing, order, teacher_cache=teacher_cache)
+            how = (params.heal, settings.healing, order)
+            curve = heal(teacher, model, train.tokens, *how, teacher_cache=teacher_cache, mask=train.mask)
             measured[choice] = {"assembled": assembled, "healed": reference.measure(model), "curve": asdict(curve)}
         row.update(measured[choice])
     files.write_json(metrics, rows)

@@ -32,11 +32,11 @@ def main(
 
     import torch
 
-    from tessera.data.tokens import windows
     from tessera.puzzle import child, compute
     from tessera.puzzle.library.activations import StoredStates, store_before
     from tessera.puzzle.models import loading
     from tessera.puzzle.studies.coupled import pairs as coupled
+    from tessera.puzzle.text import Text, read
 
     settings, text = params.coupled, params.calibration
     pairs = {int(layer): names for layer, names in files.read_json(survivors)["pairs"].items()}
@@ -44,21 +44,29 @@ def main(
     device = compute.start(params.compute)
     model = loading.load(parent, device).requires_grad_(False)
 
-    def states(split: str, count: int, place: Path, *name: str) -> dict[int, StoredStates]:
-        text_of = windows(tokens, split, text.window, count, randomness.seed(params.seed, "puzzle", *name)).tokens
+    def words(split: str, count: int, *name: str) -> Text:
+        return read(tokens, split, text.window, count, randomness.seed(params.seed, "puzzle", *name), target=False)
+
+    def states(split: str, place: Path) -> dict[int, StoredStates]:
         track = partial(progress.track, description=f"parent's activations, {split}")
-        return store_before(mine, model, torch.from_numpy(text_of).long(), place, track)
+        return store_before(mine, model, texts[split].tokens, place / split, track)
+
+    texts = {
+        "train": words("train", text.tokens // text.window, "calibration"),
+        "valid": words("valid", params.library.valid_windows, "library", "valid"),
+    }
+    masks = texts["train"].mask, texts["valid"].mask
 
     schedule = params.library.model_copy(update={"distillation": settings.distillation})
     coupled_library.mkdir(parents=True, exist_ok=True)
     with files.scratch_directory(coupled_library) as scratch:
-        train = states("train", text.tokens // text.window, scratch / "train", "calibration")
-        valid = states("valid", params.library.valid_windows, scratch / "valid", "library", "valid")
+        train, valid = states("train", scratch), states("valid", scratch)
         for layer in progress.track(mine, f"coupled blocks, part {part}"):
             stream = partial(randomness.torch_generator, params.seed, "puzzle_coupled", layer)
             around = scratch / str(layer)
             around.mkdir()
-            builder = coupled.Coupling(model, layer, params.space, schedule, train[layer], valid[layer], stream, around)
+            where = (train[layer], valid[layer], stream, around, masks)
+            builder = coupled.Coupling(model, layer, params.space, schedule, *where)
             tensors: dict[str, torch.Tensor] = {}
             records = {}
             for pair in pairs[layer]:

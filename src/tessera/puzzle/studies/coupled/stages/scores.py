@@ -30,13 +30,11 @@ def main(
     scores: Path,
 ) -> None:
     """Write layer -> block -> metrics of the layers of job number `part`, on the text of the first search's scores."""
-    import torch
-
-    from tessera.data.tokens import windows
     from tessera.puzzle import child, compute
     from tessera.puzzle.models import loading
     from tessera.puzzle.scores.reference import Pair, composed
     from tessera.puzzle.studies.coupled import pairs as coupled
+    from tessera.puzzle.text import read
 
     pairs = {int(layer): names for layer, names in files.read_json(survivors)["pairs"].items()}
     device = compute.start(params.compute)
@@ -49,13 +47,14 @@ def main(
             variants[layer][pair] = child.subblocks(*where, library, layer, pair)
             variants[layer][pair + coupled.MARK] = coupled.subblocks(*where, coupled_library, layer, pair)
     seed = randomness.seed(params.seed, "puzzle", "scores")
-    text = windows(tokens, "valid", params.scores.window + 1, params.scores.windows, seed)
+    text = read(tokens, "valid", params.scores.window, params.scores.windows, seed)
     measured = composed(
         model,
         variants,
-        torch.from_numpy(text.tokens).long(),
+        text.tokens,
         text.document,
         lambda layers: progress.track(layers, f"scores of whole blocks, part {part}"),
+        text.mask,
     )
     files.write_json(scores, measured)
 

@@ -25,8 +25,7 @@ def searches(results: Results) -> pd.DataFrame:
     for search in results.searches:
         best, test = search["best"], search["best"]["test"]
         reached = np.flatnonzero(best_so_far(search) < program["kl_div"])
-        series, reference = test["by_window"], program["test"]["by_window"]
-        against = paired(series["kl_div"], reference["kl_div"], series["document"])
+        against = paired(test["by_window"], program["test"]["by_window"])
         row: Json = {"search": search["search"], "seed": search["replicate"], "children": len(search["children"])}
         row |= {"kl_div": best["kl_div"], "kl_div_se": known(best["kl_div_se"])}
         row |= {"test_kl_div": test["kl_div"], "test_kl_div_se": known(test["kl_div_se"])}

@@ -36,32 +36,30 @@ def main(
 
     ledger is the file from which an interrupted search resumes; a finished one deletes it.
     """
-    import torch
-
-    from tessera.data.tokens import windows
     from tessera.puzzle import compute
     from tessera.puzzle.models import loading
     from tessera.puzzle.scores.reference import Reference
     from tessera.puzzle.search import block_library as libraries
     from tessera.puzzle.studies.evolution.evolve import scoring_passes
     from tessera.puzzle.studies.evolution.search import Problem, Runner
+    from tessera.puzzle.text import read
 
-    settings, length = params.evolution, params.scores.window + 1
+    settings, length = params.evolution, params.scores.window
     choices = libraries.read(block_library)
     problem = Problem(choices, params.search.objective, settings)
     # Random search and evolution begin with the same children.
     generator = randomness.generator(params.seed, "puzzle_evolution", replicate)
     seed = randomness.seed(params.seed, "puzzle", "scores")
-    seen = windows(tokens, "valid", length, settings.windows, seed)
-    unseen = windows(tokens, "test", length, settings.test_windows, randomness.seed(params.seed, "puzzle", "frontier"))
+    seen = read(tokens, "valid", length, settings.windows, seed)
+    unseen = read(tokens, "test", length, settings.test_windows, randomness.seed(params.seed, "puzzle", "frontier"))
     device = compute.start(params.compute)
     teacher = loading.load(parent, device).requires_grad_(False)
-    runner = Runner(teacher, params.space, library, torch.from_numpy(seen.tokens).long(), seen.document)
+    runner = Runner(teacher, params.space, library, seen.tokens, seen.document, seen.mask)
     losses = runner.ledger(ledger)
     title = f"{search} search {replicate}"
     children = list(progress.track(problem.run(search, losses, generator), title, problem.evaluations(search)))
     best, summary = problem.summary(children, losses)
-    test = Reference(teacher, torch.from_numpy(unseen.tokens).long(), unseen.document)
+    test = Reference(teacher, unseen.tokens, unseen.document, unseen.mask)
     summary["best"]["test"] = test.measure(runner.child(best))
     # What the program knows instead: its scores, whose cost is given in children of this search.
     scores_children = scoring_passes(choices) * params.scores.windows / settings.windows

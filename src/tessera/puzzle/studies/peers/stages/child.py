@@ -47,10 +47,6 @@ def main(
     import copy
     from dataclasses import asdict
 
-    import numpy as np
-    import torch
-
-    from tessera.data.tokens import windows
     from tessera.puzzle import compute
     from tessera.puzzle.costs.lookup import of_layer
     from tessera.puzzle.heal.train import heal
@@ -61,6 +57,7 @@ def main(
     from tessera.puzzle.search import budgets
     from tessera.puzzle.studies.peers import child as science
     from tessera.puzzle.studies.peers import pruning
+    from tessera.puzzle.text import joined, read
 
     device = compute.start(params.compute)
     settings, teacher = params.peers, loading.load(parent, device).requires_grad_(False)
@@ -76,35 +73,39 @@ def main(
     assembled = copy.deepcopy(child.model)
     window = params.calibration.window
     count = max(1, params.calibration.tokens // window)
-    text = windows(tokens, "train", window + 1, count, randomness.seed(params.seed, "puzzle", "heal"))
+    text = read(tokens, "train", window, count, randomness.seed(params.seed, "puzzle", "heal"))
     curve = heal(
         teacher,
         child.model,
-        torch.from_numpy(text.tokens).long(),
+        text.tokens,
         params.heal,
         params.heal.equal,
         randomness.torch_generator(params.seed, "puzzle", "heal", "order"),
         track=lambda steps: progress.track(steps, f"healing {peer}"),
         teacher_cache=teacher_cache,
+        mask=text.mask,
     )
     domains: dict[str, tuple[str, list[str]]] = {
         IN_DOMAIN: ("test", [*params.data.text.sources]),
         OUT_OF_DOMAIN: ("ood", [*params.data.text.out_of_domain]),
     }
-    seed, length = randomness.seed(params.seed, "puzzle", "evaluate"), params.evaluate.window + 1
-    parts = [
-        windows(tokens, split, length, params.evaluate.windows, seed, [source])
-        for split, sources in domains.values()
-        for source in sources
-    ]
+    seed, evaluation = randomness.seed(params.seed, "puzzle", "evaluate"), params.evaluate
+    test = joined(
+        [
+            read(tokens, split, evaluation.window, evaluation.windows, seed, [source])
+            for split, sources in domains.values()
+            for source in sources
+        ]
+    )
     states = evaluate(
         teacher,
         {"assembled": assembled, "equal": child.model},
-        torch.from_numpy(np.concatenate([part.tokens for part in parts])).long(),
-        np.concatenate([part.source for part in parts]),
-        np.concatenate([part.document for part in parts]),
+        test.tokens,
+        test.source,
+        test.document,
         {group: sources for group, (_, sources) in domains.items() if sources},
         lambda rows: progress.track(rows, f"evaluate {peer}"),
+        test.mask,
     )
     files.write_json(
         metrics,

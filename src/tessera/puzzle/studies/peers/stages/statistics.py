@@ -19,23 +19,22 @@ def main(params: Params, parent: Path, tokens: Path, statistics: Path) -> None:
     """Write block influence, and mean, variance and magnitude of every FFN channel."""
     from dataclasses import asdict
 
-    import torch
-
-    from tessera.data.tokens import windows
     from tessera.puzzle import compute
     from tessera.puzzle.models import loading
     from tessera.puzzle.studies.peers import pruning
+    from tessera.puzzle.text import read
 
     window = params.calibration.window
     count = max(1, params.calibration.tokens // window)
     # The text that healing, and the block library, learn from as well.
-    text = windows(tokens, "train", window + 1, count, randomness.seed(params.seed, "puzzle", "heal"))
+    text = read(tokens, "train", window, count, randomness.seed(params.seed, "puzzle", "heal"))
     device = compute.start(params.compute)
     model = loading.load(parent, device).requires_grad_(False)
     collected = pruning.statistics(
         model,
-        torch.from_numpy(text.tokens[:, :-1]).long(),
+        text.tokens[:, :-1],
         lambda work: progress.track(work, "statistics for peers"),
+        text.mask,
     )
     files.save_tensors(statistics, asdict(collected))
 

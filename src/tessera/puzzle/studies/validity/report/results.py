@@ -175,6 +175,6 @@ def optima(results: Results) -> list[Json]:
         for state in STATES:
             new, old = corrected[state]["by_window"], before[state]["by_window"]
             row[state] = {"corrected": corrected[state]["kl_div"], "optimum": before[state]["kl_div"]}
-            row[state] |= paired(new["kl_div"], old["kl_div"], new["document"])
+            row[state] |= paired(new, old)
         rows.append(row)
     return rows

@@ -24,13 +24,11 @@ class Params(Section):
 
 def main(params: Params, parent: Path, tokens: Path, library: list[Path], children: Path, metrics: Path) -> None:
     """Write layer -> block -> metrics of the first pairs that the search's children have, up to validity.composed."""
-    import torch
-
-    from tessera.data.tokens import windows
     from tessera.puzzle import compute
     from tessera.puzzle.child import subblocks
     from tessera.puzzle.models import loading
     from tessera.puzzle.scores.reference import Pair, composed
+    from tessera.puzzle.text import read
 
     rows = files.read_json(children)
     exchanged = dict.fromkeys(
@@ -46,13 +44,14 @@ def main(params: Params, parent: Path, tokens: Path, library: list[Path], childr
     for layer, block in sorted(list(exchanged)[: params.validity.composed]):
         pairs.setdefault(layer, {})[block] = subblocks(model, params.space, library, layer, block)
     seed = randomness.seed(params.seed, "puzzle", "scores")
-    text = windows(tokens, "valid", params.scores.window + 1, params.scores.windows, seed)
+    text = read(tokens, "valid", params.scores.window, params.scores.windows, seed)
     scores = composed(
         model,
         pairs,
-        torch.from_numpy(text.tokens).long(),
+        text.tokens,
         text.document,
         lambda layers: progress.track(layers, "composed scores"),
+        text.mask,
     )
     files.write_json(metrics, scores)
 

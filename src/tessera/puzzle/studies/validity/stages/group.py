@@ -35,35 +35,33 @@ def main(
 
     teacher_cache is where the parent's hidden states are kept if heal.teacher = cache.
     """
-    import torch
-
-    from tessera.data.tokens import windows
     from tessera.puzzle import child as assembly
     from tessera.puzzle import compute
     from tessera.puzzle.heal.train import heal
     from tessera.puzzle.models import loading
     from tessera.puzzle.scores.reference import Reference
+    from tessera.puzzle.text import read
 
     rows = files.read_json(children)
     if group not in rows:
         raise ValueError(f"{children}: no group {group!r}; expected one of {', '.join(rows)}")
     device = compute.start(params.compute)
     teacher = loading.load(parent, device).requires_grad_(False)
-    length, settings = params.scores.window + 1, params.validity
+    length, settings = params.scores.window, params.validity
     # The very windows of the scores, and of the frontier's measurement.
-    scored = windows(tokens, "valid", length, params.scores.windows, randomness.seed(params.seed, "puzzle", "scores"))
-    test = windows(tokens, "test", length, settings.windows, randomness.seed(params.seed, "puzzle", "frontier"))
-    seen = Reference(teacher, torch.from_numpy(scored.tokens).long(), scored.document)
-    unseen = Reference(teacher, torch.from_numpy(test.tokens).long(), test.document)
+    scored = read(tokens, "valid", length, params.scores.windows, randomness.seed(params.seed, "puzzle", "scores"))
+    test = read(tokens, "test", length, settings.windows, randomness.seed(params.seed, "puzzle", "frontier"))
+    seen = Reference(teacher, scored.tokens, scored.document, scored.mask)
+    unseen = Reference(teacher, test.tokens, test.document, test.mask)
     window = params.calibration.window
     count = max(1, params.calibration.tokens // window)
-    text = windows(tokens, "train", window + 1, count, randomness.seed(params.seed, "puzzle", "heal"))
-    train = torch.from_numpy(text.tokens).long()
+    train = read(tokens, "train", window, count, randomness.seed(params.seed, "puzzle", "heal"))
     for row in progress.track(rows[group], f"validity, {group}"):
         model = assembly.assemble(teacher, params.space, library, row["blocks"])
         row["scored"], row["assembled"] = seen.measure(model), unseen.measure(model)
         order = randomness.torch_generator(params.seed, "puzzle", "heal", "order")
-        curve = heal(teacher, model, train, params.heal, settings.healing, order, teacher_cache=teacher_cache)
+        how = (params.heal, settings.healing, order)
+        curve = heal(teacher, model, train.tokens, *how, teacher_cache=teacher_cache, mask=train.mask)
         row["healed"], row["healing_tokens"] = unseen.measure(model), curve.tokens[-1] if curve.tokens else 0
     files.write_json(metrics, rows[group])
 

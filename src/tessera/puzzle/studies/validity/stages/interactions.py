@@ -24,17 +24,18 @@ def main(params: Params, parent: Path, tokens: Path, library: list[Path], gram: 
 
     The order of the products is that of quadratic.labels(scores).
     """
-    import torch
+    from torch import nn
 
-    from tessera.data.tokens import windows
     from tessera.puzzle import compute
     from tessera.puzzle.child import variants_of
     from tessera.puzzle.models import loading
-    from tessera.puzzle.studies.validity.interactions import Label, responses, summarised
+    from tessera.puzzle.scores.replace_one import summarised
+    from tessera.puzzle.studies.validity.interactions import Label, responses
+    from tessera.puzzle.text import read
 
     device = compute.start(params.compute)
     model = loading.load(parent, device).requires_grad_(False)
-    modules: dict[Label, torch.nn.Module | None] = {
+    modules: dict[Label, nn.Module | None] = {
         (layer, part, name): module
         for layer, parts in variants_of(model, params.space, library, range(len(model.layers))).items()
         for part, named in parts.items()
@@ -42,13 +43,15 @@ def main(params: Params, parent: Path, tokens: Path, library: list[Path], gram: 
     }
     count = min(params.validity.correction.windows, params.scores.windows)
     seed = randomness.seed(params.seed, "puzzle", "scores")
-    text = windows(tokens, "valid", params.scores.window + 1, count, seed)
+    text = read(tokens, "valid", params.scores.window, count, seed)
     products, series = responses(
-        model, modules, torch.from_numpy(text.tokens).long(), lambda work: progress.track(work, "interactions")
+        model, modules, text.tokens, lambda work: progress.track(work, "interactions"), text.mask
     )
+    counts = None if text.mask is None else text.mask.sum(1).numpy()
     metrics: dict[int, dict[str, dict[str, dict[str, float | None]]]] = {}
     for (layer, part, name), by_window in zip(modules, series, strict=True):
-        metrics.setdefault(layer, {"attention": {}, "ffn": {}})[part][name] = summarised(by_window, text.document)
+        parts = metrics.setdefault(layer, {"attention": {}, "ffn": {}})
+        parts[part][name] = summarised(by_window, text.document, counts)
     files.write_npy(gram, products)
     files.write_json(scores, metrics)
 
