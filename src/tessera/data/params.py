@@ -73,7 +73,7 @@ class OwnSource(OwnFiles):
     title: str | None = "title"
     """Field that names a document, by which it is split; null for FILE:LINE, as where the field is missing."""
     loss: Literal["all", "answers"] = "all"
-    """Tokens that are learnt from, scored and evaluated: all, or those of the assistant's messages alone, given all that
+    """Tokens that are learnt from, scored and evaluated: all, or those of the assistant's messages, given all that
     stands before them.
     """
     characters: int | None = Field(default=None, ge=1)
