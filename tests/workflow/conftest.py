@@ -5,14 +5,16 @@ import os
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+import tracked_runs
 import yaml
 
-from tessera.workflow import outputs, pipeline
+from tessera.workflow import outputs, pipeline, tracking
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
@@ -24,6 +26,12 @@ puzzle:
     targets:
       cpu: {source: roofline, hardware: h100-sxm, dtype: bfloat16, threads: null, repeats: null}
 """
+
+#: What ran in the tiny pipeline.
+SHARDS = [f"shard {i}" for i in range(4)]
+PREPARE = ["noise", *SHARDS]
+ALL = ["fit", *PREPARE]
+ADOPTED = "adopted from dvc.lock: prepare train"
 
 
 @dataclass
@@ -113,6 +121,11 @@ def faults() -> Iterator[Faults]:
         Path(path).write_text(told.table())
 
 
+def listing(counts: Counter) -> str:
+    """Counts in words."""
+    return ", ".join(f"{what} {count}" for what, count in sorted(counts.items()))
+
+
 def digests(directory: Path, listing: Path = ROOT / "dvc.yaml") -> dict[str, str]:
     """Hash of every file in the outs of DVC's stages."""
     found = {}
@@ -176,3 +189,41 @@ def origin(tmp_path_factory: pytest.TempPathFactory) -> Tree:
     for command in ("git add -A", "git commit -q -m results", "dvc push -q", "dvc push -q --run-cache"):
         tree.run(*command.split())
     return tree
+
+
+@pytest.fixture
+def tree(origin: Tree, tmp_path: Path) -> Tree:
+    """The working copy after its first run, with all its memory."""
+    return origin.copy(tmp_path / "tree")
+
+
+@pytest.fixture
+def clone(origin: Tree, tmp_path: Path) -> Tree:
+    """A fresh clone with its data pulled."""
+    return origin.clone(tmp_path / "clone")
+
+
+def agree(tree: Tree) -> None:
+    """Assert that neither tool finds anything to do."""
+    assert tree.ran("snakemake") == []
+    assert tree.ran("dvc", "repro") == []
+    assert "up to date" in tree.run("dvc", "status")
+
+
+@pytest.fixture(scope="session")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty database with its tables, whose creation takes seconds."""
+    root = tmp_path_factory.mktemp("template")
+    tracking.sync(root)
+    return root / tracking.DATABASE
+
+
+@pytest.fixture
+def root(template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A tree with a database and one run."""
+    shutil.copy(template, tmp_path)
+    tracked_runs.write(tmp_path, {})
+    (tmp_path / "reports/figures").mkdir()
+    (tmp_path / "reports/figures/loss.svg").write_text("<svg/>")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
