@@ -79,15 +79,21 @@ def test_a_folder_replaces_its_code_if_most_of_it_is_run(tmp_path: Path) -> None
     assert dvc_stages.folded(set(files), tmp_path) == {"src/pack/study", *files[6:]}  # never the whole package
 
 
-def test_listed_entries_are_kept_except_code_and_outs(tree: Path) -> None:
+def test_listed_entries_are_kept_except_code_outs_and_deleted_files(tree: Path) -> None:
+    for name in ("packages.yaml", "to-pull.dvc"):
+        (tree / "data" / name).touch()
     stages = pipeline.stages()
     facts = dvc_stages.facts(tree / "Snakefile", stages)
     listed: dict[str, dict[str, list[str]]] = {
-        "prepare": {"deps": ["data/packages.yaml", "src/old.py"], "params": ["seed", "noise.scale"]},
+        "prepare": {
+            "deps": ["data/deleted.txt", "data/packages.yaml", "data/to-pull/part.txt", "src/old.py"],
+            "params": ["seed", "noise.scale"],
+        },
         "train": {"deps": ["data/shards"]},
     }
     entries = dvc_stages.expected(stages, facts, listed)
-    assert entries["prepare"]["deps"] == ["data/packages.yaml", "data/raw.txt", "src/noise.py", "src/shard.py"]
+    data = ["data/packages.yaml", "data/raw.txt", "data/to-pull/part.txt"]
+    assert entries["prepare"]["deps"] == [*data, "src/noise.py", "src/shard.py"]
     assert entries["prepare"]["params"] == ["noise", "prepare", "seed"]
     assert entries["train"]["deps"] == ["data/shards", "src/fit.py"]
     assert entries["train"]["params"] == ["train"]

@@ -62,6 +62,11 @@ def _around(path: str, directories: Iterable[str]) -> str | None:
     return next((directory for directory in directories if Path(path).is_relative_to(directory)), None)
 
 
+def _in_dvc(path: str) -> bool:
+    """Whether `dvc add` tracks a path or a folder that contains it, so that it may be missing until `dvc pull`."""
+    return any(Path(f"{place}.dvc").is_file() for place in (Path(path), *Path(path).parents))
+
+
 def folded(paths: Iterable[str], root: Path = Path()) -> set[str]:
     """Replace source files by folders, by the rule at SHARE, but never by the whole package, src/NAME."""
     modules = {Path(path) for path in paths if path.startswith("src/") and path.endswith(".py")}
@@ -99,15 +104,15 @@ def expected(
     """Return cmd, deps and params of each stage. `listed` is the current content of dvc.yaml.
 
     An input inside another stage's out is listed as that out. Entries that no rule names (a file or section that the
-    Snakefile itself reads) are kept, unless they are source code, a directory or another stage's out.
+    Snakefile itself reads) are kept, unless they are source code, a directory, another stage's out or a deleted file.
     """
     outs = [str(out) for stage in stages for out in stage.outs]
     entries = {}
     for stage in stages:
         derived, current = by_stage[stage.name], listed[stage.name]
         deps = {_around(path, outs) or path for path in derived.inputs}
-        deps |= {path for path in current.get("deps", []) if not path.startswith("src/") and path not in outs}
-        deps -= {path for path in deps - derived.inputs if path not in outs and Path(path).is_dir()}
+        listed_only = {path for path in current.get("deps", []) if not path.startswith("src/")} - deps - {*outs}
+        deps |= {path for path in listed_only if Path(path).is_file() or (not Path(path).exists() and _in_dvc(path))}
         sections = derived.sections | set(current.get("params", []))
         entries[stage.name] = {
             "cmd": f"snakemake --allowed-rules {' '.join(derived.rules)} -- {stage.target}",
