@@ -36,7 +36,7 @@ test-slurm: $(VENV)/installed ## run the workflow through a one-node SLURM; need
 	OMP_NUM_THREADS=1 pytest -q -m slurm tests/workflow/test_slurm.py $(ARGS)
 
 faults: $(VENV)/installed ## kill runs, fill disks, damage files, and write the outcome to reports/tables/faults.md
-	TESSERA_FAULTS=reports/tables/faults.md OMP_NUM_THREADS=1 pytest -q -m "not slurm" tests/workflow/test_faults.py $(ARGS)
+	TESSERA_FAULTS=reports/tables/faults.md OMP_NUM_THREADS=1 pytest -q -m "not slurm" tests/workflow/test_faults.py tests/workflow/test_damage.py $(ARGS)
 
 check: $(VENV)/installed ## formatting, lint, unused code and types
 	ruff check .

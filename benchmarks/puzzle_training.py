@@ -110,10 +110,8 @@ def settings(tokens: int) -> OptimiserParams:
 def modules(parent: LanguageModel, space: Space) -> Modules:
     """Modules of a space's variants, made of layer 0; of the channels the first are kept."""
     layer, config = parent.layer(0), parent.config
-    inner, channels = (
-        layer.inner("attention", *parent.inputs(torch.arange(2)[None])),
-        variants.channel_count(layer, config),
-    )
+    inner = layer.inner("attention", *parent.inputs(torch.arange(2)[None]))
+    channels = variants.channel_count(layer, config)
     return {
         "attention": {
             name: initialise.attention(layer, config, variant, inner, None) for name, variant in space.attention.items()

@@ -23,7 +23,7 @@ def test_the_same_figure_gives_the_same_bytes(tmp_path):
     for name in ("a.svg", "b.svg"):
         figure, axes = plots.grid(1, 1, 2.0)
         axes[0, 0].plot([0, 1], [1, 2])
-        plots.label_ends(axes[0, 0], [("one", 2.0, plots.BLUE), ("two", 2.0, plots.RED)])
+        plots.label_ends(figure, {axes[0, 0]: [("one", 2.0, plots.BLUE), ("two", 2.0, plots.RED)]})
         plots.save(figure, tmp_path / name)
     assert (tmp_path / "a.svg").read_bytes() == (tmp_path / "b.svg").read_bytes()
     assert b"dc:date" not in (tmp_path / "a.svg").read_bytes()

@@ -1,18 +1,22 @@
 """A working copy of the tiny pipeline, and clones of it, for the scenarios of the bridge; runs of the smoke scale."""
 
+import fcntl
 import hashlib
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import preloaded
 import pytest
+import tracked_runs
 import yaml
 
-from tessera.workflow import outputs, pipeline
+from tessera.workflow import outputs, pipeline, tracking
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
@@ -24,6 +28,12 @@ puzzle:
     targets:
       cpu: {source: roofline, hardware: h100-sxm, dtype: bfloat16, threads: null, repeats: null}
 """
+
+#: What ran in the tiny pipeline.
+SHARDS = [f"shard {i}" for i in range(4)]
+PREPARE = ["noise", *SHARDS]
+ALL = ["fit", *PREPARE]
+ADOPTED = "adopted from dvc.lock: prepare train"
 
 
 @dataclass
@@ -38,17 +48,22 @@ class Tree:
 
     def run(self, *command: str, check: bool = True, **environment: str) -> str:
         """Run a command and return all it printed."""
-        done = subprocess.run(
-            command,
-            cwd=self.path,
-            env=isolated(self.path.parent) | {"TINY_RUNS": str(self.log)} | environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            check=False,
-        )
-        assert not check or done.returncode == 0, f"{' '.join(command)}\n{done.stdout}"
-        return done.stdout
+        env = isolated(self.path.parent) | {"TINY_RUNS": str(self.log)} | environment
+        if command[0] in preloaded.COMMANDS:
+            status, printed = preloaded.run(command, self.path, env)
+        else:
+            done = subprocess.run(
+                command,
+                cwd=self.path,
+                env=env,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                check=False,
+            )
+            status, printed = done.returncode, done.stdout
+        assert not check or status == 0, f"{' '.join(command)}\n{printed}"
+        return printed
 
     def ran(self, *command: str, **environment: str) -> list[str]:
         """Run a command and return which scripts it ran."""
@@ -113,6 +128,11 @@ def faults() -> Iterator[Faults]:
         Path(path).write_text(told.table())
 
 
+def listing(counts: Counter) -> str:
+    """Counts in words."""
+    return ", ".join(f"{what} {count}" for what, count in sorted(counts.items()))
+
+
 def digests(directory: Path, listing: Path = ROOT / "dvc.yaml") -> dict[str, str]:
     """Hash of every file in the outs of DVC's stages."""
     found = {}
@@ -155,10 +175,21 @@ def isolated(home: Path) -> dict[str, str]:
     }
 
 
-@pytest.fixture(scope="session")
-def origin(tmp_path_factory: pytest.TempPathFactory) -> Tree:
-    """The tiny pipeline after its first run, committed and pushed."""
-    home = tmp_path_factory.mktemp("tiny")
+def once(factory: pytest.TempPathFactory, name: str, fill: Callable[[Path], object]) -> Path:
+    """A directory that is filled once, for all processes of pytest-xdist."""
+    base = factory.getbasetemp()
+    directory = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / name
+    directory.mkdir(exist_ok=True)
+    with (directory / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (directory / "filled").exists():
+            fill(directory)
+            (directory / "filled").touch()
+    return directory
+
+
+def first_run(home: Path) -> None:
+    """Run the tiny pipeline in home/origin; commit and push."""
     shutil.copytree(HERE / "tiny", home / "origin")
     tree = Tree(home / "origin")
     for command in (
@@ -170,9 +201,52 @@ def origin(tmp_path_factory: pytest.TempPathFactory) -> Tree:
         "dvc add -q data/raw.txt",
         "git add -A",
         "git commit -q -m inputs",
+        "snakemake",
+        "git add -A",
+        "git commit -q -m results",
+        "dvc push -q",
+        "dvc push -q --run-cache",
     ):
         tree.run(*command.split())
-    tree.first = tree.ran("snakemake")  # type: ignore[attr-defined]
-    for command in ("git add -A", "git commit -q -m results", "dvc push -q", "dvc push -q --run-cache"):
-        tree.run(*command.split())
-    return tree
+
+
+@pytest.fixture(scope="session")
+def origin(tmp_path_factory: pytest.TempPathFactory) -> Tree:
+    """The tiny pipeline after its first run, committed and pushed; its log names what that ran."""
+    return Tree(once(tmp_path_factory, "tiny", first_run) / "origin")
+
+
+@pytest.fixture
+def tree(origin: Tree, tmp_path: Path) -> Tree:
+    """The working copy after its first run, with all its memory."""
+    return origin.copy(tmp_path / "tree")
+
+
+@pytest.fixture
+def clone(origin: Tree, tmp_path: Path) -> Tree:
+    """A fresh clone with its data pulled."""
+    return origin.clone(tmp_path / "clone")
+
+
+def agree(tree: Tree) -> None:
+    """Assert that neither tool finds anything to do."""
+    assert tree.ran("snakemake") == []
+    assert tree.ran("dvc", "repro") == []
+    assert "up to date" in tree.run("dvc", "status")
+
+
+@pytest.fixture(scope="session")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty database with its tables, whose creation takes seconds."""
+    return once(tmp_path_factory, "mlflow", tracking.sync) / tracking.DATABASE
+
+
+@pytest.fixture
+def root(template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A tree with a database and one run."""
+    shutil.copy(template, tmp_path)
+    tracked_runs.write(tmp_path, {})
+    (tmp_path / "reports/figures").mkdir()
+    (tmp_path / "reports/figures/loss.svg").write_text("<svg/>")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path

@@ -13,7 +13,7 @@ NEAR = {"claim": "x is two", "source": "us", "file": "a.json", "key": ["x"], "ex
 
 
 def write(root: Path, **claim: object) -> None:
-    files.write_json(root / "reports/claims.yaml", {"study": {"one": claim}})  # JSON is YAML
+    files.write_json(root / "reports/claims.yaml", {"study": {"name": claim}})  # JSON is YAML
 
 
 @pytest.mark.parametrize(
@@ -41,13 +41,13 @@ def test_criteria(criterion: dict, value: float, holds: bool) -> None:
 )
 def test_a_claim_has_one_criterion(tmp_path: Path, criterion: dict) -> None:
     write(tmp_path, claim="c", source="s", file="a.json", key=["x"], **criterion)
-    with pytest.raises(ValueError, match=r"study\.one: .*either `expected` with `tolerance`, or"):
+    with pytest.raises(ValueError, match=r"study\.name: .*either `expected` with `tolerance`, or"):
         claims.verify(tmp_path)
 
 
 def test_unknown_keys_are_refused_by_name(tmp_path: Path) -> None:
     write(tmp_path, **NEAR, tolerence=0.1)
-    with pytest.raises(ValueError, match=r"study\.one: tolerence: unknown key; did you mean 'tolerance'"):
+    with pytest.raises(ValueError, match=r"study\.name: tolerence: unknown key; did you mean 'tolerance'"):
         claims.verify(tmp_path)
 
 
@@ -113,21 +113,21 @@ def test_an_interval_meets_a_criterion_with_both_ends(tmp_path: Path, low: float
     assert verdict.status == status
 
 
-def test_table_shows_the_null_beside_its_claim(tmp_path: Path) -> None:
+def test_table_shows_the_null_next_to_its_claim(tmp_path: Path) -> None:
     write(tmp_path, **RANK, null_model=NULL)
     partial = {"value": 0.5, "low": 0.2, "high": 0.7}
     files.write_json(tmp_path / "a.json", {"rank": 0.9, "null": 0.85, "partial": partial})
     row = claims.table(claims.verify(tmp_path)).splitlines()[2]
-    assert "| at least 0.8; given the null above 0 | 0.9 | the size alone: 0.85; given it 0.5 [0.2, 0.7] |" in row
+    assert "| at least 0.8; partial association above 0 | 0.9 | the size alone: 0.85; partial 0.5 [0.2, 0.7] |" in row
 
 
 def test_every_claim_about_ranks_states_its_null() -> None:
-    """A rank correlation is high wherever size ranks both sides: only what is left given size says more."""
+    """A rank correlation is high whenever size ranks both sides: only a partial one says more."""
     for study, listed in claims.read(ROOT / claims.CLAIMS).items():
         for name, claim in listed.items():
             if {"spearman", "kendall", "partial"} & set(claim.key):
                 assert claim.null_model is not None and claim.null_model.partial, (
-                    f"{study}.{name}: no null with what is left given it"
+                    f"{study}.{name}: no null with a partial association"
                 )
 
 
@@ -146,7 +146,8 @@ def test_the_project_s_claims_can_be_read() -> None:
 def test_files_of_the_codecheck_are_made_by_the_workflow(repository: Path) -> None:
     """Also of a study that is renamed."""
     manifest = yaml.safe_load((repository / "codecheck.yml").read_text())["manifest"]
-    made = [Path("reports/tables/claims.md")]  # by make verify, which is no stage
-    made += [out for stage in pipeline.stages(repository / "dvc.yaml") for out in stage.outs]
+    outs = [Path("reports/tables/claims.md")]  # by make verify, which is not a stage
+    outs += [out for stage in pipeline.stages(repository / "dvc.yaml") for out in stage.outs]
     assert len(manifest) > 5
-    assert [one["file"] for one in manifest if not any(Path(one["file"]).is_relative_to(out) for out in made)] == []
+    paths = [Path(entry["file"]) for entry in manifest]
+    assert [path for path in paths if not any(path.is_relative_to(out) for out in outs)] == []

@@ -1,4 +1,4 @@
-"""What dvc.yaml must say, on the tiny pipeline."""
+"""The derived entries of dvc.yaml, on the tiny pipeline."""
 
 import shutil
 from pathlib import Path
@@ -19,15 +19,15 @@ def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_facts(tree: Path) -> None:
     stages = pipeline.stages()
-    found = dvc_stages.facts(tree / "Snakefile", stages)
+    facts = dvc_stages.facts(tree / "Snakefile", stages)
     shards = {f"data/shards/{i}.csv" for i in range(4)}
-    assert found["prepare"].rules == ["noise", "shard", "prepare"]
-    assert found["prepare"].inputs == {"data/raw.txt", "src/noise.py", "src/shard.py"}
-    assert found["prepare"].temporary == {"data/noise.csv"}
-    assert found["prepare"].sections == {"noise", "prepare"}
-    assert found["train"].rules == ["fit", "train"]
-    assert found["train"].inputs == {*shards, "src/fit.py"}
-    assert found["train"].outputs == {"data/model", "reports/metrics.json"}
+    assert facts["prepare"].rules == ["noise", "shard", "prepare"]
+    assert facts["prepare"].inputs == {"data/raw.txt", "src/noise.py", "src/shard.py"}
+    assert facts["prepare"].temporary == {"data/noise.csv"}
+    assert facts["prepare"].sections == {"noise", "prepare"}
+    assert facts["train"].rules == ["fit", "train"]
+    assert facts["train"].inputs == {*shards, "src/fit.py"}
+    assert facts["train"].outputs == {"data/model", "reports/metrics.json"}
 
 
 def test_refresh(tree: Path) -> None:
@@ -36,7 +36,7 @@ def test_refresh(tree: Path) -> None:
     assert dvc_stages.refresh(path, tree / "Snakefile") == []
     path.write_text(
         as_written.replace("      - src/noise.py\n", "").replace(
-            "      - data/raw.txt\n", "      - data/raw.txt  # made by hand\n"
+            "      - data/raw.txt\n", "      - data/raw.txt  # added by hand\n"
         )
         + "    plots:\n      - reports/curve.csv  # kept\n"
     )
@@ -65,7 +65,7 @@ def test_directory_that_a_rule_reads_whole(tree: Path) -> None:
     assert path.read_text() == before
 
 
-def test_a_folder_stands_for_its_code_if_most_of_it_is_run(tmp_path: Path) -> None:
+def test_a_folder_replaces_its_code_if_most_of_it_is_run(tmp_path: Path) -> None:
     files = [f"src/pack/study/{name}.py" for name in ("a", "b", "c", "d")]
     files += [f"src/pack/study/report/{name}.py" for name in ("e", "f")]
     files += ["src/pack/common/x.py", "src/pack/common/y.py", "src/pack/__init__.py"]
@@ -75,19 +75,25 @@ def test_a_folder_stands_for_its_code_if_most_of_it_is_run(tmp_path: Path) -> No
     others = {"data/raw.txt", "src/pack/__init__.py", "src/pack/common/x.py"}
     assert dvc_stages.folded({*files[:4], *others}, tmp_path) == {"src/pack/study", *others}
     assert dvc_stages.folded({*files[:3], *others}, tmp_path) == {*files[:3], *others}  # half of it
-    assert dvc_stages.folded(set(files[6:]), tmp_path) == set(files[6:])  # two files are no folder
+    assert dvc_stages.folded(set(files[6:]), tmp_path) == set(files[6:])  # two files are too few for a folder
     assert dvc_stages.folded(set(files), tmp_path) == {"src/pack/study", *files[6:]}  # never the whole package
 
 
-def test_what_is_listed_stays_but_for_code_and_outs(tree: Path) -> None:
+def test_listed_entries_are_kept_except_code_outs_and_deleted_files(tree: Path) -> None:
+    for name in ("packages.yaml", "to-pull.dvc"):
+        (tree / "data" / name).touch()
     stages = pipeline.stages()
-    found = dvc_stages.facts(tree / "Snakefile", stages)
+    facts = dvc_stages.facts(tree / "Snakefile", stages)
     listed: dict[str, dict[str, list[str]]] = {
-        "prepare": {"deps": ["data/packages.yaml", "src/old.py"], "params": ["seed", "noise.scale"]},
+        "prepare": {
+            "deps": ["data/deleted.txt", "data/packages.yaml", "data/to-pull/part.txt", "src/old.py"],
+            "params": ["seed", "noise.scale"],
+        },
         "train": {"deps": ["data/shards"]},
     }
-    wanted = dvc_stages.expected(stages, found, listed)
-    assert wanted["prepare"]["deps"] == ["data/packages.yaml", "data/raw.txt", "src/noise.py", "src/shard.py"]
-    assert wanted["prepare"]["params"] == ["noise", "prepare", "seed"]
-    assert wanted["train"]["deps"] == ["data/shards", "src/fit.py"]
-    assert wanted["train"]["params"] == ["train"]
+    entries = dvc_stages.expected(stages, facts, listed)
+    data = ["data/packages.yaml", "data/raw.txt", "data/to-pull/part.txt"]
+    assert entries["prepare"]["deps"] == [*data, "src/noise.py", "src/shard.py"]
+    assert entries["prepare"]["params"] == ["noise", "prepare", "seed"]
+    assert entries["train"]["deps"] == ["data/shards", "src/fit.py"]
+    assert entries["train"]["params"] == ["train"]

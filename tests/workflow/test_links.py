@@ -7,8 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import Tree
-from test_bridge import ADOPTED, ALL, agree
+from conftest import ADOPTED, ALL, Tree, agree
 
 #: Copies are also those of test_bridge.py, where it runs on a file system without reflinks.
 LINKS = [pytest.param("copy", marks=pytest.mark.slow), "hardlink", "symlink", "reflink"]

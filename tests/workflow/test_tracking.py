@@ -2,69 +2,14 @@
 
 import hashlib
 import json
-import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from tracked_runs import FILE, OTHER, RECORD, runs, write
 
-from tessera.common import run_files
-from tessera.common.run_files import RunRecord
-from tessera.workflow import pipeline, readme, tracking, views
-
-RECORD = RunRecord(
-    experiment="puzzle/library",
-    name="layer 3, kv1",
-    job="puzzle_library/3",
-    inputs=["data/tokens"],
-    params={"library": {"ridge": 0.1, "betas": [0.9, 0.95]}, "seed": 0, "source": "text"},
-    tags={"device": "cpu"},
-    metrics={"loss": 0.5},
-    history={"bld/loss": [(step, 1 / (step + 1)) for step in range(1500)]},
-    figures=["reports/figures/loss.svg"],
-    note="One layer's *library*.",
-)
-FILE = "reports/runs/puzzle.jsonl"
-OTHER = "reports/runs/puzzle_peers.jsonl"
-
-
-@pytest.fixture(scope="session")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A database whose tables are made: that takes seconds."""
-    root = tmp_path_factory.mktemp("template")
-    tracking.sync(root)
-    return root / tracking.DATABASE
-
-
-@pytest.fixture
-def root(template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A tree with a database and one run."""
-    shutil.copy(template, tmp_path)
-    write(tmp_path, {})
-    (tmp_path / "reports/figures").mkdir()
-    (tmp_path / "reports/figures/loss.svg").write_text("<svg/>")
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
-def write(root: Path, *changes: dict, file: str = FILE) -> None:
-    """Write the record under these changes, one run each."""
-    run_files.write(root / file, [RECORD.model_copy(update=change) for change in changes])
-
-
-def runs(root: Path) -> list:
-    """All runs of all experiments."""
-    client = tracking._client(root)
-    return list(client.search_runs([experiment.experiment_id for experiment in client.search_experiments()]))
-
-
-def git(root: Path, *arguments: str) -> str:
-    identity = ["-c", "user.name=Test", "-c", "user.email=test@localhost"]
-    return subprocess.run(
-        ["git", *identity, *arguments], cwd=root, check=True, capture_output=True, text=True
-    ).stdout.strip()
+from tessera.workflow import tracking, views
 
 
 def test_everything_arrives(root: Path) -> None:
@@ -83,7 +28,7 @@ def test_everything_arrives(root: Path) -> None:
     assert run.data.metrics["loss"] == 0.5
     history = client.get_metric_history(run.info.run_id, "bld/loss")
     assert sorted((point.step, point.value) for point in history) == RECORD.history["bld/loss"]
-    assert [one.path for one in client.list_artifacts(run.info.run_id, "figures")] == ["figures/loss.svg"]
+    assert [artifact.path for artifact in client.list_artifacts(run.info.run_id, "figures")] == ["figures/loss.svg"]
     assert (root / "mlartifacts/puzzle/library" / run.info.run_id / "artifacts/figures/loss.svg").is_file()
     tags = run.data.tags
     assert tags["mlflow.note.content"] == RECORD.note
@@ -125,114 +70,6 @@ def test_killed_import(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     [run] = runs(root)
     assert run.info.run_id != half.info.run_id
     assert run.info.status == "FINISHED"
-
-
-def test_a_run_has_the_times_of_its_job(root: Path) -> None:
-    benchmark = root / readme.BENCHMARKS / "puzzle_library/3.tsv"
-    benchmark.parent.mkdir(parents=True)
-    benchmark.write_text("s\th:m:s\n10.5\t0:00:10\n2.0\t0:00:02\n")
-    os.utime(benchmark, (2000, 2000))
-    write(root, {}, {"name": "another", "job": "puzzle_library/4"})
-    os.utime(root / FILE, (3000, 3000))
-    tracking.sync(root)
-    times = {run.info.run_name: (run.info.start_time, run.info.end_time) for run in runs(root)}
-    assert times == {"layer 3, kv1": (1_987_500, 2_000_000), "another": (3_000_000, 3_000_000)}
-
-
-def test_data_sets_with_their_hashes(root: Path) -> None:
-    def lock(tokens: str) -> None:
-        entry = f"schema: '2.0'\nstages:\n  data:\n    cmd: x\n    outs:\n    - {{path: data/tokens, md5: {tokens}}}\n"
-        (root / "dvc.lock").write_text(entry)
-
-    def shown() -> list[tuple[str, str]]:
-        [run] = [run for run in runs(root) if run.data.tags["current"] == "true"]
-        return sorted((entry.dataset.name, entry.dataset.digest) for entry in run.inputs.dataset_inputs)
-
-    lock("1a.dir")
-    write(root, {"inputs": ["data/tokens/train.npy", "data/unknown"]})
-    tracking.sync(root)
-    assert shown() == [("data/tokens/train.npy", "1a.dir")]
-    # A run under way has made another stream, which dvc.lock does not know yet.
-    (root / pipeline.UNRECORDED).parent.mkdir()
-    (root / pipeline.UNRECORDED).write_text("data")
-    write(root, {})
-    tracking.sync(root)
-    assert shown() == []
-    (root / pipeline.UNRECORDED).unlink()
-    lock("2b.dir")
-    tracking.sync(root)
-    tracking.sync(root)
-    assert shown() == [("data/tokens", "2b.dir")]
-
-
-LOCK = """schema: '2.0'
-stages:
-  puzzle_library:
-    cmd: x
-    deps:
-    - {{path: data/a, md5: 1a}}
-    - {{path: data/b, md5: 2b.dir}}
-    outs:
-    - {{path: reports/runs/puzzle.jsonl, md5: {md5}}}
-"""
-
-
-def test_commit_and_stage(root: Path) -> None:
-    (root / "dvc.lock").write_text(LOCK.format(md5="3c"))
-    git(root, "init", "-q")
-    git(root, "add", FILE)
-    git(root, "commit", "-q", "-m", "results")
-    commit = git(root, "rev-parse", "HEAD")
-    git(root, "commit", "-q", "--allow-empty", "-m", "later")
-    tracking.sync(root)
-    [run] = runs(root)
-    assert run.data.tags["mlflow.source.git.commit"] == commit
-    assert run.data.tags["git.dirty"] == "false"
-    assert run.data.tags["dvc.stage"] == "puzzle_library"
-    assert run.data.tags["dvc.deps.md5"] == "data/a 1a\ndata/b 2b.dir"
-    write(root, {"metrics": {"loss": 0.4}})
-    tracking.sync(root)
-    newest = next(run for run in runs(root) if run.data.tags["current"] == "true")
-    assert newest.data.tags["git.dirty"] == "true"
-    assert newest.data.tags["mlflow.source.git.commit"] == git(root, "rev-parse", "HEAD")
-
-
-def test_commit_of_a_file_that_dvc_holds(root: Path) -> None:
-    """The commit is that which put the file's hash into dvc.lock."""
-
-    def tags() -> dict[str, str]:
-        tracking.sync(root)
-        return next(run.data.tags for run in runs(root) if run.data.tags["current"] == "true")
-
-    git(root, "init", "-q")
-    (root / "dvc.lock").write_text(LOCK.format(md5=hashlib.md5((root / FILE).read_bytes()).hexdigest()))
-    git(root, "add", "dvc.lock")
-    git(root, "commit", "-q", "-m", "results")
-    commit = git(root, "rev-parse", "HEAD")
-    (root / "dvc.lock").write_text((root / "dvc.lock").read_text() + "  later:\n    cmd: y\n")
-    git(root, "commit", "-q", "-a", "-m", "later")
-    assert (tags()["mlflow.source.git.commit"], tags()["git.dirty"]) == (commit, "false")
-    write(root, {"metrics": {"loss": 0.4}})  # by a run that dvc.lock does not know yet
-    assert (tags()["mlflow.source.git.commit"], tags()["git.dirty"]) == (git(root, "rev-parse", "HEAD"), "true")
-
-
-def test_each_file_has_the_commit_that_changed_it_last(root: Path) -> None:
-    write(root, {}, file=OTHER)
-    git(root, "init", "-q")
-    git(root, "add", ".")
-    git(root, "commit", "-q", "-m", "both")
-    first = git(root, "rev-parse", "HEAD")
-    write(root, {"note": "Again."})
-    git(root, "commit", "-q", "-a", "-m", "one")
-    second = git(root, "rev-parse", "HEAD")
-    new = OTHER.replace("peers", "tasks")
-    write(root, {}, file=new)
-    tracking.sync(root)
-    tags = {run.data.tags["run.file"]: run.data.tags for run in runs(root)}
-    assert tags[OTHER]["mlflow.source.git.commit"] == first
-    assert tags[FILE]["mlflow.source.git.commit"] == second
-    assert {tags[OTHER]["git.dirty"], tags[FILE]["git.dirty"]} == {"false"}
-    assert tags[new]["git.dirty"] == "true"
 
 
 @pytest.mark.parametrize(

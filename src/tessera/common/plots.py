@@ -3,7 +3,7 @@
 Colours are those of Okabe and Ito. A line's name stands at its end where there is room; a legend is the second choice.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -89,14 +89,19 @@ def log_scale(axis: Axis) -> None:
     axis.set_minor_formatter(NullFormatter())
 
 
-def label_ends(axes: Axes, ends: Sequence[tuple[str, float, str]], size: float = 8) -> None:
-    """Write names right of the axes at the heights, in data, where their lines end; ends holds (name, y, colour).
+def label_ends(figure: Figure, ends: Mapping[Axes, Sequence[tuple[str, float, str]]], size: float = 8) -> None:
+    """Write names right of a figure's axes at the heights, in data, where their lines end.
 
-    Names that would overlap are moved apart. Call it when the axes' limits are settled.
+    ends holds (name, y, colour) of each line by axes. Names that would overlap are moved apart. Call it once, when the
+    limits of all axes are settled: laying out the figure takes longer than anything else.
     """
-    figure = axes.figure
-    figure.get_layout_engine().execute(figure)  # drawing takes twice the time
-    box = axes.get_window_extent()
+    figure.get_layout_engine().execute(figure)
+    for axes, lines in ends.items():
+        _label_ends(axes, lines, size)
+
+
+def _label_ends(axes: Axes, ends: Sequence[tuple[str, float, str]], size: float) -> None:
+    box, figure = axes.get_window_extent(), axes.figure
     height = 1.15 * size * figure.dpi / 72 / box.height  # of a line of text, in shares of the axes' height
     order = sorted(ends, key=lambda end: end[1])
     spots = [float(axes.transAxes.inverted().transform(axes.transData.transform((0, y)))[1]) for _, y, _ in order]

@@ -10,6 +10,8 @@ half the digits: if kappa is small, rows that differ by 1e-7 of their length mus
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numba import njit
 
@@ -134,76 +136,144 @@ def _affine(factor, k, work, v, column):
         v[i] /= total
 
 
+class _Corral(NamedTuple):
+    """Wolfe's corral: k affinely independent rows that carry the optimum, their QR factors, and scratch space."""
+
+    subset: np.ndarray
+    """Indices of the members, in the order of the factors."""
+    weights: np.ndarray
+    """Weights of the members."""
+    inside: np.ndarray
+    """Whether a row (m,) is a member."""
+    factor: np.ndarray
+    basis: np.ndarray
+    whole: np.ndarray
+    work: np.ndarray
+    column: np.ndarray
+    v: np.ndarray
+
+
 @njit(cache=True, error_model="numpy")
-def _wolfe(rows, p, max_steps):
-    m, n = rows.shape
-    most = min(m, n + 1) + 1
-    subset = np.empty(most, dtype=np.int64)
-    factor, basis = np.zeros((most, most)), np.zeros((most, n + 1))
-    whole = np.empty(n + 1)
-    work, column, v, weights = np.empty(most), np.empty(most), np.empty(most), np.zeros(most)
-    inside, refused = np.zeros(m, dtype=np.bool_), np.zeros(m, dtype=np.bool_)
-    # Any shift > 0 gives the same weights. Rows next to a target are long; a shift of their size would drown the short.
-    lengths = np.empty(m)
-    for j in range(m):
+def _shift(rows):
+    """What stands before every row in the factors. Any shift > 0 gives the same weights.
+
+    Rows next to a target are long; a shift of their size would drown the short.
+    """
+    lengths = np.empty(len(rows))
+    for j in range(len(rows)):
         lengths[j] = np.sqrt(np.dot(rows[j], rows[j]))
     shift = max(lengths.min(), 1e-5 * lengths.max())
-    if shift == 0.0:
-        shift = 1.0
+    return shift if shift > 0.0 else 1.0
+
+
+@njit(cache=True, error_model="numpy")
+def _warm_start(corral, rows, shift, p):
+    """Make members of the rows with weight that are affinely independent; return how many."""
     k = 0
-    for j in range(m):
-        if p[j] > 0.0 and k < most - 1 and _append(rows[j], shift, k, basis, factor, whole, column):
-            subset[k], weights[k], inside[j] = j, p[j], True
+    for j in range(len(rows)):
+        if p[j] == 0.0 or k == len(corral.subset) - 1:
+            continue
+        if _append(rows[j], shift, k, corral.basis, corral.factor, corral.whole, corral.column):
+            corral.subset[k], corral.weights[k], corral.inside[j] = j, p[j], True
             k += 1
-    weights[:k] /= weights[:k].sum()
-    best = np.inf
-    answer = p.copy()
-    for _ in range(max_steps):
-        # Minor cycles: to the subset's affine optimum, dropping any weight that would turn negative on the way.
-        while True:
-            _affine(factor, k, work, v, column)
-            lowest = 1.0
-            out = -1
-            for i in range(k):
-                if v[i] <= 0.0 and k > 1:
-                    ratio = weights[i] / (weights[i] - v[i]) if weights[i] > v[i] else 0.0
-                    if ratio < lowest or out < 0:
-                        lowest, out = ratio, i
-            if out < 0:
-                weights[:k] = v[:k]
-                break
-            for i in range(k):
-                weights[i] += lowest * (v[i] - weights[i])
-            inside[subset[out]] = False
-            _remove(factor, basis, subset, k, out)
-            for i in range(out, k - 1):
-                weights[i] = weights[i + 1]
-            k -= 1
-        point = np.zeros(n)
+    corral.weights[:k] /= corral.weights[:k].sum()
+    return k
+
+
+@njit(cache=True, error_model="numpy")
+def _first_to_vanish(weights, v, k):
+    """The member whose weight vanishes first on the way to v, -1 if none does, and the share of the way to there."""
+    share, out = 1.0, -1
+    for i in range(k):
+        if v[i] <= 0.0 and k > 1:
+            ratio = weights[i] / (weights[i] - v[i]) if weights[i] > v[i] else 0.0
+            if ratio < share or out < 0:
+                share, out = ratio, i
+    return out, share
+
+
+@njit(cache=True, error_model="numpy")
+def _minor_cycles(corral, k):
+    """Go to the affine optimum, dropping every member whose weight would turn negative; return how many are left."""
+    weights, v = corral.weights, corral.v
+    while True:
+        _affine(corral.factor, k, corral.work, v, corral.column)
+        out, share = _first_to_vanish(weights, v, k)
+        if out < 0:
+            weights[:k] = v[:k]
+            return k
         for i in range(k):
-            point += weights[i] * rows[subset[i]]
+            weights[i] += share * (v[i] - weights[i])
+        corral.inside[corral.subset[out]] = False
+        _remove(corral.factor, corral.basis, corral.subset, k, out)
+        for i in range(out, k - 1):
+            weights[i] = weights[i + 1]
+        k -= 1
+
+
+@njit(cache=True, error_model="numpy")
+def _point(corral, k, rows):
+    """The weighted sum of the members (n,)."""
+    point = np.zeros(rows.shape[1])
+    for i in range(k):
+        point += corral.weights[i] * rows[corral.subset[i]]
+    return point
+
+
+@njit(cache=True, error_model="numpy")
+def _enter(corral, k, rows, shift, products, bound, refused):
+    """Make a member of the row of least product below the bound that the factors take; False if there is none.
+
+    Rows that were tried are refused until the norm has fallen.
+    """
+    if k >= len(corral.subset) - 1:
+        return False
+    while True:
+        j, lowest = -1, bound
+        for i in range(len(rows)):
+            if not corral.inside[i] and not refused[i] and products[i] < lowest:
+                lowest, j = products[i], i
+        if j < 0:
+            return False
+        refused[j] = True
+        if _append(rows[j], shift, k, corral.basis, corral.factor, corral.whole, corral.column):
+            corral.subset[k], corral.weights[k], corral.inside[j] = j, 0.0, True
+            return True
+
+
+@njit(cache=True, error_model="numpy")
+def _wolfe(rows, p, max_steps):
+    """The weights (m,) of the least norm over rows (m, n), from weights p on."""
+    m, n = rows.shape
+    most = min(m, n + 1) + 1
+    corral = _Corral(
+        np.empty(most, dtype=np.int64),
+        np.zeros(most),
+        np.zeros(m, dtype=np.bool_),
+        np.zeros((most, most)),
+        np.zeros((most, n + 1)),
+        np.empty(n + 1),
+        np.empty(most),
+        np.empty(most),
+        np.empty(most),
+    )
+    shift, refused = _shift(rows), np.zeros(m, dtype=np.bool_)
+    k = _warm_start(corral, rows, shift, p)
+    best, answer = np.inf, p.copy()
+    for _ in range(max_steps):
+        k = _minor_cycles(corral, k)
+        point = _point(corral, k, rows)
         norm2 = np.dot(point, point)
         if norm2 > best * (1.0 + 1e-12):
             return answer  # rounding has the better of it
         answer[:] = 0.0
         for i in range(k):
-            answer[subset[i]] = max(weights[i], 0.0)
+            answer[corral.subset[i]] = max(corral.weights[i], 0.0)
         # A row far below the norm may lower it by less than rounding: long rows, small norm. It may still enter, once.
         if norm2 < best * (1.0 - 1e-13):
             refused[:] = False
         best = min(best, norm2)
-        products = np.dot(rows, point)
-        entered = False
-        while not entered:
-            j = -1
-            lowest = norm2 * (1.0 - 1e-10)
-            for i in range(m):
-                if not inside[i] and not refused[i] and products[i] < lowest:
-                    lowest, j = products[i], i
-            if j < 0 or k >= most - 1:
-                return answer
-            entered = _append(rows[j], shift, k, basis, factor, whole, column)
-            refused[j] = True
-        subset[k], weights[k], inside[j] = j, 0.0, True
+        if not _enter(corral, k, rows, shift, np.dot(rows, point), norm2 * (1.0 - 1e-10), refused):
+            return answer
         k += 1
     return answer

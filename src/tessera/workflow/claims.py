@@ -1,8 +1,8 @@
-"""Claims about results, each with a tolerance chosen before the run, checked against the files of the run.
+"""Claims about results, each with a tolerance fixed in advance, checked against the result files of a run.
 
-A claim that ranks, correlates or predicts states its null: a predictor that uses nothing of what is claimed. If the
-null meets the criterion as well, the claim fails, unless a partial association whose interval lies above 0 shows that
-the prediction adds to the null. A value with an interval meets a criterion only if both ends do.
+A claim about a ranking, correlation or prediction states its null: a predictor that makes no use of the claimed effect.
+If the null also meets the criterion, the claim fails, unless a partial association whose interval lies above 0 shows
+that the prediction improves on the null. A value with an interval meets a criterion only if both ends do.
 """
 
 import math
@@ -20,43 +20,43 @@ CLAIMS = "reports/claims.yaml"
 
 
 class Null(Section):
-    """A trivial predictor, and how well it does on the same data."""
+    """A trivial predictor and its score on the same data."""
 
     predictor: str = Field(min_length=1)
-    """What it goes by, such as "the number of targets alone"."""
+    """What it predicts from, such as "the number of targets alone"."""
     score: tuple[str, ...] | float
-    """Path of its score in the claim's file, measured as the claim's value is; or the score itself."""
+    """Path of its score in the claim's file, on the same scale as the claim's value; or the score itself."""
     partial: tuple[str, ...] | None = None
-    """Path of {value, low, high}: association of prediction and measurement given the null."""
+    """Path of {value, low, high}: partial association of prediction and measurement, controlling for the null."""
 
 
 class Claim(Section):
-    """What one value of a result file should be: near an expected value, or within bounds."""
+    """A criterion for one value of a result file: close to an expected value, or within bounds."""
 
     claim: str = Field(min_length=1)
     """One sentence."""
     source: str = Field(min_length=1)
-    """Who says so: the paper, a derivation, a goal that was set."""
+    """Where the claim comes from: a paper, a derivation, a goal."""
     file: str = Field(pattern=r"\.json$")
     """Result file, relative to the repository."""
     key: tuple[str, ...] = Field(min_length=1)
-    """Path of a number within the file, or of {value, low, high}, a number with its interval."""
+    """Path within the file of a number, or of {value, low, high}, a number with its interval."""
     relative_to: tuple[str, ...] | None = None
-    """Path of another number of the file, by which the first is divided."""
+    """Path of a second number in the file, by which the first is divided."""
     expected: float | None = None
     tolerance: float | None = Field(default=None, ge=0)
     at_most: float | None = None
     at_least: float | None = None
     null_model: Null | None = None
     note: str = ""
-    """What else a reader should know."""
+    """Further information for readers."""
 
     @model_validator(mode="after")
     def _one_criterion(self) -> "Claim":
         bounds = [self.at_most, self.at_least]
         near = [self.expected, self.tolerance]
         if (None in near) == all(bound is None for bound in bounds) or near.count(None) == 1:
-            raise ValueError("a claim has either `expected` with `tolerance`, or `at_most`, `at_least` or both")
+            raise ValueError("a claim needs either `expected` with `tolerance`, or `at_most`, `at_least` or both")
         return self
 
     @property
@@ -69,7 +69,7 @@ class Claim(Section):
             words = " and ".join(f"{side} {bound:.10g}" for side, bound in bounds.items() if bound is not None)
         if self.null_model is None:
             return words
-        return f"{words}; " + ("given the null above 0" if self.null_model.partial else "the null not")
+        return f"{words}; " + ("partial association above 0" if self.null_model.partial else "null fails it")
 
     def holds(self, value: float) -> bool:
         """Whether the value meets the criterion."""
@@ -80,7 +80,7 @@ class Claim(Section):
 
 @dataclass(frozen=True)
 class Measured:
-    """A number, with the ends of its 95 % interval if it has one."""
+    """A number, with the ends of its 95 % interval, if any."""
 
     value: float
     low: float | None = None
@@ -97,16 +97,16 @@ class Measured:
 
 @dataclass(frozen=True)
 class Verdict:
-    """A claim and its outcome; None for what the results do not hold."""
+    """A claim and its outcome; None for a value that is missing from the results."""
 
     study: str
     name: str
     claim: Claim
     value: Measured | None
     null: Measured | None = None
-    """Score of the claim's null."""
+    """Score of the null."""
     partial: Measured | None = None
-    """Association given the null."""
+    """Partial association, controlling for the null."""
 
     @property
     def status(self) -> Literal["pass", "fail", "missing"]:
@@ -120,7 +120,7 @@ class Verdict:
         return "pass" if self._beyond_null() else "fail"
 
     def _beyond_null(self) -> bool:
-        """Whether the claim says more than its null, if it states one."""
+        """Whether the result goes beyond the null, if the claim states one."""
         if self.partial is not None:
             return min(self.partial.ends) > 0
         return self.null is None or not self.claim.holds(self.null.value)
@@ -132,15 +132,15 @@ class Verdict:
 
     @property
     def against(self) -> str:
-        """The null in words, with its score and what is left given it; empty if the claim states none."""
+        """The null in words, with its score and the partial association; empty if the claim states none."""
         if self.claim.null_model is None:
             return ""
-        beyond = "" if self.claim.null_model.partial is None else f"; given it {self.partial or '-'}"
-        return f"{self.claim.null_model.predictor}: {self.null or '-'}{beyond}"
+        partial = "" if self.claim.null_model.partial is None else f"; partial {self.partial or '-'}"
+        return f"{self.claim.null_model.predictor}: {self.null or '-'}{partial}"
 
 
 def read(path: str | Path) -> dict[str, dict[str, Claim]]:
-    """Claims by study and name. Raises FileNotFoundError, and ValueError that names the claim and the fault."""
+    """Read claims by study and name. Raises FileNotFoundError, or ValueError naming the invalid claim and its fault."""
     content = params.read(path)
     by_study: dict[str, dict[str, Claim]] = {}
     for study, claims in content.items():
@@ -155,9 +155,9 @@ def read(path: str | Path) -> dict[str, dict[str, Claim]]:
 
 
 def verify(root: str | Path = ".", claims: str | Path | None = None) -> list[Verdict]:
-    """Check every claim, by default those of root's own file, against root's result files.
+    """Check every claim, by default those in root's own file, against root's result files.
 
-    Raises ValueError if a file or the claims are damaged.
+    Raises ValueError if a result file or the claims cannot be read.
     """
     root = Path(root)
     contents: dict[str, Any] = {}
@@ -180,22 +180,22 @@ def verify(root: str | Path = ".", claims: str | Path | None = None) -> list[Ver
 
 
 def _measured(content: Any, key: tuple[str, ...] | float) -> Measured | None:
-    """The number at a path of keys, or the number itself; nothing where there is none, or an interval lacks an end."""
+    """Return the number at a path of keys, or the number itself; None if it or an end of its interval is missing."""
     if not isinstance(key, tuple):
         return Measured(key)
     for part in key:
         if not isinstance(content, dict) or part not in content:
             return None
         content = content[part]
-    whole = isinstance(content, dict) and content.keys() >= {"value", "low", "high"}
-    numbers = [content[end] for end in ("value", "low", "high")] if whole else [content]
+    with_interval = isinstance(content, dict) and content.keys() >= {"value", "low", "high"}
+    numbers = [content[end] for end in ("value", "low", "high")] if with_interval else [content]
     if any(isinstance(n, bool) or not isinstance(n, int | float) or not math.isfinite(n) for n in numbers):
         return None
     return Measured(*map(float, numbers))
 
 
 def table(verdicts: list[Verdict]) -> str:
-    """Every claim of `reports/claims.yaml`: its criterion, chosen before the run, the result, and whether it holds.
+    """Every claim of `reports/claims.yaml`: its criterion, fixed in advance, the result, and whether it holds.
 
     Failures are shown as failures. `make verify` prints the same on a terminal.
     """
@@ -203,7 +203,7 @@ def table(verdicts: list[Verdict]) -> str:
     rows = []
     for verdict in verdicts:
         claim = verdict.claim
-        said = f"{claim.claim} ({claim.note})" if claim.note else claim.claim
-        cells = [verdict.study, said, claim.source, claim.criterion, verdict.result, verdict.against, verdict.status]
+        text = f"{claim.claim} ({claim.note})" if claim.note else claim.claim
+        cells = [verdict.study, text, claim.source, claim.criterion, verdict.result, verdict.against, verdict.status]
         rows.append([" ".join(cell.replace("|", "\\|").split()) for cell in cells])
     return "\n".join(markdown.table(header, rows, text_columns=len(header)))

@@ -1,10 +1,10 @@
-"""What the stages of dvc.yaml must say, read from Snakemake's rules, so that nobody lists source files by hand.
+"""Derive the stages of dvc.yaml from Snakemake's rules, so that nobody has to list source files by hand.
 
-A stage's outs, metrics and plots are written by hand. Its rules follow from its target: those that make the target's
-files, except the rules of stages before it. Its deps are what these rules read and do not make themselves, including
-source files; its params are the sections that they are given. Of the Snakefile's global DIRECTORIES, which rules read
-whole, the directory is the dep and not each file, so that DVC notices new files as well. Of the source code, a folder
-is the dep if the stage runs most of it; Snakemake's inputs stay the exact files.
+A stage's outs, metrics and plots are written by hand. Its rules follow from its target: all that are needed to build
+the target's files, except the rules of earlier stages. Its deps are the files that these rules read and do not write,
+including source files; its params are the sections passed to them. For the Snakefile's global DIRECTORIES, which rules
+read as a whole, the dep is the directory rather than its files, so that DVC also notices new files. For source code,
+the dep is a folder if the stage runs most of it; Snakemake's inputs remain the exact files.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -16,16 +16,16 @@ from tessera.common import files
 from tessera.workflow import pipeline
 from tessera.workflow.pipeline import Stage
 
-#: A folder of source code stands for its files if a stage runs at least LEAST of its modules, those in subfolders
-#: included, and at least this SHARE of them. DVC calls a stage changed if any file in the folder changes: with a larger
-#: share, dvc.yaml lists hundreds of files; with a smaller one, or a folder per study, an edit of a figure or a README
-#: would make DVC, or a clone, compute a study's results again.
+#: A folder of source code replaces its files if a stage runs at least LEAST of its modules, including those in
+#: subfolders, and at least this SHARE of them. DVC considers a stage changed if any file in the folder changes: with a
+#: larger share, dvc.yaml would list hundreds of files; with a smaller share, or one folder per study, editing a figure
+#: or a README would force DVC to recompute a study's results.
 SHARE, LEAST = 2 / 3, 3
 
 
 @dataclass
 class Facts:
-    """What the rules say of one stage: paths are relative to the working directory."""
+    """What the rules imply for one stage; paths are relative to the working directory."""
 
     rules: list[str] = field(default_factory=list)
     inputs: set[str] = field(default_factory=set)
@@ -35,7 +35,7 @@ class Facts:
 
 
 def facts(snakefile: Path, stages: Sequence[Stage]) -> dict[str, Facts]:
-    """Return the facts of each stage; stages are in the order of dvc.yaml, each after those it needs."""
+    """Return the facts of each stage; stages are in the order of dvc.yaml, each after those that it depends on."""
     by_stage: dict[str, Facts] = {}
     taken: set[str] = set()
     for stage, workflow in zip(stages, _workflows(snakefile, [stage.target for stage in stages]), strict=True):
@@ -58,12 +58,17 @@ def facts(snakefile: Path, stages: Sequence[Stage]) -> dict[str, Facts]:
 
 
 def _around(path: str, directories: Iterable[str]) -> str | None:
-    """The directory that a path is in, if any."""
+    """Return the directory that contains a path, if any."""
     return next((directory for directory in directories if Path(path).is_relative_to(directory)), None)
 
 
+def _in_dvc(path: str) -> bool:
+    """Whether `dvc add` tracks a path or a folder that contains it, so that it may be missing until `dvc pull`."""
+    return any(Path(f"{place}.dvc").is_file() for place in (Path(path), *Path(path).parents))
+
+
 def folded(paths: Iterable[str], root: Path = Path()) -> set[str]:
-    """Return the paths with source files replaced by folders, as SHARE says; never by the whole package, src/NAME."""
+    """Replace source files by folders, by the rule at SHARE, but never by the whole package, src/NAME."""
     modules = {Path(path) for path in paths if path.startswith("src/") and path.endswith(".py")}
 
     def fold(folder: Path) -> set[Path]:
@@ -79,7 +84,7 @@ def folded(paths: Iterable[str], root: Path = Path()) -> set[str]:
 
 
 def _workflows(snakefile: Path, targets: Iterable[str]) -> Iterator[Any]:
-    """Snakemake's workflow, read once, with the jobs of one target after the other, of which none is run."""
+    """Yield Snakemake's workflow, parsed once, with the planned jobs of each target in turn. No job is run."""
     from snakemake.api import SnakemakeApi
     from snakemake.settings.types import DAGSettings, OutputSettings, Quietness, ResourceSettings
 
@@ -96,21 +101,21 @@ def _workflows(snakefile: Path, targets: Iterable[str]) -> Iterator[Any]:
 def expected(
     stages: Sequence[Stage], by_stage: dict[str, Facts], listed: dict[str, dict[str, list[str]]]
 ) -> dict[str, dict[str, Any]]:
-    """Return cmd, deps and params of each stage. listed is what dvc.yaml says of them now.
+    """Return cmd, deps and params of each stage. `listed` is the current content of dvc.yaml.
 
-    An input within an out of another stage is named by that out. What is listed and not in any rule (a file or section
-    that the Snakefile itself reads) stays, unless it is source code, a directory or another stage's out.
+    An input inside another stage's out is listed as that out. Entries that no rule names (a file or section that the
+    Snakefile itself reads) are kept, unless they are source code, a directory, another stage's out or a deleted file.
     """
     outs = [str(out) for stage in stages for out in stage.outs]
     entries = {}
     for stage in stages:
-        made, now = by_stage[stage.name], listed[stage.name]
-        deps = {_around(path, outs) or path for path in made.inputs}
-        deps |= {path for path in now.get("deps", []) if not path.startswith("src/") and path not in outs}
-        deps -= {path for path in deps - made.inputs if path not in outs and Path(path).is_dir()}
-        sections = made.sections | set(now.get("params", []))
+        derived, current = by_stage[stage.name], listed[stage.name]
+        deps = {_around(path, outs) or path for path in derived.inputs}
+        listed_only = {path for path in current.get("deps", []) if not path.startswith("src/")} - deps - {*outs}
+        deps |= {path for path in listed_only if Path(path).is_file() or (not Path(path).exists() and _in_dvc(path))}
+        sections = derived.sections | set(current.get("params", []))
         entries[stage.name] = {
-            "cmd": f"snakemake --allowed-rules {' '.join(made.rules)} -- {stage.target}",
+            "cmd": f"snakemake --allowed-rules {' '.join(derived.rules)} -- {stage.target}",
             "deps": sorted(folded(deps)),
             "params": sorted(name for name in sections if not any(name.startswith(f"{other}.") for other in sections)),
         }
@@ -118,7 +123,7 @@ def expected(
 
 
 def refresh(path: Path = Path("dvc.yaml"), snakefile: Path = Path("Snakefile")) -> list[str]:
-    """Write cmd, deps and params of all stages into dvc.yaml, keep its comments, and return the stages that changed."""
+    """Update cmd, deps and params of all stages in dvc.yaml, keeping comments; return the names of changed stages."""
     from ruamel.yaml import YAML
 
     yaml = YAML()

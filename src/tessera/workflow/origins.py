@@ -1,4 +1,4 @@
-"""Where run files come from, by git, dvc.lock and Snakemake's benchmark files, each asked once for all of them."""
+"""Provenance of run files from git, dvc.lock and Snakemake's benchmark files, each read once for all of them."""
 
 import csv
 import hashlib
@@ -22,11 +22,11 @@ class _Output:
     stage: str
     md5: str
     deps: str
-    """Paths and hashes of what the stage read."""
+    """Paths and hashes of the stage's deps."""
 
 
 class Origins:
-    """What git, DVC and Snakemake know of the run files below root."""
+    """What git, DVC and Snakemake record about the run files below root."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -39,14 +39,14 @@ class Origins:
         lock = pipeline.LOCK.as_posix()
         self.changed = set(_git(root, "diff", "-z", "--name-only", "--relative", "HEAD", "--", RUNS, lock).split("\0"))
         self.commits: dict[str, str] = {}
-        # Newest commit first: the first that names a file is the one that holds it.
+        # Newest commit first, so the first to list a file is the one that last changed it.
         log = _git(root, "log", "--format=%x01%H", "-z", "--name-only", "--relative", "--", RUNS)
         for entry in log.split("\x01")[1:]:
             commit, *names = entry.split("\0")
             for name in names:
                 self.commits.setdefault(name.strip("\n"), commit)
         self.outputs: dict[str, _Output] = {}
-        #: Hashes of what stages read and made, except those that dvc.lock has of an earlier run.
+        #: Hashes of deps and outs, except outs that dvc.lock records from an earlier run.
         self.digests: dict[str, str] = {}
         self._read_lock()
 
@@ -69,7 +69,7 @@ class Origins:
                 self.digests[name] = output.md5
 
     def tags(self, path: Path) -> dict[str, str]:
-        """Of a run file: the commit that holds it, the DVC stage that makes it, and what that stage read."""
+        """Return the tags of a run file: its commit, the DVC stage that writes it, and the deps of that stage."""
         name = path.as_posix()
         md5 = hashlib.md5((self.root / path).read_bytes()).hexdigest()
         tags = self.environment | {"dvc.out.md5": md5}
@@ -81,7 +81,7 @@ class Origins:
         return tags | ({"dvc.stage": output.stage, "dvc.deps.md5": output.deps} if output else {})
 
     def _commit(self, name: str, md5: str) -> str:
-        """The commit that holds a run file: itself, or its hash in dvc.lock; empty if there is none."""
+        """Return the commit that contains a run file, or its hash in dvc.lock; empty if there is none."""
         if name in self.tracked:
             return "" if name in self.changed else self.commits.get(name, "")
         lock = pipeline.LOCK.as_posix()
@@ -90,11 +90,11 @@ class Origins:
         return _git(self.root, "log", "-1", f"-S{md5}", "--format=%H", "--", lock).strip()
 
     def digest(self, path: str) -> str | None:
-        """Hash of a data set that a run read, or of the folder around it; None if dvc.lock does not know it."""
+        """Return the hash of a data set that a run read, or of a folder containing it; None if dvc.lock has neither."""
         return next((self.digests[place] for place in _around(Path(path)) if place in self.digests), None)
 
     def times(self, job: str, path: Path) -> tuple[int, int]:
-        """When a job began and ended, in ms; if its benchmark file is not there, when the run file was written."""
+        """Return a job's start and end in ms; both are when the run file was written if there is no benchmark file."""
         benchmark = self.root / readme.BENCHMARKS / f"{job}.tsv"
         if not benchmark.is_file():
             written = int((self.root / path).stat().st_mtime * 1000)
@@ -106,16 +106,16 @@ class Origins:
 
 
 def summary(text: str, place: str) -> str:
-    """What stands for a text that is too long: its hash, and where all of it is."""
+    """Return a short stand-in for a long text: its hash, its length, and the file that holds all of it."""
     return f"sha256 {hashlib.sha256(text.encode()).hexdigest()}, {len(text)} characters, in {place}"
 
 
 def _around(path: Path) -> Iterator[str]:
-    """A path and the folders around it."""
+    """Yield a path and the folders that contain it."""
     yield from (place.as_posix() for place in (path, *path.parents))
 
 
 def _git(root: Path, *arguments: str) -> str:
-    """What git prints; nothing outside a repository."""
+    """Return what git prints; empty outside a repository."""
     result = subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True, check=False)
     return result.stdout if result.returncode == 0 else ""

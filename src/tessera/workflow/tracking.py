@@ -1,8 +1,8 @@
-"""MLflow, filled from files: each run that a study's report writes becomes one run of MLflow, once.
+"""Import run files into MLflow: each run that a study's report writes becomes exactly one MLflow run.
 
-Reports know nothing of MLflow. They write run files, reports/runs/STUDY.jsonl, which are versioned; `sync` makes the
-database agree with them. So a clone can rebuild all of it, a stage that was skipped adds no run, and parallel jobs do
-not wait for a database.
+Reports know nothing about MLflow. They write versioned run files, reports/runs/STUDY.jsonl; `sync` brings the database
+into line with them. So a clone can rebuild the database, a skipped stage adds no run, and parallel jobs do not wait for
+a database lock.
 """
 
 import fcntl
@@ -26,33 +26,32 @@ if TYPE_CHECKING:
     from mlflow.entities import DatasetInput, Run
 
 DATABASE = "mlflow.db"
-#: A run tagged PENDING is one whose import was cut short: the next import removes it. CURRENT is "false" for the runs
-#: of earlier parameters or code.
+#: PENDING marks a run whose import was interrupted; the next import removes it. CURRENT is "false" for runs of earlier
+#: parameters or code.
 KEY, CURRENT, PENDING, FILE = run_files.IMPORT_TAGS
-#: Most characters of a parameter's value. MLflow cuts off what is longer, and then runs that differ look equal.
+#: Maximum length of a parameter's value. MLflow truncates longer ones, so that different runs would look equal.
 LONGEST_PARAM = 6000
-#: Artifact with the values that are longer, by parameter.
+#: Artifact that holds the longer values in full, by parameter.
 LONG_PARAMS = "params.json"
 
 
 @dataclass(frozen=True)
 class _Run:
-    """A run of a run file."""
+    """A run in a run file."""
 
     path: Path
     """The file, relative to the root."""
     key: str
-    """Hash of the file's name and the run's line."""
+    """Hash of the file name and the run's line."""
     record: RunRecord
 
 
 def sync(root: str | Path = ".") -> int:
-    """Make root's mlflow.db agree with its run files, and return the number of new runs.
+    """Bring root's mlflow.db into line with its run files; return the number of new runs.
 
-    A run is known by the hash of its file's name and its line. Runs whose file or line is gone, or says something else
-    by now, are kept and tagged current = false. An import that was killed is mended by the next. What a person deletes
-    in MLflow stays deleted. Raises ValueError after all other files are imported, with one line per file that is not a
-    run file.
+    A run is identified by the hash of its file name and its line. If the file or line has gone or changed since, the
+    run is kept and tagged current = false. The next import repairs one that was killed. Whatever a user deletes in
+    MLflow stays deleted. Raises ValueError, with one line per unreadable run file, after importing all other files.
     """
     root = Path(root)
     runs, faults = _read(root)
@@ -61,10 +60,10 @@ def sync(root: str | Path = ".") -> int:
         known = _known_runs(client)
         deleted = _deleted_experiments(client)
         origins = Origins(root)
-        of_file = {path: origins.tags(path) for path in {run.path for run in runs}}
+        tags_of_file = {path: origins.tags(path) for path in {run.path for run in runs}}
         new, missing = 0, Counter[str]()
         for run in runs:
-            tags = _tags(run, of_file[run.path])
+            tags = _tags(run, tags_of_file[run.path])
             inputs = _inputs(run.record, origins)
             if run.key in known:
                 _update(client, known[run.key], tags, inputs)
@@ -73,9 +72,9 @@ def sync(root: str | Path = ".") -> int:
                 missing.update(_create(client, root, run.record, tags, inputs, times))
                 new += 1
         current = {run.key for run in runs}
-        for key, run_of_mlflow in known.items():
+        for key, known_run in known.items():
             if key not in current:
-                _update(client, run_of_mlflow, {CURRENT: "false"})
+                _update(client, known_run, {CURRENT: "false"})
     for name in sorted(deleted.keys() & {run.record.experiment for run in runs}):
         restore = f"MLFLOW_TRACKING_URI=sqlite:///{DATABASE} mlflow experiments restore -x {deleted[name]}"
         print(f"{name} is not imported because it was deleted in MLflow; to restore it: {restore}", file=sys.stderr)
@@ -86,16 +85,16 @@ def sync(root: str | Path = ".") -> int:
     return new
 
 
-def _tags(run: _Run, of_file: Mapping[str, str]) -> dict[str, str]:
-    """What the import adds to a run's own tags."""
+def _tags(run: _Run, tags_of_file: Mapping[str, str]) -> dict[str, str]:
+    """Return a run's own tags and those that the import adds."""
     rule = run.record.job.split("/")[0]
-    tags = run.record.tags | dict(of_file) | {KEY: run.key, CURRENT: "true", FILE: run.path.as_posix()}
+    tags = run.record.tags | dict(tags_of_file) | {KEY: run.key, CURRENT: "true", FILE: run.path.as_posix()}
     tags |= {"snakemake.rule": rule, "mlflow.source.name": f"snakemake {rule}", "mlflow.source.type": "LOCAL"}
     return tags | ({"mlflow.note.content": run.record.note} if run.record.note else {})
 
 
 def _inputs(record: RunRecord, origins: Origins) -> "list[DatasetInput]":
-    """The data sets that a run read and dvc.lock knows, with their hashes."""
+    """Return the data sets that a run read, with their hashes, as far as dvc.lock lists them."""
     from mlflow.entities import Dataset, DatasetInput
 
     digests = {path: digest for path in record.inputs if (digest := origins.digest(path))}
@@ -103,7 +102,7 @@ def _inputs(record: RunRecord, origins: Origins) -> "list[DatasetInput]":
 
 
 def _read(root: Path) -> tuple[list[_Run], list[str]]:
-    """The runs of all files, and what is wrong with the others."""
+    """Return the runs of all readable files, and the errors of the others."""
     runs, faults = [], []
     for path in sorted(root.glob(run_files.RUN_FILES)):
         try:
@@ -125,14 +124,14 @@ def _key(name: str, line: str) -> str:
 
 @contextmanager
 def _locked(root: Path) -> Iterator[None]:
-    """Wait until no other process imports."""
+    """Hold the lock of the import, waiting for any other process to finish."""
     with (root / f"{DATABASE}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
 
 def _client(root: Path) -> "MlflowClient":
-    """Open the database. A new one is made aside and renamed: a half-migrated one cannot be opened again."""
+    """Open the database. A new one is created under a temporary name: MLflow cannot reopen a half-migrated database."""
     from mlflow import MlflowClient
 
     database = root / DATABASE
@@ -144,7 +143,7 @@ def _client(root: Path) -> "MlflowClient":
 
 
 def _deleted_experiments(client: "MlflowClient") -> dict[str, str]:
-    """Ids by name."""
+    """Return the ids of deleted experiments by name."""
     from mlflow.entities import ViewType
 
     deleted = client.search_experiments(ViewType.DELETED_ONLY)
@@ -152,7 +151,7 @@ def _deleted_experiments(client: "MlflowClient") -> dict[str, str]:
 
 
 def _known_runs(client: "MlflowClient") -> dict[str, "Run"]:
-    """Complete runs by key, also those that were deleted in MLflow; incomplete ones are removed."""
+    """Return complete runs by key, including those deleted in MLflow; delete incomplete ones."""
     from mlflow.entities import ViewType
 
     known: dict[str, Run] = {}
@@ -180,7 +179,7 @@ def _create(
     inputs: "list[DatasetInput]",
     times: tuple[int, int],
 ) -> list[str]:
-    """Add a run that began and ended at these times (ms); return those of its figures that are not there."""
+    """Create a run with the given start and end times (ms); return its figures that are missing."""
     from mlflow.entities import Metric, Param
 
     start, end = times
@@ -191,7 +190,7 @@ def _create(
     metrics += [
         Metric(name, value, end, step) for name, curve in sorted(record.history.items()) for step, value in curve
     ]
-    # The sizes that MLflow accepts in one call.
+    # Chunk sizes are the largest that MLflow accepts in one call.
     for chunk in _chunks(metrics, 1000):
         client.log_batch(run_id, metrics=chunk)
     params = record.flat_params()
@@ -214,7 +213,7 @@ def _create(
 def _experiment(client: "MlflowClient", name: str) -> str:
     if known := client.get_experiment_by_name(name):
         return known.experiment_id
-    # Relative to where the UI is started, so that the tree can be moved.
+    # Relative to the folder in which the UI is started, so that the tree can be moved.
     place = f"mlartifacts/{name}"
     return client.create_experiment(name, place, tags={"mlflow.experimentKind": "custom_model_development"})
 
@@ -224,7 +223,7 @@ def _is_active(run: "Run") -> bool:
 
 
 def _update(client: "MlflowClient", run: "Run", tags: Mapping[str, str], inputs: "Sequence[DatasetInput]" = ()) -> None:
-    """Bring a run's tags and data sets up to date, unless a person has deleted it."""
+    """Update a run's tags and data sets, unless a user has deleted it."""
     from mlflow.entities import RunTag
 
     if not _is_active(run):

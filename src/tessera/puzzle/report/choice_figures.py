@@ -75,9 +75,9 @@ def frontier(results: Results) -> Figure:
             axis.legend(loc="lower right")
         axis.set(xlim=(1, edge), title=target, xlabel="throughput of the blocks, multiple of the parent's")
         plotted[axis] = ends
-    for axis, ends in plotted.items():
+    for axis in plotted:
         plots.log_scale(axis.yaxis)
-        plots.label_ends(axis, ends)
+    plots.label_ends(figure, plotted)
     axes[0, 0].set_ylabel("KL(parent || child) before healing, nats\nlines: sum of replace-one-block scores ± SE")
     return figure
 

@@ -39,9 +39,9 @@ def scores(results: Results) -> Figure:
             ends.append((variant, kl[-1], colour))
         axis.set(xlabel="layer", title=f"{SUBBLOCK_NAMES[subblock]} exchanged in one layer")
         plotted[axis] = ends
-    for axis, ends in plotted.items():
+    for axis in plotted:
         plots.log_scale(axis.yaxis)
-        plots.label_ends(axis, ends)
+    plots.label_ends(figure, plotted)
     axes[0, 0].set_ylabel("KL(parent || exchanged), nats, ± SE")
     return figure
 
@@ -92,8 +92,7 @@ def training(results: Results, shown: int = 4) -> Figure:
         plots.log_scale(row[0].yaxis)
     for axis in axes[-1]:
         axis.set_xlabel("1000 tokens")
-    for axis, ends in plotted.items():
-        plots.label_ends(axis, ends, size=7)
+    plots.label_ends(figure, plotted, size=7)
     return figure
 
 
@@ -130,8 +129,7 @@ def healing(results: Results) -> Figure:
     for axis in axes[-1]:
         axis.set_xlabel("1000 tokens of healing")
         plots.log_scale(axis.xaxis)
-    for axis, ends in plotted.items():
-        plots.label_ends(axis, ends)
+    plots.label_ends(figure, plotted)
     return figure
 
 

@@ -59,7 +59,7 @@ def _theory(axis: Axes, results: Results) -> None:
     axis.set_title("Capacity", pad=10)
     plots.log_scale(axis.xaxis)
     axis.legend(handles=[*theory, *handles], loc="upper left")
-    plots.label_ends(axis, ends)
+    plots.label_ends(axis.figure, {axis: ends})
 
 
 def _solved(axis: Axes, runs: pd.DataFrame) -> None:
