@@ -132,7 +132,7 @@ def _chain(
     chain = {}
     for phase, step in steps.items():
         caches = [_cache(architecture, row, step, dtype, device) for _ in layers]
-        calls = _calls(architecture, row.layers[0], outside, step)
+        calls = _calls(architecture, row.layers[0], outside, step, caches[0])
         x = torch.randn(step.sequences, step.tokens, architecture.hidden_size, dtype=dtype, device=device)
         chain[phase] = _through_layers(layers, caches, calls, x)
     return chain
@@ -168,9 +168,12 @@ def _layer(architecture: Architecture, row: Row, dtype: torch.dtype, device: tor
         variants.part(whole, architecture.config, other),
     )
     exchange(layer, place, variants.build(whole, architecture.config, part, place), part)
-    if list(layer.buffers()):
-        raise ValueError(f"{type(layer).__name__} has buffers, which are not known without weights: not measured")
-    return layer.to(dtype).to_empty(device=device)
+    if computed := dict(layer.named_buffers()).keys() - layer.state_dict().keys():
+        raise ValueError(f"{type(layer).__name__}: {min(computed)} is not known without weights: not measured")
+    layer = layer.to(dtype).to_empty(device=device)
+    for buffer in layer.buffers():  # such as a router's biases, which are in a checkpoint as weights are
+        buffer.zero_()
+    return layer
 
 
 def _filled(module: nn.Module) -> Any:
@@ -184,8 +187,13 @@ def _filled(module: nn.Module) -> Any:
     return module
 
 
-def _calls(architecture: Architecture, layer: int, outside: Any, step: operations.Pass) -> tuple[tuple, dict[str, Any]]:
-    """How the decoder calls a layer in a pass, recorded on a model of one such layer that computes nothing."""
+def _calls(
+    architecture: Architecture, layer: int, outside: Any, step: operations.Pass, cache: Cache | None
+) -> tuple[tuple, dict[str, Any]]:
+    """How the decoder calls a layer in a pass, recorded on a model of one such layer that computes nothing.
+
+    Masks are as wide as what the cache stores, the last tokens alone in a layer with a window.
+    """
     decoder, calls = decoder_of(outside), []
 
     class Recorder(nn.Module):
@@ -208,7 +216,7 @@ def _calls(architecture: Architecture, layer: int, outside: Any, step: operation
         device = outside.get_input_embeddings().weight.device
         tokens = torch.zeros(step.sequences, step.tokens, dtype=torch.long, device=device)
         positions = torch.arange(step.past, step.past + step.tokens, device=device)[None]
-        decoder(input_ids=tokens, position_ids=positions, use_cache=False)
+        decoder(input_ids=tokens, position_ids=positions, past_key_values=cache, use_cache=cache is not None)
     finally:
         decoder.config.__dict__.update(before)
         decoder.layers = nn.ModuleList()
