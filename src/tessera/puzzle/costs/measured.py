@@ -276,9 +276,9 @@ def _cache(
     if row.variant.kind == "gqa":
         module = architecture.skeleton.part(index, row.variant)
         assert module is not None
-        size = operations.heads_of(architecture, module)
-        shape = (step.sequences, size.kv_heads, step.past)
-        keys, values = (torch.randn(*shape, n, dtype=dtype, device=device) for n in (size.key_size, size.value_size))
+        heads, *sizes = operations.stored(architecture, module)
+        shape = (step.sequences, heads, step.past)
+        keys, values = (torch.randn(*shape, size, dtype=dtype, device=device) for size in sizes)
     layer.update(keys, values)
     return cache
 
