@@ -20,15 +20,17 @@ ATTENTION = {
 FFN = {"ffn50": {"kind": "gated", "width": 0.5}, "linear": {"kind": "linear"}, "no_op": {"kind": "no_op"}}
 EXPERTS = {"experts": {"kind": "gated", "experts": 0.5}, "active1": {"kind": "gated", "active": 1}}
 LOCAL = [f"{kind}_attention" for kind in ("sliding", "full", "sliding")]
-#: What sets a family apart, as changes of its configuration; and the variants of the spaces above that it cannot have.
+#: Variants that a GGUF file cannot hold, or that would take the place of all attention, which it must have.
+NO_GGUF = ["window", "linear"]
+#: What sets a family apart, as changes of its configuration; and the variants above that its space does not have.
 FAST = {
-    "llama": ({"tie_word_embeddings": True}, []),
+    "llama": ({"tie_word_embeddings": True}, NO_GGUF),
     "gemma3_text": ({"num_key_value_heads": 1, "layer_types": LOCAL}, ["kv1"]),
     "qwen3_moe": ({}, []),
     "glm4": ({"partial_rotary_factor": 0.5}, []),
 }
 SLOW = {
-    "qwen2": ({"sliding_window": None}, []),
+    "qwen2": ({"sliding_window": None}, NO_GGUF),
     "qwen3": ({}, []),
     "mistral": ({"sliding_window": 6}, []),
     "phi3": ({}, []),
@@ -57,12 +59,10 @@ def family(request):
 @pytest.fixture(scope="module")
 def space(family):
     """The variants of a family."""
-    _, impossible = (FAST | SLOW)[family]
+    _, without = (FAST | SLOW)[family]
     ffn = FFN | (EXPERTS if family in MIXTURES else {})
-    if family in LLAMA_SHAPED:
-        ffn = {name: variant for name, variant in ffn.items() if name != "linear"}  # llama.cpp has none
     return {
-        subblock: {name: variant for name, variant in named.items() if name not in impossible}
+        subblock: {name: variant for name, variant in named.items() if name not in without}
         for subblock, named in (("attention", ATTENTION), ("ffn", ffn))
     }
 
