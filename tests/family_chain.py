@@ -84,6 +84,10 @@ class Chain:
     def json(self, place: str) -> Any:
         return files.read_json(self.out / place)
 
+    def blocks(self, target: str) -> list[str]:
+        """The child's choice."""
+        return self.json(f"data/puzzle/search/{target}/children.json")["children"][METHOD]["blocks"]
+
     @property
     def parent(self) -> Path:
         return self.out / "data/parent"
