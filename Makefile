@@ -45,6 +45,7 @@ check: $(VENV)/installed ## formatting, lint, unused code and types
 	python -m tessera.workflow.lint
 	tessera params check
 	tessera params check params/smoke.yaml
+	tessera params check params/gemma3.yaml
 	vulture
 	mypy
 

@@ -27,3 +27,11 @@ def test_the_same_figure_gives_the_same_bytes(tmp_path):
         plots.save(figure, tmp_path / name)
     assert (tmp_path / "a.svg").read_bytes() == (tmp_path / "b.svg").read_bytes()
     assert b"dc:date" not in (tmp_path / "a.svg").read_bytes()
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_logarithmic_axis_leaves_out_zeros():
+    _, axes = plots.grid(1, 1, 2.0)
+    axes[0, 0].plot([0, 1, 2], [0.0, 0.1, 0.2])
+    plots.log_scale(axes[0, 0].yaxis)
+    assert axes[0, 0].get_yscale() == "log"

@@ -84,7 +84,7 @@ def log_scale(axis: Axis) -> None:
     """Make an axis logarithmic, with plain numbers at 1, 2 and 5 of each power of ten, or at many powers alone."""
     axis.axes.set(**{f"{axis.axis_name}scale": "log"})
     low, high = axis.get_view_interval()
-    axis.set_major_locator(LogLocator(subs=(1, 2, 5) if high / low < 300 else (1,)))
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 300 * low else (1,)))
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.15g}"))
     axis.set_minor_formatter(NullFormatter())
 

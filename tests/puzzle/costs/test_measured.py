@@ -1,6 +1,7 @@
 """The measured source with a clock that counts arithmetic in place of time, so that what is run can be checked."""
 
 import pytest
+import tiny_models
 import torch
 from shapes import SPACE, tiny
 from torch.utils.flop_counter import FlopCounterMode
@@ -124,6 +125,22 @@ def test_other_families_are_measured(counted, name):
         assert list(rows["layers"][:2]) == ["0", "1"]
 
 
+def test_biases_of_a_router_are_there_and_add_nothing():
+    shape = architecture.from_config(tiny_models.network("deepseek_v3").config.to_dict())
+    row = next(row for row in table_rows(shape, Space(attention={}, ffn={})) if row.subblock == "ffn")
+    biases = dict(measured._layer(shape, row, torch.float32, torch.device("cpu")).named_buffers())
+    assert any("correction_bias" in name for name in biases) and not any(bias.any() for bias in biases.values())
+
+
+@pytest.mark.parametrize("name", ["gemma3", "windowed"])
+def test_a_window_within_the_familys_own_is_measured_beyond_both(counted, name):
+    shape, space = architecture.from_config(ZOO[name]), {"window": Attention(kind="gqa", window=4)}
+    long = {"batch": 2, "prefill": 12, "decode": 3}  # longer than the family's window of 8
+    given = (shape, Space(attention=space, ffn={}), long, "measured")
+    rows = costs.table(*given, hardware="cpu", dtype="float32", repeats=2)
+    assert (rows.decode_ms > 0).all() and list(rows.variant).count("window") == (2 if name == "gemma3" else 1)
+
+
 @torch.no_grad()
 @pytest.mark.parametrize("name", ["llama", "gemma3", "mistral", "qwen3"])
 def test_chain_computes_what_the_model_does(name):
@@ -141,8 +158,8 @@ def test_chain_computes_what_the_model_does(name):
     row = next(row for row in table_rows(shape, SPACE) if row.variant == Attention(kind="gqa"))
     layer = chains.variant_layer(shape, row, torch.float32, torch.device("cpu"))
     layer.load_state_dict(model.module(0).state_dict(), strict=False)
-    call = chains.layer_call(shape, 0, outside, step)
     cache.layers = cache.layers[:1]
+    call = chains.layer_call(shape, 0, outside, step, cache)
     run = chains.through_layers([layer], [cache], call, x)
     states = []
     layer.register_forward_hook(lambda *given: states.append(given[-1]))

@@ -1,6 +1,7 @@
 """Parameter counts against modules of transformers, and the KV cache against its formula."""
 
 import pytest
+import tiny_models
 from shapes import SMOLLM2, SPACE
 from transformers import AutoConfig, AutoModelForCausalLM
 from zoo import ZOO
@@ -9,6 +10,7 @@ from tessera.puzzle import child
 from tessera.puzzle.costs import memory
 from tessera.puzzle.costs.params import Workload
 from tessera.puzzle.models import architecture, variants
+from tessera.puzzle.models.cache import cache_bytes
 from tessera.puzzle.models.decoder import LanguageModel
 from tessera.puzzle.models.space import FFN, Attention
 
@@ -73,6 +75,15 @@ def test_kv_cache():
     assert memory.kv_cache_bytes(SMOLLM2, Attention(kind="gqa"), workload, "bfloat16") == 192 * 2**20
     assert memory.kv_cache_bytes(SMOLLM2, Attention(kind="gqa", kv_heads=1), workload, "fp8") == 32 * 2**20
     assert memory.kv_cache_bytes(SMOLLM2, Attention(kind="linear"), workload, "bfloat16") == 0
+
+
+@pytest.mark.parametrize("family", ["deepseek_v3", "youtu"])
+def test_latent_attention_caches_its_latents(family):
+    network = tiny_models.network(family)
+    model, shape = LanguageModel(network), architecture.from_config(network.config.to_dict())
+    workload = Workload(batch=3, prefill=5, decode=2)
+    layers = [memory.kv_cache_bytes(shape, PARENT[0], workload, "float32", layer) for layer in range(4)]
+    assert sum(layers) == cache_bytes(model, 3, 7) == 4 * 3 * 7 * (16 + 8) * 4
 
 
 def test_kv_cache_of_windows_and_dropped_heads():

@@ -240,3 +240,16 @@ def test_experts_are_judged_by_the_tokens_that_count():
     )
     torch.testing.assert_close(some + others, every)
     assert (some > 0).any() and not torch.allclose(some, others)
+
+
+@pytest.mark.parametrize("interleaved", [False, True])
+def test_channels_of_experts_are_those_of_the_largest_weights(interleaved):
+    mixture = torch.nn.Module()
+    mixture.up = torch.nn.Parameter(torch.ones(2, 12, 4))  # experts, gate and up of 6 channels each, hidden size
+    mixture.down = torch.nn.Parameter(torch.ones(2, 4, 6))
+    largest = torch.tensor([[1, 4], [0, 5]])
+    for expert, channels in enumerate(largest):
+        rows = 2 * channels if interleaved else channels
+        mixture.up.data[expert, rows] = 3.0
+        mixture.down.data[expert, :, channels] = 2.0
+    assert torch.equal(initialise.expert_channels(mixture, 6, 2, interleaved), largest)

@@ -158,6 +158,15 @@ def test_layers_have_the_costs_of_their_kind(mixed, results):
     assert stairs.get_data().values == pytest.approx(shares) and shares[0] < shares[1]
 
 
+def test_a_child_that_is_the_parent_has_no_ratio(results):
+    frontier = copy.deepcopy(results.frontier)
+    points = [point for point in frontier["cpu"]["points"] if "measured" in point]
+    points[0]["value"] = points[0]["measured"]["kl_div"] = 0.0
+    said = [s for s in words.findings(dataclasses.replace(results, frontier=frontier)) if "sum of its scores" in s]
+    ratios = [point["measured"]["kl_div"] / point["value"] for point in points[1:]]
+    assert f"is {min(ratios):.2f} to {max(ratios):.2f} times" in said[1]
+
+
 def changed(results, target, method, state, group, **metrics):
     evaluation = copy.deepcopy(results.evaluation)
     evaluation[target, method]["states"][state][group] |= metrics

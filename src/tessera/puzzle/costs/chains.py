@@ -47,7 +47,7 @@ def chain(
     runs = {}
     for phase, step in steps.items():
         caches = [_cache(architecture, row, step, dtype, device) for _ in layers]
-        call = layer_call(architecture, row.layers[0], outside, step)
+        call = layer_call(architecture, row.layers[0], outside, step, caches[0])
         x = torch.randn(step.sequences, step.tokens, architecture.hidden_size, dtype=dtype, device=device)
         runs[phase] = through_layers(layers, caches, call, x)
     return runs
@@ -81,9 +81,12 @@ def variant_layer(architecture: Architecture, row: Row, dtype: torch.dtype, devi
     nothing = FFN(kind="no_op") if other == "ffn" else Attention(kind="no_op")
     part = variants.part(whole, architecture.config, nothing)
     exchange(layer, other, variants.build(whole, architecture.config, part, other), part)
-    if list(layer.buffers()):
-        raise ValueError(f"{type(layer).__name__} has buffers, which are not known without weights: not measured")
-    return layer.to(dtype).to_empty(device=device)
+    if computed := dict(layer.named_buffers()).keys() - layer.state_dict().keys():
+        raise ValueError(f"{type(layer).__name__}: {min(computed)} is not known without weights: not measured")
+    layer = layer.to(dtype).to_empty(device=device)
+    for buffer in layer.buffers():  # such as a router's biases, which are in a checkpoint as weights are
+        buffer.zero_()
+    return layer
 
 
 def _filled(module: nn.Module) -> Any:
@@ -97,8 +100,13 @@ def _filled(module: nn.Module) -> Any:
     return module
 
 
-def layer_call(architecture: Architecture, layer: int, outside: Any, step: operations.Pass) -> Call:
-    """How the decoder calls a layer in a pass, recorded on a model of one such layer that computes nothing."""
+def layer_call(
+    architecture: Architecture, layer: int, outside: Any, step: operations.Pass, cache: Cache | None
+) -> Call:
+    """How the decoder calls a layer in a pass, recorded on a model of one such layer that computes nothing.
+
+    Masks are as wide as what the cache stores, the last tokens alone in a layer with a window.
+    """
     decoder, calls = decoder_of(outside), []
 
     class Recorder(nn.Module):
@@ -121,7 +129,7 @@ def layer_call(architecture: Architecture, layer: int, outside: Any, step: opera
         device = outside.get_input_embeddings().weight.device
         tokens = torch.zeros(step.sequences, step.tokens, dtype=torch.long, device=device)
         positions = torch.arange(step.past, step.past + step.tokens, device=device)[None]
-        decoder(input_ids=tokens, position_ids=positions, use_cache=False)
+        decoder(input_ids=tokens, position_ids=positions, past_key_values=cache, use_cache=cache is not None)
     finally:
         decoder.config.__dict__.update(before)
         decoder.layers = nn.ModuleList()
@@ -181,8 +189,8 @@ def _cache(
     if row.variant.kind == "gqa":
         module = architecture.skeleton.part(index, row.variant)
         assert module is not None
-        size = operations.heads_of(architecture, module)
-        shape = (step.sequences, size.kv_heads, step.past)
-        keys, values = (torch.randn(*shape, n, dtype=dtype, device=device) for n in (size.key_size, size.value_size))
+        heads, *sizes = operations.stored(architecture, module)
+        shape = (step.sequences, heads, step.past)
+        keys, values = (torch.randn(*shape, size, dtype=dtype, device=device) for size in sizes)
     layer.update(keys, values)
     return cache

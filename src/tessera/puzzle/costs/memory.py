@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from tessera.puzzle.costs.operations import BYTES, UNQUANTISED_BYTES, heads_of
+from tessera.puzzle.costs.operations import BYTES, UNQUANTISED_BYTES, stored
 from tessera.puzzle.costs.params import Workload
 from tessera.puzzle.models import skeleton
 from tessera.puzzle.models.architecture import Architecture
@@ -63,12 +63,12 @@ def kv_cache_bytes(
 ) -> int:
     """KV cache of one layer for the whole batch at full length, or as much of it as a window sees.
 
-    That is kv_heads * (key size + value size) * tokens * bytes.
+    That is heads * (key size + value size) * tokens * bytes.
     """
     module = architecture.skeleton.part(layer, variant)
     if module is None or variant.kind != "gqa":
         return 0
-    heads = heads_of(architecture, module)
+    heads, key_size, value_size = stored(architecture, module)
     tokens = workload.prefill + workload.decode
     tokens = min(tokens, architecture.skeleton.window(layer, variant) or tokens)
-    return heads.kv_heads * (heads.key_size + heads.value_size) * workload.batch * tokens * BYTES[dtype]
+    return heads * (key_size + value_size) * workload.batch * tokens * BYTES[dtype]

@@ -196,6 +196,17 @@ def heads_of(architecture: Architecture, attention: nn.Module) -> Heads:
     return Heads(heads, heads // groups, getattr(attention, "qk_head_dim", size), value_size)
 
 
+def stored(architecture: Architecture, attention: nn.Module) -> tuple[int, int, int]:
+    """Heads, key size and value size of what an attention keeps of a token in the KV cache.
+
+    Latent attention keeps what keys and values are made of, once for all heads, and the keys' rotated part.
+    """
+    if rank := getattr(attention, "kv_lora_rank", None):
+        return 1, rank, attention.qk_rope_head_dim  # type: ignore[return-value]
+    size = heads_of(architecture, attention)
+    return size.kv_heads, size.key_size, size.value_size
+
+
 def _maps(module: nn.Module, hidden: int) -> tuple[list[tuple[int, int]], tuple[int, int]]:
     """(outputs, inputs) of a subblock's linear maps: those into it, of one input joined, and the one out of it."""
     maps = skeleton.linear_maps(module)

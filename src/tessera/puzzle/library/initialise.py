@@ -224,4 +224,4 @@ def expert_channels(ffn: nn.Module, count: int, kept: int, interleaved: bool) ->
                 gate, up = (both[:, ::2], both[:, 1::2]) if interleaved else both.chunk(2, 1)
                 size = size * gate * up
                 break
-    return size.argsort(1, descending=True, stable=True)[:, :kept].sort(1).values
+    return size.argsort(dim=1, descending=True, stable=True)[:, :kept].sort(1).values

@@ -138,7 +138,8 @@ def _decoding(child: str, served: Json, where: str) -> str:
 def _sums(results: Results) -> Iterator[str]:
     """How far the KL of the frontiers' children is from the sum of scores that predicted it."""
     for target, search in results.frontier.items():
-        ratios = {p["speedup"]: p["measured"]["kl_div"] / p["value"] for p in search["points"] if "measured" in p}
+        points = [p for p in search["points"] if "measured" in p and p["value"]]  # not the parent itself
+        ratios = {p["speedup"]: p["measured"]["kl_div"] / p["value"] for p in points}
         if ratios:
             yield (
                 f"{target}: along the frontier the KL of a child before healing is {min(ratios.values()):.2f} to "
