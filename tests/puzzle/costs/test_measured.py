@@ -128,7 +128,7 @@ def test_other_families_are_measured(counted, name):
 def test_biases_of_a_router_are_there_and_add_nothing():
     shape = architecture.from_config(tiny_models.network("deepseek_v3").config.to_dict())
     row = next(row for row in table_rows(shape, Space(attention={}, ffn={})) if row.subblock == "ffn")
-    biases = dict(measured._layer(shape, row, torch.float32, torch.device("cpu")).named_buffers())
+    biases = dict(chains.variant_layer(shape, row, torch.float32, torch.device("cpu")).named_buffers())
     assert any("correction_bias" in name for name in biases) and not any(bias.any() for bias in biases.values())
 
 
