@@ -7,7 +7,7 @@ whole again, bit for bit, is what `admission` tests of every parent.
 Shapes: B batch, T new tokens, S all tokens so far, D hidden size, V vocabulary.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -143,7 +143,7 @@ class LanguageModel(nn.Module):
         self._layers: list[Layer | None] = [None] * len(layers_of(self.decoder))
 
     @property
-    def layers(self) -> list[Layer]:
+    def layers(self) -> Sequence[Layer]:
         """All layers."""
         return [self.layer(index) for index in range(len(self._layers))]
 
@@ -164,6 +164,10 @@ class LanguageModel(nn.Module):
     def module(self, index: int) -> nn.Module:
         """transformers' module of layer `index`."""
         return layers_of(self.decoder)[index]
+
+    def weights(self) -> Mapping[str, Tensor]:
+        """All weights by name, tied ones too."""
+        return self.network.state_dict()
 
     def state(self) -> dict[str, Tensor]:
         """Weights by name as a checkpoint holds them: what is tied to another weight is left out."""

@@ -33,7 +33,7 @@ class ScoreCache:
     def __init__(self, directory: Path, parent: LanguageModel, seen: str, module: str) -> None:
         """seen identifies the text or items by their content; module is that of the function that scores."""
         about = f"{parent.config.to_json_string()} torch {torch.__version__} {torch.get_num_threads()} threads"
-        self.directory, self.about = directory, f"{digest(parent.network.state_dict())} {seen} {_code(module)} {about}"
+        self.directory, self.about = directory, f"{digest(parent.weights())} {seen} {_code(module)} {about}"
 
     def path(self, layer: int, subblock: str, module: nn.Module | str | None) -> Path:
         """The file of the layer's subblock exchanged for a module; None is a no-op, "parent" exchanges nothing."""

@@ -29,12 +29,12 @@ def main(params: Params, part: int, parent: Path, activations: list[Path], libra
     from tessera.puzzle.library.activations import StoredStates
     from tessera.puzzle.library.build import LayerLibrary
     from tessera.puzzle.models import architecture as architectures
-    from tessera.puzzle.models import loading
+    from tessera.puzzle.models.streaming import Streamed
 
     architecture = architectures.read(parent)
     params.space.check(architecture)
 
-    device = compute.start(params.compute)
+    model = Streamed(parent, compute.start(params.compute))
 
     def build(layer: int) -> None:
         train, valid = (
@@ -42,7 +42,6 @@ def main(params: Params, part: int, parent: Path, activations: list[Path], libra
             for split in ("train", "valid")
         )
         stream = partial(randomness.torch_generator, params.seed, "puzzle", "library", layer)
-        model = loading.load_layers(parent, [layer], device).requires_grad_(False)
         with files.scratch_directory(library / f"layer_{layer}") as scratch:
             builder = LayerLibrary(model, layer, params.space, params.library, train, valid, stream, scratch)
             tensors, records = builder.build()
