@@ -124,6 +124,12 @@ class ComputeParams(Section):
         description="type of matrix products; weights, sums, norms and losses are float32. A device that is slower in "
         "bfloat16 refuses it",
     )
+    memory: float | None = Field(
+        None,
+        gt=0,
+        description="GiB that scores may hold on the device; layers of the parent beyond are read when they are "
+        "needed. null: what is free, on a CPU, where other jobs run too, half of it",
+    )
 
 
 class PuzzleParams(Section):

@@ -10,6 +10,9 @@ from tessera.puzzle.costs.memory import non_block_parameters, parameters
 from tessera.puzzle.models.architecture import Architecture
 from tessera.puzzle.models.space import FFN, Attention, Space
 from tessera.puzzle.params import BATCH, LibraryParams, PuzzleParams
+from tessera.puzzle.scores import divergence
+from tessera.puzzle.scores.replace_one import BATCH_TOKENS
+from tessera.puzzle.scores.schedule import Needs
 
 #: The chain keeps weights and activations in float32.
 BYTES = 4
@@ -122,6 +125,23 @@ def library_memory(architecture: Architecture, space: Space, params: LibraryPara
         "gram": GRAM_BYTES * (5 * max(F, A, D) ** 2 + 3 * max(F, A, D) * D),
         "batch": window * max(BATCH * text, params.distillation.batch_windows * step) * BYTES,
     }
+
+
+def score_needs(architecture: Architecture, space: Space, window: int) -> Needs:
+    """Bytes that scores hold on the device."""
+    a, layers = architecture, range(architecture.num_layers)
+    tokens = max(1, BATCH_TOKENS // window) * window
+    block = max(sum(parameters(a, v, i).count for v in (Attention(kind="gqa"), FFN(kind="gated"))) for i in layers)
+    variants: list[Attention | FFN] = [*space.attention.values(), *space.ffn.values()]
+    width = 6 * a.hidden_size + max(4 * a.intermediate_size, 6 * a.num_heads * a.head_dim)
+    return Needs(
+        ends=BYTES * non_block_parameters(a).count,
+        layer=BYTES * block,
+        variants=BYTES * max(sum(parameters(a, v, i).count for v in variants) for i in layers),
+        state=BYTES * tokens * a.hidden_size,
+        # The head makes logits of both models, their logarithms and their differences.
+        work=BYTES * max(tokens * width, 6 * min(divergence.CHUNK, tokens * a.vocab_size)),
+    )
 
 
 def attends(architecture: Architecture, space: Space, name: str) -> bool:

@@ -81,14 +81,6 @@ class Streamed(LanguageModel):
         """Weights by name, each read when it is asked for; in the order of names, a layer is read once."""
         return _Weights(self)
 
-    def layer_bytes(self) -> int:
-        """Bytes of the largest layer."""
-        return max(_size(self.module(index)) for index in range(len(self._layers)))
-
-    def end_bytes(self) -> int:
-        """Bytes of what is in no layer."""
-        return _size(self.network) - sum(_size(self.module(index)) for index in range(len(self._layers)))
-
     def part_of(self, name: str) -> int:
         """The layer that a weight is in, or ENDS."""
         return self._parts.get(name, ENDS)
@@ -189,8 +181,3 @@ class _Weights(Mapping[str, Tensor]):
             self.model.layer(part)
         module, _, key = name.rpartition(".")
         return getattr(self.model.network.get_submodule(module), key)
-
-
-def _size(module: nn.Module) -> int:
-    """Bytes of a module's weights, each counted once."""
-    return sum(weight.numel() * weight.element_size() for weight in module.parameters())

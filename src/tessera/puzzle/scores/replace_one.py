@@ -64,19 +64,19 @@ def score(
     """
     collected: dict[tuple[int, str, str], list[Agreement]] = {}
     T = tokens.shape[1] - 1
-    batches, scored = tokens.split(max(1, BATCH_TOKENS // T)), list(variants)
+    text, scored = batches(tokens), list(variants)
     at_once = layers_at_once or max(1, len(scored))
     passes = [
-        (batches[i : i + batches_at_once], scored[j : j + at_once])
-        for i in range(0, len(batches), batches_at_once)
+        (text[i : i + batches_at_once], scored[j : j + at_once])
+        for i in range(0, len(text), batches_at_once)
         for j in range(0, len(scored), at_once)
     ]
     layers = range(len(parent.layers))
     waves: list[_Wave] = []
     for number, index in track([(number, index) for number in range(len(passes)) for index in layers]):
-        text, chosen = passes[number]
+        some, chosen = passes[number]
         if index == 0:
-            waves = [_Wave(parent, batch) for batch in text]
+            waves = [_Wave(parent, batch) for batch in some]
         layer, modules = parent.layer(index), variants[index] if index in chosen else {}
         for wave in waves:
             wave.advance(layer, modules)
@@ -85,9 +85,14 @@ def score(
                 for (exchanged, subblock, name), agreement in wave.agreements(parent, chosen):
                     collected.setdefault((exchanged, subblock, name), []).extend(agreement.split(T))
     scores: dict[int, dict[str, dict[str, dict[str, Any]]]] = {}
-    for (exchanged, subblock, name), parts in collected.items():
-        scores.setdefault(exchanged, {"attention": {}, "ffn": {}})[subblock][name] = summary(parts, documents)
+    for (exchanged, subblock, name), agreements in collected.items():
+        scores.setdefault(exchanged, {"attention": {}, "ffn": {}})[subblock][name] = summary(agreements, documents)
     return scores
+
+
+def batches(tokens: Tensor) -> Sequence[Tensor]:
+    """Windows (windows, T + 1) in batches that pass through a model at once."""
+    return tokens.split(max(1, BATCH_TOKENS // (tokens.shape[1] - 1)))
 
 
 class _Wave:

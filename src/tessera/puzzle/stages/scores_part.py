@@ -36,23 +36,42 @@ def main(
     from tessera.data.tokens import windows
     from tessera.puzzle import compute
     from tessera.puzzle.child import variants_of
-    from tessera.puzzle.models import loading
+    from tessera.puzzle.models import architecture as architectures
+    from tessera.puzzle.models import loading, sizes
+    from tessera.puzzle.models.streaming import Streamed
     from tessera.puzzle.scores import cache as score_cache
     from tessera.puzzle.scores import replace_one as scoring
+    from tessera.puzzle.scores import schedule
     from tessera.puzzle.scores.cache import ScoreCache, Scores
-    from tessera.puzzle.scores.replace_one import Variants
+    from tessera.puzzle.scores.replace_one import OnDemand, Variants
 
-    device = compute.start(params.compute)
-    model, settings = loading.load(parent, device).requires_grad_(False), params.scores
-    layers = range(len(model.layers))[part :: settings.jobs]
-    variants = variants_of(model, params.space, library, layers)
+    device, settings = compute.start(params.compute), params.scores
+    architecture = architectures.read(parent)
+    every = architecture.num_layers
+    layers = range(every)[part :: settings.jobs]
     seed = randomness.seed(params.seed, "puzzle", "scores")
     text = windows(tokens, "valid", settings.window + 1, settings.windows, seed)
     seen = torch.from_numpy(text.tokens).long()
+    chosen = schedule.plan(
+        sizes.score_needs(architecture, params.space, settings.window),
+        len(params.space.attention) + len(params.space.ffn),
+        every,
+        len(layers),
+        len(scoring.batches(seen)),
+        compute.memory(params.compute, device),
+    )
+    fits = chosen.resident == every
+    model = loading.load(parent, device) if fits else Streamed(parent, device, chosen.resident)
+    variants: Mapping[int, Variants] = OnDemand(
+        layers, lambda layer: variants_of(model, params.space, library, [layer])[layer]
+    )
+    if chosen.keeps_variants:
+        variants = dict(variants)
 
     def computed(some: "Mapping[int, Variants]") -> "dict[int, Scores]":
         title = f"scores, part {part}"
-        return scoring.score(model, some, seen, text.document, lambda work: progress.track(work, title))
+        at_once = chosen.batches, chosen.layers
+        return scoring.score(model, some, seen, text.document, lambda work: progress.track(work, title), *at_once)
 
     about = score_cache.text(seen, text.document)
     kept = ScoreCache(cache, model, about, scoring.__name__) if cache else None
