@@ -42,7 +42,7 @@ class OptimiserParams(Section):
 class LibraryParams(Section):
     """Block library: initialisation and blockwise local distillation (BLD)."""
 
-    jobs: int = Field(gt=0, description="number of jobs; each takes every jobs-th layer")
+    jobs: int = Field(gt=0, description="number of jobs, which share the layers")
     initialisation: Literal["paper", "least_squares"] = Field(
         description="where distillation starts: the paper's initialisation, or least squares"
     )
@@ -56,6 +56,11 @@ class LibraryParams(Section):
         gt=0, description="ridge of the least squares, relative to the mean diagonal of the Gram matrix"
     )
     valid_windows: int = Field(gt=0, description="held-out windows on which losses are reported")
+    stream: bool = Field(
+        False,
+        description="save disk and memory: each job takes consecutive layers and advances the text through the parent "
+        "by itself, a layer at a time. false: hidden states before all layers are computed first, once for all jobs",
+    )
     distillation: OptimiserParams = Field(description="gradient descent of every variant")
 
 

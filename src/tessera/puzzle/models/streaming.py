@@ -59,8 +59,7 @@ class Streamed(LanguageModel):
     def layer(self, index: int) -> Layer:
         """Layer `index`, from 0, with its weights; those of the one before it that does not stay are forgotten."""
         if index not in self._held:
-            for other in self._held - {ENDS, *self.resident}:
-                self._forget(other)
+            self._forget(self._held - {ENDS, *self.resident})
             self._read(index)
             self.loads += 1
         return super().layer(index)
@@ -76,6 +75,10 @@ class Streamed(LanguageModel):
         """As of the model."""
         self._read_ends()
         return super().head(states)
+
+    def forget(self) -> None:
+        """Leave all weights without memory that do not stay, until they are needed again."""
+        self._forget(self._held - {*self.resident})
 
     def weights(self) -> Mapping[str, Tensor]:
         """Weights by name, each read when it is asked for; in the order of names, a layer is read once."""
@@ -134,12 +137,15 @@ class Streamed(LanguageModel):
             self._read(ENDS)
             self.network.tie_weights()  # type: ignore[operator]
 
-    def _forget(self, index: int) -> None:
-        for module in self.module(index).modules():
-            for name, weight in module._parameters.items():
-                if weight is not None:
-                    module._parameters[name] = nn.Parameter(torch.empty_like(weight, device="meta"), False)
-        self._held.remove(index)
+    def _forget(self, parts: set[int]) -> None:
+        """Leave weights without memory, until they are read again."""
+        for name, part in self._parts.items():
+            if part in parts:
+                module, _, key = name.rpartition(".")
+                owner = self.network.get_submodule(module)
+                if (weight := owner._parameters.get(key)) is not None:
+                    owner._parameters[key] = nn.Parameter(torch.empty_like(weight, device="meta"), requires_grad=False)
+        self._held -= parts
 
 
 class _Layers(Sequence[Layer]):

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from pydantic import Field
 
-from tessera.common import files, progress, randomness, stage
+from tessera.common import files, progress, stage
 from tessera.common.params import Section
 from tessera.puzzle.params import CalibrationParams, ComputeParams
 
@@ -25,29 +25,19 @@ def main(params: Params, shard: int, parent: Path, tokens: Path, activations: Pa
     """
     from functools import partial
 
-    import numpy as np
-    import torch
-
-    from tessera.data.tokens import windows
     from tessera.puzzle import compute
     from tessera.puzzle.library.activations import store_before
+    from tessera.puzzle.library.walk import calibration
     from tessera.puzzle.models import loading
 
-    settings = params.calibration
-    seeds = {
-        "train": randomness.seed(params.seed, "puzzle", "calibration"),
-        "valid": randomness.seed(params.seed, "puzzle", "library", "valid"),
-    }
-    train = windows(tokens, "train", settings.window, settings.tokens // settings.window, seeds["train"]).tokens
-    valid = windows(tokens, "valid", settings.window, params.valid_windows, seeds["valid"]).tokens
-    mine = {"train": train[shard :: settings.shards], "valid": np.array_split(valid, settings.shards)[shard]}
+    texts = calibration(tokens, params.calibration, params.valid_windows, params.seed)
     device = compute.start(params.compute)
     model = loading.load(parent, device)
     layers = range(len(model.layers))
     with files.replacing_directory(activations) as directory:
-        for split, text in mine.items():
+        for split, shards in texts.items():
             track = partial(progress.track, description=f"parent's activations, {split}")
-            store_before(layers, model, torch.from_numpy(text).long(), directory / split, track)
+            store_before(layers, model, shards[shard], directory / split, track)
 
 
 if __name__ == "__main__":

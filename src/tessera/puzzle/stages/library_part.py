@@ -1,57 +1,73 @@
-"""Build the block library of every jobs-th layer: all variants, initialised and distilled."""
+"""Build the block library of a job's layers: all variants, initialised and distilled."""
 
 from pathlib import Path
 
 from tessera.common import files, progress, randomness, stage
 from tessera.common.params import Section
 from tessera.puzzle.models.space import Space
-from tessera.puzzle.params import ComputeParams, LibraryParams
+from tessera.puzzle.params import CalibrationParams, ComputeParams, LibraryParams
 
 
 class Params(Section):
-    """The space, the library, and the seed of the whole study."""
+    """The space, the library and its text, and the seed of the whole study."""
 
     space: Space
+    calibration: CalibrationParams
     library: LibraryParams
     compute: ComputeParams
     seed: int
 
 
-def main(params: Params, part: int, parent: Path, activations: list[Path], library: Path) -> None:
+def main(
+    params: Params, part: int, parent: Path, activations: list[Path], library: Path, tokens: Path | None = None
+) -> None:
     """Write a directory of layer_<i>.safetensors and layer_<i>.json, the variants' weights and losses.
 
-    The layers are those of job number `part`; activations are the shards of the calibration text. In memory are one
-    layer of the parent and some windows of the text.
+    The layers are those of job number `part`; activations are the shards of the calibration text, none if the job reads
+    tokens and streams. In memory are one layer of the parent and some windows of the text.
     """
     from functools import partial
+
+    import numpy as np
+    import torch
 
     from tessera.puzzle import compute
     from tessera.puzzle.library.activations import StoredStates
     from tessera.puzzle.library.build import LayerLibrary
+    from tessera.puzzle.library.walk import calibration, walk
     from tessera.puzzle.models import architecture as architectures
     from tessera.puzzle.models.streaming import Streamed
 
-    architecture = architectures.read(parent)
+    architecture, jobs = architectures.read(parent), params.library.jobs
     params.space.check(architecture)
-
     model = Streamed(parent, compute.start(params.compute))
+    track = partial(progress.track, description=f"block library, part {part}")
 
-    def build(layer: int) -> None:
-        train, valid = (
-            StoredStates([shard / split / f"layer_{layer}.npy" for shard in activations])
-            for split in ("train", "valid")
-        )
+    def build(layer: int, states: dict[str, StoredStates]) -> None:
         stream = partial(randomness.torch_generator, params.seed, "puzzle", "library", layer)
         with files.scratch_directory(library / f"layer_{layer}") as scratch:
-            builder = LayerLibrary(model, layer, params.space, params.library, train, valid, stream, scratch)
+            builder = LayerLibrary(
+                model, layer, params.space, params.library, states["train"], states["valid"], stream, scratch
+            )
             tensors, records = builder.build()
         files.save_tensors(library / f"layer_{layer}.safetensors", tensors)
         files.write_json(library / f"layer_{layer}.json", records)
 
-    for layer in progress.track(
-        range(architecture.num_layers)[part :: params.library.jobs], f"block library, part {part}"
-    ):
-        build(layer)
+    if params.library.stream:
+        if tokens is None:
+            raise ValueError("library.stream = true: the job needs --tokens")
+        shards = calibration(tokens, params.calibration, params.library.valid_windows, params.seed)
+        texts = {split: torch.cat(parts) for split, parts in shards.items()}
+        mine = np.array_split(range(architecture.num_layers), jobs)[part].tolist()
+        with files.scratch_directory(library / "states") as scratch:
+            for layer, states in walk(model, texts, mine, scratch, track):
+                build(layer, states)
+        return
+    for layer in track(range(architecture.num_layers)[part::jobs]):
+        build(
+            layer,
+            {s: StoredStates([shard / s / f"layer_{layer}.npy" for shard in activations]) for s in ("train", "valid")},
+        )
 
 
 if __name__ == "__main__":
