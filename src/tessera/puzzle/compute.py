@@ -78,9 +78,15 @@ def memory(params: ComputeParams, device: torch.device) -> float:
     """Bytes that this process may hold on the device of its models: params.memory, or a share of what is free."""
     if params.memory is not None:
         return params.memory * 2**30
+    return SHARES[device.type] * free(device)[0]
+
+
+def free(device: torch.device) -> tuple[int, int]:
+    """Bytes of a device's memory that are free, and all that it has."""
     if device.type == "cuda":
-        return SHARES["cuda"] * torch.cuda.mem_get_info(device)[0]
-    return SHARES["cpu"] * psutil.virtual_memory().available
+        return torch.cuda.mem_get_info(device)
+    machine = psutil.virtual_memory()
+    return machine.available, machine.total
 
 
 def rate(device: torch.device, dtype: torch.dtype, seconds: float = 0.05) -> float:

@@ -88,6 +88,11 @@ class HealParams(Section):
         False,
         description="save memory: keep only the input of each layer, and recompute the layer in the backward pass",
     )
+    optimiser_states: Literal["float32", "8bit"] = Field(
+        "float32",
+        description="AdamW's moments: in float32, or in 8 bits with a scale for each block of them, which takes a "
+        "quarter of the memory and needs the extra `low-memory` (torchao)",
+    )
     teacher: Literal["recompute", "cache"] = Field(
         "recompute",
         description="the parent's hidden states: recomputed at every step, or cached on disk for several children",
@@ -98,6 +103,11 @@ class HealParams(Section):
     def _something_to_learn_by_equal_shares(self) -> Self:
         if not self.cosine and not self.kl and not self.lm:
             raise ValueError("cosine, kl and lm are all 0, so nothing is learnt; at least one must be above 0")
+        if self.optimiser_states != "float32" and self.processes > 1:
+            raise ValueError(
+                f"optimiser_states = {self.optimiser_states} is for one process, which holds all moments; expected "
+                f"float32, whose moments are split over processes = {self.processes}"
+            )
         for name, schedule in (("equal", self.equal), ("full", self.full)):
             if schedule.batch_windows % self.processes:
                 raise ValueError(

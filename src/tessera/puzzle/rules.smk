@@ -129,8 +129,8 @@ rule puzzle_activations:
 
 rule puzzle_library_part:
     input:
-        parent=PARENT,
         **STATES,
+        parent=PARENT,
         code=code("puzzle_library_part"),
     output:
         library=directory("data/puzzle/library/part_{part}"),

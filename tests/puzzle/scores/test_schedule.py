@@ -5,7 +5,7 @@ from math import ceil
 
 import pytest
 
-from tessera.puzzle.models import architecture, loading, sizes
+from tessera.puzzle.models import architecture, loading, memory
 from tessera.puzzle.scores.schedule import GIB, Needs, plan
 
 #: Bytes: ends 10, layers of 4, variants of a layer 3, states of 1 for each of 2 variants and the parent's two, work 5.
@@ -43,7 +43,7 @@ def test_no_other_way_reads_less(memory):
 
 
 def test_needs_are_those_of_the_model(parent, variants):
-    needs = sizes.score_needs(architecture.read(parent()), variants, 12)
+    needs = memory.scores(architecture.read(parent()), variants, 12)
     model = loading.load(parent())
     assert needs.layer == 4 * sum(p.numel() for p in model.module(0).parameters())
     assert needs.ends + 3 * needs.layer == 4 * sum(p.numel() for p in model.parameters())

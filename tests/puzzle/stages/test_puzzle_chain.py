@@ -12,7 +12,7 @@ from small_chain import OPTIMISER
 
 from tessera.common import files
 from tessera.puzzle import child
-from tessera.puzzle.models import architecture, loading, sizes
+from tessera.puzzle.models import architecture, loading, memory
 from tessera.puzzle.models.loading import BLOCKS
 from tessera.puzzle.models.streaming import Streamed
 from tessera.puzzle.stages import activations, frontier
@@ -142,7 +142,7 @@ def test_a_streamed_library_has_the_same_bytes(out, parent, tokens, tmp_path):
 
 
 def test_scores_of_a_parent_that_does_not_fit(out, parent, tokens, tmp_path, monkeypatch):
-    needs = sizes.score_needs(architecture.read(parent()), params(scores).space, 19)
+    needs = memory.scores(architecture.read(parent()), params(scores).space, 19)
     least = needs.ends + needs.layer + needs.variants + 6 * needs.state + needs.work
     read = []
     monkeypatch.setattr(Streamed, "_read", lambda *a, before=Streamed._read: read.append(a[1]) or before(*a))

@@ -94,8 +94,8 @@ class Streamed(LanguageModel):
         modules = [self.module(index) for index in range(len(self._layers))]
         return {f"{names[m]}.{name}": index for index, m in enumerate(modules) for name in m.state_dict()}
 
-    def _find(self) -> dict[int, dict[str, Any]]:
-        """Where the files have the weights of each part, by their names there."""
+    def _find(self) -> dict[int, list[tuple[Path, str]]]:
+        """The files that have the weights of each part, and their names there."""
         from transformers.conversion_mapping import get_model_conversion_mapping
         from transformers.core_model_loading import WeightConverter, WeightRenaming, rename_source_key
 
@@ -103,13 +103,13 @@ class Streamed(LanguageModel):
         renamings = [entry for entry in self._mapping if isinstance(entry, WeightRenaming)]
         converters = [entry for entry in self._mapping if isinstance(entry, WeightConverter)]
         state, base = self.network.state_dict(), self.network.base_model_prefix
-        entries: dict[int, dict[str, Any]] = {part: {} for part in (ENDS, *range(len(self._layers)))}
+        entries: dict[int, list[tuple[Path, str]]] = {part: [] for part in (ENDS, *range(len(self._layers)))}
         for path in loading.weight_files(self.directory):
             loading.check_header(path)
-            file = safe_open(path, framework="pt")
-            for name in file.keys():  # noqa: SIM118
-                renamed, _ = rename_source_key(name, renamings, converters, base, state)  # type: ignore[arg-type]
-                entries[self.part_of(renamed)][name] = file.get_slice(name)
+            with safe_open(path, framework="pt") as file:
+                for name in file.keys():  # noqa: SIM118
+                    renamed, _ = rename_source_key(name, renamings, converters, base, state)  # type: ignore[arg-type]
+                    entries[self.part_of(renamed)].append((path, name))
         return entries
 
     def _read(self, part: int) -> None:
@@ -125,7 +125,10 @@ class Streamed(LanguageModel):
         expected = {name for name, place in self._parts.items() if place == part} - tied
         report: dict[str, Any] = {}
         with loading.strictly(self.directory, report):
-            info, _ = convert_and_load_state_dict_in_model(network, self._entries[part], config)
+            # Opened for this part alone: pages of an open file that were read count as the process's memory.
+            opened = {path: safe_open(path, framework="pt") for path, _ in self._entries[part]}
+            slices = {name: opened[path].get_slice(name) for path, name in self._entries[part]}
+            info, _ = convert_and_load_state_dict_in_model(network, slices, config)
             report["missing_keys"] = info.missing_keys & expected
             report["mismatched_keys"] = info.mismatched_keys
             report["error_msgs"] = list(info.conversion_errors.values())

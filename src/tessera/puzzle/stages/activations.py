@@ -28,10 +28,13 @@ def main(params: Params, shard: int, parent: Path, tokens: Path, activations: Pa
     from tessera.puzzle import compute
     from tessera.puzzle.library.activations import store_before
     from tessera.puzzle.library.walk import calibration
-    from tessera.puzzle.models import loading
+    from tessera.puzzle.models import architecture as architectures
+    from tessera.puzzle.models import loading, memory
 
     texts = calibration(tokens, params.calibration, params.valid_windows, params.seed)
     device = compute.start(params.compute)
+    needs = memory.activations(architectures.read(parent), params.calibration, params.valid_windows)
+    memory.announce(f"parent's activations, shard {shard}", needs, device, activations)
     model = loading.load(parent, device)
     layers = range(len(model.layers))
     with files.replacing_directory(activations) as directory:

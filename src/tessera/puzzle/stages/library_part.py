@@ -36,12 +36,15 @@ def main(
     from tessera.puzzle.library.build import LayerLibrary
     from tessera.puzzle.library.walk import calibration, walk
     from tessera.puzzle.models import architecture as architectures
+    from tessera.puzzle.models import memory
     from tessera.puzzle.models.streaming import Streamed
 
     architecture, jobs = architectures.read(parent), params.library.jobs
     params.space.check(architecture)
-    model = Streamed(parent, compute.start(params.compute))
-    track = partial(progress.track, description=f"block library, part {part}")
+    device, title = compute.start(params.compute), f"block library, part {part}"
+    needs = memory.library(architecture, params.space, params.library, params.calibration)
+    memory.announce(title, needs, device, library)
+    model, track = Streamed(parent, device), partial(progress.track, description=title)
 
     def build(layer: int, states: dict[str, StoredStates]) -> None:
         stream = partial(randomness.torch_generator, params.seed, "puzzle", "library", layer)

@@ -37,7 +37,7 @@ def main(
     from tessera.puzzle import compute
     from tessera.puzzle.child import variants_of
     from tessera.puzzle.models import architecture as architectures
-    from tessera.puzzle.models import loading, sizes
+    from tessera.puzzle.models import loading, memory
     from tessera.puzzle.models.streaming import Streamed
     from tessera.puzzle.scores import cache as score_cache
     from tessera.puzzle.scores import replace_one as scoring
@@ -53,14 +53,17 @@ def main(
     text = windows(tokens, "valid", settings.window + 1, settings.windows, seed)
     seen = torch.from_numpy(text.tokens).long()
     chosen = schedule.plan(
-        sizes.score_needs(architecture, params.space, settings.window),
+        memory.scores(architecture, params.space, settings.window),
         len(params.space.attention) + len(params.space.ffn),
         every,
         len(layers),
         len(scoring.batches(seen)),
         compute.memory(params.compute, device),
     )
-    fits = chosen.resident == every
+    title, fits = f"scores, part {part}", chosen.resident == every
+    memory.announce(title, memory.Memory(chosen.memory, tuple(chosen.memory)), device, scores)
+    if not fits:
+        print(f"{title}: {chosen.resident} of {every} layers stay; {chosen.passes} passes read {chosen.loads} layers")
     model = loading.load(parent, device) if fits else Streamed(parent, device, chosen.resident)
     variants: Mapping[int, Variants] = OnDemand(
         layers, lambda layer: variants_of(model, params.space, library, [layer])[layer]
@@ -69,7 +72,6 @@ def main(
         variants = dict(variants)
 
     def computed(some: "Mapping[int, Variants]") -> "dict[int, Scores]":
-        title = f"scores, part {part}"
         at_once = chosen.batches, chosen.layers
         return scoring.score(model, some, seen, text.document, lambda work: progress.track(work, title), *at_once)
 
