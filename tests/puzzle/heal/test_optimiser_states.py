@@ -14,7 +14,7 @@ from tessera.puzzle.library import distill
 from tessera.puzzle.models import loading
 from tessera.puzzle.params import HealParams
 
-SCHEDULE = {"tokens": 60 * 2 * 12, "batch_windows": 2, "learning_rate": 3e-3}
+SCHEDULE = {"tokens": 0, "batch_windows": 2, "learning_rate": 3e-3}
 PARAMS = {
     "cosine": 1.0,
     "kl": 1.0,
@@ -43,19 +43,20 @@ def eager():
         yield
 
 
-def run(teacher, states, checkpoint=None, track=iter):
-    """Heal a copy of the teacher with noise on its weights; return it and its curve."""
+def run(teacher, states, steps, checkpoint=None, track=iter):
+    """Heal a copy of the teacher with noise on its weights in some steps; return it and its curve."""
     student, noise = child.exchanged(teacher, {}), torch.Generator().manual_seed(1)
     for p in student.network.parameters():
         p.data = p.data + 0.3 * p.data.std() * torch.randn(p.shape, generator=noise)
-    params = HealParams.model_validate(PARAMS | {"optimiser_states": states})
+    schedule = {"equal": SCHEDULE | {"tokens": steps * 2 * 12}}
+    params = HealParams.model_validate(PARAMS | schedule | {"optimiser_states": states})
     order = torch.Generator().manual_seed(0)
     return student, heal.heal(teacher, student, TOKENS, params, params.equal, order, checkpoint, track)
 
 
 def test_loss_is_that_of_float32_within_two_percent(teacher, eager):
     """Measured: the mean loss of the last 10 of 60 steps, which is less than half of that of the first 10."""
-    curves = {states: run(teacher, states)[1] for states in ("float32", "8bit")}
+    curves = {states: run(teacher, states, 60)[1] for states in ("float32", "8bit")}
     start, end = ({s: sum(c.kl_div[part]) for s, c in curves.items()} for part in (slice(10), slice(-10, None)))
     assert end["float32"] < 0.5 * start["float32"]
     assert end["8bit"] == pytest.approx(end["float32"], rel=0.02)
@@ -65,21 +66,21 @@ def test_loss_is_that_of_float32_within_two_percent(teacher, eager):
 def test_moments_are_of_8_bits(teacher, eager, monkeypatch):
     made, before = [], distill.optimiser
     monkeypatch.setattr(distill, "optimiser", lambda *args: made.append(before(*args)) or made[0])
-    run(teacher, "8bit")
+    run(teacher, "8bit", 1)
     states = [state[key] for state in made[0].state.values() for key in ("exp_avg", "exp_avg_sq")]
     large = [state for state in states if state.ndim == 2 and state.numel() >= 4096]
     assert large and all(state.codes.dtype == torch.uint8 for state in large)
 
 
 def test_a_killed_healing_goes_on_to_the_same_bits(teacher, eager, tmp_path):
-    expected, curve = run(teacher, "8bit")
+    expected, curve = run(teacher, "8bit", 12)
     checkpoint = heal.Checkpoint(tmp_path / "checkpoint.safetensors", {"name": "test"})
     with pytest.raises(KilledError):
-        run(teacher, "8bit", checkpoint, dies_before(10))
-    assert files.tensor_metadata(checkpoint.path)["step"] == "8"
+        run(teacher, "8bit", 12, checkpoint, dies_before(6))
+    assert files.tensor_metadata(checkpoint.path)["step"] == "4"
     seen = []
-    student, again = run(teacher, "8bit", checkpoint, lambda steps: seen.append(next(iter(steps))) or steps)
-    assert seen == [8] and again == curve
+    student, again = run(teacher, "8bit", 12, checkpoint, lambda steps: seen.append(next(iter(steps))) or steps)
+    assert seen == [4] and again == curve
     ours, theirs = student.network.state_dict(), expected.network.state_dict()
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
 
@@ -87,7 +88,7 @@ def test_a_killed_healing_goes_on_to_the_same_bits(teacher, eager, tmp_path):
 def test_without_torchao(teacher, monkeypatch):
     monkeypatch.setitem(sys.modules, "torchao.optim", None)
     with pytest.raises(ValueError, match=r"optimiser_states = 8bit: .*; expected float32, or pip install 'tessera\["):
-        run(teacher, "8bit")
+        run(teacher, "8bit", 1)
 
 
 def test_several_processes_are_refused():
