@@ -79,7 +79,10 @@ def test_passes_change_no_number(monkeypatch, modules, batches, layers):
     monkeypatch.setattr(replace_one, "BATCH_TOKENS", 30)
     model, exchanged = modules("llama")
     expected = replace_one.score(model, exchanged, TOKENS, DOCUMENTS)
-    assert replace_one.score(model, exchanged, TOKENS, DOCUMENTS, iter, batches, layers) == expected
+    assert (
+        replace_one.score(model, exchanged, TOKENS, DOCUMENTS, batches_at_once=batches, layers_at_once=layers)
+        == expected
+    )
 
 
 @torch.no_grad()
@@ -94,7 +97,7 @@ def test_a_streamed_parent_has_the_scores_of_a_whole_one(
     asked = replace_one.OnDemand(
         (0, 2), lambda layer: child.variants_of(streamed, variants, library("llama"), [layer])[layer]
     )
-    assert replace_one.score(streamed, asked, TOKENS, DOCUMENTS, iter, 2, 1) == expected
+    assert replace_one.score(streamed, asked, TOKENS, DOCUMENTS, batches_at_once=2, layers_at_once=1) == expected
     assert streamed.loads == resident + 4 * (3 - resident)  # 2 passes over the text, for each of 2 layers
     about = cache.text(TOKENS, DOCUMENTS)
     kept, again = (cache.ScoreCache(tmp_path, m, about, replace_one.__name__) for m in (model, streamed))

@@ -72,8 +72,15 @@ def main(
         variants = dict(variants)
 
     def computed(some: "Mapping[int, Variants]") -> "dict[int, Scores]":
-        at_once = chosen.batches, chosen.layers
-        return scoring.score(model, some, seen, text.document, lambda work: progress.track(work, title), *at_once)
+        return scoring.score(
+            model,
+            some,
+            seen,
+            text.document,
+            lambda work: progress.track(work, title),
+            batches_at_once=chosen.batches,
+            layers_at_once=chosen.layers,
+        )
 
     about = score_cache.text(seen, text.document)
     kept = ScoreCache(cache, model, about, scoring.__name__) if cache else None
