@@ -28,7 +28,7 @@ from tessera import params
 from tessera.common import files
 from tessera.puzzle.costs import measured, profile
 from tessera.puzzle.library.activations import store
-from tessera.puzzle.models import sizes
+from tessera.puzzle.models import memory
 from tessera.puzzle.models.architecture import from_config
 from tessera.puzzle.models.space import FFN, Attention, Space
 from tessera.puzzle.params import BATCH, PuzzleParams
@@ -106,13 +106,14 @@ def points(params: PuzzleParams, fewest: int, scratch: Path) -> Iterator[tuple[s
                 "params": {
                     "space": space.model_dump(),
                     "library": library.model_dump(),
+                    "calibration": params.calibration.model_dump(),
                     "compute": params.compute.model_dump(),
                     "seed": 0,
                 },
                 "states": str(states),
                 "scratch": str(scratch),
             }
-            yield table, number, tokens, arguments, sizes.library_memory(shape, space, library, window)
+            yield table, number, tokens, arguments, memory.library_bytes(shape, space, library, window)
 
 
 def line(x: list[int], y: list[float]) -> dict[str, float]:
@@ -159,7 +160,7 @@ def markdown(report: dict) -> str:
             f"points within {100 * fit['deviation']:.0f} % of the line.",
         ]
     parts = ", ".join(f"{name} {size:.0f}" for name, size in report["bound"].items())
-    lines += ["", f"The bound (`sizes.library_memory`) at the space of params.yaml, MiB: {parts}."]
+    lines += ["", f"The bound (`memory.library_bytes`) at the space of params.yaml, MiB: {parts}."]
     return "\n".join(lines) + "\n"
 
 
@@ -190,7 +191,7 @@ def main() -> None:
     for content in tables.values():
         content["fit"] = line([row["number"] for row in content["rows"]], [row["seconds"] for row in content["rows"]])
     cpu = torch.device("cpu")
-    parts = sizes.library_memory(shape, puzzle.space, puzzle.library, puzzle.calibration.window)
+    parts = memory.library_bytes(shape, puzzle.space, puzzle.library, puzzle.calibration.window)
     report = {
         "machine": f"{measured.machine(cpu)}, {measured.software(cpu)}, {time.strftime('%Y-%m-%d')}",
         "tokens": options.tokens,

@@ -70,3 +70,12 @@ def test_jobs_that_run_at_once_have_gpus_of_their_own(monkeypatch, tmp_path):
     assert [compute.free_gpu() for _ in range(3)] == [0, 1, 0]  # a third job shares the first
     claimed.pop().close()
     assert compute.free_gpu() == 1
+
+
+def test_memory_is_what_is_asked_for_or_free(monkeypatch):
+    cpu, gpu = torch.device("cpu"), torch.device("cuda", 0)
+    assert compute.memory(ComputeParams(memory=1.5), gpu) == 1.5 * 2**30
+    monkeypatch.setattr(compute.psutil, "virtual_memory", lambda: SimpleNamespace(available=10))
+    assert compute.memory(ComputeParams(), cpu) == 5
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (100, 1000))
+    assert compute.memory(ComputeParams(), gpu) == 90

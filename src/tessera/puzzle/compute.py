@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 from typing import IO
 
+import psutil
 import torch
 import torch.distributed
 
@@ -13,6 +14,8 @@ from tessera.puzzle.params import ComputeParams
 
 #: Rows, and columns, of the matrices whose product is timed.
 SIZE = 512
+#: Shares of free memory that a process may hold: a GPU is its own, beside a CPU's jobs run others.
+SHARES = {"cuda": 0.9, "cpu": 0.5}
 #: Files whose locks are this process's claims on GPUs.
 _CLAIMED: list[IO[str]] = []
 
@@ -69,6 +72,21 @@ def name(params: ComputeParams) -> str:
     if params.device == "cuda" and not there:
         raise ValueError("puzzle.compute.device = cuda: torch finds no GPU; expected cpu or auto")
     return params.device
+
+
+def memory(params: ComputeParams, device: torch.device) -> float:
+    """Bytes that this process may hold on the device of its models: params.memory, or a share of what is free."""
+    if params.memory is not None:
+        return params.memory * 2**30
+    return SHARES[device.type] * free(device)[0]
+
+
+def free(device: torch.device) -> tuple[int, int]:
+    """Bytes of a device's memory that are free, and all that it has."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)
+    machine = psutil.virtual_memory()
+    return machine.available, machine.total
 
 
 def rate(device: torch.device, dtype: torch.dtype, seconds: float = 0.05) -> float:

@@ -128,15 +128,30 @@ def _table(shape: Any, space: Any, shared: dict[str, str], batch: int, prefill: 
     return of_target(shape, space, CostTarget.model_validate(shared | {"workload": workload}))
 
 
+ParamsFiles = Annotated[
+    list[Path], typer.Option(help="params.yaml and overlays such as params/paper.yaml; may be repeated")
+]
+
+
 @app.command()
-def parent(directory: Annotated[Path, typer.Argument(help="Hugging Face directory")]) -> None:
-    """Show whether a model can be a parent, and which variants it can have; runs it on a few tokens."""
+def parent(
+    directory: Annotated[Path, typer.Argument(help="Hugging Face directory")],
+    params: ParamsFiles = [],  # noqa: B006  Typer wants a list
+) -> None:
+    """Show whether a model can be a parent, which variants it can have, and the memory that each step needs.
+
+    Runs it on a few tokens. The memory is that of the parameters given, or of those in params.yaml if it is there.
+    """
     from rich.table import Table
 
+    from tessera import params as parameters
     from tessera.common.console import console
-    from tessera.puzzle.models import admission, loading
+    from tessera.puzzle.models import admission, architecture, loading
+    from tessera.puzzle.models import sizes as counted
 
+    given = params or [path for path in [Path("params.yaml")] if path.is_file()]
     with errors():
+        settings = parameters.load(given[0], *given[1:]).puzzle if given else None
         model = loading.load(directory)
         result = admission.examine(model)
     size = sum(weight.numel() for weight in model.parameters())
@@ -146,15 +161,27 @@ def parent(directory: Annotated[Path, typer.Argument(help="Hugging Face director
         table.add_row(kind, "yes", "")
     for kind, reason in result.failed.items():
         table.add_row(kind, "no", reason)
-    console(width=None if console().is_terminal else 120).print(table)
+    out = console(width=None if console().is_terminal else 120)
+    out.print(table)
+    if settings is None:
+        return
+    named = ", ".join(map(str, given))
+    try:
+        result.check(settings.space, model)
+        steps = counted.steps(architecture.read(directory), settings)
+    except ValueError as error:  # the question is answered; the parameters are of another parent
+        out.print(f"{named}: {error}", markup=False)
+        return
+    table = Table("step", "jobs", "memory per job, GiB", "disk, GiB", title=f"with {named}")
+    for step in steps:
+        table.add_row(step.name, str(step.jobs), f"{step.memory / 2**30:,.2f}", f"{step.disk / 2**30:,.2f}")
+    out.print(table)
 
 
 @app.command()
 def sizes(
     shapes: Annotated[list[str], typer.Argument(help="names such as llama-3.1-8b, or paths of config.json")],
-    params: Annotated[
-        list[Path], typer.Option(help="params.yaml and overlays such as params/paper.yaml; may be repeated")
-    ] = [Path("params.yaml")],  # noqa: B006  Typer wants a list
+    params: ParamsFiles = [Path("params.yaml")],  # noqa: B006  Typer wants a list
     peak: Annotated[
         float, typer.Option(min=0, help="peak TFLOP/s of a device; an H100 has 67 in float32, 989 in bf16")
     ] = 67,

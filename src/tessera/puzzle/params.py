@@ -42,7 +42,7 @@ class OptimiserParams(Section):
 class LibraryParams(Section):
     """Block library: initialisation and blockwise local distillation (BLD)."""
 
-    jobs: int = Field(gt=0, description="number of jobs; each takes every jobs-th layer")
+    jobs: int = Field(gt=0, description="number of jobs, which share the layers")
     initialisation: Literal["paper", "least_squares"] = Field(
         description="where distillation starts: the paper's initialisation, or least squares"
     )
@@ -56,6 +56,11 @@ class LibraryParams(Section):
         gt=0, description="ridge of the least squares, relative to the mean diagonal of the Gram matrix"
     )
     valid_windows: int = Field(gt=0, description="held-out windows on which losses are reported")
+    stream: bool = Field(
+        False,
+        description="save disk and memory: each job takes consecutive layers and advances the text through the parent "
+        "by itself, a layer at a time. false: hidden states before all layers are computed first, once for all jobs",
+    )
     distillation: OptimiserParams = Field(description="gradient descent of every variant")
 
 
@@ -83,6 +88,11 @@ class HealParams(Section):
         False,
         description="save memory: keep only the input of each layer, and recompute the layer in the backward pass",
     )
+    optimiser_states: Literal["float32", "8bit"] = Field(
+        "float32",
+        description="AdamW's moments: in float32, or in 8 bits with a scale for each block of them, which takes a "
+        "quarter of the memory and needs the extra `low-memory` (torchao)",
+    )
     teacher: Literal["recompute", "cache"] = Field(
         "recompute",
         description="the parent's hidden states: recomputed at every step, or cached on disk for several children",
@@ -93,6 +103,11 @@ class HealParams(Section):
     def _something_to_learn_by_equal_shares(self) -> Self:
         if not self.cosine and not self.kl and not self.lm:
             raise ValueError("cosine, kl and lm are all 0, so nothing is learnt; at least one must be above 0")
+        if self.optimiser_states != "float32" and self.processes > 1:
+            raise ValueError(
+                f"optimiser_states = {self.optimiser_states} is for one process, which holds all moments; expected "
+                f"float32, whose moments are split over processes = {self.processes}"
+            )
         for name, schedule in (("equal", self.equal), ("full", self.full)):
             if schedule.batch_windows % self.processes:
                 raise ValueError(
@@ -123,6 +138,12 @@ class ComputeParams(Section):
         "float32",
         description="type of matrix products; weights, sums, norms and losses are float32. A device that is slower in "
         "bfloat16 refuses it",
+    )
+    memory: float | None = Field(
+        None,
+        gt=0,
+        description="GiB that scores may hold on the device; layers of the parent beyond are read when they are "
+        "needed. null: what is free, on a CPU, where other jobs run too, half of it",
     )
 
 

@@ -11,6 +11,8 @@ TEACHER = "logs/teacher"  # the parent's hidden states, if heal.teacher = cache
 # All of data/tokens.
 TOKENS = [*rules.data_tokens.output.streams, rules.data_tokens.output.documents, *rules.data_tokens.output.loss]
 SHARDS = expand("data/puzzle/activations/{shard}", shard=range(PARAMS.puzzle.calibration.shards))
+# What the block library is built from.
+STATES = {"activations": [], "tokens": TOKENS} if PARAMS.puzzle.library.stream else {"activations": SHARDS}
 LIBRARY = expand("data/puzzle/library/part_{part}", part=range(PARAMS.puzzle.library.jobs))
 SCORES = expand("data/puzzle/scores/part_{part}.json", part=range(PARAMS.puzzle.scores.jobs))
 LIBRARIES = expand("data/puzzle/search/{target}/block_library.json", target=TARGETS)
@@ -170,8 +172,8 @@ rule puzzle_activations:
 
 rule puzzle_library_part:
     input:
+        **STATES,
         parent=PARENT,
-        activations=SHARDS,
         code=code("puzzle_library_part"),
     output:
         library=directory("data/puzzle/library/part_{part}"),
@@ -183,7 +185,7 @@ rule puzzle_library_part:
     resources:
         gpu=GPUS,
     params:
-        cfg=section("puzzle.space", "puzzle.library", "puzzle.compute", "seed"),
+        cfg=section("puzzle.space", "puzzle.calibration", "puzzle.library", "puzzle.compute", "seed"),
         stage=stage("puzzle_library_part"),
     message:
         "Block library, part {wildcards.part}"

@@ -33,6 +33,11 @@ class Text:
     def __len__(self) -> int:
         return len(self.tokens)
 
+    def __getitem__(self, chosen: np.ndarray) -> "Text":
+        """The windows that an array numbers."""
+        mask = None if self.mask is None else self.mask[chosen]
+        return Text(self.tokens[chosen], mask, self.document[chosen], self.source[chosen])
+
 
 def read(
     directory: Path,

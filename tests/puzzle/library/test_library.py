@@ -11,7 +11,8 @@ from torch.utils._pytree import tree_leaves
 from tessera.puzzle.library import activations
 from tessera.puzzle.library.activations import StoredStates, store
 from tessera.puzzle.library.build import LayerLibrary
-from tessera.puzzle.models import architecture, loading, sizes
+from tessera.puzzle.models import architecture, loading
+from tessera.puzzle.models.memory import library_bytes
 from tessera.puzzle.models.space import Space
 from tessera.puzzle.params import BATCH, LibraryParams
 from tessera.puzzle.scores.replace_one import hidden_states
@@ -218,7 +219,7 @@ def test_memory_does_not_grow_with_the_text(streamed):
 def test_memory_is_within_the_bound(streamed, parent, variants, changes):
     params, shape = LibraryParams.model_validate(PARAMS | changes), architecture.read(parent())
     *_, memory, _ = streamed(4 + 3 * BATCH, **changes)
-    bound = sum(sizes.library_memory(shape, variants, params, 16).values())
+    bound = sum(library_bytes(shape, variants, params, 16).values())
     assert bound / 3 < memory.peak < bound
 
 

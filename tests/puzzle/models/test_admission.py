@@ -145,16 +145,22 @@ def test_kinds_of_variants():
     assert admission.kinds(FFN(kind="no_op")) == ["no-op FFN"] and admission.kinds(FFN(kind="gated")) == []
 
 
-def test_the_command(tmp_path):
+def test_the_command(tmp_path, repository, monkeypatch):
     from typer.testing import CliRunner
 
     from tessera.puzzle.model_cli import app
 
+    monkeypatch.chdir(repository)
     tiny_models.network("qwen3").save_pretrained(tmp_path / "qwen3")
     shown = CliRunner().invoke(app, ["parent", str(tmp_path / "qwen3")])
     assert shown.exit_code == 0 and "4 layers" in shown.output
     rows = {line.split("│")[1].strip(): line for line in shown.output.splitlines() if line.startswith("│")}
     assert "yes" in rows["merged KV heads"] and "mixtures" in rows["fewer experts"]
+    assert {"activations", "block library", "scores", "healing, one target"} <= rows.keys()
+    other = ["--params", str(repository / "params.yaml"), "--params", str(tmp_path / "other.yaml")]
+    (tmp_path / "other.yaml").write_text("puzzle: {space: {attention: {kv3: {kind: gqa, kv_heads: 3}}}}")
+    shown = CliRunner().invoke(app, ["parent", str(tmp_path / "qwen3"), *other])
+    assert shown.exit_code == 0 and "space.attention.kv3" in shown.output and "block library" not in shown.output
     tiny_models.network("cohere").save_pretrained(tmp_path / "cohere")
     refused = CliRunner().invoke(app, ["parent", str(tmp_path / "cohere")])
     assert refused.exit_code == 1 and "CohereForCausalLM cannot be a parent" in refused.output

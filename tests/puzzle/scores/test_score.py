@@ -11,7 +11,8 @@ from tessera.common import files
 from tessera.common.intervals import known
 from tessera.puzzle import child
 from tessera.puzzle.models import loading
-from tessera.puzzle.scores import replace_one
+from tessera.puzzle.models.streaming import Streamed
+from tessera.puzzle.scores import cache, replace_one
 from tessera.puzzle.scores.divergence import Agreement
 from tessera.puzzle.search import block_library
 
@@ -55,7 +56,7 @@ def test_suffix_scores_are_full_forward_passes(monkeypatch, modules, parent, lib
     model, exchanged = modules(name)
     seen = []
     found = replace_one.score(model, exchanged, TOKENS, DOCUMENTS, lambda work: seen.append(len(work)) or work)
-    assert seen == [2 * math.ceil(6 / max(1, batch_tokens // 12))]
+    assert seen == [3 * math.ceil(6 / max(1, batch_tokens // 12))]
     assert sorted(found) == [0, 2]
     for layer, subblocks in found.items():
         assert list(subblocks["attention"]) == ["parent", *variants.attention]
@@ -70,6 +71,38 @@ def test_suffix_scores_are_full_forward_passes(monkeypatch, modules, parent, lib
                     assert metrics[f"{metric}_se"] == pytest.approx(by_hand(values.tolist(), DOCUMENTS), abs=1e-5)
         assert subblocks["attention"]["parent"]["kl_div"] == pytest.approx(0, abs=1e-6)
         assert subblocks["attention"]["parent"]["top1"] == 1.0
+
+
+@pytest.mark.parametrize("batches", [1, 2, 10])
+@pytest.mark.parametrize("layers", [1, 2, None])
+def test_passes_change_no_number(monkeypatch, modules, batches, layers):
+    monkeypatch.setattr(replace_one, "BATCH_TOKENS", 30)
+    model, exchanged = modules("llama")
+    expected = replace_one.score(model, exchanged, TOKENS, DOCUMENTS)
+    assert (
+        replace_one.score(model, exchanged, TOKENS, DOCUMENTS, batches_at_once=batches, layers_at_once=layers)
+        == expected
+    )
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("resident", [0, 1, 3])
+def test_a_streamed_parent_has_the_scores_of_a_whole_one(
+    monkeypatch, modules, parent, library, variants, tmp_path, resident
+):
+    monkeypatch.setattr(replace_one, "BATCH_TOKENS", 30)  # 3 batches
+    model, exchanged = modules("llama")
+    expected = replace_one.score(model, exchanged, TOKENS, DOCUMENTS)
+    streamed = Streamed(parent("llama"), resident=resident)
+    asked = replace_one.OnDemand(
+        (0, 2), lambda layer: child.variants_of(streamed, variants, library("llama"), [layer])[layer]
+    )
+    assert replace_one.score(streamed, asked, TOKENS, DOCUMENTS, batches_at_once=2, layers_at_once=1) == expected
+    assert streamed.loads == resident + 4 * (3 - resident)  # 2 passes over the text, for each of 2 layers
+    about = cache.text(TOKENS, DOCUMENTS)
+    kept, again = (cache.ScoreCache(tmp_path, m, about, replace_one.__name__) for m in (model, streamed))
+    assert kept.score(exchanged, lambda some: replace_one.score(model, some, TOKENS, DOCUMENTS)) == expected
+    assert again.score(asked, lambda _: pytest.fail("a score of the same weights is not found")) == expected
 
 
 def test_hidden_states_are_the_models(parent):

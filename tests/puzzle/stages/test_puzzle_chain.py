@@ -14,8 +14,9 @@ from small_chain import OPTIMISER
 from tessera.common import files, randomness
 from tessera.data.tokens import loss_path
 from tessera.puzzle import child
-from tessera.puzzle.models import loading
+from tessera.puzzle.models import architecture, loading, memory
 from tessera.puzzle.models.loading import BLOCKS
+from tessera.puzzle.models.streaming import Streamed
 from tessera.puzzle.stages import activations, frontier
 from tessera.puzzle.stages import evaluate_child as evaluate
 from tessera.puzzle.stages import heal as puzzle_heal
@@ -127,6 +128,36 @@ def test_library_has_every_layer_once(out):
     record = files.read_json(out / "library/part_1/layer_1.json")
     assert sorted(record) == ["attention.kv1", "attention.no_op", "ffn.ffn50", "ffn.linear"]
     assert record["ffn.linear"]["least_squares"]["per_token"] < record["ffn.linear"]["paper"]["per_token"]
+
+
+def test_a_streamed_library_has_the_same_bytes(out, parent, tokens, tmp_path):
+    """Its jobs have consecutive layers, and need no activations."""
+    for i, layers in enumerate([[0, 1], [2]]):
+        path = tmp_path / f"part_{i}"
+        streamed = params(puzzle_library, library=PARAMS["library"] | {"stream": True})
+        puzzle_library.main(streamed, i, parent(), [], path, tokens)
+        assert {p.stem for p in path.iterdir()} == {f"layer_{layer}" for layer in layers}
+        for file in path.iterdir():
+            expected = out / f"library/part_{int(file.stem[-1]) % 2}" / file.name
+            assert file.read_bytes() == expected.read_bytes()
+    with pytest.raises(ValueError, match=r"library\.stream = true: the job needs --tokens"):
+        puzzle_library.main(streamed, 0, parent(), [], tmp_path / "none")
+
+
+def test_scores_of_a_parent_that_does_not_fit(out, parent, tokens, tmp_path, monkeypatch):
+    needs = memory.scores(architecture.read(parent()), params(scores).space, 19)
+    least = needs.ends + needs.layer + needs.variants + 6 * needs.state + needs.work
+    read = []
+    monkeypatch.setattr(Streamed, "_read", lambda *a, before=Streamed._read: read.append(a[1]) or before(*a))
+    library = [out / f"library/part_{i}" for i in range(2)]
+    for gib in (least / 2**30, None):
+        few = params(scores, compute=PARAMS["compute"] | {"memory": gib})
+        scores.main(few, 0, parent(), tokens, library, tmp_path / "part_0.json")
+        assert (tmp_path / "part_0.json").read_bytes() == (out / "scores/part_0.json").read_bytes()
+    assert read == [-1, 0, 1, 2, 0, 1, 2]  # the ends, and each layer for the variants of each of two
+    with pytest.raises(ValueError, match=r"puzzle\.compute\.memory: scores need .* GiB for one layer"):
+        few = params(scores, compute=PARAMS["compute"] | {"memory": 0.9 * least / 2**30})
+        scores.main(few, 0, parent(), tokens, library, tmp_path / "part_0.json")
 
 
 def test_scores_have_every_variant_and_the_parent(out):

@@ -120,18 +120,18 @@ class Checkpoint:
         self.identity = f"{self.text} from {teacher.digest(tensors)}"
 
     def save(
-        self, step: int, weights: Mapping[str, Tensor], adam: torch.optim.AdamW, curve: Curve, group: Group
+        self, step: int, weights: Mapping[str, Tensor], adam: torch.optim.Optimizer, curve: Curve, group: Group
     ) -> None:
         """Write the state after `step` steps. All processes must call it; process 0 writes."""
         tensors: dict[str, Tensor] = {f"weight/{name}": w for name, w in weights.items()}
         for name, w in weights.items():
-            tensors |= {f"adam/{name}/{key}": value for key, value in adam.state[w].items()}
+            tensors |= {f"adam/{name}/{key}": value for key, value in _plain(adam.state[w]).items()}
         metadata = {"step": str(step), "identity": self.identity, "curve": files.to_json(asdict(curve), indent=None)}
         gathered = group.gather(tensors)
         if group.rank == 0:
             files.save_tensors(self.path, gathered, metadata)
 
-    def load(self, weights: Mapping[str, Tensor], adam: torch.optim.AdamW) -> tuple[int, Curve]:
+    def load(self, weights: Mapping[str, Tensor], adam: torch.optim.Optimizer) -> tuple[int, Curve]:
         """Restore weights and optimiser in place; return the steps done and the curve, (0, empty) if there is none."""
         if not self.path.is_file():
             return 0, Curve()
@@ -144,7 +144,7 @@ class Checkpoint:
                 w.copy_(parallel.part(tensors[f"weight/{name}"], w))
                 prefix = f"adam/{name}/"
                 moments = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
-                adam.state[w] = {key: parallel.part(value, w) for key, value in moments.items()}
+                adam.state[w] = _moments({key: parallel.part(value, w) for key, value in moments.items()}, w)
         return int(metadata["step"]), Curve(**json.loads(metadata["curve"]))
 
     def remove(self) -> None:
@@ -197,7 +197,7 @@ def heal(
     # Layers are taken apart before they are split over processes.
     group.place(pair, [layer.module for layer in (*pair.parent.layers, *pair.child.layers)], where)
     weights = {name: p for name, p in network.named_parameters() if name in names}
-    adam = distill.optimiser(list(weights.values()), schedule)
+    adam = distill.optimiser(list(weights.values()), schedule, params.optimiser_states)
     done, curve = checkpoint.load(weights, adam) if checkpoint else (0, Curve())
     for i in track(range(done, len(steps))):
         mine = shares[i]
@@ -216,6 +216,31 @@ def heal(
         for name, w in weights.items():
             names[name].copy_(parallel.whole(w))
     return curve
+
+
+def _plain(moments: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Moments as tensors that a file can hold: those of 8 bits as their codes and scales."""
+    plain: dict[str, Tensor] = {}
+    for key, value in moments.items():
+        coded = hasattr(value, "codes")
+        plain |= {f"{key}.{part}": getattr(value, part) for part in ("codes", "scale")} if coded else {key: value}
+    return plain
+
+
+def _moments(plain: Mapping[str, Tensor], weight: Tensor) -> dict[str, Tensor]:
+    """The moments of a weight, from what `_plain` made of them."""
+    moments = {key: value for key, value in plain.items() if "." not in key}
+    for key in (name.removesuffix(".codes") for name in plain if name.endswith(".codes")):
+        from torchao.optim.subclass_8bit import OptimState8bit
+
+        codes, scale = plain[f"{key}.codes"], plain[f"{key}.scale"]
+        # The second moment alone has no sign.
+        moments[key] = OptimState8bit.zeros(
+            codes.shape, key == "exp_avg", codes.numel() // scale.numel(), weight.device, weight.dtype
+        )
+        moments[key].codes.copy_(codes)
+        moments[key].scale.copy_(scale)
+    return moments
 
 
 def _teacher(parent: LanguageModel, params: HealParams, directory: Path | None, group: Group) -> Teacher:

@@ -13,6 +13,7 @@ Decoupled: an attention variant has the parent's FFN frozen behind it, an FFN va
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -82,25 +83,45 @@ def batches(windows: int, params: OptimiserParams, window: int, generator: torch
         order = order[params.batch_windows :]
 
 
-def optimiser(parameters: list[nn.Parameter], params: OptimiserParams) -> torch.optim.AdamW:
-    """AdamW over parameters; norms and biases do not decay."""
+def optimiser(
+    parameters: list[nn.Parameter], params: OptimiserParams, states: Literal["float32", "8bit"] = "float32"
+) -> torch.optim.Optimizer:
+    """AdamW over parameters, its moments in float32 or 8 bits; norms and biases do not decay.
+
+    Raises ValueError if 8 bits are asked for and torchao is not installed.
+    """
     groups = [
         {"params": [p for p in parameters if p.ndim > 1], "weight_decay": params.weight_decay},
         {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
     ]
-    return torch.optim.AdamW(
-        [g for g in groups if g["params"]], lr=params.learning_rate, betas=params.betas, fused=True
-    )
+    groups = [group for group in groups if group["params"]]
+    if states == "8bit":
+        return adamw_8bit()(groups, lr=params.learning_rate, betas=params.betas)
+    return torch.optim.AdamW(groups, lr=params.learning_rate, betas=params.betas, fused=True)
+
+
+def adamw_8bit() -> Any:
+    """torchao's AdamW with moments of 8 bits and a scale for each 256 of them. Raises ValueError without torchao."""
+    try:
+        from torchao.optim import AdamW8bit
+    except ImportError as error:
+        raise ValueError(
+            f"puzzle.heal.optimiser_states = 8bit: {error}; expected float32, or pip install 'tessera[low-memory]'"
+        ) from None
+    return AdamW8bit
 
 
 def step(
-    loss: Tensor, parameters: list[nn.Parameter], optimiser: torch.optim.AdamW, rate: float, params: OptimiserParams
+    loss: Tensor, parameters: list[nn.Parameter], optimiser: torch.optim.Optimizer, rate: float, params: OptimiserParams
 ) -> None:
     """One clipped gradient step at a learning rate. Raises ValueError if the loss is not finite."""
     if not torch.isfinite(loss):
         raise ValueError(f"the loss became {loss.item()}: lower learning_rate, now {params.learning_rate}")
     for group in optimiser.param_groups:
-        group["lr"] = rate
+        if isinstance(group["lr"], Tensor):
+            group["lr"].fill_(rate)
+        else:
+            group["lr"] = rate
     optimiser.zero_grad(set_to_none=True)
     loss.backward()
     torch.nn.utils.clip_grad_norm_(parameters, params.clip)

@@ -7,7 +7,7 @@ parent.
 Shapes: B batch, T new tokens, S all tokens so far, D hidden size, V vocabulary.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -32,7 +32,7 @@ class LanguageModel(nn.Module):
         self._layers: list[Layer | None] = [None] * len(layers_of(self.decoder))
 
     @property
-    def layers(self) -> list[Layer]:
+    def layers(self) -> Sequence[Layer]:
         """All layers."""
         return [self.layer(index) for index in range(len(self._layers))]
 
@@ -53,6 +53,10 @@ class LanguageModel(nn.Module):
     def module(self, index: int) -> nn.Module:
         """transformers' module of layer `index`."""
         return layers_of(self.decoder)[index]
+
+    def weights(self) -> Mapping[str, Tensor]:
+        """All weights by name, tied ones too."""
+        return self.network.state_dict()
 
     def state(self) -> dict[str, Tensor]:
         """Weights by name as a checkpoint holds them: what is tied to another weight is left out."""

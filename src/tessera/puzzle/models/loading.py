@@ -2,18 +2,17 @@
 
 import logging
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from torch import Tensor
 
 from tessera.common import files
 from tessera.puzzle.models import modeling_child
-from tessera.puzzle.models.decoder import LanguageModel, decoder_of, layers_of
+from tessera.puzzle.models.decoder import LanguageModel
 
 #: Key of a child's config.json that describes its layers.
 BLOCKS = "puzzle_blocks"
@@ -40,7 +39,7 @@ def load(
     directory = Path(directory)
     config = read_config(directory)
     for path in weight_files(directory):
-        _check_header(path)
+        check_header(path)
     # Weights of another shape are then in the report, and refused.
     options: dict[str, Any] = {"dtype": dtype, "use_safetensors": True, "ignore_mismatched_sizes": True}
     model = from_pretrained(_class(config), directory, directory, config=config, local_files_only=True, **options)
@@ -71,49 +70,15 @@ def load_gguf(path: str | Path) -> LanguageModel:
     return model
 
 
-def load_layers(
-    directory: str | Path,
-    layers: Sequence[int],
-    device: torch.device | str = "cpu",
-    dtype: torch.dtype = torch.float32,
-) -> LanguageModel:
-    """Return a model in which only some layers, numbered from 0, have weights: the rest of the file is not read.
+def empty(directory: Path, dtype: torch.dtype) -> Any:
+    """transformers' module of a directory, with its buffers and without memory for its weights. Raises as `load`."""
+    from accelerate import init_empty_weights
+    from transformers.initialization import no_init_weights
 
-    Its `calls` and these layers can be used. A model whose file does not name tensors as the model does, as a mixture
-    of experts, is read whole. Raises as `load` does.
-    """
-    directory = Path(directory)
     config = read_config(directory)
-    paths = weight_files(directory)
     cls = _class(config)
-    with strictly(directory), torch.device("meta"):
-        network = cls.from_config(config, dtype=dtype) if hasattr(cls, "from_config") else cls(config).to(dtype)
-    decoder = decoder_of(network)
-    names = {module: name for name, module in network.named_modules()}
-    parts = layers_of(decoder)
-    with torch.device("cpu"):
-        for name, module in decoder.named_children():
-            # Rotary frequencies are in no file; they follow from the configuration.
-            if not list(module.parameters()) and list(module.buffers()):
-                setattr(decoder, name, type(module)(config=config))
-    for index in layers:
-        state = _read(paths, f"{names[parts[index]]}.", dtype)
-        expected = {name: value.shape for name, value in parts[index].state_dict().items()}
-        named_alike = {name: value.shape for name, value in state.items()} == expected
-        if not named_alike or any(buffer.is_meta for buffer in _unsaved(parts[index])):
-            return load(directory, device, dtype)
-        parts[index].load_state_dict(state, assign=True)
-        parts[index].to(device)
-    for module in decoder.children():
-        if not list(module.parameters()):
-            module.to(device)
-    return LanguageModel(network.requires_grad_(False))
-
-
-def _unsaved(module: torch.nn.Module) -> Iterator[Tensor]:
-    """Buffers that are in no file."""
-    saved = module.state_dict().keys()
-    return (buffer for name, buffer in module.named_buffers() if name not in saved)
+    with strictly(directory), no_init_weights(), init_empty_weights(include_buffers=False):
+        return cls.from_config(config, dtype=dtype) if hasattr(cls, "from_config") else cls(config).to(dtype)
 
 
 def read_config(directory: Path) -> Any:
@@ -193,7 +158,7 @@ def weight_files(directory: Path) -> list[Path]:
     return paths
 
 
-def _check_header(path: Path) -> None:
+def check_header(path: Path) -> None:
     """Raise ValueError if a file of weights is damaged or truncated."""
     try:
         with safe_open(path, framework="pt"):
@@ -209,18 +174,6 @@ def _class(config: Any) -> Any:
     if not hasattr(config, BLOCKS):
         return AutoModelForCausalLM
     return getattr(modeling_child, f"Child{MODEL_FOR_CAUSAL_LM_MAPPING[type(config)].__name__}")
-
-
-def _read(paths: Sequence[Path], prefix: str, dtype: torch.dtype) -> dict[str, Tensor]:
-    """Weights whose names start with prefix, which is cut from their names."""
-    state: dict[str, Tensor] = {}
-    for path in paths:
-        _check_header(path)
-        with safe_open(path, framework="pt") as file:
-            for name in file.keys():  # noqa: SIM118
-                if name.startswith(prefix):
-                    state[name.removeprefix(prefix)] = file.get_tensor(name).to(dtype)
-    return state
 
 
 @contextmanager

@@ -5,18 +5,15 @@ values, and the least squares' Gram matrices and Cholesky factors. Not counted: 
 """
 
 from dataclasses import dataclass
+from math import ceil, inf
 
-from tessera.puzzle.costs.memory import non_block_parameters, parameters
+from tessera.puzzle.costs.memory import parameters
+from tessera.puzzle.models import memory
 from tessera.puzzle.models.architecture import Architecture
+from tessera.puzzle.models.memory import BYTES
 from tessera.puzzle.models.space import FFN, Attention, Space
-from tessera.puzzle.params import BATCH, LibraryParams, PuzzleParams
-
-#: The chain keeps weights and activations in float32.
-BYTES = 4
-#: AdamW: a gradient and two moments for each weight.
-OPTIMISER = 4
-#: Gram matrices are accumulated and factored in float64.
-GRAM_BYTES = 8
+from tessera.puzzle.params import PuzzleParams
+from tessera.puzzle.scores import schedule
 
 
 @dataclass(frozen=True)
@@ -41,13 +38,10 @@ def steps(architecture: Architecture, params: PuzzleParams) -> list[Step]:
     attention = {name: parameters(a, v).count for name, v in space.attentions().items()}
     ffn = {name: parameters(a, v).count for name, v in space.ffns().items()}
     block = attention["parent"] + ffn["parent"]
-    others = non_block_parameters(a).count
     head = a.vocab_size * a.hidden_size
-    parent = layers * block + others
     calibration, library, scores = params.calibration, params.library, params.scores
     # The parent sees the training text and the held-out windows of the block library.
     seen = calibration.tokens + library.valid_windows * calibration.window
-    state = a.hidden_size * BYTES
 
     def forward(weights: float, window: int, with_layers: int = layers) -> float:
         """FLOPs of one token: causal attention sees half a window."""
@@ -69,59 +63,37 @@ def steps(architecture: Architecture, params: PuzzleParams) -> list[Step]:
     methods = len(params.search.methods)
     heal_tokens = methods * params.heal.equal.tokens + params.heal.full.tokens
     heal = heal_tokens * (1 + 3) * forward(layers * block + head, calibration.window)
-    model = parent * BYTES
+    # A job of the block library that streams takes the text through all layers up to its own.
+    jobs, walks = (library.jobs, (library.jobs + 1) / 2) if library.stream else (calibration.shards, 1)
+    building = memory.library(a, space, library, calibration)
+    storing = building if library.stream else memory.activations(a, calibration, library.valid_windows)
+    # Everything stays, on a device that is large enough.
+    needs, scored_layers = memory.scores(a, space, scores.window), ceil(layers / scores.jobs)
+    scoring = schedule.plan(needs, len(variants) - 2, layers, scored_layers, 1, inf)
     return [
         Step(
             "activations",
-            calibration.shards,
-            seen * forward(layers * block, calibration.window),
-            model + 2 * layers * calibration.window * state,  # of one window, before and within each layer
-            layers * seen * state,
+            jobs,
+            walks * seen * forward(layers * block, calibration.window),
+            sum(storing.held.values()),
+            storing.disk * jobs,
         ),
         Step(
             "block library",
             library.jobs,
             layers * ((fits if library.initialisation == "least_squares" else 0) + training),
-            sum(library_memory(a, space, library, calibration.window).values()),
+            sum(building.held.values()),
             layers * new * BYTES,
         ),
-        Step("scores", scores.jobs, score, model + new * BYTES, 0),
+        Step("scores", scores.jobs, score, sum(scoring.memory.values()), 0),
         Step(
             "healing, one target",
             methods + 1,
             heal,
-            model + OPTIMISER * model + 2 * calibration.window * a.vocab_size * BYTES,
-            model,
+            sum(memory.healing(a, space, params.heal, params.heal.full, calibration.window).held.values()),
+            memory.whole(a) * BYTES,
         ),
     ]
-
-
-def library_memory(architecture: Architecture, space: Space, params: LibraryParams, window: int) -> dict[str, float]:
-    """Bytes that a job of the block library holds at most, above an idle process, by what they are for.
-
-    Neither the length of the text nor the number of the job's layers counts: text is read a few windows at a time, and
-    layers are made one after another. No moment needs all of it, so the sum is a bound of the peak.
-
-    `layer` the parent's weights; `variants` all variants' weights, and their copy that is being written; `optimiser`
-    gradient, moments and initial weights of the largest variant that is trained; `gram` the least squares' moments with
-    what factorisation and elimination of channels need beside them; `batch` hidden states, heads and channels of the
-    windows at hand, with what a way back keeps.
-    """
-    a, D, F = architecture, architecture.hidden_size, architecture.intermediate_size
-    A = a.num_heads * a.head_dim
-    sizes = [parameters(a, variant).count for variant in space.attention.values()]
-    sizes += [parameters(a, variant).count for variant in space.ffn.values()]
-    parent = parameters(a, Attention(kind="gqa")).count + parameters(a, FFN(kind="gated")).count
-    # Numbers per token: what a pass over the text, and what a step of distillation, holds at once.
-    text, step = 6 * D + max(4 * F, 6 * A), 8 * D + 6 * A + 7 * F
-    return {
-        "layer": parent * BYTES,
-        "variants": 2 * sum(sizes) * BYTES,
-        "optimiser": OPTIMISER * max(sizes, default=0) * BYTES,
-        # The moments, two copies that are factored, and two that are cut down; and their products with the targets.
-        "gram": GRAM_BYTES * (5 * max(F, A, D) ** 2 + 3 * max(F, A, D) * D),
-        "batch": window * max(BATCH * text, params.distillation.batch_windows * step) * BYTES,
-    }
 
 
 def attends(architecture: Architecture, space: Space, name: str) -> bool:

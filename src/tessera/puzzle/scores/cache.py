@@ -18,7 +18,7 @@ from tessera.common import code, files
 from tessera.puzzle.heal.teacher import digest
 from tessera.puzzle.models.decoder import LanguageModel
 from tessera.puzzle.models.space import PARENT
-from tessera.puzzle.scores.replace_one import Variants
+from tessera.puzzle.scores.replace_one import OnDemand, Variants
 
 #: Metrics of a variant, and those of a layer's variants by subblock.
 Metrics = dict[str, float]
@@ -33,7 +33,7 @@ class ScoreCache:
     def __init__(self, directory: Path, parent: LanguageModel, seen: str, module: str) -> None:
         """seen identifies the text or items by their content; module is that of the function that scores."""
         about = f"{parent.config.to_json_string()} torch {torch.__version__} {torch.get_num_threads()} threads"
-        self.directory, self.about = directory, f"{digest(parent.network.state_dict())} {seen} {_code(module)} {about}"
+        self.directory, self.about = directory, f"{digest(parent.weights())} {seen} {_code(module)} {about}"
 
     def path(self, layer: int, subblock: str, module: nn.Module | str | None) -> Path:
         """The file of the layer's subblock exchanged for a module; None is a no-op, "parent" exchanges nothing."""
@@ -54,12 +54,14 @@ class ScoreCache:
         # compute adds the parent's own scores to those of each layer that it is asked for.
         paths |= {(layer, "attention", PARENT): self.path(layer, "attention", PARENT) for layer in variants}
         known = {key: kept for key, path in paths.items() if (kept := _read(path)) is not None}
-        missing: dict[int, Variants] = {}
-        for layer in dict.fromkeys(layer for layer, _, _ in paths.keys() - known.keys()):
-            missing[layer] = {
+        layers = dict.fromkeys(key[0] for key in paths if key not in known)
+        missing = OnDemand(
+            layers,
+            lambda layer: {
                 subblock: {name: module for name, module in modules.items() if (layer, subblock, name) not in known}
                 for subblock, modules in variants[layer].items()
-            }
+            },
+        )
         for layer, parts in (compute(missing) if missing else {}).items():
             for subblock, scored in parts.items():
                 for name, metrics in scored.items():

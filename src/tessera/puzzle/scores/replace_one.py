@@ -1,7 +1,8 @@
 """Replace-one-block scores: the parent with one subblock exchanged, against the parent, on held-out text.
 
 Up to the exchanged subblock the hidden states are the parent's. They are computed once, and only the suffix is run for
-each variant: exact, and half the work of full forward passes.
+each variant: exact, and half the work of full forward passes. All states of a text advance together, layer by layer, so
+that a parent whose layers do not fit in memory reads each of them once per pass.
 """
 
 import math
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 
 from tessera.puzzle import text
 from tessera.puzzle.models.decoder import LanguageModel
-from tessera.puzzle.models.layer import Calls
+from tessera.puzzle.models.layer import Calls, Layer
 from tessera.puzzle.models.space import PARENT
 from tessera.puzzle.scores import divergence
 from tessera.puzzle.scores.divergence import Agreement
@@ -26,6 +27,25 @@ BATCH_TOKENS = 1024
 Variants = Mapping[str, Mapping[str, nn.Module | None]]
 
 
+class OnDemand(Mapping[int, Variants]):
+    """Variants of some layers, made when they are asked for, and not kept."""
+
+    def __init__(self, layers: Iterable[int], make: Callable[[int], Variants]) -> None:
+        self.layers, self.make = list(layers), make
+
+    def __getitem__(self, layer: int) -> Variants:
+        return self.make(layer)
+
+    def __contains__(self, layer: object) -> bool:
+        return layer in self.layers
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self.layers)
+
+    def __len__(self) -> int:
+        return len(self.layers)
+
+
 @torch.no_grad()
 def score(
     parent: LanguageModel,
@@ -34,31 +54,80 @@ def score(
     documents: np.ndarray,
     track: Callable[[Sequence[tuple[int, int]]], Iterable[tuple[int, int]]] = iter,
     mask: Tensor | None = None,
+    batches_at_once: int = 1,
+    layers_at_once: int | None = None,
 ) -> dict[int, dict[str, dict[str, dict[str, Any]]]]:
     """Score the variants of some layers.
 
     variants maps a layer to {"attention": {variant: module}, "ffn": {...}}; tokens (windows, T + 1) hold each window
     and the token that follows it; documents (windows,) number the text that a window is from; track wraps the loop over
-    windows, to show progress; mask (windows, T) has the positions that count, None for all. Returns layer -> subblock
-    -> variant -> metrics (see `summary`), the parent's own under attention's "parent".
+    passes and layers, to show progress; mask (windows, T) has the positions that count, None for all. A pass takes so
+    many batches of text, and variants of so many layers, through the parent's layers, which changes no number: see
+    `schedule`. Returns layer -> subblock -> variant -> metrics (see `summary`), the parent's own under attention's
+    "parent".
     """
     collected: dict[tuple[int, str, str], list[Agreement]] = {}
-    batches = text.batches(tokens, mask, max(1, BATCH_TOKENS // (tokens.shape[1] - 1)))
-    for i, layer in track([(i, layer) for i in range(len(batches)) for layer in variants]):
-        batch = batches[i]
-        if layer == next(iter(variants)):
-            before, middle, calls = hidden_states(parent, batch.inputs)
-            last = batch.counted(before[-1])
-            [itself] = divergence.compare(parent.head, last, [(parent.head, last)], batch.targets)
-        outputs = dict(exchanged(parent, layer, variants[layer], before, middle, calls))
-        children = [(parent.head, batch.counted(states)) for states in outputs.values()]
-        agreements = [itself, *divergence.compare(parent.head, last, children, batch.targets)]
-        for (subblock, name), agreement in zip([("attention", PARENT), *outputs], agreements, strict=True):
-            collected.setdefault((layer, subblock, name), []).extend(agreement.split(batch.sizes))
+    parts, scored = batches(tokens, mask), list(variants)
+    at_once = layers_at_once or max(1, len(scored))
+    passes = [
+        (parts[i : i + batches_at_once], scored[j : j + at_once])
+        for i in range(0, len(parts), batches_at_once)
+        for j in range(0, len(scored), at_once)
+    ]
+    layers = range(len(parent.layers))
+    waves: list[_Wave] = []
+    for number, index in track([(number, index) for number in range(len(passes)) for index in layers]):
+        some, chosen = passes[number]
+        if index == 0:
+            waves = [_Wave(parent, batch) for batch in some]
+        layer, modules = parent.layer(index), variants[index] if index in chosen else {}
+        for wave in waves:
+            wave.advance(layer, modules)
+        if index == layers[-1]:
+            for wave in waves:
+                for (exchanged, subblock, name), agreement in wave.agreements(parent, chosen):
+                    agreements = agreement.split(wave.batch.sizes)
+                    collected.setdefault((exchanged, subblock, name), []).extend(agreements)
     scores: dict[int, dict[str, dict[str, dict[str, Any]]]] = {}
-    for (layer, subblock, name), parts in collected.items():
-        scores.setdefault(layer, {"attention": {}, "ffn": {}})[subblock][name] = summary(parts, documents)
+    for (exchanged, subblock, name), agreements in collected.items():
+        scores.setdefault(exchanged, {"attention": {}, "ffn": {}})[subblock][name] = summary(agreements, documents)
     return scores
+
+
+def batches(tokens: Tensor, mask: Tensor | None = None) -> list[text.Batch]:
+    """Windows (windows, T + 1) in batches that pass through a model at once; mask as in `score`."""
+    return text.batches(tokens, mask, max(1, BATCH_TOKENS // (tokens.shape[1] - 1)))
+
+
+class _Wave:
+    """A batch of text on its way through the layers: states of the parent, and of it with one subblock exchanged."""
+
+    def __init__(self, parent: LanguageModel, batch: text.Batch) -> None:
+        self.batch = batch
+        self.x, self.calls = parent.inputs(batch.inputs)
+        self.exchanged: dict[tuple[int, str, str], Tensor] = {}
+
+    def advance(self, layer: Layer, variants: Variants) -> None:
+        """Pass a layer, from which on the states of its variants are followed too."""
+        for place, x in self.exchanged.items():
+            self.exchanged[place] = layer(x, self.calls)
+        middle = layer(self.x, self.calls, ffn=None)
+        for subblock, modules in variants.items():
+            for name, module in modules.items():
+                self.exchanged[layer.index, subblock, name] = _behind(
+                    layer, subblock, module, self.x, middle, self.calls
+                )
+        self.x = layer(middle, self.calls, attention=None)
+
+    def agreements(
+        self, parent: LanguageModel, layers: Sequence[int]
+    ) -> Iterator[tuple[tuple[int, str, str], Agreement]]:
+        """(layer, subblock, variant) and its agreement with the parent; the parent's own first, for each of layers."""
+        last = self.batch.counted(self.x)
+        children = [(parent.head, self.batch.counted(states)) for states in (self.x, *self.exchanged.values())]
+        itself, *agreements = divergence.compare(parent.head, last, children, self.batch.targets)
+        yield from (((layer, "attention", PARENT), itself) for layer in layers)
+        yield from zip(self.exchanged, agreements, strict=True)
 
 
 @torch.no_grad()
@@ -93,13 +162,19 @@ def exchanged(
     layer, later = parent.layers[index], parent.layers[index + 1 :]
     for subblock, modules in variants.items():
         for name, module in modules.items():
-            if subblock == "attention":
-                x = layer(before[index], calls, attention=module)
-            else:
-                x = middle[index] if module is None else layer(middle[index], calls, attention=None, ffn=module)
+            x = _behind(layer, subblock, module, before[index], middle[index], calls)
             for following in later:
                 x = following(x, calls)
             yield (subblock, name), x
+
+
+def _behind(
+    layer: Layer, subblock: str, module: nn.Module | None, before: Tensor, middle: Tensor, calls: Calls
+) -> Tensor:
+    """Hidden states behind a layer, one subblock of which is exchanged, from the parent's before and within it."""
+    if subblock == "attention":
+        return layer(before, calls, attention=module)
+    return middle if module is None else layer(middle, calls, attention=None, ffn=module)
 
 
 def by_window(windows: list[Agreement]) -> dict[str, list]:

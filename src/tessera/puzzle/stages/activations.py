@@ -4,7 +4,7 @@ from pathlib import Path
 
 from pydantic import Field
 
-from tessera.common import files, progress, randomness, stage
+from tessera.common import files, progress, stage
 from tessera.common.params import Section
 from tessera.puzzle.params import CalibrationParams, ComputeParams
 
@@ -26,34 +26,23 @@ def main(params: Params, shard: int, parent: Path, tokens: Path, activations: Pa
     """
     from functools import partial
 
-    import torch
-
     from tessera.puzzle import compute
     from tessera.puzzle.library.activations import store_before, store_mask
-    from tessera.puzzle.models import loading
-    from tessera.puzzle.text import read
+    from tessera.puzzle.library.walk import calibration
+    from tessera.puzzle.models import architecture as architectures
+    from tessera.puzzle.models import loading, memory
 
-    settings = params.calibration
-    seeds = {
-        "train": randomness.seed(params.seed, "puzzle", "calibration"),
-        "valid": randomness.seed(params.seed, "puzzle", "library", "valid"),
-    }
-    counts = {"train": settings.tokens // settings.window, "valid": params.valid_windows}
-    texts = {
-        name: read(tokens, name, settings.window, count, seeds[name], target=False) for name, count in counts.items()
-    }
-    mine = {
-        "train": torch.arange(counts["train"])[shard :: settings.shards],
-        "valid": torch.arange(counts["valid"]).tensor_split(settings.shards)[shard],
-    }
+    texts = calibration(tokens, params.calibration, params.valid_windows, params.seed)
     device = compute.start(params.compute)
+    needs = memory.activations(architectures.read(parent), params.calibration, params.valid_windows)
+    memory.announce(f"parent's activations, shard {shard}", needs, device, activations)
     model = loading.load(parent, device)
     layers = range(len(model.layers))
     with files.replacing_directory(activations) as directory:
-        for split, text in texts.items():
+        for split, shards in texts.items():
             track = partial(progress.track, description=f"parent's activations, {split}")
-            store_before(layers, model, text.tokens[mine[split]], directory / split, track)
-            store_mask(None if text.mask is None else text.mask[mine[split]], directory / split)
+            store_before(layers, model, shards[shard].tokens, directory / split, track)
+            store_mask(shards[shard].mask, directory / split)
 
 
 if __name__ == "__main__":

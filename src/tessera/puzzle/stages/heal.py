@@ -43,11 +43,18 @@ def main(
     from tessera.puzzle import compute
     from tessera.puzzle.heal import parallel
     from tessera.puzzle.heal.train import Checkpoint, heal
-    from tessera.puzzle.models import loading
+    from tessera.puzzle.library import distill
+    from tessera.puzzle.models import architecture as architectures
+    from tessera.puzzle.models import loading, memory
     from tessera.puzzle.text import read
 
+    if params.heal.optimiser_states == "8bit":
+        distill.adamw_8bit()  # refused before anything is read
     # How the same losses are computed is not part of a healing's identity.
-    decisive = params.model_dump(mode="json", exclude={"heal": {"gradient_checkpointing", "teacher", "processes"}})
+    same = {"gradient_checkpointing", "teacher", "processes"}
+    if params.heal.optimiser_states == "float32":
+        same.add("optimiser_states")
+    decisive = params.model_dump(mode="json", exclude={"heal": same, "compute": {"memory"}})
     window = params.calibration.window
     count = max(1, params.calibration.tokens // window)
     title = f"healing {choices.parent.name}/{method}"
@@ -57,6 +64,16 @@ def main(
         # What several processes split is whole on no GPU.
         home = device if processes == 1 else "cpu"
         row = children.chosen(choices, method)
+        needs = memory.healing(
+            architectures.read(parent),
+            params.space,
+            params.heal,
+            getattr(params.heal, schedule),
+            window,
+            row["blocks"],
+        )
+        if group.rank == 0:
+            memory.announce(title, needs, device, child)
         teacher = loading.load(parent, home).requires_grad_(False)
         model = children.assemble(teacher, params.space, library, row["blocks"])
         text = read(tokens, "train", window, count, randomness.seed(params.seed, "puzzle", "heal"))
