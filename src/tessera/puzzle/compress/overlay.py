@@ -57,7 +57,7 @@ def overlay(
                 "full": {"tokens": sizes.healing, "batch_windows": 1},
             },
             "evaluate": {"windows": sizes.test_windows, "window": sizes.test_window},
-            "speed": {"repeats": 3},
+            "speed": {"repeats": sizes.rounds},
         },
         "puzzle_extras": {"export": {"license": request.license or "other"}},
         "puzzle_studies": {

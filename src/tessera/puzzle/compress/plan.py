@@ -155,7 +155,7 @@ def _disk(facts: Facts, sizes: Sizes) -> int:
 def _check(plan: Plan, base: Mapping[str, Any], model: Path, out: Path) -> None:
     """Raise for whatever would fail later."""
     merged = params.merge(base, plan.overlay)
-    checked = parameters.check(merged, ["params.yaml", OVERLAY])
+    checked = params.check(parameters.Params, merged, [("params.yaml", base), (OVERLAY, plan.overlay)])
     there = psutil.virtual_memory().available
     if (need := _memory(plan.facts, 1)) > there:
         raise ValueError(
@@ -204,6 +204,8 @@ def notes(plan: Plan) -> Iterator[str]:
     from tessera.puzzle.models import nemotron
 
     facts, request = plan.facts, plan.request
+    if request.budget_minutes is not None and plan.seconds > 60 * request.budget_minutes + 1:
+        yield f"this is the shortest run, and it takes longer than the {request.budget_minutes:g} minutes of the budget"
     yield from texts.sentences(plan.text)
     most = facts.parameters / facts.outside
     yield (

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from tessera.puzzle.compress.request import Request
 
 #: Lengths of windows in tokens, the best first.
-WINDOWS = (256, 128, 64, 32)
+WINDOWS = (128, 64, 32)
 #: Characters at which long documents are cut if there are too few of them.
 CUT = 4000
 #: Characters that are read of a source at most: some millions of tokens.
@@ -73,7 +73,7 @@ def split(request: "Request", texts: "Texts", parent: Path) -> Text:
     choices = [(None, 5), (None, 10), *([(CUT, 5), (CUT, 10)] if request.format == "text" else [])]
     least = [*choices, (None, 20), *([(CUT, 20), (CUT // 10, 20)] if request.format == "text" else [])]
     tokenised: dict[int | None, tuple[pd.DataFrame, list[int]]] = {}
-    for asked, options, lengths in ((WANTED, choices, WINDOWS[:2]), (LEAST, least, WINDOWS)):
+    for asked, options, lengths in ((WANTED, choices, WINDOWS[:1]), (LEAST, least, WINDOWS)):
         for window in lengths:
             for cut, percent in options:
                 if cut not in tokenised:
@@ -83,9 +83,9 @@ def split(request: "Request", texts: "Texts", parent: Path) -> Text:
                     return text
     frame, lengths_of = tokenised[None]
     raise ValueError(
-        f"--text: {sum(lengths_of):,} tokens in {len(frame):,} documents are too few: {WINDOWS[-1]}-token windows "
-        f"are needed, at least {LEAST[0]} to learn from, {LEAST[1]} to choose by, and {LEAST[2]} of each source to test on, "
-        f"from different documents; expected about {10 * WINDOWS[-1] * sum(LEAST):,} tokens or more, and for a good "
+        f"--text: {sum(lengths_of):,} tokens in {len(frame):,} documents are too few: needed are {LEAST[0]} windows of "
+        f"{WINDOWS[-1]} tokens to learn from, {LEAST[1]} to choose by, and {LEAST[2]} of each source to test on, from "
+        f"different documents; expected about {10 * WINDOWS[-1] * sum(LEAST):,} tokens or more, and for a good "
         "child some hundred thousand"
     )
 
