@@ -63,6 +63,8 @@ def compress(
                 say("")
                 for line in result.lines(made, found, place):
                     say(line)
+        except RuntimeError as error:  # of Snakemake, in words
+            raise ValueError(str(error)) from error
         except KeyboardInterrupt:
             _note("interrupted; the same command resumes")
             raise typer.Exit(130) from None

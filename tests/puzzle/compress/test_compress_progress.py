@@ -8,7 +8,10 @@ import pytest
 from tessera.puzzle.compress import progress
 from tessera.puzzle.compress.steps import Step
 
-STEPS = [Step("parent", {"puzzle_parent": 10.0}, {"puzzle_parent": 1}, 2), Step("scores", {"part": 30.0}, {"part": 4}, 2)]
+STEPS = [
+    Step("parent", {"puzzle_parent": 10.0}, {"puzzle_parent": 1}, 2),
+    Step("scores", {"part": 30.0}, {"part": 4}, 2),
+]
 TABLE = """Job stats:
 job              count
 -------------  -------

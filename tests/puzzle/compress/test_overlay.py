@@ -27,8 +27,8 @@ def test_the_overlay_leaves_one_of_everything(family):
     assert checked.puzzle.search.methods == ("mip",) and checked.puzzle.search.child_speedup is None
     assert checked.puzzle.search.child.speedup == 1.3
     space = facts(family).spaces["full"]
-    assert [*checked.puzzle.space.attention] == [*space["attention"]]
-    assert [*checked.puzzle.space.ffn] == [*space["ffn"]]
+    assert {*checked.puzzle.space.attention} == {*space["attention"]}
+    assert {*checked.puzzle.space.ffn} == {*space["ffn"]}
     assert checked.puzzle_studies.tasks.samples.sources == ("text",)
     assert {name for sets in checked.puzzle_studies.tasks.groups.values() for name in sets} == {*steps.TASKS}
 
@@ -72,4 +72,6 @@ def test_goals():
         "data/puzzle_studies/tasks/answers/cpu-full.parquet",
     ]
     none = steps.sizes(text(), facts(), 1.0, False)
-    assert overlay.goals(request(target="h100"), {"source": "h100-database"}, none, False) == ["data/puzzle/export/h100"]
+    assert overlay.goals(request(target="h100"), {"source": "h100-database"}, none, False) == [
+        "data/puzzle/export/h100"
+    ]

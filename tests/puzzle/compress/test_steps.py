@@ -26,7 +26,7 @@ def test_a_run_takes_no_longer_than_its_budget_and_uses_it(minutes):
 
 
 def test_more_time_makes_everything_larger():
-    small, large = (steps.fitting(text(), facts(), TARGET, minutes, True) for minutes in (8, 60))
+    small, large = (steps.fitting(text(), facts(), TARGET, minutes, True) for minutes in (6, 60))
     for name in ("calibration", "distillation", "healing", "score_windows", "test_windows"):
         assert getattr(small, name) < getattr(large, name)
     assert (small.space, large.space) == ("small", "full")

@@ -24,6 +24,8 @@ def overlay(
     before = base["puzzle_studies"]["tasks"]["groups"]
     asked = {group: {name: max(4, sizes.items)} for name, group in TASKS.items()}
     groups = _only(before, {group: _only(before.get(group, {}), sets) for group, sets in asked.items()})
+    # Another study asks some of the items that tasks draws; the parameters of all studies must fit one another.
+    others = _only(base["puzzle_studies"]["task_scores"]["items"], dict.fromkeys(TASKS, max(4, sizes.items) // 2))
     return {
         "data": {
             "parent": request.model,
@@ -61,6 +63,7 @@ def overlay(
         },
         "puzzle_extras": {"export": {"license": request.license or "other"}},
         "puzzle_studies": {
+            "task_scores": {"items": others},
             "tasks": {
                 "groups": groups,
                 "methods": [],
@@ -69,7 +72,7 @@ def overlay(
                     "prompt": max(1, prompt),
                     "tokens": max(1, written),
                 },
-            }
+            },
         },
     }
 

@@ -191,7 +191,7 @@ def _check(plan: Plan, base: Mapping[str, Any], model: Path, out: Path) -> None:
 def write(plan: Plan, out: Path) -> None:
     """Write plan and overlay, if they have changed."""
     for name, content in (
-        (OVERLAY, overlay.HEAD + yaml.safe_dump(plan.overlay, sort_keys=False, width=120, allow_unicode=True)),
+        (OVERLAY, overlay.HEAD + yaml.safe_dump(plan.overlay, width=120, allow_unicode=True)),
         (PLAN, files.to_json(plan.as_dict()) + "\n"),
     ):
         path = out / name
