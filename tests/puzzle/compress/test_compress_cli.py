@@ -21,6 +21,7 @@ FOUND = {
     "samples": [{"prompt": "Once", "greedy": {"parent": "upon a time", "cpu": "upon a day"}}],
     "gguf": None,
     "refusal": "no form",
+    "minutes": {"puzzle_scores_part": 3.0, "puzzle_heal_full": 2.5},
 }
 PRINTED = [
     "Job stats:",
@@ -66,6 +67,7 @@ def test_a_plan_a_run_and_a_result(place):
     assert "data/puzzle/export/cpu" in arguments and "data/puzzle/speed.json" in arguments
     assert "time    about" in done.output and "KL 0.200" in done.output and "1.29 times measured" in done.output
     assert "upon a day" in done.output and "no GGUF: no form" in done.output
+    assert "6 minutes of all jobs: scores_part 3.0, heal_full 2.5" in done.output
     assert "puzzle_parent" in (directory / "model-cpu/logs/compress.log").read_text()
 
 

@@ -85,6 +85,8 @@ def publish(plan: Plan, found: Mapping[str, Any], out: Path) -> None:
             if path.name != "README.md":
                 os.link(path, directory / path.name)
         card = (source / "README.md").read_text(encoding="utf-8")
+        if plan.request.model.startswith("directory:"):  # a path of this machine says nothing elsewhere
+            card = card.replace(plan.request.model.removeprefix("directory:"), plan.request.name)
         added = "\n\n".join(part for part in (_speed(found), _tasks(found), _samples(found)) if part)
         files.write_text(directory / "README.md", card.rstrip() + "\n\n" + added + "\n")
 
@@ -162,5 +164,8 @@ def lines(plan: Plan, found: Mapping[str, Any], out: Path) -> Iterator[str]:
     if found["refusal"]:
         yield f"        no GGUF: {found['refusal']}"
     yield f"card    {out / CHILD / 'README.md'}"
+    longest = sorted(found["minutes"].items(), key=lambda item: -item[1])[:4]
+    words = ", ".join(f"{rule.removeprefix('puzzle_')} {taken:.1f}" for rule, taken in longest)
+    yield f"time    {sum(found['minutes'].values()):.0f} minutes of all jobs: {words}"
     yield "next    more tokens heal more: the same command with a larger --budget-minutes goes on from what is there;"
     yield "        another limit or target: another --out; all parameters: docs/compress.md"

@@ -52,8 +52,7 @@ def planned(asked: Request, out: Path, follow: Follow, say: Say) -> Plan:
         path = out / "parent.yaml"
         files.write_text(path, yaml.safe_dump({"data": {"parent": asked.model}}))
         _logged(follow(_arguments(out, path, asked.cores, ["puzzle_parent"])), out, say=None)
-    if before is None:
-        say("reading the text, and testing and timing the model")
+    say(f"going on in {out}" if before else "reading the text, and testing and timing the model")
     return plan.make(asked, model, out, before)
 
 
