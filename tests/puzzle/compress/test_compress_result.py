@@ -8,6 +8,7 @@ from tessera.common import files
 from tessera.puzzle.compress import plan, result
 
 QUALITY = {"kl_div": 0.25, "top1": 0.8, "perplexity": 31.0, "parent_perplexity": 27.0, "windows": 4}
+PHASES = ("prefill", "decode", "runtime")
 
 
 @pytest.fixture
@@ -27,9 +28,15 @@ def out(tmp_path):
     files.write_json(puzzle / "export/cpu/export.json", {"gguf": None, "refusal": "no form"})
     files.write_text(puzzle / "export/cpu/README.md", "# A child of /model\n")
     files.write_text(puzzle / "export/cpu/model.safetensors", "weights")
-    rates = {f"{phase}_tokens_per_s": 10.0 for phase in ("prefill", "decode", "runtime")}
-    speed = {"measured": rates, "memory": 500.0, "speedup": dict.fromkeys(("prefill", "decode", "runtime"), 1.25)}
-    files.write_json(puzzle / "speed.json", {"models": {"parent": speed, "cpu": speed | {"memory": 400.0}}})
+    rates = {f"{phase}_tokens_per_s": 10.0 for phase in PHASES}
+    speed = {
+        "measured": rates,
+        "memory": {"model_mib": 500.0},
+        "speedup": dict.fromkeys(("prefill", "decode", "runtime"), 1.25),
+    }
+    files.write_json(
+        puzzle / "speed.json", {"models": {"parent": speed, "cpu": speed | {"memory": {"model_mib": 400.0}}}}
+    )
     items = [
         {"set": name, "group": "g", "index": i, "prompt": "p", "choices": [" a", " b"], "answer": 0, "chance": 0.5}
         for name in ("one", "two")
@@ -38,14 +45,10 @@ def out(tmp_path):
     files.write_parquet(tasks / "items.parquet", pd.DataFrame(items))
     for model, right in (("parent", 8), ("cpu-full", 4)):
         rows = [
-            {
-                "set": item["set"],
-                "index": item["index"],
-                "choice": c,
-                "log_probability": -float(c == (item["index"] < right)),
-            }
+            {"set": item["set"], "index": item["index"], "choice": choice, "log_probability": -float(choice == likely)}
             for item in items
-            for c in (0, 1)
+            for likely in [int(item["index"] < right)]
+            for choice in (0, 1)
         ]
         files.write_parquet(tasks / f"answers/{model}.parquet", pd.DataFrame(rows))
     sample = {"source": "text", "prompt": "Once\nupon", "greedy": {"parent": " a time", "cpu": " a\nday"}}
@@ -60,7 +63,7 @@ def test_numbers_of_a_run(made, out):
     assert found["quality"]["in_domain"] == QUALITY and found["before_healing"] == 0.4
     assert found["tasks"]["one"] == {"items": 4, "guess": 0.5, "parent": 1.0, "child": 0.5}
     assert found["minutes"] == {"puzzle_scores_part": 2.0, "puzzle_speed": 0.1}
-    assert found["speed"]["cpu"]["memory"] == 400.0
+    assert found["speed"]["cpu"]["memory"]["model_mib"] == 400.0
 
 
 def test_the_card_has_all_sections_and_no_path_of_this_machine(made, out):

@@ -102,9 +102,8 @@ def _speed(found: Mapping[str, Any]) -> str:
             rows.append(
                 f"| {words} tokens per second | {numbers[0]:.4g} | {numbers[1]:.4g} | {child['speedup'][phase]:.2f} |"
             )
-    memory = [m["memory"] for m in (parent, child)]
-    if all(isinstance(value, int | float) for value in memory):
-        rows.append(f"| memory, MiB | {memory[0]:.0f} | {memory[1]:.0f} | {memory[1] / memory[0]:.2f} |")
+    memory = [m["memory"]["model_mib"] for m in (parent, child)]
+    rows.append(f"| memory, MiB | {memory[0]:.0f} | {memory[1]:.0f} | {memory[1] / memory[0]:.2f} |")
     return "\n".join(rows)
 
 
