@@ -15,6 +15,7 @@ RATES = {
     "head_back": 3e-3,
     "token": 0.05,
     "gigaflop": 0.05,
+    "slowdown": 1.0,
 }
 ATTENTION = {
     "llama": {"kv1": {"kind": "gqa", "kv_heads": 1, "reduction": "merge"}, "no_op": {"kind": "no_op"}},

@@ -11,6 +11,8 @@ from typing import Any
 
 #: Runs of which the fastest counts.
 RUNS = 3
+#: Rows of the matrices whose product in float64 is timed.
+GRAM = 512
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,7 @@ class Facts:
     refused: dict[str, str]
     """Kinds of variants that it cannot have, and why."""
     rates: dict[str, float]
-    """Seconds: see `rates`."""
+    """Seconds of processor time: see `rates`; and `slowdown`, how many times as long it took beside other programs."""
     window: int
     """Tokens of the windows with which they were measured."""
     cores: int
@@ -44,7 +46,7 @@ def examine(directory: Path, window: Callable[[Any, Any], int], cores: int) -> F
     window gives, of the model and its texts, the tokens of a window. Raises ValueError and OSError, saying what failed,
     if it cannot be a parent.
     """
-    begun = time.perf_counter()
+    begun, wall = time.process_time(), time.perf_counter()
     import torch
 
     from tessera.data import parent as parents
@@ -52,10 +54,10 @@ def examine(directory: Path, window: Callable[[Any, Any], int], cores: int) -> F
     from tessera.puzzle.costs import memory
     from tessera.puzzle.models import admission, architecture, loading
 
-    imported = time.perf_counter()
+    imported = time.process_time()
     torch.set_num_threads(1)
     model = loading.load(directory)
-    loaded = time.perf_counter()
+    loaded = time.process_time()
     texts = parents.texts_of(directory)
     texts.check(directory, model.network.get_input_embeddings().num_embeddings)
     if hasattr(model.config, loading.BLOCKS):
@@ -63,10 +65,12 @@ def examine(directory: Path, window: Callable[[Any, Any], int], cores: int) -> F
             f"{directory / 'config.json'}: {loading.BLOCKS} makes it a child; expected a model as published"
         )
     admitted = admission.examine(model)
-    examined = time.perf_counter()
+    examined = time.process_time()
+    waited = time.perf_counter() - wall
     tokens = window(model, texts)
     shape = architecture.read(directory)
     taken = {"start": imported - begun, "load": loaded - imported, "examine": examined - loaded}
+    taken["slowdown"] = max(1.0, waited / (examined - begun))
     return Facts(
         family=model.config.model_type,
         layers=len(model.layers),
@@ -87,17 +91,16 @@ def examine(directory: Path, window: Callable[[Any, Any], int], cores: int) -> F
 def rates(model: Any, window: int, cores: int) -> dict[str, float]:
     """Time the model on one window of text with one thread, while all other cores work as well.
 
-    Returns seconds: `layer` and `layer_back` of one layer per token, forwards, and forwards and backwards; `update` of
+    Returns seconds of processor time, which other programs change little: `layer` and `layer_back` of one layer per token, forwards, and forwards and backwards; `update` of
     AdamW for one layer; `head` and `head_back` of head and KL per token; `token` of the whole model for one token;
     `gigaflop` of matrix products in float64, per 1e9 operations.
     """
     import torch
 
-    from tessera.puzzle import compute
     from tessera.puzzle.models.decoder import Layer
     from tessera.puzzle.scores import divergence
 
-    device = torch.device("cpu")
+    square = torch.ones(GRAM, GRAM, dtype=torch.float64)
     text = torch.arange(window)[None] * 31 % model.config.vocab_size
     whole = model.layers[len(model.layers) // 2]
     module = copy.deepcopy(whole.module).requires_grad_(True)
@@ -126,19 +129,19 @@ def rates(model: Any, window: int, cores: int) -> dict[str, float]:
             "head": head / window,
             "head_back": timed(loss) / window,
             "token": token,
-            "gigaflop": 1 / compute.rate(device, torch.float64, 0.3),
+            "gigaflop": timed(lambda: square @ square) / (2 * GRAM**3 / 1e9),
         }
 
 
 def timed(work: Callable[[], object]) -> float:
-    """Seconds of the fastest of some runs, after one that does not count; fewer runs if they are long."""
+    """Processor seconds of the fastest of some runs, after one that does not count; fewer runs if they are long."""
     work()
-    best, end = float("inf"), time.perf_counter() + 3.0
+    best, end = float("inf"), time.thread_time() + 3.0
     for _ in range(RUNS):
-        begun = time.perf_counter()
+        begun = time.thread_time()
         work()
-        best = min(best, time.perf_counter() - begun)
-        if time.perf_counter() > end:
+        best = min(best, time.thread_time() - begun)
+        if time.thread_time() > end:
             break
     return best
 

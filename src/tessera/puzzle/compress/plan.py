@@ -24,6 +24,8 @@ PLAN, OVERLAY = "plan.json", "overlay.yaml"
 GIB = 2**30
 #: Bytes of a process without a model, and of what it computes with.
 PROCESS = GIB
+#: Slowdown by other programs from which on a plan says so.
+BUSY = 1.3
 #: Share of the disk's free space that a run may take.
 ROOM = 0.9
 
@@ -206,6 +208,8 @@ def notes(plan: Plan) -> Iterator[str]:
     facts, request = plan.facts, plan.request
     if request.budget_minutes is not None and plan.seconds > 60 * request.budget_minutes + 1:
         yield f"this is the shortest run, and it takes longer than the {request.budget_minutes:g} minutes of the budget"
+    if (slowdown := facts.rates["slowdown"]) > BUSY:
+        yield f"other programs were busy: while they are, everything takes about {slowdown:.1f} times as long"
     yield from texts.sentences(plan.text)
     most = facts.parameters / facts.outside
     yield (
