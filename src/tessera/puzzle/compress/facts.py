@@ -33,7 +33,7 @@ class Facts:
     refused: dict[str, str]
     """Kinds of variants that it cannot have, and why."""
     rates: dict[str, float]
-    """Seconds of processor time: see `rates`; and `slowdown`, how many times as long it took beside other programs."""
+    """Seconds of processor time (see `rates`), and `slowdown`: how many times as long it took beside other programs."""
     window: int
     """Tokens of the windows with which they were measured."""
     cores: int
@@ -91,9 +91,9 @@ def examine(directory: Path, window: Callable[[Any, Any], int], cores: int) -> F
 def rates(model: Any, window: int, cores: int) -> dict[str, float]:
     """Time the model on one window of text with one thread, while all other cores work as well.
 
-    Returns seconds of processor time, which other programs change little: `layer` and `layer_back` of one layer per token, forwards, and forwards and backwards; `update` of
-    AdamW for one layer; `head` and `head_back` of head and KL per token; `token` of the whole model for one token;
-    `gigaflop` of matrix products in float64, per 1e9 operations.
+    Returns seconds of processor time, which other programs change little: `layer` and `layer_back` of one layer per
+    token, forwards, and forwards and backwards; `update` of AdamW for one layer; `head` and `head_back` of head and KL
+    per token; `token` of the whole model for one token; `gigaflop` of products in float64, per 1e9 operations.
     """
     import torch
 
