@@ -9,7 +9,7 @@ from tessera.puzzle.compress.facts import Facts
 from tessera.puzzle.compress.text import Text
 
 #: Tokens at scale 1, those of params.yaml, and the least with which a run makes sense.
-CALIBRATION, DISTILLATION, SCORES, HEALING = (20480, 2048), (6144, 256), (640, 160), (20480, 1024)
+CALIBRATION, DISTILLATION, SCORES, HEALING = (20480, 2048), (6144, 256), (640, 320), (20480, 1024)
 #: Test windows in all sources.
 TEST = (24, 4)
 SCORE_WINDOW, TEST_WINDOW = 80, 128
@@ -21,6 +21,8 @@ MOST, EPOCHS = 16.0, 4
 ITEM_TOKENS, SAMPLE_TOKENS = 60, 48
 #: Seconds of Snakemake by itself, at a run's start and for each job.
 SNAKEMAKE, PER_JOB = 15.0, 1.0
+#: Seconds that a job without torch takes to start, and tokens that are read or tokenised in one.
+LIGHT, READING = 3.0, 50_000
 #: Seconds between checkpoints of healing.
 CHECKPOINT = 120.0
 
@@ -119,21 +121,17 @@ def steps(facts: Facts, sizes: Sizes, text: Text, target: Mapping[str, Any], mod
     once = (1 + workload["decode"]) * r["token"] + workload["prefill"] * workload["batch"] * forward
     served = models * sizes.rounds * once
     seen = sizes.calibration + sizes.valid_windows * sizes.window
+    # Of the text and of a job's start, without torch.
+    reading = LIGHT + PER_JOB + sum(text.tokens.values()) / READING
     costs = _costs(facts, variants, sizes, workload) if measured else 10.0
     made = [
         _step("parent", cores, puzzle_parent=(1, read + 2 * r["load"] + 2 * r["examine"])),
-        _step(
-            "text", 1, data_text=(len(text.sources), start + _reading(text)), data_tokens=(1, start + _reading(text))
-        ),
+        _step("text", 1, data_text=(len(text.sources), reading), data_tokens=(1, reading)),
         _step("activations", cores, puzzle_activations=(cores, read + seen / cores * forward)),
         _step("block library", cores, puzzle_library_part=(sizes.jobs, start + L / sizes.jobs * per_layer)),
         _step("scores", cores, puzzle_scores_part=(sizes.jobs, read + score / sizes.jobs)),
-        _step(
-            "costs",
-            1,
-            puzzle_costs_target=(1, start + costs),
-        ),
-        _step("search", 1, puzzle_search_target=(1, start + 3.0)),
+        _step("costs", 1, puzzle_costs_target=(1, start + costs)),
+        _step("search", 1, puzzle_search_target=(1, LIGHT + PER_JOB)),
         _step("healing", cores, puzzle_heal_full=(1, read + r["load"] + heal), puzzle_heal=(1, read + r["load"])),
         _step("evaluation", 1, puzzle_evaluate_child=(1, read + 3 * r["load"] + 4 * tested * (forward + r["head"]))),
     ]
@@ -142,7 +140,7 @@ def steps(facts: Facts, sizes: Sizes, text: Text, target: Mapping[str, Any], mod
     made.append(_step("samples", 1, puzzle_tasks_samples=(1, read + r["load"] + 4 * SAMPLE_TOKENS * r["token"])))
     if sizes.items:
         asked = 0.75 * sizes.items * len(TASKS) * ITEM_TOKENS * (forward + r["head"])
-        made.append(_step("tasks", cores, puzzle_tasks_items=(1, start + 2), puzzle_tasks_answers=(2, read + asked)))
+        made.append(_step("tasks", cores, puzzle_tasks_items=(1, LIGHT), puzzle_tasks_answers=(2, read + asked)))
     return [*made, _step("export", 1, puzzle_export_child=(1, read + 3 * r["load"]))]
 
 
@@ -154,11 +152,6 @@ def _step(name: str, at_once: int, **rules: tuple[int, float]) -> Step:
     return Step(
         name, {rule: seconds for rule, (_, seconds) in rules.items()}, {r: n for r, (n, _) in rules.items()}, at_once
     )
-
-
-def _reading(text: Text) -> float:
-    """Seconds of reading and tokenising."""
-    return sum(text.tokens.values()) / 50_000
 
 
 def _library(facts: Facts, sizes: Sizes, trained: int) -> float:
