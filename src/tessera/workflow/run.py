@@ -53,16 +53,17 @@ def follow(arguments: Sequence[str], directory: str | Path, root: str | Path) ->
             stderr=subprocess.STDOUT,
             preexec_fn=functools.partial(processes.supervise, os.getpid()),
         )
-        error = ""
+        error = trouble = ""
         try:
             for line in _lines(process):
-                error = line.strip() if line.lstrip().lower().startswith(("error: ", "workflowerror")) else error
+                error = line.removeprefix("error: ") if line.startswith("error: ") else error
+                trouble = line.strip() if "Error" in line else trouble
                 yield line
         finally:
             process.terminate()
             process.wait()
     if process.returncode:
-        raise RuntimeError(error.removeprefix("error: ") or f"snakemake ended with status {process.returncode}")
+        raise RuntimeError(error or trouble or f"snakemake ended with status {process.returncode}")
 
 
 def _lines(process: subprocess.Popen) -> Iterator[str]:
@@ -77,8 +78,10 @@ def _lines(process: subprocess.Popen) -> Iterator[str]:
                 yield ""
                 continue
             part = process.stdout.read()
-            if not part:
+            if part == b"":
                 break
+            if part is None:  # nothing yet
+                continue
             *lines, rest = (rest + part).split(b"\n")
             yield from (line.decode(errors="replace") for line in lines)
     process.wait()
