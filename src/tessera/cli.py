@@ -15,7 +15,7 @@ from tessera import params as parameters
 from tessera.common import describe as describe_params
 from tessera.common import files
 from tessera.common.console import console
-from tessera.puzzle.model_cli import app as puzzle
+from tessera.puzzle.compress_cli import app as puzzle
 from tessera.workflow import dvc_stages, tracking
 from tessera.workflow import run as runner
 

@@ -160,3 +160,24 @@ def test_a_text_file_holds_no_messages(tmp_path, template):
     params = small_data.text_params(sources={"mine": {"files": ["a.txt"], "format": "messages"}})
     with pytest.raises(ValueError, match=r"a\.txt: a \.txt file is one text; format: messages needs rows"):
         list(own_text.documents("mine", {"a.txt": tmp_path / "a.txt"}, params, template))
+
+
+def test_long_texts_are_cut_between_paragraphs(tmp_path):
+    text = "\n\n".join(f"paragraph {i}, " + "word " * 5 for i in range(12))
+    found = documents(tmp_path, [{"text": text, "title": "book"}, {"text": "short"}], cut=100)
+    assert [one.title for one in found] == [*(f"book#{n}" for n in range(1, len(found))), "a.jsonl:2"]
+    assert all(len(one.text) <= 100 and one.text.startswith("paragraph") for one in found[:-1])
+    assert "".join(" ".join(one.text for one in found[:-1]).split()) == "".join(text.split())
+    assert len({one.split for one in documents(tmp_path, [{"text": "\n".join(map(str, range(999)))}], cut=40)}) == 3
+
+
+@pytest.mark.parametrize("text", ["x" * 25, "one two three four", "a\nb\nc d e f g h", " ", "exactly 10"])
+def test_no_piece_is_longer_than_asked_and_nothing_is_lost(text):
+    pieces = list(own_text.pieces(text, 10))
+    assert all(0 < len(piece) <= 10 for piece in pieces)
+    assert "".join("".join(pieces).split()) == "".join(text.split())
+
+
+def test_messages_are_not_cut(tmp_path):
+    with pytest.raises(ValueError, match="cut = 9 with format = 'messages'"):
+        documents(tmp_path, [{"messages": TALK}], format="messages", cut=9)

@@ -84,3 +84,37 @@ def test_orphans_are_waited_for(tree: Path, capsys: pytest.CaptureFixture[str]) 
     assert runner.run() == 0
     assert orphan.poll() == 0
     assert f"waiting for process {orphan.pid}" in capsys.readouterr().err
+
+
+@pytest.fixture
+def elsewhere(tree: Path) -> Path:
+    """Another directory in which the workflow of the tree is run."""
+    (tree / "elsewhere").mkdir()
+    (tree / "elsewhere/seconds").write_text("0")
+    return tree / "elsewhere"
+
+
+def test_following_a_run_in_another_directory(tree: Path, elsewhere: Path) -> None:
+    lines = list(runner.follow(["all"], elsewhere, tree))
+    assert any("Finished jobid: 1 (Rule: slow)" in line for line in lines)
+    assert (elsewhere / "done").exists() and not (tree / "done").exists()
+
+
+def test_following_a_run_that_fails(tree: Path, elsewhere: Path) -> None:
+    (tree / "Snakefile").write_text(SNAKEFILE.replace("sleep $(cat seconds)", "bash seconds"))
+    (elsewhere / "seconds").write_text("echo error: the disk is full; exit 1")
+    with pytest.raises(RuntimeError, match=r"^the disk is full$"):
+        list(runner.follow(["all"], elsewhere, tree))
+
+
+def test_a_run_that_is_not_followed_to_its_end_stops_and_resumes(tree: Path, elsewhere: Path) -> None:
+    (elsewhere / "seconds").write_text("60")
+    running = runner.follow(["all"], elsewhere, tree)
+    while not (elsewhere / "runs").exists():
+        next(running)
+    running.close()
+    assert not runner._processes(elsewhere, "snakemake") and not (elsewhere / "done").exists()
+    (elsewhere / "seconds").write_text("0")
+    lines = list(runner.follow(["all"], elsewhere, tree))
+    assert "was interrupted" in lines[0]
+    assert (elsewhere / "done").exists()

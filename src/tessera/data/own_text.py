@@ -67,16 +67,41 @@ def _read(
                     f"document, or data.text.sources.{source}.title: null to name them by file and line"
                 )
             places[title] = place
-            one = _document(title, row[own.column], own, template, place)
-            try:
-                digest = blake2b(one.text.encode(), digest_size=16).digest()
-            except UnicodeEncodeError as error:
-                raise ValueError(
-                    f"{place}: {own.column} has half a surrogate pair (character {error.start})"
-                ) from error
-            if len(one.text) >= params.min_characters and digest not in seen:
-                seen.add(digest)
-                yield one
+            for one in _cut(_document(title, row[own.column], own, template, place), own.cut):
+                try:
+                    digest = blake2b(one.text.encode(), digest_size=16).digest()
+                except UnicodeEncodeError as error:
+                    raise ValueError(
+                        f"{place}: {own.column} has half a surrogate pair (character {error.start})"
+                    ) from error
+                if len(one.text) >= params.min_characters and digest not in seen:
+                    seen.add(digest)
+                    yield one
+
+
+def _cut(one: Document, most: int | None) -> Iterator[Document]:
+    """The document, or its pieces of at most `most` characters, TITLE#1, TITLE#2 and so on."""
+    if most is None or len(one.text) <= most:
+        yield one
+        return
+    for number, text in enumerate(pieces(one.text, most), 1):
+        yield replace(one, title=f"{one.title}#{number}", text=text)
+
+
+def pieces(text: str, most: int) -> Iterator[str]:
+    """Cut a text into pieces of at most `most` characters, each at its last empty line, else line end, else blank.
+
+    White space around the pieces is left out.
+    """
+    start = 0
+    while start < len(text):
+        part = text[start : start + most]
+        if start + most < len(text):
+            ends = (part.rfind(mark, 1) for mark in ("\n\n", "\n", " "))
+            part = part[: next((end for end in ends if end > 0), most)]
+        start += len(part)
+        if part.strip():
+            yield part.strip()
 
 
 def _title(value: Any, place: str, field: str | None) -> str:

@@ -80,9 +80,15 @@ class OwnSource(OwnFiles):
     """Maximal number of characters; null for all."""
     licence: str | None = Field(default=None, min_length=1)
     """Licence of the text, which model cards state; null for one that is not stated."""
+    cut: int | None = Field(default=None, ge=1)
+    """Cut longer texts into documents of at most this many characters, between paragraphs where possible; null leaves
+    them whole. For a few long texts, of which a split by document would leave some side without any.
+    """
 
     @model_validator(mode="after")
     def _answers_of_messages(self) -> "OwnSource":
+        if self.cut is not None and self.format != "text":
+            raise ValueError(f"cut = {self.cut} with format = {self.format!r}: expected format: text")
         if self.loss == "answers" and self.format != "messages":
             raise ValueError(f"loss = 'answers' with format = {self.format!r}: expected format: messages")
         return self

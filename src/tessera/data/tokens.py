@@ -184,6 +184,11 @@ def windows(
     )
 
 
+def count(documents: "pd.DataFrame", length: int) -> int:
+    """Return how many windows of a length the documents of one source have; their table is of offset and length."""
+    return sum(1 for _ in _places(documents, length))
+
+
 def _places(documents: "pd.DataFrame", length: int) -> Iterator[tuple[int, int]]:
     """Yield (document, offset) of the windows of one source, whose documents follow one another in the stream."""
     begin = None  # of the window that short documents are filling

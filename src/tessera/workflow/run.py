@@ -1,7 +1,9 @@
 """Run the workflow, cleaning up stale locks left by a killed run."""
 
 import fcntl
+import functools
 import os
+import selectors
 import subprocess
 import sys
 import time
@@ -11,6 +13,7 @@ from pathlib import Path
 
 import psutil
 
+from tessera.common import processes
 from tessera.workflow import bridge
 
 LOCK = Path(".snakemake/run.lock")
@@ -29,9 +32,69 @@ def run(arguments: Sequence[str] = (), directory: str | Path = ".") -> int:
         return _snakemake(arguments, directory)
 
 
-def _snakemake(arguments: Sequence[str], directory: Path) -> int:
+def follow(arguments: Sequence[str], directory: str | Path, root: str | Path) -> Iterator[str]:
+    """Run the workflow of root in another directory; yield what it prints, line by line, and "" every second.
+
+    It ends, with all its jobs, when this process or the loop over it does; the next run resumes it. Raises RuntimeError
+    if another run is in progress there, or with the last error that was printed, if the run fails.
+    """
+    directory, root = Path(directory).absolute(), Path(root).absolute()
+    directory.mkdir(parents=True, exist_ok=True)
+    with _exclusive(directory):
+        if any((directory / bridge.LOCKS).glob("*")):
+            yield "unlocking the directory: the last run was interrupted"
+            command = _command(["--unlock", *arguments], directory)
+            subprocess.run(command, cwd=root, check=False, capture_output=True)
+        process = subprocess.Popen(
+            _command(arguments, directory),
+            cwd=root,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            preexec_fn=functools.partial(processes.supervise, os.getpid()),
+        )
+        error = trouble = ""
+        try:
+            for line in _lines(process):
+                error = line.removeprefix("error: ") if line.startswith("error: ") else error
+                trouble = line.strip() if "Error" in line else trouble
+                yield line
+        finally:
+            process.terminate()
+            process.wait()
+    if process.returncode:
+        raise RuntimeError(error or trouble or f"snakemake ended with status {process.returncode}")
+
+
+def _lines(process: subprocess.Popen) -> Iterator[str]:
+    """Lines that a process prints until it ends, and "" if there is none for a second."""
+    assert process.stdout is not None
+    os.set_blocking(process.stdout.fileno(), False)
+    with selectors.DefaultSelector() as selector:
+        selector.register(process.stdout, selectors.EVENT_READ)
+        rest = b""
+        while True:
+            if not selector.select(1.0):
+                yield ""
+                continue
+            part = process.stdout.read()
+            if part == b"":
+                break
+            if part is None:  # nothing yet
+                continue
+            *lines, rest = (rest + part).split(b"\n")
+            yield from (line.decode(errors="replace") for line in lines)
+    process.wait()
+    yield rest.decode(errors="replace")
+
+
+def _command(arguments: Sequence[str], directory: Path) -> list[str]:
     where = [] if directory == Path() else ["--directory", str(directory)]
-    return subprocess.run([sys.executable, "-m", "snakemake", *where, *arguments], check=False).returncode
+    return [sys.executable, "-m", "snakemake", *where, *arguments]
+
+
+def _snakemake(arguments: Sequence[str], directory: Path) -> int:
+    return subprocess.run(_command(arguments, directory), check=False).returncode
 
 
 @contextmanager

@@ -1,9 +1,10 @@
 """Budgets as people state them."""
 
 import pytest
+from pydantic import ValidationError
 from small_libraries import SIZE, TIME, library
 
-from tessera.puzzle.search import budgets
+from tessera.puzzle.search import ModelLimits, budgets
 
 LIBRARY = library([[0, 1], [0, 2]], [[4.0, 1.0], [6.0, 2.0]], [[30, 10], [70, 20]])
 INFO = {"batch": 4, "prefill": 100, "decode": 50, "max_num_tokens": 8192, "non_block": {"runtime_ms": 10.0}}
@@ -39,3 +40,31 @@ def test_speed_is_of_the_blocks_and_of_the_whole_model():
     assert speed["model_all_tokens_per_s"] == pytest.approx(4 * 150 / 0.05)
     assert budgets.speed(0.0, 90.0, INFO)["blocks_speedup"] is None
     assert budgets.speed(0.0, 90.0, INFO)["model_speedup"] == 10.0
+
+
+def test_limits_of_a_whole_model_leave_room_for_what_is_outside_the_blocks():
+    costs = [{"a": (4, 30), "b": (1, 10)}, {"a": (6, 70), "b": (2, 20)}]
+    library = {
+        f"layer_{i}": {
+            name: {"stats": {"runtime_ms": ms, "memory_mib": mib}, "metrics": {"kl_div": float(name == "b")}}
+            for name, (ms, mib) in layer.items()
+        }
+        for i, layer in enumerate(costs)
+    }
+    info = INFO | {"non_block": {"runtime_ms": 10.0, "memory_mib": 100.0}}
+    of = lambda **limits: budgets.of_model(library, ModelLimits(**limits), info)  # noqa: E731
+    # 20 ms and 200 MiB as a whole.
+    assert of(speedup=1.25) == {budgets.RUNTIME: 6.0}
+    assert of(memory="60%") == {budgets.MEMORY: 20.0}
+    assert of(memory=150.0, speedup=2.0) == {budgets.RUNTIME: 0.0, budgets.MEMORY: 50.0}
+    # 4 x 150 tokens at 40,000 a second in 15 ms.
+    assert of(throughput=40000.0, speedup=1.25) == {budgets.RUNTIME: pytest.approx(5.0)}
+    with pytest.raises(ValueError, match=r"speedup = 2\.1: .*take 10 of the parent's 20 ms.*at most 2"):
+        of(speedup=2.1)
+    with pytest.raises(ValueError, match=r"memory = 40%: embedding and head.*expected at least 50%"):
+        of(memory="40%")
+
+
+def test_limits_of_a_whole_model_are_at_least_one():
+    with pytest.raises(ValidationError, match="no limit"):
+        ModelLimits()

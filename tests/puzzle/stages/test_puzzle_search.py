@@ -94,3 +94,21 @@ def test_further_budgets_hold_as_well(run):
     parent = 12 * library["layer_0"]["parent+parent"]["stats"]["parameters"]
     child = json.loads((out / "children.json").read_text())["children"]["mip"]
     assert child["costs"]["stats.parameters"] <= 0.6 * parent
+
+
+def test_children_keep_the_limits_of_a_whole_model(run):
+    out = run("limits", methods=["mip"], child_speedup=None, child={"memory": "70%"})
+    info = json.loads((out / "measurement_info.json").read_text())
+    found = json.loads((out / "children.json").read_text())
+    assert found["speedup"] is None and found["limits"]["memory"] == "70%"
+    library = json.loads((out / "library.json").read_text())
+    outside = info["non_block"]["memory_mib"]
+    whole = outside + sum(layer["parent+parent"]["stats"]["memory_mib"] for layer in library.values())
+    child = found["children"]["mip"]
+    assert child["status"] == "optimal" and child["runtime_budget_ms"] is None
+    assert 0.6 * whole < outside + child["costs"]["stats.memory_mib"] <= 0.7 * whole
+
+
+def test_the_children_need_a_limit(run):
+    with pytest.raises(ValueError, match="expected a limit"):
+        run("none", child_speedup=None)

@@ -154,7 +154,8 @@ def layer_costs(results: Results) -> Figure:
             color=SUBBLOCK_COLOURS["attention"],
         )
         axis.set(ylim=(0, 1.42), ylabel="time of the layer,\nparent's layer = 1")
-        axis.set_title(f"{target}: child at {results.children[target]['speedup']:g} times the parent's throughput")
+        speedup = results.children[target]["speedup"]
+        axis.set_title(f"{target}: child" + (f" at {speedup:g} times the parent's throughput" if speedup else ""))
         axis.legend(loc="upper left", ncols=2)
         axis.grid(False, axis="x")
         axis.set_xticks(results.layers[:: _step(results)])

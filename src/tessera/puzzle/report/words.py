@@ -38,12 +38,11 @@ def results(results: Results) -> str:
     The README shows this table as well.
     """
     table = tables.children(results)
-    budget = next(iter(results.children.values()))["speedup"]
     lines = [
-        f"Children whose blocks have {budget:g} times the throughput of the parent's, as predicted by the search. KL "
-        "(nats) and top-1 agreement are relative to the parent, on test text of the training domains; ± is one "
-        "standard error by document. *Equally*: every method's child after distillation on the same few tokens; *in "
-        "full*: the child that is kept.",
+        f"Children {budget(next(iter(results.children.values())))}, as predicted by the search. KL (nats) and top-1 "
+        "agreement are relative to the parent, on test text of the training domains; ± is one standard error by "
+        "document. *Equally*: every method's child after distillation on the same few tokens; *in full*: the child "
+        "that is kept.",
         "",
     ]
     for target in results.targets:
@@ -51,6 +50,21 @@ def results(results: Results) -> str:
     lines += _speeds(results)
     lines += [f"* {sentence}" for sentence in findings(results)]
     return "\n".join(lines) + "\n"
+
+
+def budget(children: Json) -> str:
+    """The limits of the children that a target's search chose: `whose blocks have 1.3 times the throughput ...`."""
+    limits, words = children.get("limits") or {}, []
+    if children["speedup"] is not None:
+        words.append(f"whose blocks have {children['speedup']:g} times the throughput of the parent's")
+    if limits.get("speedup"):
+        words.append(f"that as whole models have {limits['speedup']:g} times the throughput of the parent")
+    if limits.get("throughput"):
+        words.append(f"that as whole models take in and write {limits['throughput']:g} tokens per second")
+    if limits.get("memory"):
+        share = f"{limits['memory']} of the parent's memory"
+        words.append(f"that need at most {share if '%' in str(limits['memory']) else str(limits['memory']) + ' MiB'}")
+    return " and ".join(words)
 
 
 def _quality(table: pd.DataFrame, target: str) -> list[str]:

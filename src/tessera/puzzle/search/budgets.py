@@ -1,5 +1,6 @@
 """Budgets as people state them: shares of the parent, multiples of its speed, tokens per second."""
 
+import math
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -7,8 +8,9 @@ from tessera.puzzle import costs
 from tessera.puzzle.costs.params import Workload
 from tessera.puzzle.search import block_library
 from tessera.puzzle.search.block_library import NON_BLOCK, Library
+from tessera.puzzle.search.solver import ModelLimits
 
-RUNTIME = "stats.runtime_ms"
+RUNTIME, MEMORY = "stats.runtime_ms", "stats.memory_mib"
 
 
 def resolve(library: Library, limits: Mapping[str, float | str], parent: str | None = None) -> dict[str, float]:
@@ -20,6 +22,13 @@ def resolve(library: Library, limits: Mapping[str, float | str], parent: str | N
 
 
 def _resolved(library: Library, key: str, limit: float | str, parent: str | None) -> float:
+    if not isinstance(limit, str) or not limit.strip().endswith("%"):
+        return _share(key, limit, math.nan)
+    return _share(key, limit, block_library.total(library, block_library.parent_choice(library, parent), key))
+
+
+def _share(key: str, limit: float | str, whole: float) -> float:
+    """A limit as a number, where a percentage is one of the whole. Raises ValueError, naming key, if it is neither."""
     if not isinstance(limit, str):
         return limit
     text = limit.strip()
@@ -27,9 +36,7 @@ def _resolved(library: Library, key: str, limit: float | str, parent: str | None
         value = float(text.removesuffix("%"))
     except ValueError:
         raise ValueError(f"{key} = {limit!r}; expected a number, or a percentage of the parent's such as 80%") from None
-    if not text.endswith("%"):
-        return value
-    return value * block_library.total(library, block_library.parent_choice(library, parent), key) / 100
+    return value * whole / 100 if text.endswith("%") else value
 
 
 def runtime_for_speedup(library: Library, speedup: float, parent: str | None = None, key: str = RUNTIME) -> float:
@@ -57,6 +64,38 @@ def runtime_for_throughput(
             f"tokens_per_s = {tokens_per_s}: embedding and head alone, {outside_ms} ms, are slower than that"
         )
     return left
+
+
+def of_model(library: Library, limits: ModelLimits, info: Mapping[str, Any]) -> dict[str, float]:
+    """What the blocks may cost if the whole model is to keep its limits: stats.runtime_ms, stats.memory_mib or both.
+
+    info is the library's measurement_info. Raises ValueError, naming the limit, if embedding and head alone exceed it.
+    """
+    parent, outside = block_library.parent_choice(library), info[NON_BLOCK]
+    budgets: dict[str, float] = {}
+    if limits.throughput is not None:
+        budgets[RUNTIME] = runtime_for_throughput(info, limits.throughput, outside_ms=outside["runtime_ms"])
+    if limits.speedup is not None:
+        whole = block_library.total(library, parent, RUNTIME) + outside["runtime_ms"]
+        left = whole / limits.speedup - outside["runtime_ms"]
+        if left < 0:
+            raise ValueError(
+                f"speedup = {limits.speedup:g}: embedding and head, which no child does without, take "
+                f"{outside['runtime_ms']:.4g} of the parent's {whole:.4g} ms; expected at most "
+                f"{whole / outside['runtime_ms']:.3g}"
+            )
+        budgets[RUNTIME] = min(left, budgets.get(RUNTIME, left))
+    if limits.memory is not None:
+        whole = block_library.total(library, parent, MEMORY) + outside["memory_mib"]
+        most = _share("memory", limits.memory, whole)
+        if most < outside["memory_mib"]:
+            raise ValueError(
+                f"memory = {limits.memory}: embedding and head, which no child does without, take "
+                f"{outside['memory_mib']:.4g} of the parent's {whole:.4g} MiB; expected at least "
+                f"{math.ceil(100 * outside['memory_mib'] / whole)}%"
+            )
+        budgets[MEMORY] = most - outside["memory_mib"]
+    return budgets
 
 
 def speed(runtime_ms: float, parent_ms: float, info: Mapping[str, Any]) -> dict[str, float | None]:

@@ -9,9 +9,9 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from tessera.common.params import Section
 from tessera.puzzle.search import block_library, program
@@ -25,6 +25,26 @@ NONE: Limits = MappingProxyType({})
 Method = Literal["mip", "greedy", "max_params", "homogeneous", "no_op_only", "random"]
 
 
+class ModelLimits(Section):
+    """Limits of a whole model: its blocks, embedding and head."""
+
+    speedup: float | None = Field(None, gt=0, description="least throughput, in multiples of the parent's")
+    throughput: float | None = Field(
+        None, gt=0, description="least tokens per second of the target's workload, those of the prompts included"
+    )
+    memory: float | str | None = Field(
+        None,
+        description="most memory of the weights and of the batch's KV cache: MiB, or a percentage of the parent's such "
+        "as 60%",
+    )
+
+    @model_validator(mode="after")
+    def _one_limit(self) -> Self:
+        if self.speedup is None and self.throughput is None and self.memory is None:
+            raise ValueError("no limit; expected a speedup, a throughput or a memory")
+        return self
+
+
 class SearchParams(Section):
     """The mixed-integer search, and the other ways to choose children."""
 
@@ -32,7 +52,11 @@ class SearchParams(Section):
     speedups: tuple[float, ...] = Field(
         min_length=1, description="block throughputs of the frontier, in multiples of the parent's"
     )
-    child_speedup: float = Field(gt=0, description="block throughput of the children that are assembled and healed")
+    child_speedup: float | None = Field(
+        gt=0,
+        description="block throughput of the children that are assembled and healed; null: the limits of child suffice",
+    )
+    child: ModelLimits | None = Field(None, description="limits that these children keep as whole models")
     methods: tuple[Method, ...] = Field(("mip",), min_length=1, description="how the children are chosen")
     at_most: dict[str, float | str] = Field(
         default_factory=dict,
@@ -40,6 +64,12 @@ class SearchParams(Section):
     )
     at_least: dict[str, float | str] = Field(default_factory=dict, description="further lower limits, as at_most")
     solver: Solver = "highs"
+
+    @model_validator(mode="after")
+    def _some_budget(self) -> Self:
+        if self.child_speedup is None and self.child is None:
+            raise ValueError("child_speedup is null and there is no child: expected a limit for the children")
+        return self
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import pandas as pd
 
 from tessera.common import files, progress, randomness, stage
 from tessera.common.params import Section
-from tessera.puzzle.search import SearchParams, Solution, baselines, block_library, budgets
+from tessera.puzzle.search import ModelLimits, SearchParams, Solution, baselines, block_library, budgets
 
 
 class Params(Section):
@@ -41,23 +41,28 @@ def main(
     at_most = budgets.resolve(blocks, search.at_most)
     at_least = budgets.resolve(blocks, search.at_least)
 
-    def point(method: Any, speedup: float) -> dict[str, Any]:
+    def point(method: Any, speedup: float | None, model: ModelLimits | None = None) -> dict[str, Any]:
         """One method's child at one budget, as a row of the results."""
-        budget = budgets.runtime_for_speedup(blocks, speedup)
-        limits = {**at_most, budgets.RUNTIME: min(budget, at_most.get(budgets.RUNTIME, budget))}
+        own = budgets.of_model(blocks, model, info) if model else {}
+        if speedup is not None:
+            budget = budgets.runtime_for_speedup(blocks, speedup)
+            own[budgets.RUNTIME] = min(budget, own.get(budgets.RUNTIME, budget))
+        limits = at_most | {key: min(limit, at_most.get(key, limit)) for key, limit in own.items()}
         generator = randomness.generator(params.seed, "puzzle_search", target, str(speedup))
         solution = baselines.choose(
             method, blocks, search.objective, limits, at_least, generator=generator, solver=search.solver
         )
-        return _row(solution, parent_ms, info) | {"method": method, "speedup": speedup, "runtime_budget_ms": budget}
+        about = {"method": method, "speedup": speedup, "runtime_budget_ms": own.get(budgets.RUNTIME)}
+        return _row(solution, parent_ms, info) | about
 
     grid = [(method, speedup) for speedup in search.speedups for method in search.methods]
     points = [point(method, speedup) for method, speedup in progress.track(grid, f"search {target}")]
     about = {"target": target, "objective": search.objective, "parent_runtime_ms": parent_ms}
     files.write_json(frontier, about | {"points": points})
     files.write_csv(frontier_table, _flat(points))
-    chosen = {method: point(method, search.child_speedup) for method in search.methods}
-    files.write_json(children, about | {"speedup": search.child_speedup, "children": chosen})
+    chosen = {method: point(method, search.child_speedup, search.child) for method in search.methods}
+    limits = {"speedup": search.child_speedup, "limits": search.child.model_dump() if search.child else None}
+    files.write_json(children, about | limits | {"children": chosen})
 
 
 def _row(solution: Solution, parent_ms: float, info: dict[str, Any]) -> dict[str, Any]:

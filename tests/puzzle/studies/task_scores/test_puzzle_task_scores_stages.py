@@ -80,7 +80,7 @@ def out(params, parent, library, variants, tokens, repository, tmp_path_factory)
     out = tmp_path_factory.mktemp("task_scores")
     place, items, answers = with_tokenizer(parent(), out / "parent"), out / "items.parquet", out / "answers"
     archive = repository / "data/tasks/bigbench.zip"
-    puzzle_tasks_items.main(params(puzzle_tasks_items), archive, out / "none.whl", items)
+    puzzle_tasks_items.main(params(puzzle_tasks_items), archive, items)
     agree(items, place, out / "asked.parquet")
     puzzle_tasks_answers.main(ASKED, place, place, items, "all", answers / "parent.parquet")
     puzzle_scores.main(params(puzzle_scores), 0, place, tokens, library(), out / "kl.json")

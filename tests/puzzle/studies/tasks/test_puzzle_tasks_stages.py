@@ -60,7 +60,7 @@ def out(parent, tokens, repository, chain, tmp_path_factory):
     bigbench = repository / "data/tasks/bigbench.zip"
     rows = [{"prompt": f"Is it {i}?", "choices": ["yes", "no"], "answer": i % 2} for i in range(40)]
     (out / "own.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    puzzle_tasks_items.main(params(puzzle_tasks_items), bigbench, out / "evals.whl", items, out)
+    puzzle_tasks_items.main(params(puzzle_tasks_items), bigbench, items, out / "evals.whl", out)
     agree(items, place, out / "asked.parquet")
     for name in MODELS:
         half, model = ("all", place) if name == "parent" else ("odd", other if name.endswith("greedy") else place)

@@ -1,5 +1,7 @@
 # Tasks: what task accuracy do the children keep, what text do they write, how long does a token take? Not part of `all`.
 
+from tessera.data.items import SETS
+
 TASKS = PARAMS.puzzle_studies.tasks
 FULL = "full"  # in place of a method: the kept child, which is healed in full
 TASKS_EQUAL = [f"{target}-{method}" for target in TARGETS for method in TASKS.methods]
@@ -48,11 +50,18 @@ def asked(wildcards):
     return kept if method == FULL else f"data/puzzle_studies/tasks/healed/{target}/{method}"
 
 
+def task_package(wildcards):
+    """The package that some of the sets are in, if one of them is asked."""
+    names = {name for sets in TASKS.groups.values() for name in sets} - TASKS.own.keys()
+    asked_for = any(SETS[name].source == "evals" for name in names)
+    return {"evals": f"data/raw/{PACKAGES['evals'].file}"} if asked_for else {}
+
+
 rule puzzle_tasks_items:
     input:
         OWN_ITEMS,
+        unpack(task_package),
         bigbench=os.path.relpath(os.path.join(workflow.basedir, "data/tasks/bigbench.zip")),
-        evals=f"data/raw/{PACKAGES['evals'].file}",
         code=code("puzzle_tasks_items"),
     output:
         table=TASK_ITEMS,

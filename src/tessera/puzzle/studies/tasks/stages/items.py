@@ -14,11 +14,16 @@ class Params(Section):
     seed: int
 
 
-def main(params: Params, bigbench: Path, evals: Path, table: Path, root: Path = Path()) -> None:
-    """Write a table of the items; relative patterns of sets of your own begin in root."""
+def main(params: Params, bigbench: Path, table: Path, evals: Path | None = None, root: Path = Path()) -> None:
+    """Write a table of the items; relative patterns of sets of your own begin in root.
+
+    evals is needed if one of its sets is asked for.
+    """
+    from tessera.data.items import Source
     from tessera.puzzle.studies.tasks.items import drawn
 
-    files.write_parquet(table, drawn(params.tasks, {"bigbench": bigbench, "evals": evals}, root, params.seed))
+    archives: dict[Source, Path] = {"bigbench": bigbench} | ({"evals": evals} if evals else {})
+    files.write_parquet(table, drawn(params.tasks, archives, root, params.seed))
 
 
 if __name__ == "__main__":

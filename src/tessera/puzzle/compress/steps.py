@@ -1,0 +1,204 @@
+"""How much of everything a run does, and how long each of its steps takes by the rates of this machine."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from tessera.puzzle.compress.facts import Facts
+from tessera.puzzle.compress.text import Text
+
+#: Tokens at scale 1, those of params.yaml, and the least with which a run makes sense.
+CALIBRATION, DISTILLATION, SCORES, HEALING = (20480, 2048), (6144, 256), (640, 320), (20480, 1024)
+#: Test windows in all sources.
+TEST = (24, 4)
+SCORE_WINDOW, TEST_WINDOW = 80, 128
+#: The space is the small one below this scale.
+SMALL_BELOW = 0.25
+#: Largest scale, and times that healing sees the training text at most.
+MOST, EPOCHS = 16.0, 4
+#: Tokens of a task item with its choices, and tokens that are written as a sample.
+ITEM_TOKENS, SAMPLE_TOKENS = 60, 48
+#: Seconds of Snakemake by itself, at a run's start and for each job.
+SNAKEMAKE, PER_JOB = 15.0, 1.0
+#: Seconds that a job without torch takes to start, and tokens that are read or tokenised in one.
+LIGHT, READING = 3.0, 50_000
+#: Seconds between checkpoints of healing.
+CHECKPOINT = 120.0
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """What is drawn from the text, in tokens and windows."""
+
+    space: str
+    """full or small."""
+    window: int
+    calibration: int
+    distillation: int
+    score_windows: int
+    score_window: int
+    healing: int
+    checkpoint_steps: int
+    test_windows: int
+    """Of each source."""
+    test_window: int
+    valid_windows: int
+    """On which the block library's losses are measured."""
+    jobs: int
+    repeats: int
+    """Rounds of the cost table."""
+    rounds: int
+    """Rounds in which parent and child serve."""
+    items: int
+    """Task items of each set; 0 for none."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """A step of the workflow: its rules, seconds of a job of each, how many jobs, and how many of them run at once."""
+
+    name: str
+    rules: dict[str, float]
+    jobs: dict[str, int]
+    at_once: int
+
+    @property
+    def seconds(self) -> float:
+        """From its begin to its end."""
+        return sum(math.ceil(self.jobs[rule] / self.at_once) * one for rule, one in self.rules.items())
+
+
+def sizes(text: Text, facts: Facts, scale: float, tasks: bool) -> Sizes:
+    """Sizes at a scale, 1 being that of params.yaml, as far as the text allows."""
+    T, sources = text.window, len(text.sources)
+
+    def tokens(bounds: tuple[int, int], most: int, unit: int) -> int:
+        wanted = max(bounds[1], min(bounds[0] * scale, most))
+        return max(1, round(wanted / unit)) * unit
+
+    train = text.count("train") * T
+    score_window, test_window = min(SCORE_WINDOW, T), min(TEST_WINDOW, T)
+    healing = tokens(HEALING, EPOCHS * train, T)
+    layers = facts.layers
+    step = facts.rates["layer_back"] * T * layers + facts.rates["update"] * layers
+    tests = min(text.windows["test"].values())
+    return Sizes(
+        space="small" if scale < SMALL_BELOW else "full",
+        window=T,
+        calibration=min(tokens(CALIBRATION, train, T), train),
+        distillation=tokens(DISTILLATION, EPOCHS * train, T),
+        score_windows=min(tokens(SCORES, 10**9, score_window) // score_window, text.count("valid")),
+        score_window=score_window,
+        healing=healing,
+        checkpoint_steps=max(5, round(CHECKPOINT / max(step, 1e-3))),
+        test_windows=max(1, min(tests, round(max(TEST[1], min(TEST[0] * scale, 4 * TEST[0])) / sources))),
+        test_window=test_window,
+        valid_windows=min(4 if scale < SMALL_BELOW else 8, text.count("valid")),
+        jobs=min(layers, 2 * facts.cores),
+        repeats=5 if scale < 1 else 15,
+        rounds=2 if scale < SMALL_BELOW else 3,
+        items=(20 if scale < 1 else 60) if tasks else 0,
+    )
+
+
+def steps(facts: Facts, sizes: Sizes, text: Text, target: Mapping[str, Any], models: int = 2) -> list[Step]:
+    """The steps of a run, in their order, with their times. models are those that are served to be timed."""
+    r, L, cores = facts.rates, facts.layers, facts.cores
+    start = r["start"] + PER_JOB
+    read = start + r["load"]
+    space = facts.spaces[sizes.space]
+    variants = sum(len(named) for named in space.values())
+    trained = sum(variant["kind"] != "no_op" for named in space.values() for variant in named.values())
+    forward = L * r["layer"]
+    measured, workload = target["source"] == "measured", target["workload"]
+    per_layer = _library(facts, sizes, trained)
+    scored = sizes.score_windows * sizes.score_window
+    score = scored * variants * (L * L / 2 * r["layer"] + L * r["head"]) + scored * forward
+    heal = sizes.healing * (forward + r["head"] + L * r["layer_back"] + r["head_back"])
+    heal += sizes.healing / sizes.window * L * r["update"]
+    tested = sizes.test_windows * sizes.test_window * len(text.sources)
+    once = (1 + workload["decode"]) * r["token"] + workload["prefill"] * workload["batch"] * forward
+    served = models * sizes.rounds * once
+    seen = sizes.calibration + sizes.valid_windows * sizes.window
+    # Of the text and of a job's start, without torch.
+    reading = LIGHT + PER_JOB + sum(text.tokens.values()) / READING
+    costs = _costs(facts, variants, sizes, workload) if measured else 10.0
+    made = [
+        _step("parent", cores, puzzle_parent=(1, read + 2 * r["load"] + 2 * r["examine"])),
+        _step("text", 1, data_text=(len(text.sources), reading), data_tokens=(1, reading)),
+        _step("activations", cores, puzzle_activations=(cores, read + seen / cores * forward)),
+        _step("block library", cores, puzzle_library_part=(sizes.jobs, start + L / sizes.jobs * per_layer)),
+        _step("scores", cores, puzzle_scores_part=(sizes.jobs, read + score / sizes.jobs)),
+        _step("costs", 1, puzzle_costs_target=(1, start + costs)),
+        _step("search", 1, puzzle_search_target=(1, LIGHT + PER_JOB)),
+        _step("healing", cores, puzzle_heal_full=(1, read + r["load"] + heal), puzzle_heal=(1, read + r["load"])),
+        _step("evaluation", 1, puzzle_evaluate_child=(1, read + 3 * r["load"] + 4 * tested * (forward + r["head"]))),
+    ]
+    if measured:
+        made.append(_step("measured speed", 1, puzzle_speed=(1, read + models * (read + r["load"]) + served)))
+    made.append(_step("samples", 1, puzzle_tasks_samples=(1, read + r["load"] + 4 * SAMPLE_TOKENS * r["token"])))
+    if sizes.items:
+        asked = 0.75 * sizes.items * len(TASKS) * ITEM_TOKENS * (forward + r["head"])
+        made.append(_step("tasks", cores, puzzle_tasks_items=(1, LIGHT), puzzle_tasks_answers=(2, read + asked)))
+    return [*made, _step("export", 1, puzzle_export_child=(1, read + 3 * r["load"]))]
+
+
+#: Sets of task items in the card, by group: those that need no further package.
+TASKS = {"agreement_simple": "syntax", "goal_inference": "common sense", "phrase_relatedness": "relations"}
+
+
+def _step(name: str, at_once: int, **rules: tuple[int, float]) -> Step:
+    return Step(
+        name, {rule: seconds for rule, (_, seconds) in rules.items()}, {r: n for r, (n, _) in rules.items()}, at_once
+    )
+
+
+def _library(facts: Facts, sizes: Sizes, trained: int) -> float:
+    """Seconds of the variants of one layer."""
+    r, D, F = facts.rates, facts.hidden_size, facts.channels
+    seen = sizes.calibration + sizes.valid_windows * sizes.window
+    passes = 2 * r["layer"] * seen
+    gram = r["gigaflop"] / 1e9 * (2 * sizes.calibration * (F * (F + D) + 3 * D * 2 * D) / 2 + 4 * F**3 + 3 * D**3)
+    # The variants are smaller than the layer, of which each replaces about a half.
+    training = trained * (sizes.distillation * r["layer_back"] + sizes.distillation / sizes.window * r["update"]) / 2
+    checks = 2 * trained * sizes.valid_windows * sizes.window * r["layer"]
+    return passes + gram + training + checks
+
+
+def _costs(facts: Facts, variants: int, sizes: Sizes, workload: Mapping[str, int]) -> float:
+    """Seconds of timing every variant in copies that overflow the cache."""
+    layer_bytes = 4 * max(1, facts.parameters - facts.outside) / facts.layers
+    copies = max(1, math.ceil(1.5 * 32 * 2**20 / layer_bytes))
+    rows = variants + 3
+    once = workload["batch"] * workload["prefill"] * facts.rates["layer"] / 2 + facts.rates["token"] / facts.layers
+    return rows * 3 * copies * sizes.repeats * once * 2
+
+
+def total(made: list[Step]) -> float:
+    """Seconds of a whole run."""
+    return SNAKEMAKE + sum(step.seconds for step in made)
+
+
+def fitting(text: Text, facts: Facts, target: Mapping[str, Any], minutes: float | None, tasks: bool) -> Sizes:
+    """The largest sizes whose run takes at most so many minutes, the smallest if all take longer.
+
+    Without a limit they are those of params.yaml, as far as the text allows.
+    """
+
+    def at(scale: float) -> tuple[Sizes, float]:
+        chosen = sizes(text, facts, scale, tasks)
+        return chosen, total(steps(facts, chosen, text, target))
+
+    if minutes is None:
+        return at(1.0)[0]
+    low, high = 0.0, MOST
+    for _ in range(30):
+        middle = (low + high) / 2
+        low, high = (middle, high) if at(middle)[1] <= 60 * minutes else (low, middle)
+    return at(low)[0]
+
+
+def plain(made: list[Step]) -> list[dict[str, Any]]:
+    """Steps for JSON."""
+    return [asdict(step) | {"minutes": round(step.seconds / 60, 2)} for step in made]

@@ -1,0 +1,177 @@
+"""How much text there is, and how it is split so that every side has some: counted as the workflow will count it."""
+
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tessera.data import own_files
+from tessera.data.params import HUB, TextParams
+from tessera.puzzle.compress import REPOSITORY
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from tessera.data.parent import Texts
+    from tessera.puzzle.compress.request import Request
+
+#: Lengths of windows in tokens, the best first.
+WINDOWS = (128, 64, 32)
+#: Characters at which long documents are cut if there are too few of them.
+CUT = 4000
+#: Characters that are read of a source at most: some millions of tokens.
+MOST_CHARACTERS = 20_000_000
+#: Documents of fewer characters are left out, as in params.yaml.
+SHORTEST = 100
+#: Windows of train, valid, and of test of each source: as many as are wanted, and as many as there must be.
+WANTED, LEAST = (64, 16, 8), (8, 3, 2)
+#: Consecutive words that held-out documents must not share with training text, as in params.yaml.
+NGRAM = 13
+
+
+@dataclass(frozen=True)
+class Text:
+    """The text as it will be split."""
+
+    sources: dict[str, dict[str, Any]]
+    """Entries of data.text.sources."""
+    percent: int
+    """Share of the documents that test and valid have, each, %."""
+    window: int
+    """Tokens of a window."""
+    windows: dict[str, dict[str, int]]
+    """How many windows there are, by split and source."""
+    documents: int
+    tokens: dict[str, int]
+    """Of train, valid and test."""
+    longest: dict[str, int]
+    """Tokens of the longest test document of each source."""
+
+    def count(self, split: str) -> int:
+        """Windows of a split in all sources."""
+        return sum(self.windows[split].values())
+
+
+def entries(request: "Request", cut: int | None) -> dict[str, dict[str, Any]]:
+    """The sources as data.text.sources has them."""
+    made = {}
+    for name, paths in request.text.items():
+        size = sum(Path(path).stat().st_size for path in paths if not HUB.fullmatch(path))
+        capped = {"characters": MOST_CHARACTERS} if size > MOST_CHARACTERS else {}
+        made[name] = {"files": paths, "format": request.format, "field": request.field, "title": None} | capped
+        made[name] |= {"cut": cut} if cut else {}
+    return made
+
+
+def split(request: "Request", texts: "Texts", parent: Path) -> Text:
+    """Read and tokenise the text, and choose how it is split; parent is the directory of the chat template.
+
+    Raises ValueError, naming file and line, on text that cannot be read, and saying how much is needed, if there is
+    too little.
+    """
+    choices = [(None, 5), (None, 10), *([(CUT, 5), (CUT, 10)] if request.format == "text" else [])]
+    least = [*choices, (None, 20), *([(CUT, 20), (CUT // 10, 20)] if request.format == "text" else [])]
+    tokenised: dict[int | None, tuple[pd.DataFrame, list[int]]] = {}
+    for asked, options, lengths in ((WANTED, choices, WINDOWS[:1]), (LEAST, least, WINDOWS)):
+        for window in lengths:
+            for cut, percent in options:
+                if cut not in tokenised:
+                    tokenised[cut] = _tokenised(request, entries(request, cut), texts, parent)
+                text = _split(*tokenised[cut], entries(request, cut), percent, window)
+                if _enough(text, asked):
+                    return text
+    frame, lengths_of = tokenised[None]
+    raise ValueError(
+        f"--text: {sum(lengths_of):,} tokens in {len(frame):,} documents are too few: needed are {LEAST[0]} windows of "
+        f"{WINDOWS[-1]} tokens to learn from, {LEAST[1]} to choose by, and {LEAST[2]} of each source to test on, from "
+        f"different documents; expected about {10 * WINDOWS[-1] * sum(LEAST):,} tokens or more, and for a good "
+        "child some hundred thousand"
+    )
+
+
+def _enough(text: Text, asked: Sequence[int]) -> bool:
+    train, valid, test = asked
+    every = all(text.windows["test"][name] >= test for name in text.sources)
+    return text.count("train") >= train and text.count("valid") >= valid and every
+
+
+def _tokenised(
+    request: "Request", sources: Mapping[str, Any], texts: "Texts", parent: Path
+) -> "tuple[pd.DataFrame, list[int]]":
+    """All documents, without a split, and their numbers of tokens."""
+    import pandas as pd
+
+    from tessera.data import corpus, own_text, tokens
+    from tessera.data.chat_template import ChatTemplate
+
+    params = text_params(sources, 5)
+    template = ChatTemplate(parent) if request.format == "messages" else None
+    rows: list[dict[str, Any]] = []
+    for name, source in sources.items():
+        paths = [Path(path) for path in source["files"] if not HUB.fullmatch(path)]
+        places = own_files.named(paths, REPOSITORY) | own_files.of_hub(source["files"])
+        rows += [vars(one) | {"source": name} for one in own_text.documents(name, places, params, template)]
+    if not rows:
+        raise ValueError(f"--text: no document has {SHORTEST} characters or more")
+    frame = pd.DataFrame(rows)
+    if template is None:
+        frame = frame.drop(columns=["learnt", "compared"])
+    with tempfile.TemporaryDirectory() as scratch:
+        texts.write(Path(scratch))
+        encoder, _ = tokens.tokenizer(Path(scratch, "tokenizer.json"), Path(scratch, "generation_config.json"), None)
+    encoded, _ = corpus.encoded(encoder, frame)
+    return frame, encoded.map(len).tolist()
+
+
+def _split(frame: "pd.DataFrame", lengths: list[int], sources: dict[str, Any], percent: int, window: int) -> Text:
+    from tessera.data import corpus, tokens
+    from tessera.data.split import SPLITS
+    from tessera.data.split import split as side
+
+    sides = [
+        side(source, title, percent, percent) for source, title in zip(frame["source"], frame["title"], strict=True)
+    ]
+    whole = frame.assign(split=sides, length=lengths)
+    try:
+        kept, _ = corpus.joined({name: part for name, part in whole.groupby("source", sort=False)}, [], NGRAM)
+    except ValueError:  # no test document is left of a source
+        kept = whole.iloc[:0]
+    windows: dict[str, dict[str, int]] = {name: dict.fromkeys(sources, 0) for name in SPLITS}
+    longest = dict.fromkeys(sources, 0)
+    for (name, source), part in kept.groupby(["split", "source"]):
+        offsets = (part["length"] + 1).cumsum() - part["length"] - 1
+        windows[name][source] = tokens.count(part.assign(offset=offsets), window + 1)
+        if name == "test":
+            longest[source] = int(part["length"].max())
+    totals = {name: int(kept.loc[kept["split"] == name, "length"].sum()) for name in SPLITS}
+    return Text(dict(sources), percent, window, windows, len(frame), totals, longest)
+
+
+def text_params(sources: Mapping[str, Any], percent: int) -> TextParams:
+    """data.text of these sources alone."""
+    return TextParams.model_validate(settings(sources, percent))
+
+
+def settings(sources: Mapping[str, Any], percent: int) -> dict[str, Any]:
+    """data.text as plain values."""
+    return {
+        "sources": dict(sources),
+        "out_of_domain": {},
+        "min_characters": SHORTEST,
+        "min_turns": 6,
+        "first_year": 1900,
+        "test_percent": percent,
+        "valid_percent": percent,
+    }
+
+
+def sentences(text: Text) -> Iterator[str]:
+    """What a plan says of the text."""
+    counts = ", ".join(f"{text.tokens[name]:,} {name}" for name in ("train", "valid", "test"))
+    yield f"{text.documents:,} documents, tokens: {counts}; windows of {text.window} tokens"
+    if any("cut" in source for source in text.sources.values()):
+        size = next(source["cut"] for source in text.sources.values() if "cut" in source)
+        yield f"too few documents to be split: longer ones are cut into pieces of at most {size:,} characters"
+    if text.tokens["train"] < 100_000:
+        yield "little text: the child is chosen and healed on it alone; some hundred thousand tokens are better"

@@ -1,0 +1,141 @@
+"""Plans of tiny models of three kinds, and what fails in them instead of later."""
+
+import json
+from collections import namedtuple
+
+import pytest
+from small_facts import facts, request, text
+from small_tasks import with_tokenizer
+from tiny_models import network
+
+from tessera import params as parameters
+from tessera.common import files, params
+from tessera.puzzle.compress import REPOSITORY, plan
+from tessera.puzzle.compress import run as running
+
+#: Families, what differs from the others, and the variants that they can have.
+FAMILIES = {
+    "llama": ({}, {"kv2", "kv1", "linear", "no_op"}, {"ffn75", "ffn50", "ffn25", "no_op"}),
+    "gemma3_text": (
+        {"num_key_value_heads": 1},
+        {"window64", "linear", "no_op"},
+        {"ffn75", "ffn50", "ffn25", "linear", "no_op"},
+    ),
+    "mixtral": (
+        {},
+        {"kv2", "kv1", "linear", "no_op"},
+        {"experts50", "active1", "ffn50", "linear", "no_op"},
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    """The directory of a tiny model of a family, with a tokenizer of letters."""
+
+    def make(family):
+        place = tmp_path_factory.mktemp(family)
+        network(family, **FAMILIES[family][0]).save_pretrained(place / "bare")
+        directory = with_tokenizer(place / "bare", place / "model")
+        files.write_json(directory / "tokenizer_config.json", {"tokenizer_class": "PreTrainedTokenizerFast"})
+        return directory
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def notes(tmp_path_factory):
+    path = tmp_path_factory.mktemp("notes") / "notes.jsonl"
+    rows = ({"text": f"note {n}: " + " ".join(f"{n * k % 997}" for k in range(60))} for n in range(150))
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def asked(model, notes, **changes):
+    arguments = {"target": "cpu", "limit": {"speedup": 1.3}, "budget_minutes": 5.0, "cores": 1} | changes
+    return running.request(str(model), [str(notes)], arguments.pop("target"), arguments.pop("limit"), **arguments)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_space_is_what_the_family_admits(model, notes, tmp_path, family):
+    _, attention, ffn = FAMILIES[family]
+    place = model(family)
+    made = plan.make(asked(place, notes), place, tmp_path)
+    full = made.facts.spaces["full"]
+    assert ({*full["attention"]}, {*full["ffn"]}) == (attention, ffn)
+    checked = params.check(parameters.Params, params.merge(params.read(REPOSITORY / "params.yaml"), made.overlay))
+    assert {*checked.puzzle.space.attention} == {*made.facts.spaces[made.sizes.space]["attention"]}
+    assert made.facts.kv_heads == FAMILIES[family][0].get("num_key_value_heads", 4)
+    words = "\n".join(plan.lines(made))
+    assert family in words and "healing" in words and ("GGUF" in words) == (family == "llama")
+
+    plan.write(made, tmp_path)
+    again = plan.make(made.request, place, tmp_path, plan.known(tmp_path, made.request))
+    assert again.overlay == made.overlay and again.facts == made.facts
+    json.dumps(again.as_dict())
+
+
+def stored(tmp_path, **changes):
+    """A plan without a model, as an earlier call has written it."""
+    asked = request(**changes)
+    made = plan.make(asked, tmp_path, tmp_path, (facts(), text()))
+    plan.write(made, tmp_path)
+    return made
+
+
+def test_other_arguments_for_the_same_directory_are_refused(tmp_path):
+    stored(tmp_path)
+    with pytest.raises(ValueError, match=r"holds a run with other arguments \(target: cpu, now h100\).*another --out"):
+        plan.known(tmp_path, request(target="h100"))
+    assert plan.known(tmp_path, request(budget_minutes=3.0, cores=9)) == (facts(), text())
+    assert plan.known(tmp_path / "other", request()) is None
+
+
+def test_a_larger_budget_changes_the_sizes_and_nothing_else(tmp_path):
+    short, long = (stored(tmp_path, budget_minutes=minutes) for minutes in (10.0, 60.0))
+    assert short.sizes.healing < long.sizes.healing
+    assert short.overlay["data"] == long.overlay["data"]
+
+
+def test_files_are_written_once(tmp_path):
+    stored(tmp_path)
+    before = (tmp_path / plan.OVERLAY).stat().st_mtime_ns
+    stored(tmp_path)
+    assert (tmp_path / plan.OVERLAY).stat().st_mtime_ns == before
+    assert params.read(tmp_path / plan.OVERLAY)["data"]["parent"] == "directory:/model"
+    assert files.read_json(tmp_path / plan.PLAN)["request"]["target"] == "cpu"
+
+
+def test_too_little_disk(tmp_path, monkeypatch):
+    usage = namedtuple("usage", "total used free")(2**40, 0, 2**28)
+    monkeypatch.setattr(plan.shutil, "disk_usage", lambda _: usage)
+    with pytest.raises(OSError, match=r"0\.2 GiB are free; the run writes about [\d.]+: name another --out"):
+        plan.make(request(), tmp_path, tmp_path / "out", (facts(), text()))
+
+
+def test_too_little_memory(tmp_path, monkeypatch):
+    there = namedtuple("memory", "available")(2**30)
+    monkeypatch.setattr(plan.psutil, "virtual_memory", lambda: there)
+    with pytest.raises(ValueError, match=r"memory: a run takes about [\d.]+ GiB, 1\.0 GiB are free"):
+        plan.make(request(), tmp_path, tmp_path, (facts(), text()))
+
+
+def test_a_gpu_that_is_not_there(tmp_path):
+    import torch
+
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU")
+    with pytest.raises(ValueError, match="--target cuda: torch finds no GPU"):
+        plan.make(request(target="cuda"), tmp_path, tmp_path, (facts(), text()))
+
+
+def test_a_limit_that_embedding_and_head_exceed(model, notes, tmp_path):
+    place = model("llama")
+    with pytest.raises(ValueError, match=r"memory = 0\.001%: embedding and head.*expected at least"):
+        plan.make(asked(place, notes, target="h200", limit={"memory": "0.001%"}), place, tmp_path)
+
+
+def test_sizes_that_a_target_has_no_times_for(model, notes, tmp_path):
+    place = model("llama")
+    with pytest.raises(ValueError, match="no prefill attention was timed for head_dim = 16"):
+        plan.make(asked(place, notes, target="h100"), place, tmp_path)

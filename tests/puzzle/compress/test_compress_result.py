@@ -1,0 +1,87 @@
+"""The card of a child, from the files of a run."""
+
+import pandas as pd
+import pytest
+from small_facts import facts, request, text
+
+from tessera.common import files
+from tessera.puzzle.compress import plan, result
+
+QUALITY = {"kl_div": 0.25, "top1": 0.8, "perplexity": 31.0, "parent_perplexity": 27.0, "windows": 4}
+PHASES = ("prefill", "decode", "runtime")
+
+
+@pytest.fixture
+def made(tmp_path):
+    return plan.make(request(), tmp_path, tmp_path, (facts(), text()))
+
+
+@pytest.fixture
+def out(tmp_path):
+    """What the workflow leaves, as far as the card is made of it."""
+    puzzle, tasks = tmp_path / "data/puzzle", tmp_path / "data/puzzle_studies/tasks"
+    states = {"text": QUALITY, "in_domain": QUALITY | {"by_window": {}}}
+    evaluation = {"states": {"assembled": {"in_domain": QUALITY | {"kl_div": 0.4}}, "full": states}}
+    files.write_json(puzzle / "evaluation/cpu-mip.json", evaluation)
+    child = {"blocks": ["kv1+ffn50"], "value": 0.2, "speed": {"model_speedup": 1.31}}
+    files.write_json(puzzle / "search/cpu/children.json", {"children": {"mip": child}})
+    files.write_json(puzzle / "export/cpu/export.json", {"gguf": None, "refusal": "no form"})
+    files.write_text(puzzle / "export/cpu/README.md", "# A child of /model\n")
+    files.write_text(puzzle / "export/cpu/model.safetensors", "weights")
+    rates = {f"{phase}_tokens_per_s": 10.0 for phase in PHASES}
+    speed = {
+        "measured": rates,
+        "memory": {"model_mib": 500.0},
+        "speedup": dict.fromkeys(("prefill", "decode", "runtime"), 1.25),
+    }
+    files.write_json(
+        puzzle / "speed.json", {"models": {"parent": speed, "cpu": speed | {"memory": {"model_mib": 400.0}}}}
+    )
+    items = [
+        {"set": name, "group": "g", "index": i, "prompt": "p", "choices": [" a", " b"], "answer": 0, "chance": 0.5}
+        for name in ("one", "two")
+        for i in range(8)
+    ]
+    files.write_parquet(tasks / "items.parquet", pd.DataFrame(items))
+    for model, right in (("parent", 8), ("cpu-full", 4)):
+        rows = [
+            {"set": item["set"], "index": item["index"], "choice": choice, "log_probability": -float(choice == likely)}
+            for item in items
+            for likely in [int(item["index"] < right)]
+            for choice in (0, 1)
+        ]
+        files.write_parquet(tasks / f"answers/{model}.parquet", pd.DataFrame(rows))
+    sample = {"source": "text", "prompt": "Once\nupon", "greedy": {"parent": " a time", "cpu": " a\nday"}}
+    files.write_json(tasks / "samples.json", [sample])
+    for rule, seconds in (("puzzle_scores_part/0", 90), ("puzzle_scores_part/1", 30), ("puzzle_speed", 6)):
+        files.write_text(tmp_path / f"logs/benchmarks/{rule}.tsv", f"s\th:m:s\n{seconds}\t0:01:30\n")
+    return tmp_path
+
+
+def test_numbers_of_a_run(made, out):
+    found = result.read(made, out)
+    assert found["quality"]["in_domain"] == QUALITY and found["before_healing"] == 0.4
+    assert found["tasks"]["one"] == {"items": 4, "guess": 0.5, "parent": 1.0, "child": 0.5}
+    assert found["minutes"] == {"puzzle_scores_part": 2.0, "puzzle_speed": 0.1}
+    assert found["speed"]["cpu"]["memory"]["model_mib"] == 400.0
+
+
+def test_the_card_has_all_sections_and_no_path_of_this_machine(made, out):
+    found = result.read(made, out)
+    result.publish(made, found, out)
+    card = (out / "child/README.md").read_text()
+    assert card.startswith("# A child of model\n")
+    assert "| written tokens per second | 10 | 10 | 1.25 |" in card and "| memory, MiB | 500 | 400 | 0.80 |" in card
+    assert "| one | 4 | 0.50 | 1.00 | 0.50 |" in card
+    assert "> Once upon" in card and "* child: a day" in card
+    assert (out / "child/model.safetensors").read_text() == "weights"
+    assert any("KL 0.400 before, 0.250 after" in line for line in result.lines(made, found, out))
+
+
+def test_what_was_not_measured_is_said(made, out):
+    (out / "data/puzzle/speed.json").unlink()
+    (out / "data/puzzle_studies/tasks/samples.json").unlink()
+    found = result.read(made, out) | {"tasks": None}
+    result.publish(made, found, out)
+    card = (out / "child/README.md").read_text()
+    assert "Not measured: the target is not this machine." in card and "Not asked." in card and "Samples" not in card

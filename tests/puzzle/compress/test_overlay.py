@@ -1,0 +1,77 @@
+"""Overlays that are valid parameters, of one target, one method and the person's own text."""
+
+import pytest
+from small_facts import facts, request, text
+
+from tessera import params as parameters
+from tessera.common import params
+from tessera.puzzle.compress import REPOSITORY, overlay, steps
+from tessera.puzzle.compress.request import target_of
+
+BASE = params.read(REPOSITORY / "params.yaml")
+
+
+def made(family="llama", target="cpu", asked=None, **of_text):
+    asked = asked or request(target=target)
+    entry = target_of(target, BASE["puzzle"]["costs"]["targets"])
+    sizes = steps.fitting(text(**of_text), facts(family), entry, None, asked.tasks)
+    values = overlay.overlay(BASE, asked, entry, text(**of_text), facts(family), sizes)
+    return values, params.check(parameters.Params, params.merge(BASE, values))
+
+
+@pytest.mark.parametrize("family", ["llama", "gemma3_text", "mixtral"])
+def test_the_overlay_leaves_one_of_everything(family):
+    _, checked = made(family)
+    assert [*checked.data.text.sources] == ["text"] and not checked.data.text.out_of_domain
+    assert [*checked.puzzle.costs.targets] == ["cpu"]
+    assert checked.puzzle.search.methods == ("mip",) and checked.puzzle.search.child_speedup is None
+    assert checked.puzzle.search.child.speedup == 1.3
+    space = facts(family).spaces["full"]
+    assert {*checked.puzzle.space.attention} == {*space["attention"]}
+    assert {*checked.puzzle.space.ffn} == {*space["ffn"]}
+    assert checked.puzzle_studies.tasks.samples.sources == ("text",)
+    assert {name for sets in checked.puzzle_studies.tasks.groups.values() for name in sets} == {*steps.TASKS}
+
+
+@pytest.mark.parametrize("target", ["cpu", "h100", "cuda", "h200", "a100"])
+def test_targets(target):
+    _, checked = made(target=target)
+    [(name, entry)] = checked.puzzle.costs.targets.items()
+    assert name == target
+    assert checked.puzzle.compute.device == ("cuda" if target == "cuda" else "cpu")
+    assert (entry.repeats is None) == (entry.source != "measured")
+
+
+def test_limits_and_licence():
+    values, checked = made(asked=request(limit={"memory": "60%"}, license="gemma"))
+    assert checked.puzzle.search.child.memory == "60%" and checked.puzzle.search.child.speedup is None
+    assert values["puzzle_extras"]["export"]["license"] == "gemma"
+    assert made()[0]["puzzle_extras"]["export"]["license"] == "other"
+
+
+def test_the_same_arguments_make_the_same_overlay():
+    assert made() == made()
+
+
+def test_samples_are_of_sources_with_a_long_enough_document():
+    sources = {name: text().sources["text"] for name in ("a", "b")}
+    windows = {split: {"a": 20, "b": 20} for split in ("train", "valid", "test")}
+    _, checked = made(sources=sources, windows=windows, longest={"a": 40, "b": 10})
+    samples = checked.puzzle_studies.tasks.samples
+    assert samples.sources == ("a",) and samples.prompt + samples.tokens <= 40
+
+
+def test_goals():
+    sizes = steps.sizes(text(), facts(), 1.0, True)
+    cpu = {"source": "measured"}
+    assert overlay.goals(request(), cpu, sizes, True) == [
+        "data/puzzle/export/cpu",
+        "data/puzzle/speed.json",
+        "data/puzzle_studies/tasks/samples.json",
+        "data/puzzle_studies/tasks/answers/parent.parquet",
+        "data/puzzle_studies/tasks/answers/cpu-full.parquet",
+    ]
+    none = steps.sizes(text(), facts(), 1.0, False)
+    assert overlay.goals(request(target="h100"), {"source": "h100-database"}, none, False) == [
+        "data/puzzle/export/h100"
+    ]
