@@ -78,7 +78,7 @@ class Chain:
 
     out: Path
     values: dict[str, Any]
-    healed: dict[str, Any]
+    healed: dict[tuple[str, str], Any]
     """Logits of `prompts` by target and schedule."""
 
     def json(self, place: str) -> Any:
