@@ -22,7 +22,9 @@ def main(params: Params, bigbench: Path, table: Path, evals: Path | None = None,
     from tessera.data.items import Source
     from tessera.puzzle.studies.tasks.items import drawn
 
-    archives: dict[Source, Path] = {"bigbench": bigbench} | ({"evals": evals} if evals else {})
+    archives: dict[Source, Path] = {"bigbench": bigbench}
+    if evals:
+        archives["evals"] = evals
     files.write_parquet(table, drawn(params.tasks, archives, root, params.seed))
 
 
