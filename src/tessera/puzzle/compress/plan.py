@@ -221,7 +221,8 @@ def notes(plan: Plan) -> Iterator[str]:
     if plan.sizes.space == "small":
         yield "little time: a small space is searched; more minutes search all variants"
     if facts.family in nemotron.LLAMA_SHAPED:
-        yield "served by: transformers with the child's own code, llama.cpp (GGUF), vLLM if no linear map is chosen"
+        gguf = "a GGUF file" if request.model.startswith("package:") else "GGUF, see docs/compress.md"
+        yield f"served by: transformers with the child's own code, llama.cpp ({gguf}), vLLM if no linear map is chosen"
     else:
         yield f"served by: transformers with the child's own code; not llama.cpp or vLLM, as {facts.family} is no Llama"
     if plan.target["source"] != "measured":
