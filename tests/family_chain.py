@@ -18,6 +18,7 @@ from tessera.data.params import TokensParams
 from tessera.data.stages import tokens as tokens_stage
 from tessera.puzzle import child as children
 from tessera.puzzle.costs import measured
+from tessera.puzzle.models.space import Space
 from tessera.puzzle.params import PuzzleParams
 from tessera.puzzle.report import REPORT
 from tessera.puzzle.serve import speed as serving
@@ -35,6 +36,7 @@ from tessera.puzzle.stages import (
     speed,
 )
 from tessera.puzzle.stages import parent as parent_stage
+from tessera.puzzle.stages import space as space_stage
 
 SIZES = {
     "vocab_size": len(small_data.VOCABULARY),
@@ -164,7 +166,9 @@ def run(
     # In this process: a fresh one is the business of serve/test_speed.py, and takes longer than all else.
     patch.setattr(serving, "peak_memory", serving._serve_alone)
     source = directory_of(network(family, **changes), out / "source")
-    parent_stage.main(parent_stage.Params(parent=f"directory:{source}"), [], chain.parent)
+    admission = out / "data/puzzle/admission.json"
+    parent_stage.main(parent_stage.Params(parent=f"directory:{source}"), [], chain.parent, admission)
+    space_stage.main(Space.model_validate(space), chain.parent, admission, out / "data/puzzle/space.json")
     tokens = write_tokens(chain.parent, out)
     data = out / "data/puzzle"
     activations.main(_of(activations, values), 0, chain.parent, tokens, data / "activations")
@@ -198,6 +202,7 @@ def run(
             data / f"search/{target}/children.json",
             data / f"search/{target}/measurement_info.json",
             data / f"evaluation/{target}-{METHOD}.json",
+            found["speed"],
             data / f"export/{target}",
         )
     return chain
