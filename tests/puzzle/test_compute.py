@@ -75,7 +75,7 @@ def test_jobs_that_run_at_once_have_gpus_of_their_own(monkeypatch, tmp_path):
 def test_memory_is_what_is_asked_for_or_free(monkeypatch):
     cpu, gpu = torch.device("cpu"), torch.device("cuda", 0)
     assert compute.memory(ComputeParams(memory=1.5), gpu) == 1.5 * 2**30
-    monkeypatch.setattr(compute.psutil, "virtual_memory", lambda: SimpleNamespace(available=10))
+    monkeypatch.setattr(compute.psutil, "virtual_memory", lambda: SimpleNamespace(available=10, total=40))
     assert compute.memory(ComputeParams(), cpu) == 5
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (100, 1000))
     assert compute.memory(ComputeParams(), gpu) == 90
