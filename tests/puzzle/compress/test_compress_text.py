@@ -15,6 +15,12 @@ from tessera.puzzle.compress import text as texts
 WORDS = [f"word{i}" for i in range(500)]
 
 
+@pytest.fixture(autouse=True)
+def _titles_that_do_not_change(tmp_path, monkeypatch):
+    """A text is split by FILE:LINE; FILE begins in the repository."""
+    monkeypatch.setattr(texts, "REPOSITORY", tmp_path)
+
+
 @pytest.fixture(scope="module")
 def encoder():
     made = Tokenizer(models.WordLevel({"[unk]": 0, "<eos>": 1} | {w: i for i, w in enumerate(WORDS, 2)}, "[unk]"))
@@ -51,7 +57,7 @@ def test_windows_are_those_that_the_workflow_finds(tmp_path, encoder):
     params = texts.text_params(found.sources, found.percent)
     tables = {}
     for name, path in sources.items():
-        rows = own_text.documents(name, {str(path): path}, params)
+        rows = own_text.documents(name, {path.name: path}, params)
         tables[name] = files_table(rows)
     rows, _ = corpus.joined(tables, [], texts.NGRAM)
     encoded, _ = corpus.encoded(encoder.tokenizer, rows)
