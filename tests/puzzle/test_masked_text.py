@@ -12,9 +12,14 @@ from tessera.common import files
 from tessera.data.tokens import loss_path
 from tessera.puzzle import text
 
-#: Every stage that reads text, and what it gives the mask to.
+#: Every stage that reads text, and what it gives the mask to; `calibration` of the walk returns texts as it reads them.
 PACKAGE = Path(tessera.puzzle.__file__).parent
-READERS = [path for path in sorted(PACKAGE.rglob("*.py")) if "puzzle.text import" in path.read_text()]
+WALK = PACKAGE / "library/walk.py"
+READERS = [
+    path
+    for path in sorted(PACKAGE.rglob("*.py"))
+    if path != WALK and any(f"{place} import" in path.read_text() for place in ("puzzle.text", "library.walk"))
+]
 
 
 @pytest.fixture
@@ -68,7 +73,8 @@ def test_window_without_anything_that_counts_is_refused():
 def test_who_reads_text_hands_its_mask_on(path):
     """Each text that a file reads brings its mask to where its tokens go."""
     code = path.read_text()
-    assert code.count(".mask") >= code.count(" read("), "a text is read whose mask is not used"
+    texts = code.count(" read(") + code.count(" calibration(")
+    assert code.count(".mask") >= texts, "a text is read whose mask is not used"
 
 
 def test_text_is_read_in_one_place():
