@@ -1,13 +1,14 @@
 """Token streams and windows of them."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import small_data
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tessera.common import files
-from tessera.data import gguf_parent, tokens
+from tessera.data import corpus, gguf_parent, tokens
 
 lengths = st.dictionaries(
     st.sampled_from(["leads", "speeches", "chat"]), st.lists(st.integers(1, 40), min_size=1, max_size=12), min_size=1
@@ -103,6 +104,25 @@ def test_text_becomes_tokens_and_text_again(parent):
     assert encoded[0][0] == small_data.VOCABULARY.index("hello")
 
 
+def test_prefix_is_what_the_tokenizer_begins_a_text_with(parent):
+    from tokenizers.processors import TemplateProcessing
+
+    made, _ = tokens.tokenizer(*parent, None)
+    assert tokens.prefix(made) == []
+    pieces = [("<|im_start|>", 1), ("<|im_end|>", 2)]
+    made.post_processor = TemplateProcessing(
+        single="<|im_start|> <|im_end|> $A <|endoftext|>", special_tokens=[*pieces, ("<|endoftext|>", 0)]
+    )
+    assert tokens.prefix(made) == [1, 2], "and not what it ends one with"
+    [plain], [begun] = tokens.encode(made, ["hello"]), tokens.encode(made, ["hello"], [1, 2])
+    assert begun.tolist() == [1, 2, *plain.tolist()] and 0 not in plain
+    rows = pd.DataFrame({"text": ["hello", "<|im_start|>hello"], "learnt": [None, [[0, 5]]]})
+    streams, _ = corpus.encoded(made, rows)
+    located = corpus.located(made, rows, streams)
+    assert located["prefix"].tolist() == [2, 0], "a template that does not begin so is left as it is"
+    assert located["length"].tolist() == [len(own) for own in streams]
+
+
 def test_the_separator_is_a_token(parent):
     assert tokens.tokenizer(*parent, "<|endoftext|>")[1] == 0
     with pytest.raises(ValueError, match=r"separator = '</s>' is no token of .*tokenizer\.json.*<\|endoftext\|>"):
@@ -156,6 +176,44 @@ def test_mask_of_a_last_token_is_that_of_the_next_window(tmp_path):
     order = np.argsort(found.tokens[:, 0])
     assert found.mask is not None
     assert found.mask[order].tolist() == [[True, False, True, True], [False, True, False, False]]
+
+
+@relaxed
+@given(st.lists(st.integers(3, 40), min_size=1, max_size=6), st.integers(1, 3), st.integers(4, 9), st.booleans())
+def test_windows_begin_as_their_document_does(tmp_path, sizes, prefix, length, learnt):
+    directory = small_data.token_directory(tmp_path, {"chat": sizes})
+    stream, documents = tokens.load(directory, "valid")
+    stream = np.array(stream)
+    for offset in documents["offset"]:
+        stream[offset : offset + prefix] = -1 - np.arange(prefix)
+    files.write_npy(directory / "valid.npy", stream)
+    files.write_parquet(directory / "documents.parquet", documents.assign(prefix=prefix))
+    tokens.loss_path(directory, "valid").unlink(missing_ok=True)
+    if learnt:
+        files.write_npy(tokens.loss_path(directory, "valid"), stream % 2 == 1)
+    found = tokens.windows(directory, "valid", length)
+    assert (found.tokens[:, :prefix] == -1 - np.arange(prefix)).all()
+    assert len(found) == tokens.count(documents.assign(prefix=prefix), length) or learnt
+    for number, size in enumerate(sizes):
+        own = found.tokens[found.document == number]
+        if size >= length and not learnt:
+            assert len(own) == 1 + (size - length) // (length - prefix)
+            bodies = sorted(own[:, prefix:].tolist())
+            assert np.diff(np.concatenate(bodies)).tolist() == [1] * (len(bodies) * (length - prefix) - 1), (
+                "none is lost"
+            )
+    if learnt:
+        assert found.mask is not None
+        assert (found.mask[:, :-1] == (found.tokens[:, 1:] % 2 == 1)).all()
+        assert found.mask[:, prefix - 1 : -1].any(1).all()
+
+
+def test_windows_hold_more_than_a_prefix(tmp_path):
+    directory = small_data.token_directory(tmp_path, {"chat": [40]})
+    _, documents = tokens.load(directory, "valid")
+    files.write_parquet(directory / "documents.parquet", documents.assign(prefix=2))
+    with pytest.raises(ValueError, match=r"windows of 2 tokens; the tokenizer begins a text with 2"):
+        tokens.windows(directory, "valid", 2)
 
 
 def test_mask_of_another_stream_is_named(tmp_path):

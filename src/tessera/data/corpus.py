@@ -41,12 +41,16 @@ def joined(
 
 
 def encoded(encoder: "Tokenizer", documents: "pd.DataFrame") -> tuple["pd.Series", dict[int, np.ndarray]]:
-    """Return the tokens (n,) of each document, and by index, of rendered ones, which are learnt from, (n,) bool."""
+    """Return the tokens (n,) of each document, and by index, of rendered ones, which are learnt from, (n,) bool.
+
+    Each begins as the tokenizer begins a text, a rendered one as its template does.
+    """
     import pandas as pd
 
     rendered = documents["learnt"].notna() if "learnt" in documents else pd.Series(False, index=documents.index)
+    texts = documents.loc[~rendered, "text"].tolist()
     by_index: dict[int, np.ndarray] = dict(
-        zip(documents.index[~rendered], tokens.encode(encoder, documents.loc[~rendered, "text"].tolist()), strict=True)
+        zip(documents.index[~rendered], tokens.encode(encoder, texts, tokens.prefix(encoder)), strict=True)
     )
     learnt: dict[int, np.ndarray] = {}
     if rendered.any():
@@ -55,6 +59,17 @@ def encoded(encoder: "Tokenizer", documents: "pd.DataFrame") -> tuple["pd.Series
         by_index |= zip(chosen.index, streams, strict=True)
         learnt = dict(zip(chosen.index, masks, strict=True))
     return pd.Series(by_index, dtype=object).reindex(documents.index), learnt
+
+
+def located(encoder: "Tokenizer", documents: "pd.DataFrame", streams: "pd.Series") -> "pd.DataFrame":
+    """Return the documents with length, of their tokens, and prefix, how many of these the tokenizer began them with.
+
+    There is no prefix of a tokenizer that begins texts with none.
+    """
+    documents = documents.assign(length=streams.map(len))
+    if not (before := tokens.prefix(encoder)):
+        return documents
+    return documents.assign(prefix=streams.map(lambda own: len(before) * (own[: len(before)].tolist() == before)))
 
 
 def mask(documents: "pd.Series", learnt: dict[int, np.ndarray]) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -50,9 +51,22 @@ def tokenizer(path: str | Path, generation_config: str | Path, separator: str | 
     return made, eos
 
 
-def encode(made: "Tokenizer", texts: Sequence[str]) -> list[np.ndarray]:
-    """Return the tokens of each text, int32, begun as the parent's tokenizer begins a text."""
-    return [np.array(one.ids, np.int32) for one in made.encode_batch_fast(list(texts))]
+def prefix(made: "Tokenizer") -> list[int]:
+    """Return the tokens that the tokenizer begins every text with: of many a `<bos>`, of others none.
+
+    A parent that was trained with them needs them before all else: Gemma 3's perplexity is some ten times as high
+    without.
+    """
+    begun = made.encode("a")
+    return [
+        token for token, _ in takewhile(lambda pair: pair[1], zip(begun.ids, begun.special_tokens_mask, strict=True))
+    ]
+
+
+def encode(made: "Tokenizer", texts: Sequence[str], before: Sequence[int] = ()) -> list[np.ndarray]:
+    """Return the tokens of each text, int32, those of `before` at its beginning."""
+    encodings = made.encode_batch_fast(list(texts), add_special_tokens=False)
+    return [np.array([*before, *encoding.ids], np.int32) for encoding in encodings]
 
 
 def encode_rendered(
@@ -96,8 +110,9 @@ def loss_path(directory: str | Path, split: str) -> Path:
 def load(directory: str | Path, split: str) -> tuple[np.ndarray, "pd.DataFrame"]:
     """Return the stream of a split as a memory map, (tokens,) int32, and its documents.
 
-    The documents are a table of source, title, split, offset and length, in tokens; the index, which counts the
-    documents of all splits, is a document's number.
+    The documents are a table of source, title, split, offset and length, in tokens, and prefix, how many tokens the
+    tokenizer began each with (no such column if none); the index, which counts the documents of all splits, is a
+    document's number.
     """
     if split not in SPLITS:
         raise ValueError(f"split is {split!r}; valid are {', '.join(SPLITS)}")
@@ -140,11 +155,12 @@ def windows(
 
     A document of `length` tokens or more is cut into windows from its beginning, and its rest left out; shorter ones
     that follow one another fill a window together, with the separator between. So a window begins where a document
-    does or where the last window of the same document ended, and no document of the short kind is in two.
+    does or where the last window of the same document ended, and no document of the short kind is in two. What the
+    tokenizer began a document with, all of its windows begin with.
 
     Sources take turns, and within a source its documents do, in an order drawn by seed; a source that has no more
     drops out. So the first windows of a larger count are those of a smaller. Raises ValueError where there are fewer
-    than count, and where sources has a name that the split does not.
+    than count, where sources has a name that the split does not, and where a window would hold a prefix alone.
 
     Of a split that is learnt from in part, windows that predict no such token are left out. Raises ValueError if its
     mask is not of its stream.
@@ -155,6 +171,11 @@ def windows(
         raise ValueError(
             f"{path}: {len(mask)} tokens; expected the {len(tokens)} of {split}.npy; delete both and run again"
         )
+    documents = documents.assign(prefix=documents.get("prefix", 0))
+    if len(documents) and length <= (longest := documents["prefix"].max()):
+        raise ValueError(
+            f"{directory}: windows of {length} tokens; the tokenizer begins a text with {longest} of its own"
+        )
     known = list(dict.fromkeys(documents["source"]))
     for source in sources or ():
         if source not in known:
@@ -164,7 +185,8 @@ def windows(
         own = documents[documents["source"] == source]
         places = np.array(list(_places(own, length)), np.int64).reshape(-1, 2)
         if mask is not None:  # its first token is not predicted
-            places = places[[bool(mask[offset + 1 : offset + length].any()) for _, offset in places]]
+            first = documents["prefix"].clip(1)
+            places = places[[bool(mask[offset + first[number] : offset + length].any()) for number, offset in places]]
         places = places[_turns(places[:, 0], generator(seed, "windows", split, source, length))]
         ranked += [(rank, source, document, offset) for rank, (document, offset) in enumerate(places)]
     ranked.sort(key=lambda entry: entry[0])  # stable: within a rank, in the order of the sources
@@ -174,29 +196,34 @@ def windows(
             f"{', '.join(sources or known)}; {count} were asked for"
         )
     ranked = ranked[:count]
-    cells = np.array([offset for *_, offset in ranked], np.int64)[:, None] + np.arange(length)
+    numbers = np.array([document for _, _, document, _ in ranked], np.int64)
+    # The last is the token after a window, a separator at least.
+    cells = np.array([offset for *_, offset in ranked], np.int64)[:, None] + np.arange(length + 1)
+    begins, prefixes = (documents.loc[numbers, name].to_numpy()[:, None] for name in ("offset", "prefix"))
+    cells = np.where(np.arange(length + 1) < prefixes, begins + np.arange(length + 1), cells)
     return Windows(
-        tokens=tokens[cells] if len(ranked) else np.empty((0, length), np.int32),
-        document=np.array([document for _, _, document, _ in ranked], np.int64),
+        tokens=tokens[cells[:, :-1]] if len(ranked) else np.empty((0, length), np.int32),
+        document=numbers,
         source=np.array([source for _, source, *_ in ranked], str),
-        # A separator at least follows every window.
-        mask=None if mask is None else mask[cells + 1] if len(ranked) else np.empty((0, length), bool),
+        mask=None if mask is None else mask[cells[:, 1:]] if len(ranked) else np.empty((0, length), bool),
     )
 
 
 def count(documents: "pd.DataFrame", length: int) -> int:
-    """Return how many windows of a length the documents of one source have; their table is of offset and length."""
+    """Return how many windows of a length the documents of one source have; their table is as `load`'s."""
     return sum(1 for _ in _places(documents, length))
 
 
 def _places(documents: "pd.DataFrame", length: int) -> Iterator[tuple[int, int]]:
     """Yield (document, offset) of the windows of one source, whose documents follow one another in the stream."""
     begin = None  # of the window that short documents are filling
-    columns = (documents.index, documents["offset"], documents["length"])
-    for number, offset, size in zip(*(column.to_list() for column in columns), strict=True):
+    documents = documents.assign(prefix=documents.get("prefix", 0))
+    columns = (documents.index, documents["offset"], documents["length"], documents["prefix"])
+    for number, offset, size, before in zip(*(column.to_list() for column in columns), strict=True):
         if size >= length:
             begin = None
-            for start in range(offset, offset + size - length + 1, length):
+            # The prefix takes the place of the last tokens of the window before.
+            for start in range(offset, offset + size - length + 1, length - before):
                 yield number, start
             continue
         begin = begin or (number, offset)

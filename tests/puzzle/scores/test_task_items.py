@@ -2,8 +2,11 @@
 
 import pandas as pd
 import pytest
+import small_data
+from tokenizers.processors import TemplateProcessing
 
 from tessera.common import files
+from tessera.data import tokens
 from tessera.puzzle.scores import task_items
 
 ITEMS = pd.DataFrame(
@@ -46,6 +49,20 @@ def test_the_reported_half_of_the_sets_that_count(paths):
     assert list(answered.counted.sets) == 4 * ["known"] and len(answered.every.sets) == 8
     assert answered.counted.right["parent"].tolist() == [1.0, 1.0, 1.0, 1.0]
     assert answered.counted.right["child"].tolist() == [1.0, 0.0, 1.0, 0.0]
+
+
+@pytest.mark.parametrize("begin", [[], [1, 2]])
+def test_a_prompt_begins_as_the_tokenizer_begins_a_text(tmp_path, begin):
+    small_data.write_parent(tmp_path)
+    encoder, separator = tokens.tokenizer(tmp_path / "tokenizer.json", tmp_path / "generation_config.json", None)
+    if begin:
+        pieces = [("<|im_start|>", 1), ("<|im_end|>", 2)]
+        encoder.post_processor = TemplateProcessing(single="<|im_start|> <|im_end|> $A", special_tokens=pieces)
+        encoder.save(str(tmp_path / "tokenizer.json"))
+    items = pd.DataFrame([{"prompt": "hello", "choices": [" world", " hello"]}])
+    [item] = task_items.tokenised(items, tmp_path, None)
+    assert item.prompt == [*(begin or [separator]), *encoder.encode("hello", add_special_tokens=False).ids]
+    assert item.choices == [encoder.encode(text, add_special_tokens=False).ids for text in (" world", " hello")]
 
 
 def test_an_item_that_a_model_was_not_asked_is_named(paths):

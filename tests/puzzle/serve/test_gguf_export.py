@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from tiny_models import PARENTS, SHAPE
 from tokenizers import Tokenizer, models, pre_tokenizers
 from tokenizers.decoders import ByteLevel
+from tokenizers.processors import TemplateProcessing
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from tessera.puzzle import child
@@ -159,6 +160,18 @@ def test_verification_finds_another_value_key_and_tensor(made, tokenizer, tmp_pa
     one.module(1).mlp.up_proj.weight.data[3, 5] += 1e-3
     with pytest.raises(ValueError, match=r"the values of blk\.1\.ffn_up\.weight differ from the child's"):
         gguf_export.verify(path, one, tokenizer)
+
+
+@pytest.mark.parametrize("begins", [False, True])
+def test_bos_is_added_as_the_tokenizer_does(tmp_path, begins):
+    made = Tokenizer(models.BPE({"<bos>": 0, "a": 1}, []))
+    made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    made.add_special_tokens(["<bos>"])
+    if begins:
+        made.post_processor = TemplateProcessing(single="<bos> $A", special_tokens=[("<bos>", 0)])
+    made.save(str(tmp_path / "tokenizer.json"))
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps({"bos_token": "<bos>"}))
+    assert gguf_tokenizer.of_directory(tmp_path, "llama-bpe", 2)["tokenizer.ggml.add_bos_token"] is begins
 
 
 def test_wrong_tokenizers_are_refused(made, tokenizer, tmp_path):

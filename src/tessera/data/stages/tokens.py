@@ -28,8 +28,7 @@ def main(
     rows, shared = corpus.joined(by_source, [path.stem for path in ood_texts], params.ngram)
     encoder, separator = tokens.tokenizer(tokenizer, generation_config, params.separator)
     encoded, learnt = corpus.encoded(encoder, rows)
-    rows["length"] = encoded.map(len)
-    rows["offset"] = 0
+    rows = corpus.located(encoder, rows, encoded).assign(offset=0)
     for path in streams:
         chosen = rows["split"] == path.stem
         stream, rows.loc[chosen, "offset"] = tokens.stream(encoded[chosen].tolist(), separator)
@@ -39,7 +38,8 @@ def main(
             files.write_npy(mask, corpus.mask(encoded[chosen], learnt))
         else:
             mask.unlink(missing_ok=True)  # of parameters of before
-    files.write_parquet(documents, rows[["source", "title", "split", "offset", "length"]])
+    columns = ["source", "title", "split", "offset", "length", "prefix"]
+    files.write_parquet(documents, rows[[name for name in columns if name in rows]])
     counts = tables.counts(rows.assign(characters=rows["text"].str.len()), shared)
     files.write_json(metrics, counts)
     files.write_text(table, tables.documents(counts))

@@ -72,21 +72,21 @@ def split(request: "Request", texts: "Texts", parent: Path) -> Text:
     """
     choices = [(None, 5), (None, 10), *([(CUT, 5), (CUT, 10)] if request.format == "text" else [])]
     least = [*choices, (None, 20), *([(CUT, 20), (CUT // 10, 20)] if request.format == "text" else [])]
-    tokenised: dict[int | None, tuple[pd.DataFrame, list[int]]] = {}
+    tokenised: dict[int | None, pd.DataFrame] = {}
     for asked, options, lengths in ((WANTED, choices, WINDOWS[:1]), (LEAST, least, WINDOWS)):
         for window in lengths:
             for cut, percent in options:
                 if cut not in tokenised:
                     tokenised[cut] = _tokenised(request, entries(request, cut), texts, parent)
-                text = _split(*tokenised[cut], entries(request, cut), percent, window)
+                text = _split(tokenised[cut], entries(request, cut), percent, window)
                 if _enough(text, asked):
                     return text
-    frame, lengths_of = tokenised[None]
+    frame = tokenised[None]
     raise ValueError(
-        f"--text: {sum(lengths_of):,} tokens in {len(frame):,} documents are too few: needed are {LEAST[0]} windows of "
-        f"{WINDOWS[-1]} tokens to learn from, {LEAST[1]} to choose by, and {LEAST[2]} of each source to test on, from "
-        f"different documents; expected about {10 * WINDOWS[-1] * sum(LEAST):,} tokens or more, and for a good "
-        "child some hundred thousand"
+        f"--text: {frame['length'].sum():,} tokens in {len(frame):,} documents are too few: needed are {LEAST[0]} "
+        f"windows of {WINDOWS[-1]} tokens to learn from, {LEAST[1]} to choose by, and {LEAST[2]} of each source to "
+        f"test on, from different documents; expected about {10 * WINDOWS[-1] * sum(LEAST):,} tokens or more, and for "
+        "a good child some hundred thousand"
     )
 
 
@@ -96,10 +96,8 @@ def _enough(text: Text, asked: Sequence[int]) -> bool:
     return text.count("train") >= train and text.count("valid") >= valid and every
 
 
-def _tokenised(
-    request: "Request", sources: Mapping[str, Any], texts: "Texts", parent: Path
-) -> "tuple[pd.DataFrame, list[int]]":
-    """All documents, without a split, and their numbers of tokens."""
+def _tokenised(request: "Request", sources: Mapping[str, Any], texts: "Texts", parent: Path) -> "pd.DataFrame":
+    """All documents, without a split, with their numbers of tokens (see corpus.located)."""
     import pandas as pd
 
     from tessera.data import corpus, own_text, tokens
@@ -120,11 +118,10 @@ def _tokenised(
     with tempfile.TemporaryDirectory() as scratch:
         texts.write(Path(scratch))
         encoder, _ = tokens.tokenizer(Path(scratch, "tokenizer.json"), Path(scratch, "generation_config.json"), None)
-    encoded, _ = corpus.encoded(encoder, frame)
-    return frame, encoded.map(len).tolist()
+    return corpus.located(encoder, frame, corpus.encoded(encoder, frame)[0])
 
 
-def _split(frame: "pd.DataFrame", lengths: list[int], sources: dict[str, Any], percent: int, window: int) -> Text:
+def _split(frame: "pd.DataFrame", sources: dict[str, Any], percent: int, window: int) -> Text:
     from tessera.data import corpus, tokens
     from tessera.data.split import SPLITS
     from tessera.data.split import split as side
@@ -132,7 +129,7 @@ def _split(frame: "pd.DataFrame", lengths: list[int], sources: dict[str, Any], p
     sides = [
         side(source, title, percent, percent) for source, title in zip(frame["source"], frame["title"], strict=True)
     ]
-    whole = frame.assign(split=sides, length=lengths)
+    whole = frame.assign(split=sides)
     try:
         kept, _ = corpus.joined({name: part for name, part in whole.groupby("source", sort=False)}, [], NGRAM)
     except ValueError:  # no test document is left of a source

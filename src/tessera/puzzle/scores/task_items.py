@@ -17,13 +17,16 @@ from tessera.puzzle.scores.retention import METRICS, Answers, Selection, right_a
 
 
 def tokenised(items: pd.DataFrame, parent: Path, separator: str | None) -> list[Tokens]:
-    """Return items as tokens, the separator before each prompt; parent is the directory of the tokenizer."""
+    """Return items as tokens; parent is the directory of the tokenizer.
+
+    A prompt begins as the tokenizer begins a text, or with the separator if that adds nothing.
+    """
     from tessera.data import tokens
 
-    tokenizer, begin = tokens.tokenizer(parent / "tokenizer.json", parent / "generation_config.json", separator)
-    prompts = tokens.encode(tokenizer, items["prompt"].tolist())
+    tokenizer, end = tokens.tokenizer(parent / "tokenizer.json", parent / "generation_config.json", separator)
+    prompts = tokens.encode(tokenizer, items["prompt"].tolist(), tokens.prefix(tokenizer) or [end])
     return [
-        Tokens([begin, *prompt.tolist()], [choice.tolist() for choice in tokens.encode(tokenizer, choices)])
+        Tokens(prompt.tolist(), [choice.tolist() for choice in tokens.encode(tokenizer, choices)])
         for prompt, choices in zip(prompts, items["choices"].map(list), strict=True)
     ]
 

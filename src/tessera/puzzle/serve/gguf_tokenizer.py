@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from tessera.common import files
+from tessera.data.tokens import prefix
 
 
 def of_gguf(path: str | Path) -> dict[str, Any]:
@@ -28,6 +29,8 @@ def of_directory(directory: str | Path, pre: str, vocab_size: int) -> dict[str, 
     does not tell it. Ids from the last token to vocab_size, which parents have for the sake of their kernels, become
     unused tokens. Raises FileNotFoundError, and ValueError if the tokenizer is of another kind.
     """
+    from tokenizers import Tokenizer
+
     directory = Path(directory)
     path = directory / "tokenizer.json"
     content = files.read_json(path)
@@ -61,6 +64,9 @@ def of_directory(directory: str | Path, pre: str, vocab_size: int) -> dict[str, 
         token = token.get("content") if isinstance(token, dict) else token
         if token in ids:
             keys[f"tokenizer.ggml.{theirs}_token_id"] = ids[token]
+    if "tokenizer.ggml.bos_token_id" in keys:
+        encoder = Tokenizer.from_file(str(path))  # llama.cpp adds one by the name of the cut, if it is not told
+        keys["tokenizer.ggml.add_bos_token"] = prefix(encoder) == [keys["tokenizer.ggml.bos_token_id"]]
     if isinstance(settings.get("chat_template"), str):
         keys["tokenizer.chat_template"] = settings["chat_template"]
     return keys
