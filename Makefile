@@ -5,7 +5,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run smoke unused test test-all test-slurm faults check format dvc ui screenshots verify report provenance lock
+.PHONY: help run smoke gemma3 unused test test-all test-slurm faults check format dvc ui screenshots verify report provenance lock
 
 PYTHON ?= python3.11
 VENV := .venv
@@ -48,6 +48,12 @@ check: $(VENV)/installed ## formatting, lint, unused code and types
 	tessera params check params/gemma3.yaml
 	vulture
 	mypy
+
+gemma3: $(VENV)/installed ## run Puzzle and its validity study on another parent, Gemma 3 270M; the results go to reports/gemma3
+	mkdir -p build/gemma3
+	snakemake --directory build/gemma3 --cores --configfile $(CURDIR)/params.yaml $(CURDIR)/params/gemma3.yaml $(ARGS) -- puzzle puzzle_validity
+	mkdir -p reports/gemma3
+	cd build/gemma3/reports && cp --parents metrics/puzzle{,_validity}.json tables/puzzle{,_validity}/results.md figures/puzzle/frontier.svg $(CURDIR)/reports/gemma3
 
 unused: $(VENV)/installed ## list functions, attributes and fields that appear to be unused
 	vulture --min-confidence 60

@@ -64,7 +64,7 @@ VALUES: dict[str, Any] = {
     "evaluate": {"windows": 4, "window": 19},
     "calibration": {"tokens": 600, "window": 20, "shards": 1},
     "library": small_chain.PARAMS["library"] | {"distillation": OPTIMISER | {"tokens": 80}},
-    "heal": small_chain.PARAMS["heal"] | {"equal": HEALING | {"tokens": 80}, "full": HEALING | {"tokens": 800}},
+    "heal": small_chain.PARAMS["heal"] | {"equal": HEALING | {"tokens": 80}, "full": HEALING | {"tokens": 600}},
     # At the parent's own throughput the parent is the best choice, and its divergence from itself is measured.
     "search": {"objective": "metrics.kl_div", "speedups": [1.0, 4.0], "child_speedup": 4.0, "methods": [METHOD]},
     "costs": {"targets": TARGETS},
@@ -161,7 +161,7 @@ def run(
     values = VALUES | {"space": space}
     chain = Chain(out, values, {})
     # Copies of tiny layers that overflow a real cache are many thousands, and their times are noise.
-    patch.setattr(measured, "_cache_bytes", lambda device: 2_000)
+    patch.setattr(measured, "_cache_bytes", lambda device: 1)
     patch.setattr(measured, "_clock", lambda device: (_traffic, lambda run: run))
     # In this process: a fresh one is the business of serve/test_speed.py, and takes longer than all else.
     patch.setattr(serving, "peak_memory", serving._serve_alone)

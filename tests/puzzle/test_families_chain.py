@@ -116,7 +116,7 @@ def test_healing_brings_children_closer_to_their_parent(chain):
         assembled, full = (states[state]["in_domain"]["kl_div"] for state in ("assembled", "full"))
         assert 0 < full < assembled
         curve = chain.json(f"data/puzzle/curves/{target}/full.json")
-        assert curve["tokens"] == [40 * step for step in range(1, 21)] and len(curve["kl_div"]) == 20
+        assert curve["tokens"] == [40 * step for step in range(1, 16)] and len(curve["kl_div"]) == 15
 
 
 @torch.no_grad()

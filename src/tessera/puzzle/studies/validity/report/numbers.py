@@ -11,6 +11,7 @@ from tessera.common.files import Json
 from tessera.common.intervals import known
 from tessera.puzzle.models.space import PARENT
 from tessera.puzzle.scores.association import bias
+from tessera.puzzle.studies.validity import quadratic
 from tessera.puzzle.studies.validity.report.results import (
     PHASES,
     PREDICTORS,
@@ -32,7 +33,8 @@ def numbers(results: Results) -> Json:
         "ranks": _ranks(results),
         "bias": _biases(results),
         "composed": _composed(results),
-        "correction": {key: results.correction[key] for key in ("cosines", "measured_cosines", "most")},
+        "correction": {key: results.correction[key] for key in ("cosines", "measured_cosines", "most")}
+        | {"cosine_intervals": _cosines(results)},
         "optimum": _optimum(results),
         "time": _time(results),
     }
@@ -131,6 +133,24 @@ def _composed(results: Results) -> Json:
             "bias": bias(values, true, replaced, draws, results.generator("composed_bias", name)),
         }
     return composed
+
+
+def _cosines(results: Results) -> Json:
+    """The fitted cosines with their intervals, by grouping."""
+    fitted = {child["name"] for child in results.correction["children"] if child["fitted"]}
+    rows = [row for row in results.of() if row["name"] in fitted]
+    true = np.array([row["scored"]["kl_div"] for row in rows])
+    by_grouping: Json = {}
+    for grouping, kinds in quadratic.GROUPINGS.items():
+        table = np.array([quadratic.features(results.scores, row["blocks"], grouping) for row in rows])
+        for place, kind in enumerate(kinds):
+            by_grouping.setdefault(grouping, {})[kind] = interval(
+                lambda chosen, table=table, place=place: float(quadratic.fit(table[chosen], true[chosen])[place]),
+                len(rows),
+                results.params.bootstrap,
+                results.generator("cosine", grouping, kind),
+            )
+    return by_grouping
 
 
 def _optimum(results: Results) -> Json:

@@ -84,6 +84,8 @@ def markdown(results: Results) -> str:
         "Error is the root mean square of log(true / predicted). "
         f"Small sums are those up to {summary['correction']['most']:g} nats.",
         "",
+        *_cosines(summary),
+        "",
         *_optima(summary),
         *_times(summary),
     ]
@@ -121,6 +123,21 @@ def _predictions(summary: Json) -> list[str]:
                     )
                 )
     return table(header, rows, len(header))
+
+
+def _cosines(summary: Json) -> list[str]:
+    correction = summary["correction"]
+    rows = [
+        (
+            grouping,
+            kind.replace("_", " "),
+            _interval(fitted, 3),
+            f"{correction['measured_cosines'][grouping][kind]:.3f}",
+        )
+        for grouping, kinds in correction["cosine_intervals"].items()
+        for kind, fitted in kinds.items()
+    ]
+    return table(("grouping", "pair", "cosine, fitted", "measured in the logits"), rows, 4)
 
 
 def _optima(summary: Json) -> list[str]:
