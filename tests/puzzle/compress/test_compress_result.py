@@ -34,9 +34,8 @@ def out(tmp_path):
         "memory": {"model_mib": 500.0},
         "speedup": dict.fromkeys(("prefill", "decode", "runtime"), 1.25),
     }
-    files.write_json(
-        puzzle / "speed.json", {"models": {"parent": speed, "cpu": speed | {"memory": {"model_mib": 400.0}}}}
-    )
+    models = {"parent": speed, "cpu": speed | {"memory": {"model_mib": 400.0}}}
+    files.write_json(puzzle / "speed.json", {"method": "mip", "served": {"cpu": {"models": models}}})
     items = [
         {"set": name, "group": "g", "index": i, "prompt": "p", "choices": [" a", " b"], "answer": 0, "chance": 0.5}
         for name in ("one", "two")

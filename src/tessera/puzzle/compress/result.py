@@ -38,7 +38,7 @@ def read(plan: Plan, out: Path) -> dict[str, Any]:
         "minutes": minutes(out),
     }
     if (path := out / "data/puzzle/speed.json").is_file():
-        models = files.read_json(path)["models"]
+        models = files.read_json(path)["served"][name]["models"]
         found["speed"] = {model: models[model] for model in ("parent", name)}
     if plan.sizes.items:
         found["tasks"] = tasks(out / "data/puzzle_studies/tasks", name)
