@@ -51,7 +51,7 @@ check: $(VENV)/installed ## formatting, lint, unused code and types
 
 gemma3: $(VENV)/installed ## run Puzzle and its validity study on another parent, Gemma 3 270M; the results go to reports/gemma3
 	mkdir -p build/gemma3
-	snakemake --directory build/gemma3 --cores --configfile $(CURDIR)/params.yaml $(CURDIR)/params/gemma3.yaml $(ARGS) -- puzzle puzzle_validity
+	snakemake --directory build/gemma3 --cores all --configfile $(CURDIR)/params.yaml $(CURDIR)/params/gemma3.yaml $(ARGS) -- puzzle puzzle_validity
 	mkdir -p reports/gemma3
 	cd build/gemma3/reports && cp --parents metrics/puzzle{,_validity}.json tables/puzzle{,_validity}/results.md figures/puzzle/frontier.svg $(CURDIR)/reports/gemma3
 
