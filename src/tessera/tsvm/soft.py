@@ -126,13 +126,20 @@ def quadratic(
     and the multiplier of the balance; zeros if the solver fails."""
     import piqp
 
-    solver = piqp.DenseSolver()
-    solver.settings.eps_abs, solver.settings.eps_rel, solver.settings.max_iter = 1e-9, 1e-9, 100
-    solver.setup(features @ features.T, -gain, balance[None], np.zeros(1), sums, None, np.full(len(sums), most), least,
-                 np.full(len(gain), most))  # fmt: skip
-    solver.solve()
-    z, y = np.array(solver.result.x), float(solver.result.y[0])
-    return (z, y) if np.isfinite(z).all() and np.isfinite(y) else (np.zeros(len(gain)), 0.0)
+    product, best = features @ features.T, (-np.inf, np.zeros(len(gain)), 0.0)
+    # Where rows repeat one another the solver may stall, but not for multipliers in other units.
+    for unit in (1.0, most**0.5, most):
+        solver = piqp.DenseSolver()
+        solver.settings.eps_abs, solver.settings.eps_rel, solver.settings.max_iter = 1e-9, 1e-9, 100
+        solver.setup(unit * product, -gain, balance[None], np.zeros(1), sums, None, np.full(len(sums), most / unit),
+                     least / unit, np.full(len(gain), most / unit))  # fmt: skip
+        status = solver.solve()
+        z, y = unit * np.array(solver.result.x), float(solver.result.y[0])
+        if np.isfinite(z).all() and np.isfinite(y):
+            best = max(best, (float(gain @ z - 0.5 * z @ product @ z), z, y), key=lambda found: found[0])
+        if status == piqp.PIQP_SOLVED:
+            break
+    return best[1:]
 
 
 def _meet_bounds(

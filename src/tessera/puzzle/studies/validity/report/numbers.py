@@ -2,6 +2,7 @@
 
 import math
 from functools import cache
+from functools import partial as partial_of
 from typing import Any
 
 import numpy as np
@@ -140,16 +141,22 @@ def _cosines(results: Results) -> Json:
     fitted = {child["name"] for child in results.correction["children"] if child["fitted"]}
     rows = [row for row in results.of() if row["name"] in fitted]
     true = np.array([row["scored"]["kl_div"] for row in rows])
+
+    def cosine(table: np.ndarray, place: int, chosen: np.ndarray) -> float:
+        return float(quadratic.fit(table[chosen], true[chosen])[place])
+
     by_grouping: Json = {}
     for grouping, kinds in quadratic.GROUPINGS.items():
         table = np.array([quadratic.features(results.scores, row["blocks"], grouping) for row in rows])
-        for place, kind in enumerate(kinds):
-            by_grouping.setdefault(grouping, {})[kind] = interval(
-                lambda chosen, table=table, place=place: float(quadratic.fit(table[chosen], true[chosen])[place]),
+        by_grouping[grouping] = {
+            kind: interval(
+                partial_of(cosine, table, place),
                 len(rows),
                 results.params.bootstrap,
                 results.generator("cosine", grouping, kind),
             )
+            for place, kind in enumerate(kinds)
+        }
     return by_grouping
 
 
