@@ -183,7 +183,10 @@ def wait_for_the_end(pids: list[int]) -> None:
         time.sleep(0.02)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
+SIGINT = pytest.param(signal.SIGINT, marks=pytest.mark.slow)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, SIGINT, signal.SIGKILL])
 def test_evaluations_end_with_their_study(tmp_path: Path, number: signal.Signals) -> None:
     """And so do programs that they have started; the trials are there for the next study at once."""
     study = subprocess.Popen([sys.executable, "-c", PROGRAMS, str(tmp_path), "300"], stderr=subprocess.DEVNULL)

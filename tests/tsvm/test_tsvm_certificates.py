@@ -160,7 +160,7 @@ def check_random_task(name, seed):
 
 
 @pytest.mark.parametrize("name", ["square", "cube", "branches", "interaction"])
-@pytest.mark.parametrize("seed", [2, 4, 8, 17])
+@pytest.mark.parametrize("seed", [4, 8, 17])
 def test_kernel_margins_are_those_of_a_qp(name, seed):
     check_random_task(name, seed)
 

@@ -48,6 +48,7 @@ def test_first_stage_changed(tree: Tree, first: str) -> None:
     agree(tree)
 
 
+@pytest.mark.slow
 def test_clone_with_changed_params(clone: Tree) -> None:
     clone.set("prepare", "rows", 120)
     assert clone.ran("snakemake") == ALL

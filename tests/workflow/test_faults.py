@@ -233,7 +233,8 @@ def test_read_only_data(origin: Tree, right: dict[str, str], disk: Path, faults:
     faults.tell("read-only directory", 1, "the error names a file in it; same bytes once it can be written")
 
 
-@pytest.mark.parametrize("years", [pytest.param(-30, marks=pytest.mark.slow), 30])
+@pytest.mark.slow
+@pytest.mark.parametrize("years", [-30, 30])
 def test_dates_of_another_time(origin: Tree, tmp_path: Path, faults: Faults, years: int) -> None:
     tree = origin.copy(tmp_path / "tree")
     pipeline = tree.path / "dvc.yaml"
@@ -257,6 +258,7 @@ def test_two_runs_at_once(tree: Tree, right: dict[str, str], faults: Faults) -> 
     faults.tell("two runs at once", 1, "the second is refused by name; same bytes")
 
 
+@pytest.mark.slow
 def test_snakemake_and_dvc_at_once(tree: Tree, right: dict[str, str], faults: Faults) -> None:
     environment = isolated(tree.path.parent) | {"TINY_RUNS": str(tree.log)}
     processes = [

@@ -10,7 +10,12 @@ import pytest
 from conftest import ADOPTED, ALL, Tree, agree
 
 #: Copies are also those of test_bridge.py, where it runs on a file system without reflinks.
-LINKS = [pytest.param("copy", marks=pytest.mark.slow), "hardlink", "symlink", "reflink"]
+LINKS = [
+    pytest.param("copy", marks=pytest.mark.slow),
+    pytest.param("hardlink", marks=pytest.mark.slow),
+    "symlink",
+    "reflink",
+]
 
 
 def objects(tree: Tree) -> dict[Path, tuple[int, int, str]]:

@@ -57,6 +57,13 @@ def test_healing(parent, variants, settings):
     assert fewer["gradients"] == 4 * (32 * 32 + 32) and fewer["child"] < whole - layer
 
 
+def test_evaluation(parent):
+    shape = architecture.read(parent())
+    one, two = (memory.evaluation(shape, 64, models).held for models in (1, 2))
+    assert one["parent"] == one["children"] == size(parent()) and two["children"] == 2 * size(parent())
+    assert one["batch"] < two["batch"] < 2 * one["batch"]
+
+
 def test_active_experts_of_a_mixture(tmp_path, parent, settings):
     tiny_models.network("mixtral").save_pretrained(tmp_path)
     mixture = architecture.read(tmp_path)

@@ -1,6 +1,7 @@
 """Counts of the chain: beside modules, files and torch's own count of FLOPs."""
 
 import pytest
+import tiny_models
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 from typer.testing import CliRunner
@@ -9,6 +10,7 @@ from tessera import params as parameters
 from tessera.common import files
 from tessera.puzzle.model_cli import app
 from tessera.puzzle.models import architecture, loading, sizes
+from tessera.puzzle.models.space import FFN
 
 
 @pytest.fixture
@@ -30,6 +32,21 @@ def test_forward_is_what_torch_counts(parent, settings):
     mine = step.flops / seen - scores
     norms = 2 * 2 * a.num_layers * a.hidden_size  # counted by us as weights
     assert mine == pytest.approx(counted.get_total_flops() / window + norms, rel=1e-9)
+
+
+def test_of_a_mixture_a_token_meets_the_active_experts(tmp_path):
+    tiny_models.network("mixtral").save_pretrained(tmp_path)
+    mixture = architecture.read(tmp_path)
+    layer = loading.load(tmp_path).module(0)
+    experts = sum(p.numel() for p in layer.mlp.parameters() if p.ndim == 3)
+    count = next(len(p) for p in layer.mlp.parameters() if p.ndim == 3)
+    rest = sum(p.numel() for p in layer.mlp.parameters() if p.ndim < 3) + mixture.hidden_size  # router and norm
+    assert sizes.met(mixture, FFN(kind="gated")) == pytest.approx(rest + experts * 2 / count)
+    assert sizes.met(mixture, FFN(kind="gated", active=1)) == pytest.approx(rest + experts / count)
+    half = sizes.met(mixture, FFN(kind="gated", experts=0.5))
+    assert half == pytest.approx(sizes.met(mixture, FFN(kind="gated")), rel=0.1), (
+        "fewer to choose from, as many are met"
+    )
 
 
 def test_disk_is_that_of_the_library(library, parent, settings):

@@ -121,6 +121,7 @@ def test_peak_memory_is_of_a_process_that_holds_the_model(directory):
     assert found["process_mib"] > 20  # an interpreter with torch
 
 
+@pytest.mark.slow
 def test_a_bad_checkpoint_is_named_by_the_fresh_process_too(directory):
     (directory / "model.safetensors").write_bytes(b"not a model")
     with pytest.raises(ValueError, match=r"model\.safetensors"):

@@ -152,6 +152,14 @@ def healing(
     return Memory(held | {"activations": work * BYTES}, tuple(held))
 
 
+def evaluation(architecture: Architecture, window: int, models: int) -> Memory:
+    """The parent and `models` children, none larger than it, and a batch of windows in one of them."""
+    work = scores(architecture, Space(attention={}, ffn={}), window).work
+    last = (1 + models) * BYTES * BATCH_TOKENS * architecture.hidden_size
+    held = {"parent": whole(architecture) * BYTES, "children": models * whole(architecture) * BYTES}
+    return Memory(held | {"batch": work + last}, ("parent",))
+
+
 def variant_sizes(architecture: Architecture, space: Space) -> list[int]:
     """Weights of each variant, of the layer in which it is largest."""
     variants: list[Attention | FFN] = [*space.attention.values(), *space.ffn.values()]

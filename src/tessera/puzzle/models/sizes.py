@@ -35,8 +35,8 @@ def steps(architecture: Architecture, params: PuzzleParams) -> list[Step]:
     a, space = architecture, params.space
     space.check(a)
     layers = a.num_layers
-    attention = {name: parameters(a, v).count for name, v in space.attentions().items()}
-    ffn = {name: parameters(a, v).count for name, v in space.ffns().items()}
+    attention = {name: met(a, v) for name, v in space.attentions().items()}
+    ffn = {name: met(a, v) for name, v in space.ffns().items()}
     block = attention["parent"] + ffn["parent"]
     head = a.vocab_size * a.hidden_size
     calibration, library, scores = params.calibration, params.library, params.scores
@@ -48,9 +48,9 @@ def steps(architecture: Architecture, params: PuzzleParams) -> list[Step]:
         return 2 * weights + with_layers * 4 * a.num_heads * a.head_dim * window / 2
 
     variants = [*attention.items(), *ffn.items()]
-    new = sum(size for name, size in variants if name != "parent")
-    trained = library.distillation.tokens
     subblocks: list[Attention | FFN] = [*space.attention.values(), *space.ffn.values()]
+    new = sum(parameters(a, variant).count for variant in subblocks)
+    trained = library.distillation.tokens
     fits = sum(least_squares(a, variant, calibration.tokens) for variant in subblocks)
     training = sum(
         trained * (3 * 2 * size + (attends(a, space, name) * 3 * 4 * a.num_heads * a.head_dim * calibration.window / 2))
@@ -94,6 +94,16 @@ def steps(architecture: Architecture, params: PuzzleParams) -> list[Step]:
             memory.whole(a) * BYTES,
         ),
     ]
+
+
+def met(architecture: Architecture, variant: Attention | FFN) -> float:
+    """Weights that one token meets in a variant: of a mixture's experts, those that are active."""
+    count, module = parameters(architecture, variant).count, architecture.skeleton.part(0, variant)
+    experts = [p for p in module.parameters() if p.ndim == 3] if module else []
+    if not experts or isinstance(variant, Attention):
+        return count
+    active = variant.active or memory.active_experts(architecture)
+    return count - sum(p.numel() * (1 - active / len(p)) for p in experts)
 
 
 def attends(architecture: Architecture, space: Space, name: str) -> bool:

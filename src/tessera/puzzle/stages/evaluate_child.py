@@ -35,12 +35,16 @@ def main(
     """Write state -> domain -> metrics; states name the healed children, `assembled` is the child before healing."""
     from tessera.puzzle import child as assembly
     from tessera.puzzle import compute
-    from tessera.puzzle.models import loading
+    from tessera.puzzle.models import architecture as architectures
+    from tessera.puzzle.models import loading, memory
     from tessera.puzzle.scores.evaluate import evaluate
     from tessera.puzzle.text import joined, read
 
     row = assembly.chosen(choices, method)
     device = compute.start(params.compute)
+    title = f"evaluate {choices.parent.name}/{method}"
+    needs = memory.evaluation(architectures.read(parent), params.evaluate.window, 1 + len(children))
+    memory.announce(title, needs, device, metrics)
     teacher = loading.load(parent, device).requires_grad_(False)
     models = {"assembled": assembly.assemble(teacher, params.space, library, row["blocks"])}
     models |= {
@@ -66,7 +70,7 @@ def main(
         text.source,
         text.document,
         {group: sources for group, (_, sources) in domains.items() if sources},
-        lambda rows: progress.track(rows, f"evaluate {choices.parent.name}/{method}"),
+        lambda rows: progress.track(rows, title),
         text.mask,
     )
     files.write_json(metrics, {"method": method, "target": choices.parent.name, "states": results, "choice": row})

@@ -28,17 +28,20 @@ def main(
 
     from tessera.puzzle import child as assembly
     from tessera.puzzle import compute
-    from tessera.puzzle.models import loading
+    from tessera.puzzle.models import architecture as architectures
+    from tessera.puzzle.models import loading, memory
     from tessera.puzzle.scores.evaluate import evaluate
     from tessera.puzzle.text import read
 
     device = compute.start(params.compute)
+    title = f"frontier {frontier.parent.name}"
+    memory.announce(title, memory.evaluation(architectures.read(parent), params.scores.window, 1), device, metrics)
     teacher = loading.load(parent, device).requires_grad_(False)
     seed = randomness.seed(params.seed, "puzzle", "frontier")
     text = read(tokens, "test", params.scores.window, params.scores.windows, seed)
     rows = files.read_json(frontier)
     points = [point for point in rows["points"] if point["method"] == method and point["blocks"]]
-    for point in progress.track(points, f"frontier {frontier.parent.name}"):
+    for point in progress.track(points, title):
         model = assembly.assemble(teacher, params.space, library, point["blocks"])
         domains = np.full(len(text), "test")
         evaluated = evaluate(teacher, {"child": model}, text.tokens, domains, text.document, {}, mask=text.mask)
