@@ -5,6 +5,7 @@ from tessera.puzzle.compress.request import Request
 from tessera.puzzle.compress.text import Text
 
 RATES = {
+    "threads": 1.0,
     "start": 5.0,
     "load": 2.0,
     "examine": 3.0,

@@ -63,7 +63,10 @@ def test_a_plan_a_run_and_a_result(place):
     done = call()
     assert done.exit_code == 0, done.output
     [arguments] = calls
-    assert arguments[0] == "--configfile" and arguments[2] == f"{directory}/model-cpu/overlay.yaml"
+    place = arguments.index("--configfile")
+    assert arguments[place + 2] == f"{directory}/model-cpu/overlay.yaml"
+    cores = arguments[arguments.index("--cores") + 1]
+    assert f"puzzle_heal_full={cores}" in arguments[arguments.index("--set-threads") : place]
     assert "data/puzzle/export/cpu" in arguments and "data/puzzle/speed.json" in arguments
     assert "time    about" in done.output and "KL 0.200" in done.output and "1.29 times measured" in done.output
     assert "upon a day" in done.output and "no GGUF: no form" in done.output

@@ -49,8 +49,19 @@ def test_no_more_is_asked_for_than_the_text_holds():
 
 def test_slower_machines_take_longer():
     sizes = steps.fitting(text(), facts(), TARGET, None, True)
-    slow = {"rates": {name: 2 * rate for name, rate in RATES.items()}}
+    slow = {"rates": {name: 2 * rate for name, rate in RATES.items()} | {"threads": 1.0}}
     assert 1.8 * seconds(sizes) < seconds(sizes, **slow) < 2 * seconds(sizes)
+
+
+def test_more_cores_heal_and_evaluate_faster():
+    sizes = steps.fitting(text(), facts(), TARGET, None, True)
+    one, four = (
+        {step.name: step.seconds for step in steps.steps(facts(rates=RATES | {"threads": n}), sizes, text(), TARGET)}
+        for n in (1.0, 4.0)
+    )
+    changed = {name for name in one if four[name] < one[name]}
+    assert changed == {"healing", "evaluation"} and four["healing"] < 0.5 * one["healing"]
+    assert {name: four[name] for name in one.keys() - changed} == {name: one[name] for name in one.keys() - changed}
 
 
 def test_what_is_left_out_takes_no_time():

@@ -93,7 +93,8 @@ def rates(model: Any, window: int, cores: int) -> dict[str, float]:
 
     Returns seconds of processor time, which other programs change little: `layer` and `layer_back` of one layer per
     token, forwards, and forwards and backwards; `update` of AdamW for one layer; `head` and `head_back` of head and KL
-    per token; `token` of the whole model for one token; `gigaflop` of products in float64, per 1e9 operations.
+    per token; `token` of the whole model for one token; `gigaflop` of products in float64, per 1e9 operations; and, no
+    time, `threads`: how many times as fast one job with a thread on every core is as one of many with one thread each.
     """
     import torch
 
@@ -122,7 +123,7 @@ def rates(model: Any, window: int, cores: int) -> dict[str, float]:
             divergence.distillation_loss((model.head, model.head), (states, last), targets)[0].backward()
 
         both = timed(backwards)
-        return {
+        rates = {
             "layer": forwards / window,
             "layer_back": both / window,
             "update": timed(adam.step),
@@ -131,6 +132,10 @@ def rates(model: Any, window: int, cores: int) -> dict[str, float]:
             "token": token,
             "gigaflop": timed(lambda: square @ square) / (2 * GRAM**3 / 1e9),
         }
+    torch.set_num_threads(cores)
+    rates["threads"] = max(1.0, both / timed(backwards))
+    torch.set_num_threads(1)
+    return rates
 
 
 def timed(work: Callable[[], object]) -> float:

@@ -13,6 +13,7 @@ from tessera.puzzle.compress import request as requests
 from tessera.puzzle.compress.plan import OVERLAY, Plan
 from tessera.puzzle.compress.progress import Progress
 from tessera.puzzle.compress.request import Request
+from tessera.puzzle.compress.steps import ALONE
 
 #: Runs the workflow with some arguments of Snakemake, and yields what it prints.
 Follow = Callable[[list[str]], Iterable[str]]
@@ -58,7 +59,8 @@ def planned(asked: Request, out: Path, follow: Follow, say: Say) -> Plan:
 
 def run(made: Plan, out: Path, follow: Follow, say: Say) -> None:
     """Make the plan's files, with a bar over all steps. Raises RuntimeError with what failed, naming the log."""
-    lines = _arguments(out, out / OVERLAY, made.cores, made.goals)
+    threads = ["--set-threads", *(f"{rule}={made.cores}" for rule in ALONE)]
+    lines = [*threads, *_arguments(out, out / OVERLAY, made.cores, made.goals)]
     _logged(follow(lines), out, say, Progress(made.steps, out / "logs"))
 
 

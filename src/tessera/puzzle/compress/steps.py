@@ -23,6 +23,8 @@ ITEM_TOKENS, SAMPLE_TOKENS = 60, 48
 SNAKEMAKE, PER_JOB = 15.0, 1.0
 #: Seconds that a job without torch takes to start, and tokens that are read or tokenised in one.
 LIGHT, READING = 3.0, 50_000
+#: Rules whose jobs have the machine to themselves, and a thread on every core.
+ALONE = ("puzzle_heal", "puzzle_heal_full", "puzzle_evaluate_child")
 #: Seconds between checkpoints of healing.
 CHECKPOINT = 120.0
 
@@ -81,7 +83,7 @@ def sizes(text: Text, facts: Facts, scale: float, tasks: bool) -> Sizes:
     score_window, test_window = min(SCORE_WINDOW, T), min(TEST_WINDOW, T)
     healing = tokens(HEALING, EPOCHS * train, T)
     layers = facts.layers
-    step = facts.rates["layer_back"] * T * layers + facts.rates["update"] * layers
+    step = (facts.rates["layer_back"] * T * layers + facts.rates["update"] * layers) / facts.rates["threads"]
     tests = min(text.windows["test"].values())
     return Sizes(
         space="small" if scale < SMALL_BELOW else "full",
@@ -118,6 +120,7 @@ def steps(facts: Facts, sizes: Sizes, text: Text, target: Mapping[str, Any], mod
     heal = sizes.healing * (forward + r["head"] + L * r["layer_back"] + r["head_back"])
     heal += sizes.healing / sizes.window * L * r["update"]
     tested = sizes.test_windows * sizes.test_window * len(text.sources)
+    heal, test = (work / r["threads"] for work in (heal, 4 * tested * (forward + r["head"])))
     once = (1 + workload["decode"]) * r["token"] + workload["prefill"] * workload["batch"] * forward
     served = models * sizes.rounds * once
     seen = sizes.calibration + sizes.valid_windows * sizes.window
@@ -132,8 +135,8 @@ def steps(facts: Facts, sizes: Sizes, text: Text, target: Mapping[str, Any], mod
         _step("scores", cores, puzzle_scores_part=(sizes.jobs, read + score / sizes.jobs)),
         _step("costs", 1, puzzle_costs_target=(1, start + costs)),
         _step("search", 1, puzzle_search_target=(1, LIGHT + PER_JOB)),
-        _step("healing", cores, puzzle_heal_full=(1, read + r["load"] + heal), puzzle_heal=(1, read + r["load"])),
-        _step("evaluation", 1, puzzle_evaluate_child=(1, read + 3 * r["load"] + 4 * tested * (forward + r["head"]))),
+        _step("healing", 1, puzzle_heal_full=(1, read + r["load"] + heal), puzzle_heal=(1, read + r["load"])),
+        _step("evaluation", 1, puzzle_evaluate_child=(1, read + 3 * r["load"] + test)),
     ]
     if measured:
         made.append(_step("measured speed", 1, puzzle_speed=(1, read + models * (read + r["load"]) + served)))
