@@ -55,8 +55,14 @@ def test_suffix_scores_are_full_forward_passes(monkeypatch, modules, parent, lib
     monkeypatch.setattr(replace_one, "BATCH_TOKENS", batch_tokens)
     model, exchanged = modules(name)
     seen = []
-    found = replace_one.score(model, exchanged, TOKENS, DOCUMENTS, lambda work: seen.append(len(work)) or work)
-    assert seen == [3 * math.ceil(6 / max(1, batch_tokens // 12))]
+
+    def track(steps):
+        yield from (seen.append(step) or step for step in steps)
+        seen.append("done")
+
+    found = replace_one.score(model, exchanged, TOKENS, DOCUMENTS, track)
+    # Of each batch three layers, and the head of all its tokens at once.
+    assert seen == [*range(4 * math.ceil(6 / max(1, batch_tokens // 12))), "done"]
     assert sorted(found) == [0, 2]
     for layer, subblocks in found.items():
         assert list(subblocks["attention"]) == ["parent", *variants.attention]

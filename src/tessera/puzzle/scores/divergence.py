@@ -45,16 +45,22 @@ def divergence(log_p: Tensor, p: Tensor, log_q: Tensor) -> Tensor:
 
 @torch.no_grad()
 def compare(
-    parent: Head, parent_hidden: Tensor, children: Sequence[tuple[Head, Tensor]], targets: Tensor
+    parent: Head,
+    parent_hidden: Tensor,
+    children: Sequence[tuple[Head, Tensor]],
+    targets: Tensor,
+    tick: Callable[[], object] = lambda: None,
 ) -> list[Agreement]:
     """Agreement of several children, each a head and its last hidden states, with one parent.
 
-    Heads map last hidden states (N, D) to logits; targets (N,) are the next tokens, on any device.
+    Heads map last hidden states (N, D) to logits; targets (N,) are the next tokens, on any device. tick is called
+    before each of the `rows` of tokens at once, to show progress.
     """
     targets = targets.to(parent_hidden.device)
     by_child: list[list[Agreement]] = [[] for _ in children]
     chunk = rows(parent(parent_hidden[:1]).shape[-1])
     for start in range(0, len(targets), chunk):
+        tick()
         part = slice(start, start + chunk)
         log_p = parent(parent_hidden[part]).float().log_softmax(-1)
         p, best = log_p.exp(), log_p.argmax(-1)

@@ -52,7 +52,7 @@ def score(
     variants: Mapping[int, Variants],
     tokens: Tensor,
     documents: np.ndarray,
-    track: Callable[[Sequence[tuple[int, int]]], Iterable[tuple[int, int]]] = iter,
+    track: Callable[[Sequence[int]], Iterable[int]] = iter,
     mask: Tensor | None = None,
     batches_at_once: int = 1,
     layers_at_once: int | None = None,
@@ -60,11 +60,11 @@ def score(
     """Score the variants of some layers.
 
     variants maps a layer to {"attention": {variant: module}, "ffn": {...}}; tokens (windows, T + 1) hold each window
-    and the token that follows it; documents (windows,) number the text that a window is from; track wraps the loop over
-    passes and layers, to show progress; mask (windows, T) has the positions that count, None for all. A pass takes so
-    many batches of text, and variants of so many layers, through the parent's layers, which changes no number: see
-    `schedule`. Returns layer -> subblock -> variant -> metrics (see `summary`), the parent's own under attention's
-    "parent".
+    and the token that follows it; documents (windows,) number the text that a window is from; track wraps the steps, to
+    show progress: layers that a batch of text passes, and parts of it that pass the head; mask (windows, T) has the
+    positions that count, None for all. A pass takes so many batches of text, and variants of so many layers, through
+    the parent's layers, which changes no number: see `schedule`. Returns layer -> subblock -> variant -> metrics (see
+    `summary`), the parent's own under attention's "parent".
     """
     collected: dict[tuple[int, str, str], list[Agreement]] = {}
     parts, scored = batches(tokens, mask), list(variants)
@@ -74,20 +74,25 @@ def score(
         for i in range(0, len(parts), batches_at_once)
         for j in range(0, len(scored), at_once)
     ]
-    layers = range(len(parent.layers))
-    waves: list[_Wave] = []
-    for number, index in track([(number, index) for number in range(len(passes)) for index in layers]):
-        some, chosen = passes[number]
-        if index == 0:
-            waves = [_Wave(parent, batch) for batch in some]
-        layer, modules = parent.layer(index), variants[index] if index in chosen else {}
-        for wave in waves:
-            wave.advance(layer, modules)
-        if index == layers[-1]:
+    layers, rows = range(len(parent.layers)), divergence.rows(parent.config.vocab_size)
+    count = sum(len(layers) + math.ceil(sum(batch.sizes) / rows) for some, _ in passes for batch in some)
+    steps = iter(track(range(count)))
+
+    def tick() -> None:
+        next(steps, None)
+
+    for some, chosen in passes:
+        waves = [_Wave(parent, batch) for batch in some]
+        for index in layers:
+            layer, modules = parent.layer(index), variants[index] if index in chosen else {}
             for wave in waves:
-                for (exchanged, subblock, name), agreement in wave.agreements(parent, chosen):
-                    agreements = agreement.split(wave.batch.sizes)
-                    collected.setdefault((exchanged, subblock, name), []).extend(agreements)
+                tick()
+                wave.advance(layer, modules)
+        for wave in waves:
+            for (exchanged, subblock, name), agreement in wave.agreements(parent, chosen, tick):
+                agreements = agreement.split(wave.batch.sizes)
+                collected.setdefault((exchanged, subblock, name), []).extend(agreements)
+    tick()  # the last one is done
     scores: dict[int, dict[str, dict[str, dict[str, Any]]]] = {}
     for (exchanged, subblock, name), agreements in collected.items():
         scores.setdefault(exchanged, {"attention": {}, "ffn": {}})[subblock][name] = summary(agreements, documents)
@@ -120,12 +125,12 @@ class _Wave:
         self.x = layer(middle, self.calls, attention=None)
 
     def agreements(
-        self, parent: LanguageModel, layers: Sequence[int]
+        self, parent: LanguageModel, layers: Sequence[int], tick: Callable[[], object]
     ) -> Iterator[tuple[tuple[int, str, str], Agreement]]:
         """(layer, subblock, variant) and its agreement with the parent; the parent's own first, for each of layers."""
         last = self.batch.counted(self.x)
         children = [(parent.head, self.batch.counted(states)) for states in (self.x, *self.exchanged.values())]
-        itself, *agreements = divergence.compare(parent.head, last, children, self.batch.targets)
+        itself, *agreements = divergence.compare(parent.head, last, children, self.batch.targets, tick)
         yield from (((layer, "attention", PARENT), itself) for layer in layers)
         yield from zip(self.exchanged, agreements, strict=True)
 
