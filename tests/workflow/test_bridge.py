@@ -6,7 +6,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from conftest import ADOPTED, ALL, Tree, agree
+from trees import ADOPTED, ALL, Tree, agree
 
 from tessera.workflow import bridge, outputs, pipeline
 

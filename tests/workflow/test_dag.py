@@ -16,8 +16,8 @@ from typing import Any
 
 import pytest
 import yaml
-from conftest import ROOT
 from snakemake.scheduling.job_scheduler import JobScheduler
+from trees import ROOT
 
 from tessera import params
 from tessera.common import code

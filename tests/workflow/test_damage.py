@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 import small_data
 import torch
-from conftest import Faults, Tree, digests, listing
+from trees import Faults, Tree, digests, listing
 
 from tessera.common import files
 from tessera.data import gguf_parent

@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, isolated
+from trees import ROOT, isolated
 from typer.testing import CliRunner
 
 from tessera import params

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from conftest import ROOT, UNTIMED, Faults, Tree, digests, isolated, listing, smoke
+from trees import ROOT, UNTIMED, Faults, Tree, digests, isolated, listing, smoke
 
 from tessera.common import run_files
 from tessera.workflow import tracking

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import ROOT
+from trees import ROOT
 
 OVERLAY = "bayesopt: {{studies: {{branin: {{budget: {budget}, lag: 4}}}}}}\n"
 TABLE = "reports/tables/bayesopt_branin/trials.csv"

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import ADOPTED, ALL, Tree, agree
+from trees import ADOPTED, ALL, Tree, agree
 
 #: Copies are also those of test_bridge.py, where it runs on a file system without reflinks.
 LINKS = [

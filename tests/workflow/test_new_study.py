@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from conftest import ROOT, isolated
+from trees import ROOT, isolated
 
 TOY = Path(__file__).parent / "toy"
 PARAMS = {"toy": {"steps": 20, "walks": {"few": 10, "many": 50}}}

@@ -5,7 +5,7 @@ import sys
 import time
 
 import pytest
-from conftest import ALL, PREPARE, Tree, agree, isolated
+from trees import ALL, PREPARE, Tree, agree, isolated
 
 from tessera.workflow import pipeline
 

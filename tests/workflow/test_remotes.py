@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, Tree
+from trees import ROOT, Tree
 
 asyncssh = pytest.importorskip("asyncssh", reason="needs the package asyncssh, which dvc[ssh] brings")
 

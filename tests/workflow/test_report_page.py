@@ -8,7 +8,7 @@ from pathlib import Path
 
 import browsers
 import pytest
-from conftest import ROOT, isolated
+from trees import ROOT, isolated
 
 from tessera.common import files
 from tessera.workflow import captions, claims, environment, front

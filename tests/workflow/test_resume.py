@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import UNTIMED, digests, smoke
+from trees import UNTIMED, digests, smoke
 
 KILLS = 3
 #: All but the measurement of speed and what shows it.

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from conftest import ROOT, UNTIMED, Tree, digests, smoke
+from trees import ROOT, UNTIMED, Tree, digests, smoke
 
 DAEMONS = ("munged", "slurmctld", "slurmd")
 PROFILE = ROOT / "profiles/slurm"

@@ -8,7 +8,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from conftest import ROOT
+from trees import ROOT
 
 
 def run(*command: str, **environment: str) -> str:
