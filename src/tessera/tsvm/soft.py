@@ -126,7 +126,7 @@ def quadratic(
     and the multiplier of the balance; zeros if the solver fails."""
     import piqp
 
-    product, best = features @ features.T, (-np.inf, np.zeros(len(gain)), 0.0)
+    product, first = features @ features.T, None
     # Where rows repeat one another the solver may stall, but not for multipliers in other units.
     for unit in (1.0, most**0.5, most):
         solver = piqp.DenseSolver()
@@ -136,10 +136,10 @@ def quadratic(
         status = solver.solve()
         z, y = unit * np.array(solver.result.x), float(solver.result.y[0])
         if np.isfinite(z).all() and np.isfinite(y):
-            best = max(best, (float(gain @ z - 0.5 * z @ product @ z), z, y), key=lambda found: found[0])
-        if status == piqp.PIQP_SOLVED:
-            break
-    return best[1:]
+            if status == piqp.PIQP_SOLVED:
+                return z, y
+            first = first or (z, y)  # what stalled may exceed the optimum by breaking a bound: no value tells the best
+    return first or (np.zeros(len(gain)), 0.0)
 
 
 def _meet_bounds(

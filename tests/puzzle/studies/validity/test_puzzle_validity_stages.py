@@ -30,7 +30,7 @@ PARAMS = {
         "composed": 5,
         "correction": {"most": 50.0, "speedups": [1.3], "windows": 2},
         "time": {"children": 3, "repeats": 2},
-        "bootstrap": 20,
+        "bootstrap": 100,
     },
 }
 

@@ -36,7 +36,7 @@ class ValidityParams(Section):
     )
     correction: CorrectionParams
     time: TimeParams
-    bootstrap: int = Field(ge=10, description="draws of each interval")
+    bootstrap: int = Field(ge=100, description="draws of each interval")
 
 
 SECTIONS = {"validity": ValidityParams}
