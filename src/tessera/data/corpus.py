@@ -1,6 +1,6 @@
 """The documents of all sources as one table, without the held-out ones that share text with training."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -40,8 +40,8 @@ def joined(
     return documents[~documents["shared"]].reset_index(drop=True), shared
 
 
-def encoded(encoder: "Tokenizer", documents: "pd.DataFrame") -> tuple["pd.Series", dict[int, np.ndarray]]:
-    """Return the tokens (n,) of each document, and by index, of rendered ones, which are learnt from, (n,) bool.
+def encoded(encoder: "Tokenizer", documents: "pd.DataFrame") -> tuple["pd.Series", "pd.Series"]:
+    """Return the tokens (n,) of each document, and which of them are learnt from, (n,) bool.
 
     Each begins as the tokenizer begins a text, a rendered one as its template does.
     """
@@ -52,13 +52,14 @@ def encoded(encoder: "Tokenizer", documents: "pd.DataFrame") -> tuple["pd.Series
     by_index: dict[int, np.ndarray] = dict(
         zip(documents.index[~rendered], tokens.encode(encoder, texts, tokens.prefix(encoder)), strict=True)
     )
-    learnt: dict[int, np.ndarray] = {}
+    learnt = {index: np.ones(len(one), bool) for index, one in by_index.items()}
     if rendered.any():
         chosen = documents[rendered]
         streams, masks = tokens.encode_rendered(encoder, chosen["text"].tolist(), chosen["learnt"].tolist())
         by_index |= zip(chosen.index, streams, strict=True)
-        learnt = dict(zip(chosen.index, masks, strict=True))
-    return pd.Series(by_index, dtype=object).reindex(documents.index), learnt
+        learnt |= zip(chosen.index, masks, strict=True)
+    tokenised, masks = (pd.Series(values, dtype=object).reindex(documents.index) for values in (by_index, learnt))
+    return tokenised, masks
 
 
 def located(encoder: "Tokenizer", documents: "pd.DataFrame", streams: "pd.Series") -> "pd.DataFrame":
@@ -72,11 +73,10 @@ def located(encoder: "Tokenizer", documents: "pd.DataFrame", streams: "pd.Series
     return documents.assign(prefix=streams.map(lambda own: len(before) * (own[: len(before)].tolist() == before)))
 
 
-def mask(documents: "pd.Series", learnt: dict[int, np.ndarray]) -> np.ndarray:
-    """Return which tokens of the stream of some documents are learnt from, bool.
+def mask(masks: Iterable[np.ndarray]) -> np.ndarray:
+    """Return which tokens of a stream of documents are learnt from, bool, of the masks (n,) of the documents.
 
     The separator after a document is if the document's last token is, as in plain text all tokens are.
     """
-    masks = [learnt.get(index, np.ones(len(one), bool)) for index, one in documents.items()]
     parts = [np.append(one, one[-1:]) if len(one) else np.ones(1, bool) for one in masks]
     return np.concatenate([np.empty(0, bool), *parts])

@@ -183,10 +183,7 @@ def windows(
     ranked = []
     for source in sources or known:
         own = documents[documents["source"] == source]
-        places = np.array(list(_places(own, length)), np.int64).reshape(-1, 2)
-        if mask is not None:  # its first token is not predicted
-            first = documents["prefix"].clip(1)
-            places = places[[bool(mask[offset + first[number] : offset + length].any()) for number, offset in places]]
+        places = np.array(list(_places(own, length, mask)), np.int64).reshape(-1, 2)
         places = places[_turns(places[:, 0], generator(seed, "windows", split, source, length))]
         ranked += [(rank, source, document, offset) for rank, (document, offset) in enumerate(places)]
     ranked.sort(key=lambda entry: entry[0])  # stable: within a rank, in the order of the sources
@@ -209,15 +206,26 @@ def windows(
     )
 
 
-def count(documents: "pd.DataFrame", length: int) -> int:
-    """Return how many windows of a length the documents of one source have; their table is as `load`'s."""
-    return sum(1 for _ in _places(documents, length))
+def count(documents: "pd.DataFrame", length: int, mask: np.ndarray | None = None) -> int:
+    """Return how many windows of a length the documents of one source have; their table is as `load`'s.
+
+    mask says which tokens of their stream are learnt from, None that all are.
+    """
+    return sum(1 for _ in _places(documents, length, mask))
 
 
-def _places(documents: "pd.DataFrame", length: int) -> Iterator[tuple[int, int]]:
+def _places(documents: "pd.DataFrame", length: int, mask: np.ndarray | None) -> Iterator[tuple[int, int]]:
+    """Yield (document, offset) of the windows of one source that predict a token that is learnt from."""
+    documents = documents.assign(prefix=documents.get("prefix", 0))
+    first = documents["prefix"].clip(1)  # the first token is not predicted
+    for number, offset in _cut(documents, length):
+        if mask is None or mask[offset + first[number] : offset + length].any():
+            yield number, offset
+
+
+def _cut(documents: "pd.DataFrame", length: int) -> Iterator[tuple[int, int]]:
     """Yield (document, offset) of the windows of one source, whose documents follow one another in the stream."""
     begin = None  # of the window that short documents are filling
-    documents = documents.assign(prefix=documents.get("prefix", 0))
     columns = (documents.index, documents["offset"], documents["length"], documents["prefix"])
     for number, offset, size, before in zip(*(column.to_list() for column in columns), strict=True):
         if size >= length:

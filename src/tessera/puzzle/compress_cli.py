@@ -33,6 +33,9 @@ def compress(
         Literal["text", "messages"], typer.Option("--format", help="text, or lists of {role, content}")
     ] = "text",
     field: Annotated[str | None, typer.Option(help="field of a row that holds the text; text or messages")] = None,
+    loss: Annotated[
+        Literal["all", "answers"], typer.Option(help="of messages: what is learnt from, all or the assistant's alone")
+    ] = "all",
     license_name: Annotated[str | None, typer.Option("--license", help="the model's licence, for the card")] = None,
     tasks: Annotated[bool, typer.Option(help="ask parent and child a few task items")] = True,
     cores: Annotated[int | None, typer.Option(help="jobs at once; all cores by default", min=1)] = None,
@@ -45,8 +48,8 @@ def compress(
     with errors():
         asked = run.request(
             model, [*(text or []), *(more or [])], target, request.limit_of(speedup, memory, throughput),
-            format=text_format, field=field, license=license_name, tasks=tasks, budget_minutes=budget_minutes,
-            cores=cores or len(os.sched_getaffinity(0)),
+            format=text_format, field=field, loss=loss, license=license_name, tasks=tasks,
+            budget_minutes=budget_minutes, cores=cores or len(os.sched_getaffinity(0)),
         )  # fmt: skip
         place = (out or Path(f"{asked.name}-{target}")).absolute()
         try:

@@ -3,12 +3,15 @@
 import json
 import random
 
+import pandas as pd
 import pytest
+import small_data
 from small_facts import request
 from tokenizers import Tokenizer, models, pre_tokenizers
 
 from tessera.common import files
-from tessera.data import corpus, own_text, tokens
+from tessera.data import corpus, own_text, parent, tokens
+from tessera.data.chat_template import ChatTemplate
 from tessera.data.parent import Texts
 from tessera.puzzle.compress import text as texts
 
@@ -51,31 +54,50 @@ def test_enough_text_is_split_as_by_default(tmp_path, encoder):
     assert sum(found.tokens.values()) == 150_000
 
 
-def test_windows_are_those_that_the_workflow_finds(tmp_path, encoder):
-    sources = {"b": written(tmp_path, [40, 200] * 300, "b"), "a": written(tmp_path, [90] * 900, "a")}
-    found = texts.split(asked(**sources), encoder, tmp_path)
+def windows_found(tmp_path, found, sources, encoder, template=None):
+    """Windows by split and source, as the workflow cuts the text."""
     params = texts.text_params(found.sources, found.percent)
     tables = {}
     for name, path in sources.items():
-        rows = own_text.documents(name, {path.name: path}, params)
-        tables[name] = files_table(rows)
+        rows = [vars(one) for one in own_text.documents(name, {path.name: path}, params, template)]
+        tables[name] = pd.DataFrame(rows).dropna(axis="columns", how="all")
     rows, _ = corpus.joined(tables, [], texts.NGRAM)
-    encoded, _ = corpus.encoded(encoder.tokenizer, rows)
+    encoded, counted = corpus.encoded(encoder.tokenizer, rows)
     rows["length"], rows["offset"] = encoded.map(len), 0
-    for split in ("train", "valid", "test"):
+    for split in found.windows:
         chosen = rows["split"] == split
         stream, rows.loc[chosen, "offset"] = tokens.stream(encoded[chosen].tolist(), 1)
         files.write_npy(tmp_path / f"{split}.npy", stream)
+        if template:
+            files.write_npy(tokens.loss_path(tmp_path, split), corpus.mask(counted[chosen]))
     files.write_parquet(tmp_path / "documents.parquet", rows[["source", "title", "split", "offset", "length"]])
-    for split, of_source in found.windows.items():
-        for name, count in of_source.items():
-            assert len(tokens.windows(tmp_path, split, found.window + 1, sources=[name])) == count
+    return {
+        split: {name: len(tokens.windows(tmp_path, split, found.window + 1, sources=[name])) for name in sources}
+        for split in found.windows
+    }
 
 
-def files_table(rows):
-    import pandas as pd
+def test_windows_are_those_that_the_workflow_finds(tmp_path, encoder):
+    sources = {"b": written(tmp_path, [40, 200] * 300, "b"), "a": written(tmp_path, [90] * 900, "a")}
+    found = texts.split(asked(**sources), encoder, tmp_path)
+    assert found.windows == windows_found(tmp_path, found, sources, encoder)
 
-    return pd.DataFrame([{"title": one.title, "text": one.text, "split": one.split} for one in rows])
+
+def test_windows_without_an_answer_are_not_counted(tmp_path):
+    small_data.write_parent(tmp_path)
+    with (tmp_path / "talks.jsonl").open("w") as file:
+        for number in range(400):
+            said = {"user": document(number, 60), "assistant": document(-number, 3)}
+            messages = [{"role": role, "content": content} for role, content in said.items()]
+            file.write(json.dumps({"messages": messages}) + "\n")
+    sources, encoder = {"talks": tmp_path / "talks.jsonl"}, parent.texts_of(tmp_path)
+    every, answers = (
+        texts.split(request(text={"talks": [str(sources["talks"])]}, format="messages", loss=loss), encoder, tmp_path)
+        for loss in ("all", "answers")
+    )
+    assert answers.sources["talks"]["loss"] == "answers"
+    assert 0 < 2 * answers.count("train") < every.count("train")
+    assert answers.windows == windows_found(tmp_path, answers, sources, encoder, ChatTemplate(tmp_path))
 
 
 def test_few_documents_have_larger_shares_held_out(tmp_path, encoder):

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+import small_facts
 
 from tessera.data import packages
 from tessera.puzzle.compress import REPOSITORY, request
@@ -123,3 +124,9 @@ def test_what_differs_between_two_calls(tmp_path):
     (tmp_path / "a.txt").write_text("two")
     [words] = request.differences(before, asked())
     assert words.startswith(f"content: {tmp_path}/a.txt: ")
+
+
+def test_answers_are_those_of_conversations():
+    with pytest.raises(ValueError, match="--loss answers with --format text: expected --format messages"):
+        small_facts.request(loss="answers")
+    assert small_facts.request(loss="answers", format="messages").loss == "answers"

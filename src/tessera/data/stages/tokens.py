@@ -35,7 +35,7 @@ def main(
         files.write_npy(path, stream)
         mask = tokens.loss_path(path.parent, path.stem)
         if mask in loss:
-            files.write_npy(mask, corpus.mask(encoded[chosen], learnt))
+            files.write_npy(mask, corpus.mask(learnt[chosen]))
         else:
             mask.unlink(missing_ok=True)  # of parameters of before
     columns = ["source", "title", "split", "offset", "length", "prefix"]

@@ -53,10 +53,15 @@ class Request:
     """Digests of the files of text, and sizes of the model's, by path: what changes them is another request."""
     format: Literal["text", "messages"] = "text"
     field: str | None = None
+    loss: Literal["all", "answers"] = "all"
     license: str | None = None
     tasks: bool = True
     budget_minutes: float | None = None
     cores: int = 1
+
+    def __post_init__(self) -> None:
+        if self.loss == "answers" and self.format != "messages":
+            raise ValueError(f"--loss answers with --format {self.format}: expected --format messages")
 
     @property
     def name(self) -> str:

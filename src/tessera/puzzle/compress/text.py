@@ -60,6 +60,7 @@ def entries(request: "Request", cut: int | None) -> dict[str, dict[str, Any]]:
         size = sum(Path(path).stat().st_size for path in paths if not HUB.fullmatch(path))
         capped = {"characters": MOST_CHARACTERS} if size > MOST_CHARACTERS else {}
         made[name] = {"files": paths, "format": request.format, "field": request.field, "title": None} | capped
+        made[name] |= {"loss": request.loss} if request.loss != "all" else {}
         made[name] |= {"cut": cut} if cut else {}
     return made
 
@@ -97,7 +98,7 @@ def _enough(text: Text, asked: Sequence[int]) -> bool:
 
 
 def _tokenised(request: "Request", sources: Mapping[str, Any], texts: "Texts", parent: Path) -> "pd.DataFrame":
-    """All documents, without a split, with their numbers of tokens (see corpus.located)."""
+    """All documents, without a split, with their numbers of tokens (see corpus.located), and which are `counted`."""
     import pandas as pd
 
     from tessera.data import corpus, own_text, tokens
@@ -118,7 +119,8 @@ def _tokenised(request: "Request", sources: Mapping[str, Any], texts: "Texts", p
     with tempfile.TemporaryDirectory() as scratch:
         texts.write(Path(scratch))
         encoder, _ = tokens.tokenizer(Path(scratch, "tokenizer.json"), Path(scratch, "generation_config.json"), None)
-    return corpus.located(encoder, frame, corpus.encoded(encoder, frame)[0])
+    encoded, counted = corpus.encoded(encoder, frame)
+    return corpus.located(encoder, frame, encoded).assign(counted=counted)
 
 
 def _split(frame: "pd.DataFrame", sources: dict[str, Any], percent: int, window: int) -> Text:
@@ -138,7 +140,7 @@ def _split(frame: "pd.DataFrame", sources: dict[str, Any], percent: int, window:
     longest = dict.fromkeys(sources, 0)
     for (name, source), part in kept.groupby(["split", "source"]):
         offsets = (part["length"] + 1).cumsum() - part["length"] - 1
-        windows[name][source] = tokens.count(part.assign(offset=offsets), window + 1)
+        windows[name][source] = tokens.count(part.assign(offset=offsets), window + 1, corpus.mask(part["counted"]))
         if name == "test":
             longest[source] = int(part["length"].max())
     totals = {name: int(kept.loc[kept["split"] == name, "length"].sum()) for name in SPLITS}
