@@ -3,6 +3,7 @@
 import weakref
 
 import pytest
+import tiny_models
 import torch
 from small_library_params import PARAMS
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -78,6 +79,27 @@ def test_losses_fall_from_rule_to_least_squares_to_distillation(build):
     assert records["ffn.ffn50"]["kept"] == "distilled"
     assert records["ffn.ffn50"]["distilled"]["per_token"] < records["ffn.ffn50"]["least_squares"]["per_token"]
     assert records["ffn.ffn50"]["training"]["tokens"] == list(range(64, 641, 64))
+
+
+@pytest.mark.parametrize("factor", [1.0, 0.22])
+def test_what_is_scaled_behind_a_subblock_is_fitted_as_it_is_returned(tmp_path, factor):
+    """A narrower FFN that lacks idle channels alone is fitted to the parent's own map, whatever the factor."""
+    network = tiny_models.network("granite", residual_multiplier=factor)
+    ffn, half = network.model.layers[1].mlp, network.config.intermediate_size // 2
+    with torch.no_grad():
+        ffn.down_proj.weight[:, half:] = 0
+    network.save_pretrained(tmp_path / "parent")
+    model = loading.load(tmp_path / "parent").requires_grad_(False)
+    states = hidden_states(model, torch.randint(1, 60, (28, 16), generator=torch.Generator().manual_seed(0)))[0][1]
+    space = Space.model_validate({"attention": {}, "ffn": {"ffn50": {"kind": "gated", "width": 0.5}}})
+    params = LibraryParams.model_validate(PARAMS | {"distillation": PARAMS["distillation"] | {"tokens": 0}})
+    generator = torch.Generator
+    tensors, records = LayerLibrary(
+        model, 1, space, params, states[:24], states[24:], lambda _: generator(), tmp_path
+    ).build()
+    fitted = tensors["ffn.ffn50/down_proj.weight"]
+    torch.testing.assert_close(fitted, ffn.down_proj.weight[:, :half], rtol=0.05, atol=2e-3)
+    assert records["ffn.ffn50"]["least_squares"]["per_token"] < 1e-6
 
 
 def test_linear_ffn_of_least_squares_is_not_distilled(build):

@@ -72,7 +72,7 @@ class Bare(Layer):
 
 
 @pytest.mark.parametrize(
-    ("kind", "attention", "ffn", "normed"),
+    ("kind", "attention", "ffn", "altered"),
     [
         (Before, ("first",), ("second",), False),
         (Behind, ("first",), ("second",), True),
@@ -82,7 +82,7 @@ class Bare(Layer):
         (Bare, (), (), False),
     ],
 )
-def test_norms_of_a_subblock_alone(kind, attention, ffn, normed):
+def test_norms_of_a_subblock_alone(kind, attention, ffn, altered):
     torch.manual_seed(0)
     x = torch.linspace(-1, 1, 2 * D).view(1, 2, D)
     run = anatomy.anatomy(kind(), ((), {}), x, 0)
@@ -90,8 +90,8 @@ def test_norms_of_a_subblock_alone(kind, attention, ffn, normed):
         shape = skeleton.anatomy(kind(), 0, D)
     for parts in (run, shape):
         assert (parts["attention"].norms, parts["ffn"].norms) == (attention, ffn)
-    if normed is not None:
-        assert run["attention"].normed == run["ffn"].normed == normed
+    if altered is not None:
+        assert run["attention"].altered == run["ffn"].altered == altered
 
 
 def test_what_was_recorded_for_inference_serves():

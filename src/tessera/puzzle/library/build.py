@@ -66,16 +66,17 @@ class LayerLibrary:
         """Calls of the parent's subblock on the training text, its outputs, and the weights of tokens in least squares.
 
         Weights make the residual the loss that distillation lowers: an error counts by what is made of it on its way
-        into the hidden state, by a norm behind the subblock, relative to that state. Tokens that do not count weigh 0.
+        into the hidden state, by a norm or a factor behind the subblock, relative to that state. Tokens that do not
+        count weigh 0.
         """
         passed = {"ffn": None} if subblock == "attention" else {"attention": None}
-        parent, normed = self.layer.subblock(subblock), self.layer.anatomy[subblock].normed
+        parent, altered = self.layer.subblock(subblock), self.layer.anatomy[subblock].altered
         for first, middle, after, mask in self.train.batches():
             before, behind = (first, middle) if subblock == "attention" else (middle, after)
             inner, added = self.layer.inner(subblock, before, self.calls, **passed), behind - before
-            output = inner.of(parent) if normed else added
+            output = inner.of(parent) if altered else added
             scale = torch.ones_like(after[..., 0])
-            if normed:
+            if altered:
                 scale = added.square().sum(-1) / output.square().sum(-1).clamp_min(TINY)
             yield inner, output, self.weight(scale, after, mask)
 
@@ -143,7 +144,7 @@ class LayerLibrary:
 
     def _is_optimal(self, name: str, variant: Attention | FFN) -> bool:
         """Whether least squares has minimised the very loss that distillation would lower: a linear FFN's."""
-        linear = name.startswith("ffn.") and variant.kind == "linear" and not self.layer.anatomy["ffn"].normed
+        linear = name.startswith("ffn.") and variant.kind == "linear" and not self.layer.anatomy["ffn"].altered
         return linear and self.params.initialisation == "least_squares"
 
     def _built(

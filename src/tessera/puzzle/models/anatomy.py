@@ -30,8 +30,8 @@ class Anatomy:
     last: str | None = None
     """Linear map of the subblock whose output is what the subblock returns; None if it ends with something else, or was
     not run."""
-    normed: bool = False
-    """Whether a norm stands between what the subblock returns and the residual stream."""
+    altered: bool = False
+    """Whether a norm or a factor changes what the subblock returns before it is added to the residual stream."""
 
 
 def tensor(output: Any) -> Tensor:
@@ -73,8 +73,8 @@ def anatomy(layer: nn.Module, call: tuple[tuple, dict[str, Any]], x: Tensor, ind
         (other,) = set(SUBBLOCKS) - {subblock}
         nothing = Exchange(getattr(layer, names[other]), other, index, x.shape[-1], False, returns[other])
         with put(layer, {names[other]: nothing}), _outputs(layer, {name}) as alone:
-            normed = not _is_multiple(run() - x, tensor(alone[name] if name in alone else outputs[name]))
-        anatomies[subblock] = Anatomy(name, returns[subblock], norms[subblock], _last_map(name, outputs), normed)
+            altered = not _is_same(run() - x, tensor(alone[name] if name in alone else outputs[name]))
+        anatomies[subblock] = Anatomy(name, returns[subblock], norms[subblock], _last_map(name, outputs), altered)
     return anatomies
 
 
@@ -154,7 +154,6 @@ def _last_map(subblock: str, outputs: dict[str, Any]) -> str | None:
     return None
 
 
-def _is_multiple(a: Tensor, b: Tensor) -> bool:
-    """Whether a is a multiple of b, to the rounding of a residual sum."""
-    factor = (a * b).sum() / b.square().sum() if bool(b.any()) else 0.0
-    return torch.allclose(a, factor * b, rtol=1e-2, atol=1e-3 * float(a.abs().max()))
+def _is_same(a: Tensor, b: Tensor) -> bool:
+    """Whether a is b, to the rounding of a residual sum."""
+    return torch.allclose(a, b, rtol=1e-2, atol=1e-3 * float(a.abs().max()))

@@ -106,11 +106,11 @@ class Coupling(LayerLibrary):
     def last(self, attention: nn.Module | None, ffn: nn.Module | None) -> tuple[nn.Linear, Moments] | None:
         """A pair's last linear map, and moments of its features and of what the parent's output lacks before it.
 
-        None if a norm follows, or if the pair does not end with a linear map.
+        None if what it returns is altered, or if the pair does not end with a linear map.
         """
         subblock, module, other = ("attention", attention, "ffn") if ffn is None else ("ffn", ffn, "attention")
         name = "linear" if isinstance(module, Exchange) else self.layer.anatomy[subblock].last
-        if name is None or module is None or self.layer.anatomy[subblock].normed:
+        if name is None or module is None or self.layer.anatomy[subblock].altered:
             return None
 
         def batches() -> Batches:
