@@ -72,6 +72,19 @@ class ScoresParams(Section):
     window: int = Field(gt=1, description="tokens per window")
 
 
+class RefitParams(Section):
+    """Least squares of an assembled child's linear maps, on its own hidden states, before it is healed."""
+
+    tokens: int = Field(ge=0, description="tokens of training text; with 0, nothing is refitted")
+    valid_windows: int = Field(8, gt=0, description="held-out windows by which the ridge of each map is chosen")
+    ridges: tuple[float, ...] = Field(
+        (0.001, 0.01, 0.1, 1.0, 10.0),
+        min_length=1,
+        description="ridges around a map's present weights that are tried, relative to the mean diagonal of the Gram "
+        "matrix",
+    )
+
+
 class HealParams(Section):
     """Global knowledge distillation (GKD) of assembled children."""
 
