@@ -1,7 +1,9 @@
 """The figures' style."""
 
+import re
 from itertools import pairwise
 
+import matplotlib.pyplot as plt
 import pytest
 
 from tessera.common import plots
@@ -30,6 +32,22 @@ def test_the_same_figure_gives_the_same_bytes(tmp_path):
 
 
 @pytest.mark.filterwarnings("error")
+def test_what_no_eye_sees_makes_no_other_bytes(tmp_path):
+    def drawn(path, shift):
+        figure, axes = plt.subplots()
+        axes.plot([0.1 + shift, 0.7, 0.9], [0.3, 0.2 + shift, 0.8], label="one")
+        axes.scatter([0.5 + shift], [0.5], alpha=1 / 3)
+        axes.set_xlabel("a long name with $x^2$")
+        plots.save(figure, path)
+        return path.read_text()
+
+    first, second, other = (drawn(tmp_path / f"{n}.svg", shift) for n, shift in enumerate((0, 1e-9, 0.01)))
+    assert first == second != other
+    assert "scale(0.015625)" in first and "0.333333" in first
+    places = re.sub(r'scale\([^)]*\)|style="[^"]*"|<!--.*?-->', "", first, flags=re.DOTALL)
+    assert not re.search(r"\d\.\d{3}", places) and not re.search(r'[" ]-0[" ]', places)
+
+
 def test_a_logarithmic_axis_leaves_out_zeros():
     _, axes = plots.grid(1, 1, 2.0)
     axes[0, 0].plot([0, 1, 2], [0.0, 0.1, 0.2])

@@ -3,6 +3,7 @@
 Colours are those of Okabe and Ito. A line's name stands at its end where there is room; a legend is the second choice.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -68,11 +69,32 @@ def grid(rows: int, columns: int, height: float, **options: Any) -> tuple[Figure
     return plt.subplots(rows, columns, figsize=(WIDTH, height * rows), squeeze=False, **options)
 
 
+#: Matplotlib's name of a part of a figure, a digest of what is in it.
+_NAME = re.compile(r"\b[a-z][0-9a-f]{10}\b")
+#: A number that is a place or a length, or else something whose numbers are not: factors, styles, texts.
+_PLACES = re.compile(r'(?:scale|matrix)\([^)]*\)|style="[^"]*"|<!--.*?-->|(-?\d+\.\d{3,})', re.DOTALL)
+
+
 def save(figure: Figure, path: str | Path) -> None:
-    """Write a figure as SVG, without a date, and close it."""
+    """Write a figure as SVG, without a date and with places to a hundredth of a point, and close it.
+
+    Finer digits are invisible, and differ between processors.
+    """
     with files.replacing(path) as hidden:
         figure.savefig(hidden, format="svg", metadata={"Date": None, "Creator": "tessera"})
+        hidden.write_text(_portable(hidden.read_text(encoding="utf-8")), encoding="utf-8")
     plt.close(figure)
+
+
+def _portable(svg: str) -> str:
+    """The same picture with rounded places, and with names of its parts that do not depend on them."""
+    names = dict.fromkeys(_NAME.findall(svg))
+    numbered = {name: f"part{number}" for number, name in enumerate(names)}
+    return _NAME.sub(lambda found: numbered[found[0]], _PLACES.sub(_rounded, svg))
+
+
+def _rounded(found: re.Match[str]) -> str:
+    return f"{round(float(found[1]), 2) + 0.0:.2f}".rstrip("0").rstrip(".") if found[1] else found[0]
 
 
 def line(colour: str, style: str = "-", label: str = "", marker: str = "") -> Line2D:
