@@ -6,12 +6,17 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 from tiny_models import GEMMA, PARENTS, SHAPE
 
 # Read when transformers is imported: children bring their own code, which it copies there; nothing is downloaded.
 _MODULES = tempfile.TemporaryDirectory(prefix="tessera-tests-")
 os.environ["HF_MODULES_CACHE"] = _MODULES.name
 os.environ["HF_HUB_OFFLINE"] = "1"
+
+# No test is decided by the time that it takes: a machine may be busy.
+settings.register_profile("tessera", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("tessera")
 
 
 def pytest_collection():

@@ -17,6 +17,10 @@ from tessera.puzzle.scores.retention import Answers, Bootstrap, correct, select
         ([-1.0, -2.0], [1, 4], 0, "per_byte", 0.0),
         ([-1.0, -1.0, -2.0], [1, 1, 1], 1, "sum", 0.5),
         ([-1.0, -1.0, -2.0], [1, 1, 1], 2, "sum", 0.0),
+        # What rounding alone may tell apart is equal.
+        ([-31.000_01, -31.0], [1, 1], 0, "sum", 0.5),
+        ([-31.000_01, -31.0], [9, 9], 0, "per_byte", 0.5),
+        ([-31.001, -31.0], [9, 9], 0, "per_byte", 0.0),
     ],
 )
 def test_correct(values, sizes, answer, metric, expected):

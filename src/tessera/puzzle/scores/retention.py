@@ -17,17 +17,20 @@ from tessera.common.association import ENDS
 
 #: How choices are compared: by the sum of their tokens' log-probabilities, or by that per byte of their text.
 METRICS = ("sum", "per_byte")
+#: Log-probabilities, in nats, that differ by less are equal: so much rounding differs between processors and batches.
+TIE = 1e-4
 
 
 def correct(values: Sequence[float], sizes: Sequence[int], answer: int, metric: str) -> float:
     """1 if the right choice is the likeliest, 0 if it is not, 1/n if it shares the maximum with n - 1 others.
 
-    values are the choices' log-probabilities in nats, sizes their bytes. Raises ValueError on another metric.
+    A choice shares it whose log-probability would have it if it were larger by TIE. values are the choices'
+    log-probabilities in nats, sizes their bytes. Raises ValueError on another metric.
     """
     if metric not in METRICS:
         raise ValueError(f"metric {metric!r}; expected one of {', '.join(METRICS)}")
-    scores = np.asarray(values, float) / (np.asarray(sizes, float) if metric == "per_byte" else 1.0)
-    best = scores == scores.max()
+    units = np.asarray(sizes, float) if metric == "per_byte" else 1.0
+    best = (np.asarray(values, float) + TIE) / units >= (np.asarray(values, float) / units).max()
     return float(best[answer]) / int(best.sum())
 
 
