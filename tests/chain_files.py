@@ -64,7 +64,7 @@ def write(root: Path, layers: int = 4, healed: float = 0.7) -> dict[str, Any]:
             kl = 1.1 * children[method]["value"]
             states = {"assembled": kl, "equal": kl * (healed if method == "mip" else 0.7)}
             if method == "mip":
-                states["full"] = 0.5 * kl
+                states |= {"refitted": 0.8 * kl, "full": 0.5 * kl}
                 found["curves"].append(_curve(root / "curves" / target / "full.json", kl, 60))
             found["curves"].append(_curve(root / "curves" / target / f"{method}.json", kl, 10))
             found["evaluation"].append(root / "evaluation" / f"{target}-{method}.json")

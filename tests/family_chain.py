@@ -30,6 +30,7 @@ from tessera.puzzle.stages import (
     frontier,
     heal,
     library_part,
+    refit,
     report,
     scores_part,
     search_target,
@@ -54,7 +55,7 @@ TARGETS = {
     "h100": {"source": "roofline", "hardware": "h100-sxm", "dtype": "bfloat16", "workload": WORKLOAD},
     "cpu": small_chain.TARGET | {"workload": WORKLOAD, "repeats": 2},
 }
-METHOD, SCHEDULES = "mip", ("equal", "full")
+METHOD, SCHEDULES = "quadratic", ("equal", "full")
 SOURCES = {"train": ("wiki_leads", "speeches"), "ood": ("owt", "wikipedia_ood")}
 OPTIMISER = small_chain.OPTIMISER
 HEALING = OPTIMISER | {"learning_rate": 3e-4, "warmup": 0.2}
@@ -64,9 +65,16 @@ VALUES: dict[str, Any] = {
     "evaluate": {"windows": 4, "window": 19},
     "calibration": {"tokens": 600, "window": 20, "shards": 1},
     "library": small_chain.PARAMS["library"] | {"distillation": OPTIMISER | {"tokens": 80}},
+    "refit": {"tokens": 400, "valid_windows": 4},
     "heal": small_chain.PARAMS["heal"] | {"equal": HEALING | {"tokens": 80}, "full": HEALING | {"tokens": 600}},
     # At the parent's own throughput the parent is the best choice, and its divergence from itself is measured.
-    "search": {"objective": "metrics.kl_div", "speedups": [1.0, 4.0], "child_speedup": 4.0, "methods": [METHOD]},
+    "search": {
+        "objective": "metrics.kl_div",
+        "speedups": [1.0, 4.0],
+        "child_speedup": 4.0,
+        "methods": [METHOD],
+        "cosine": 0.03,
+    },
     "costs": {"targets": TARGETS},
     "speed": {"repeats": 2},
     "export": {"dtype": "float32", "checkpoint": "float32", "license": "mit", "tokenizer_pre": "gpt-2"},
@@ -251,7 +259,10 @@ def _target(chain: Chain, target: str, tokens: Path, found: dict[str, Any], patc
     )
     curves, save = [data / f"curves/{target}/{name}.json" for name in (METHOD, "full")], children.save
     healed = [data / f"healed/{target}/{METHOD}", data / f"children/{target}"]
-    for schedule, child, curve in zip(SCHEDULES, healed, curves, strict=True):
+    refitted, fits, choices = data / f"refitted/{target}", data / f"refits/{target}.json", search / "children.json"
+    refit.main(_of(refit, values), METHOD, parent, tokens, choices, library, refitted, fits)
+    schedules = ("equal", None), ("full", refitted)
+    for (schedule, start), child, curve in zip(schedules, healed, curves, strict=True):
 
         def remember(model: Any, *places: Any, schedule: str = schedule) -> None:
             chain.healed[target, schedule] = model(prompts()).detach()
@@ -265,11 +276,12 @@ def _target(chain: Chain, target: str, tokens: Path, found: dict[str, Any], patc
                 schedule,
                 parent,
                 tokens,
-                search / "children.json",
+                choices,
                 library,
                 chain.out / f"logs/{target}-{schedule}.safetensors",
                 child,
                 curve,
+                start,
             )
     evaluation = data / f"evaluation/{target}-{METHOD}.json"
     evaluate_child.main(
@@ -279,12 +291,12 @@ def _target(chain: Chain, target: str, tokens: Path, found: dict[str, Any], patc
         tokens,
         search / "children.json",
         library,
-        healed,
-        list(SCHEDULES),
+        [refitted, *healed],
+        ["refitted", "equal", "full"],
         evaluation,
     )
     points = data / f"frontier/{target}.json"
-    frontier.main(_of(frontier, values), METHOD, parent, tokens, search / "frontier.json", library, points)
+    frontier.main(_of(frontier, values), [METHOD], parent, tokens, search / "frontier.json", library, points)
     for name, paths in {
         "costs": [costs],
         "frontier": [points],

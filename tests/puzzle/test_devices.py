@@ -3,8 +3,11 @@
 The accelerator has a process of its own, because autograd asks for the devices once.
 """
 
+import tempfile
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict
 from multiprocessing import get_context
+from pathlib import Path
 from unittest import mock
 
 import numpy as np
@@ -17,11 +20,11 @@ from tessera.puzzle import child
 from tessera.puzzle.costs import measured
 from tessera.puzzle.costs.params import CostTarget
 from tessera.puzzle.costs.tables import table_rows
-from tessera.puzzle.heal import train
+from tessera.puzzle.heal import refit, train
 from tessera.puzzle.library.activations import store_before
 from tessera.puzzle.library.build import LayerLibrary
 from tessera.puzzle.models import architecture, loading
-from tessera.puzzle.params import HealParams, LibraryParams
+from tessera.puzzle.params import HealParams, LibraryParams, RefitParams
 from tessera.puzzle.scores import choices, evaluate, replace_one
 from tessera.puzzle.scores.reference import Reference, composed
 from tessera.puzzle.serve import speed
@@ -127,6 +130,15 @@ class Chain:
 
     def masked_healing(self):
         return self.healing(MASK)
+
+    def refit(self, mask=None):
+        params = RefitParams(tokens=39, valid_windows=3, ridges=(0.1, 1.0))
+        with tempfile.TemporaryDirectory() as scratch:
+            fits = refit.refit(self.model, self.child, TOKENS[:, :-1], 3, params, Path(scratch), mask)
+        return [asdict(fit) for fit in fits]
+
+    def masked_refit(self):
+        return self.refit(MASK)
 
 
 STEPS = [name for name in vars(Chain) if not name.startswith("_")]

@@ -113,8 +113,8 @@ def test_the_search_keeps_its_budget(chain, space):
 def test_healing_brings_children_closer_to_their_parent(chain):
     for target in TARGETS:
         states = chain.json(f"data/puzzle/evaluation/{target}-{METHOD}.json")["states"]
-        assembled, full = (states[state]["in_domain"]["kl_div"] for state in ("assembled", "full"))
-        assert 0 < full < assembled
+        assembled, refitted, full = (states[name]["in_domain"]["kl_div"] for name in ("assembled", "refitted", "full"))
+        assert 0 < full < assembled and refitted > 0
         curve = chain.json(f"data/puzzle/curves/{target}/full.json")
         assert curve["tokens"] == [40 * step for step in range(1, 16)] and len(curve["kl_div"]) == 15
 
@@ -144,7 +144,7 @@ def test_the_report_names_the_variants(chain, space):
         assert set(costs.variant[costs.subblock == subblock]) == {"parent", *named}
         for layer in range(3):
             assert set(library.variant[(library.subblock == subblock) & (library.layer == layer)]) == set(named)
-    assert set(pd.read_csv(report / "tables/evaluation.csv").state) == {"assembled", *SCHEDULES}
+    assert set(pd.read_csv(report / "tables/evaluation.csv").state) == {"assembled", "refitted", *SCHEDULES}
     drawn = (report / "figures/choices.svg").read_text()
     assert all(f">{name}</text>" in drawn or name in drawn for name in space["attention"])
     metrics = files.read_json(report / "metrics.json")

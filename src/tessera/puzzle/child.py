@@ -171,12 +171,14 @@ def save(child: LanguageModel, parent_directory: str | Path, directory: str | Pa
     parent_directory = Path(parent_directory)
     name = f"Child{type(child.network).__name__.removeprefix('Child')}"
     blocks = getattr(child.config, BLOCKS, [{place: {} for place in SUBBLOCKS} for _ in child.layers])
-    published = nemotron.block_configs(blocks, modeling_child.config_of(child.config, {}))
+    # Of a child that was read, transformers answers questions about all layers by an error.
+    whole = modeling_child.config_of(child.config, {})
+    published = nemotron.block_configs(blocks, whole)
     config = files.read_json(parent_directory / "config.json") | {
         "architectures": [name],
         "auto_map": {"AutoModelForCausalLM": f"{CODE.stem}.{name}"},
         BLOCKS: blocks,
-        "per_layer_config": {str(i): sizes for i, block in enumerate(blocks) if (sizes := _sizes(block, child.config))},
+        "per_layer_config": {str(i): sizes for i, block in enumerate(blocks) if (sizes := _sizes(block, whole))},
         "dtype": str(next(child.network.parameters()).dtype).removeprefix("torch."),
     }
     if published is not None:

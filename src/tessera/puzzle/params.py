@@ -2,7 +2,7 @@
 
 from typing import Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, PositiveFloat, model_validator
 
 from tessera.common.params import Section
 from tessera.puzzle.costs.params import CostsParams
@@ -55,6 +55,11 @@ class LibraryParams(Section):
     ridge: float = Field(
         gt=0, description="ridge of the least squares, relative to the mean diagonal of the Gram matrix"
     )
+    ridges: tuple[PositiveFloat, ...] = Field(
+        (),
+        description="ridges of a variant's last map that are tried around 0 and around the weights that it has before, "
+        "of which the best on the last tenth of the calibration text is taken; with none, it is `ridge` around 0",
+    )
     valid_windows: int = Field(gt=0, description="held-out windows on which losses are reported")
     stream: bool = Field(
         False,
@@ -76,9 +81,9 @@ class RefitParams(Section):
     """Least squares of an assembled child's linear maps, on its own hidden states, before it is healed."""
 
     tokens: int = Field(ge=0, description="tokens of training text; with 0, nothing is refitted")
-    valid_windows: int = Field(8, gt=0, description="held-out windows by which the ridge of each map is chosen")
-    ridges: tuple[float, ...] = Field(
-        (0.001, 0.01, 0.1, 1.0, 10.0),
+    valid_windows: int = Field(default=8, gt=0, description="held-out windows by which the ridge of each map is chosen")
+    ridges: tuple[PositiveFloat, ...] = Field(
+        default=(0.001, 0.01, 0.1, 1.0, 10.0),
         min_length=1,
         description="ridges around a map's present weights that are tried, relative to the mean diagonal of the Gram "
         "matrix",
@@ -170,6 +175,7 @@ class PuzzleParams(Section):
     scores: ScoresParams
     costs: CostsParams
     search: SearchParams
+    refit: RefitParams = RefitParams(tokens=0)
     heal: HealParams
     evaluate: EvaluateParams
     speed: SpeedParams

@@ -3,7 +3,9 @@
 COSTS = PARAMS.puzzle.costs
 TARGETS = list(COSTS.targets)
 METHODS = list(PARAMS.puzzle.search.methods)
-KEPT = "mip"  # the method whose children are healed in full and kept
+KEPT = METHODS[0]  # the method whose children are healed in full and kept
+# Methods whose frontiers are run: the kept one's, and the paper's beside it.
+RUN = [method for method in METHODS if method in (KEPT, "mip")]
 # What may be deleted; it would be computed again to the same digits.
 KEPT_SCORES = "logs/scores"  # scores by their content
 TEACHER = "logs/teacher"  # the parent's hidden states, if heal.teacher = cache
@@ -267,6 +269,36 @@ rule puzzle_search_target:
         STAGE
 
 
+rule puzzle_refit:
+    # Healing of the kept child begins with it.
+    input:
+        parent=PARENT,
+        tokens=TOKENS,
+        choices="data/puzzle/search/{target}/children.json",
+        library=LIBRARY,
+        code=code("puzzle_refit"),
+    output:
+        child=temp(directory("data/puzzle/refitted/{target}")),
+        fits="data/puzzle/refits/{target}.json",
+    log:
+        "logs/puzzle_refit/{target}.log",
+    benchmark:
+        "logs/benchmarks/puzzle_refit/{target}.tsv"
+    priority: 1
+    threads: 1
+    resources:
+        gpu=GPUS,
+    params:
+        cfg=section("puzzle.space", "puzzle.calibration", "puzzle.refit", "puzzle.compute", "seed"),
+        stage=stage("puzzle_refit", method=KEPT),
+    message:
+        "Refit the {wildcards.target} child"
+    shell:
+        STAGE
+
+
+# With what healing in full begins, if not with the child as assembled.
+REFITTED = {"start": "data/puzzle/refitted/{target}"} if PARAMS.puzzle.refit.tokens else {}
 PROCESSES = PARAMS.puzzle.heal.processes
 # One thread per process, of those that Snakemake gives the job.
 TORCHRUN = f"OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 torchrun --standalone --nproc-per-node {PROCESSES}"
@@ -309,6 +341,7 @@ rule puzzle_heal:
 rule puzzle_heal_full:
     # The longest jobs of all start first, so that no core waits for one at the end.
     input:
+        **REFITTED,
         parent=PARENT,
         tokens=TOKENS,
         choices="data/puzzle/search/{target}/children.json",
@@ -341,9 +374,12 @@ rule puzzle_heal_full:
 
 
 def healed(wildcards):
-    """Healed children of one method, by the name of their schedule."""
-    children = {"equal": f"data/puzzle/healed/{wildcards.target}/{wildcards.method}"}
-    return children | ({"full": f"data/puzzle/children/{wildcards.target}"} if wildcards.method == KEPT else {})
+    """Refitted and healed children of one method, by the name of what was done."""
+    equal = {"equal": f"data/puzzle/healed/{wildcards.target}/{wildcards.method}"}
+    if wildcards.method != KEPT:
+        return equal
+    refitted = {"refitted": path.format(target=wildcards.target) for path in REFITTED.values()}
+    return {**refitted, **equal, "full": f"data/puzzle/children/{wildcards.target}"}
 
 
 rule puzzle_evaluate_child:
@@ -390,7 +426,7 @@ rule puzzle_frontier:
         gpu=GPUS,
     params:
         cfg=section("puzzle.space", "puzzle.scores", "puzzle.compute", "seed"),
-        stage=stage("puzzle_frontier", method=KEPT),
+        stage=stage("puzzle_frontier", methods=RUN),
     message:
         "Measure the children of the {wildcards.target} frontier"
     shell:

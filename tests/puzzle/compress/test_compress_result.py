@@ -22,9 +22,9 @@ def out(tmp_path):
     puzzle, tasks = tmp_path / "data/puzzle", tmp_path / "data/puzzle_studies/tasks"
     states = {"text": QUALITY, "in_domain": QUALITY | {"by_window": {}}}
     evaluation = {"states": {"assembled": {"in_domain": QUALITY | {"kl_div": 0.4}}, "full": states}}
-    files.write_json(puzzle / "evaluation/cpu-mip.json", evaluation)
+    files.write_json(puzzle / "evaluation/cpu-quadratic.json", evaluation)
     child = {"blocks": ["kv1+ffn50"], "value": 0.2, "speed": {"model_speedup": 1.31}}
-    files.write_json(puzzle / "search/cpu/children.json", {"children": {"mip": child}})
+    files.write_json(puzzle / "search/cpu/children.json", {"children": {"quadratic": child}})
     files.write_json(puzzle / "export/cpu/export.json", {"gguf": None, "refusal": "no form"})
     files.write_text(puzzle / "export/cpu/README.md", "# A child of /model\n")
     files.write_text(puzzle / "export/cpu/model.safetensors", "weights")
@@ -35,7 +35,7 @@ def out(tmp_path):
         "speedup": dict.fromkeys(("prefill", "decode", "runtime"), 1.25),
     }
     models = {"parent": speed, "cpu": speed | {"memory": {"model_mib": 400.0}}}
-    files.write_json(puzzle / "speed.json", {"method": "mip", "served": {"cpu": {"models": models}}})
+    files.write_json(puzzle / "speed.json", {"method": "quadratic", "served": {"cpu": {"models": models}}})
     items = [
         {"set": name, "group": "g", "index": i, "prompt": "p", "choices": [" a", " b"], "answer": 0, "chance": 0.5}
         for name in ("one", "two")

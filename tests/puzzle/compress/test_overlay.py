@@ -24,7 +24,7 @@ def test_the_overlay_leaves_one_of_everything(family):
     _, checked = made(family)
     assert [*checked.data.text.sources] == ["text"] and not checked.data.text.out_of_domain
     assert [*checked.puzzle.costs.targets] == ["cpu"]
-    assert checked.puzzle.search.methods == ("mip",) and checked.puzzle.search.child_speedup is None
+    assert checked.puzzle.search.methods == ("quadratic",) and checked.puzzle.search.child_speedup is None
     assert checked.puzzle.search.child.speedup == 1.3
     space = facts(family).spaces["full"]
     assert {*checked.puzzle.space.attention} == {*space["attention"]}

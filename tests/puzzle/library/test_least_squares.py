@@ -54,6 +54,27 @@ def test_gradient_is_zero_at_the_solution(seed, ridge):
 
 
 @settings(deadline=None, max_examples=20)
+@given(st.integers(0, 10**6), st.integers(2, 30))
+def test_the_ridge_of_least_held_out_error_is_chosen(seed, count):
+    """Against the errors themselves, token by token; and those of two texts add up to those of both."""
+    f, y, w = problem(seed)
+    train, held_out = (moments(f[part], y[part], w[part]) for part in (slice(count), slice(count, None)))
+    prior = torch.randn(6, 4, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    ridges = (1e-3, 0.1, 3.0)
+    chosen = least_squares.choose(train, held_out, ridges, [None, prior])
+
+    def error(W):
+        norm = (w[count:, None] * y[count:] ** 2).sum()
+        return float((w[count:, None] * (y[count:] - f[count:] @ W) ** 2).sum() / norm)
+
+    errors = [error(solve(train.G, train.C, ridge, around)) for around in (None, prior) for ridge in ridges]
+    assert error(chosen.of(train)) == pytest.approx(min(errors)) == pytest.approx(chosen.error)
+    whole, both = moments(f, y, w), train + held_out
+    torch.testing.assert_close((both.G, both.C), (whole.G, whole.C))
+    assert float(both.Y) == pytest.approx(whole.Y)
+
+
+@settings(deadline=None, max_examples=20)
 @given(st.integers(0, 10**6), st.sampled_from([1e-6, 1e-3, 1.0]))
 def test_the_ridge_draws_towards_a_map(seed, ridge):
     f, y, w = problem(seed)

@@ -102,6 +102,26 @@ def test_what_is_scaled_behind_a_subblock_is_fitted_as_it_is_returned(tmp_path, 
     torch.testing.assert_close(tensors["attention.kv1/o_proj.weight"], attention.o_proj.weight, rtol=0.05, atol=0.02)
 
 
+def test_ridges_are_chosen_on_text_of_their_own(build):
+    none = {"tokens": 0, "batch_windows": 4, "learning_rate": 1.0}
+    plain, _ = build(distillation=none)
+    tensors, records = build(distillation=none, ridges=(1e-6, 1e-2, 1.0))
+    fits = {name: record["fit"] for name, record in records.items() if "fit" in record}
+    assert fits.keys() == {"attention.kv1", "attention.linear", "ffn.ffn50", "ffn.ffn25", "ffn.linear"}
+    assert {fit["ridge"] for fit in fits.values()} <= {1e-6, 1e-2, 1.0}
+    # Of one ridge around 0, on all of the text, it is the fit of before; the channels are the same in any case.
+    for name, fit in fits.items():
+        key = next(
+            key
+            for key in tensors
+            if key.startswith(name) and key.endswith(("o_proj.weight", "linear.weight", "down_proj.weight"))
+        )
+        same = torch.allclose(tensors[key], plain[key], rtol=1e-5, atol=1e-6)
+        assert same == (fit == {"ridge": 1e-6, "around_weights": False})
+    assert any(fit["around_weights"] or fit["ridge"] > 1e-6 for fit in fits.values())
+    assert torch.equal(tensors["ffn.ffn50/up_proj.weight"], plain["ffn.ffn50/up_proj.weight"])
+
+
 def test_linear_ffn_of_least_squares_is_not_distilled(build):
     _, records = build()
     assert "distilled" not in records["ffn.linear"]

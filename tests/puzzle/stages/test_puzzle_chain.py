@@ -17,7 +17,7 @@ from tessera.puzzle import child
 from tessera.puzzle.models import architecture, loading, memory
 from tessera.puzzle.models.loading import BLOCKS
 from tessera.puzzle.models.streaming import Streamed
-from tessera.puzzle.stages import activations, frontier
+from tessera.puzzle.stages import activations, frontier, refit
 from tessera.puzzle.stages import evaluate_child as evaluate
 from tessera.puzzle.stages import heal as puzzle_heal
 from tessera.puzzle.stages import library_part as puzzle_library
@@ -31,6 +31,7 @@ PARAMS = {
     "calibration": BASE["calibration"] | {"shards": 2},
     "library": BASE["library"] | {"jobs": 2, "distillation": OPTIMISER | {"tokens": 120}},
     "scores": BASE["scores"] | {"jobs": 2},
+    "refit": {"tokens": 240, "valid_windows": 4},
 }
 CHOICE = ["kv1+parent", "no_op+ffn50", "parent+linear"]
 
@@ -56,18 +57,21 @@ def chain(parent, tokens, out):
     files.write_json(search / "children.json", {"children": {"mip": row, "greedy": infeasible}})
     points = [row, row | {"blocks": ["parent+parent"] * 3, "method": "greedy"}, infeasible | {"method": "mip"}]
     files.write_json(search / "frontier.json", {"target": "here", "points": points})
-    for schedule in ("equal", "full"):
+    made, chosen = out / "children", search / "children.json"
+    refit.main(params(refit), "mip", parent, tokens, chosen, library, made / "refitted", out / "refits/here.json")
+    for schedule, start in (("equal", None), ("full", made / "refitted")):
         puzzle_heal.main(
             params(puzzle_heal),
             "mip",
             schedule,
             parent,
             tokens,
-            search / "children.json",
+            chosen,
             library,
             out / f"checkpoints/{schedule}.safetensors",
-            out / f"children/{schedule}",
+            made / schedule,
             out / f"curves/{schedule}.json",
+            start,
         )
     evaluate.main(
         params(evaluate),
@@ -76,12 +80,12 @@ def chain(parent, tokens, out):
         tokens,
         search / "children.json",
         library,
-        [out / "children/equal", out / "children/full"],
-        ["equal", "full"],
+        [made / "refitted", made / "equal", made / "full"],
+        ["refitted", "equal", "full"],
         out / "evaluation/here-mip.json",
     )
     frontier.main(
-        params(frontier), "mip", parent, tokens, search / "frontier.json", library, out / "frontier/here.json"
+        params(frontier), ["mip"], parent, tokens, search / "frontier.json", library, out / "frontier/here.json"
     )
 
 
@@ -181,13 +185,25 @@ def test_children_are_healed_and_evaluated(out):
     found = files.read_json(out / "evaluation/here-mip.json")
     assert (found["method"], found["target"], found["choice"]["blocks"]) == ("mip", "here", CHOICE)
     domains = {"wiki_leads", "speeches", "owt", "wikipedia_ood", "in_domain", "out_of_domain"}
-    assert set(found["states"]) == {"assembled", "equal", "full"}
+    assert set(found["states"]) == {"assembled", "refitted", "equal", "full"}
     for state in found["states"].values():
         assert set(state) == domains
         assert state["in_domain"]["windows"] == state["out_of_domain"]["windows"] == 4
         mean = (state["owt"]["kl_div"] + state["wikipedia_ood"]["kl_div"]) / 2
         assert state["out_of_domain"]["kl_div"] == pytest.approx(mean)
     assert found["states"]["full"]["in_domain"]["kl_div"] < found["states"]["assembled"]["in_domain"]["kl_div"]
+
+
+def test_the_refitted_child_is_nearer_and_healing_begins_with_it(out):
+    fits = files.read_json(out / "refits/here.json")["fits"]
+    places = [(layer, place) for layer in range(3) for place in ("attention", "ffn")]
+    assert [(fit["layer"], fit["subblock"]) for fit in fits] == [p for p in places if p != (1, "attention")]
+    assert all(fit["after"] <= fit["before"] for fit in fits) and any(fit["ridge"] for fit in fits)
+    states = files.read_json(out / "evaluation/here-mip.json")["states"]
+    assert states["refitted"]["in_domain"]["kl_div"] < states["assembled"]["in_domain"]["kl_div"]
+    assert not list((out / "children").glob(".*"))
+    equal, full = (files.read_json(out / f"curves/{name}.json")["cosine"][0] for name in ("equal", "full"))
+    assert full < equal  # the same first step, from a child whose states are nearer to the parent's
 
 
 def test_frontier_is_measured_for_the_points_of_its_method(out):
@@ -251,6 +267,7 @@ def test_killed_healing_goes_on_to_the_same_bytes(out, parent, tokens, tmp_path,
         tmp_path / "checkpoint.safetensors",
         tmp_path / "child",
         tmp_path / "curve.json",
+        out / "children/refitted",
     )
 
     def dying(steps, _):
@@ -280,7 +297,7 @@ def test_two_processes_of_torchrun_heal_the_same_child(out, parent, tokens, tmp_
     command += ["--choices", out / "search/here/children.json", "--library", *sorted((out / "library").iterdir())]
     for name in ("checkpoint.safetensors", "child", "curve.json"):
         command += [f"--{name.partition('.')[0]}", tmp_path / name]
-    command += ["--teacher-cache", tmp_path / "teacher"]
+    command += ["--teacher-cache", tmp_path / "teacher", "--start", out / "children/refitted"]
     alone = subprocess.run([sys.executable, *map(str, command)], capture_output=True, text=True, check=False)
     assert alone.returncode == 1 and "error: heal.processes = 2, but 1 started" in alone.stderr
     assert not list(tmp_path.iterdir())

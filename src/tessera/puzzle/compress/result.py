@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from tessera.common import files
+from tessera.puzzle.compress.overlay import METHOD
 from tessera.puzzle.compress.plan import Plan, limit_words
 
 CHILD = "child"
@@ -18,8 +19,8 @@ CHILD = "child"
 def read(plan: Plan, out: Path) -> dict[str, Any]:
     """The numbers of the run in a directory, as plain values."""
     name = plan.request.target
-    evaluation = files.read_json(out / f"data/puzzle/evaluation/{name}-mip.json")
-    choices = files.read_json(out / f"data/puzzle/search/{name}/children.json")["children"]["mip"]
+    evaluation = files.read_json(out / f"data/puzzle/evaluation/{name}-{METHOD}.json")
+    choices = files.read_json(out / f"data/puzzle/search/{name}/children.json")["children"][METHOD]
     report = files.read_json(out / f"data/puzzle/export/{name}/export.json")
     found: dict[str, Any] = {
         "child": str(out / CHILD),

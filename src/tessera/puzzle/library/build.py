@@ -1,15 +1,18 @@
 """The block library: every variant of a layer, initialised and distilled, with the losses that show how well."""
 
 import copy
+import itertools
+import math
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import TypeAlias
 
 import torch
 from torch import Tensor, nn
 
-from tessera.puzzle.library import distill, initialise
+from tessera.puzzle.library import distill, initialise, least_squares
 from tessera.puzzle.library.activations import Activations, States
 from tessera.puzzle.library.initialise import Batches
 from tessera.puzzle.library.least_squares import Moments
@@ -21,6 +24,24 @@ from tessera.puzzle.params import BATCH, LibraryParams
 Module: TypeAlias = nn.Module | None
 #: Least squared norm of an output that is divided by: smaller ones are of no token.
 TINY = 1e-30
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Moments of the training text: of the first part of it, and of the last, None if all is in the first."""
+
+    first: Moments
+    last: Moments | None = None
+
+    @property
+    def all(self) -> Moments:
+        """Of the whole text."""
+        return self.first if self.last is None else self.first + self.last
+
+    def narrowed(self, channels: Tensor) -> "Parts":
+        """Those of some channels (F',) alone."""
+        last = None if self.last is None else self.last.narrowed(channels)
+        return Parts(self.first.narrowed(channels), last)
 
 
 class LayerLibrary:
@@ -85,6 +106,14 @@ class LayerLibrary:
         weight = scale if mask is None else scale * mask
         return weight if self.params.loss == "scalar" else weight / after.square().sum(-1)
 
+    def _moments(self, subblock: str, of: Callable[[Batches], Moments]) -> Parts:
+        """Moments of the training text, and of its last tenth by itself, by which ridges are chosen."""
+        count = math.ceil(len(self.train.before) / BATCH)
+        last = max(1, count // 10) if self.params.ridges and count > 1 else 0
+        batches = iter(self._batches(subblock))
+        parts = [of(itertools.islice(batches, size)) for size in (count - last, last) if size]
+        return Parts(*parts)
+
     def _attentions(self) -> Iterator[tuple[str, Module, dict]]:
         layer, config, last = self.layer, self.config, self.layer.anatomy["attention"].last
         parent = layer.subblock("attention")
@@ -111,9 +140,9 @@ class LayerLibrary:
         elif widths:
             if last is None:
                 raise ValueError(f"ffn.{next(iter(widths))}: the parent's FFN does not end with a linear map")
-            moments = initialise.channel_moments(parent, last, self._batches("ffn"))
+            moments = self._moments("ffn", partial(initialise.channel_moments, parent, last))
             kept = initialise.kept_channels(
-                parent.get_submodule(last), moments, list(widths.values()), self.params.selection, self.params.ridge
+                parent.get_submodule(last), moments.all, list(widths.values()), self.params.selection, self.params.ridge
             )
         for name, variant in self.space.ffn.items():
             channels, experts = kept.get(widths.get(name, 0)), None
@@ -121,9 +150,7 @@ class LayerLibrary:
                 saliency = initialise.expert_saliency(parent, self._batches("ffn")) if saliency is None else saliency
                 experts = initialise.kept_experts(saliency, variants.part(layer, config, variant), config)
             module = initialise.ffn(layer, config, variant, channels, experts)
-            narrow = (
-                Moments(moments.G[channels][:, channels], moments.C[channels]) if moments and name in widths else None
-            )
+            narrow = moments.narrowed(channels) if moments and name in widths else None
             yield self._built(f"ffn.{name}", variant, module, last, narrow)
 
     def _width(self, variant: FFN) -> int:
@@ -132,15 +159,23 @@ class LayerLibrary:
         return changes[variants.width_key(self.layer, self.config)]
 
     def _fit(
-        self, subblock: str, variant: Attention | FFN, module: nn.Module, last: str | None, m: Moments | None
-    ) -> bool:
-        """Fit a variant's last linear map to the parent's output, if it ends with one; m are its moments, if known."""
+        self, subblock: str, variant: Attention | FFN, module: nn.Module, last: str | None, m: Parts | None
+    ) -> dict | None:
+        """Fit a variant's last linear map to the parent's output; m are its moments, if known.
+
+        Returns the ridge and whether it is around the weights of before, and not 0; None if it ends with no linear map.
+        """
         last = "linear" if variant.kind == "linear" else last
         if last is None:
-            return False
-        linear = module.get_submodule(last)
-        initialise.fit(linear, m or initialise.moments(module, last, self._batches(subblock)), self.params.ridge)
-        return True
+            return None
+        linear, ridge, around = module.get_submodule(last), self.params.ridge, None
+        m = m or self._moments(subblock, partial(initialise.moments, module, last))
+        if m.last is not None:
+            weights = linear.weight.T.double()
+            chosen = least_squares.choose(m.first, m.last, self.params.ridges, [None, weights])
+            ridge, around = chosen.ridge, chosen.around
+        initialise.fit(linear, m.all, ridge, around)
+        return {"ridge": ridge, "around_weights": around is not None}
 
     def _is_optimal(self, name: str, variant: Attention | FFN) -> bool:
         """Whether least squares has minimised the very loss that distillation would lower: a linear FFN's."""
@@ -148,7 +183,7 @@ class LayerLibrary:
         return linear and self.params.initialisation == "least_squares"
 
     def _built(
-        self, name: str, variant: Attention | FFN, module: Module, last: str | None, moments: Moments | None
+        self, name: str, variant: Attention | FFN, module: Module, last: str | None, moments: Parts | None
     ) -> tuple[str, Module, dict]:
         """Fit and distil one variant; its record holds the held-out losses after each phase and the training curve.
 
@@ -165,8 +200,9 @@ class LayerLibrary:
 
         record: dict = {"parameters": sum(p.numel() for p in module.parameters()) if module else 0, "paper": losses()}
         if module is not None:
-            if self.params.initialisation == "least_squares" and self._fit(subblock, variant, module, last, moments):
-                record["least_squares"] = losses()
+            if self.params.initialisation == "least_squares":
+                fitted = self._fit(subblock, variant, module, last, moments)
+                record |= {} if fitted is None else {"fit": fitted, "least_squares": losses()}
             if self.params.distillation.tokens and not self._is_optimal(name, variant):
                 inputs, start = getattr(self.train, place), record.get("least_squares", record["paper"])
                 record["distilled"], better = self.tried(

@@ -120,9 +120,8 @@ def moments(child: nn.Module, name: str, batches: Batches) -> Moments:
 def fit(linear: nn.Linear, m: Moments, ridge: float, around: Tensor | None = None) -> None:
     """Set linear's weight to the least-squares map of the moments' features to their targets.
 
-    The ridge draws it towards `around`, of the weight's shape, or 0.
+    The ridge draws it towards `around` (features, outputs), or 0.
     """
-    around = None if around is None else around.T.double()
     linear.weight.copy_(least_squares.solve(m.G, m.C, ridge, around).T)
 
 

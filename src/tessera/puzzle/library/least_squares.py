@@ -11,7 +11,8 @@ error: an error counts by its size relative to the hidden state that it is added
 not count. Derived here; not in the paper.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -45,6 +46,14 @@ class Moments:
             self.C += weighted.T @ y
         self.Y += float((w[:, None] * y * y).sum(dtype=torch.float64))
 
+    def __add__(self, other: "Moments") -> "Moments":
+        """Moments of the tokens of both."""
+        return Moments(self.G + other.G, self.C + other.C, self.Y + other.Y)
+
+    def narrowed(self, channels: Tensor) -> "Moments":
+        """Moments of some features (N',) alone."""
+        return Moments(self.G[channels][:, channels], self.C[channels], self.Y)
+
     def error(self, W: Tensor) -> float:
         """Weighted squared error of the map f -> f W, relative to that of the map to zero."""
         residual = self.Y - 2 * float((W * self.C).sum()) + float((W * (self.G @ W)).sum())
@@ -60,6 +69,27 @@ def solve(G: Tensor, C: Tensor, ridge: float, around: Tensor | None = None) -> T
     if around is None:
         return torch.cholesky_solve(C, factor(G, ridge))
     return around + torch.cholesky_solve(C - G @ around, factor(G, ridge))
+
+
+@dataclass(frozen=True)
+class Ridge:
+    """A ridge that was chosen, and what it draws weights to."""
+
+    ridge: float
+    around: Tensor | None
+    """W (N, M), None for 0."""
+    error: float
+    """On the text by which it was chosen (see Moments.error)."""
+
+    def of(self, moments: Moments) -> Tensor:
+        """W (N, M) by these moments."""
+        return solve(moments.G, moments.C, self.ridge, self.around)
+
+
+def choose(train: Moments, held_out: Moments, ridges: Sequence[float], arounds: Sequence[Tensor | None]) -> Ridge:
+    """The ridge, and what it is around, whose map of the moments `train` has the least error on held-out text."""
+    tried = [Ridge(ridge, around, 0.0) for around in arounds for ridge in ridges]
+    return min((replace(one, error=held_out.error(one.of(train))) for one in tried), key=lambda one: one.error)
 
 
 def factor(G: Tensor, ridge: float) -> Tensor:

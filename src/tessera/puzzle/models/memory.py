@@ -12,7 +12,7 @@ from tessera.puzzle.costs.memory import non_block_parameters, parameters
 from tessera.puzzle.models import skeleton, variants
 from tessera.puzzle.models.architecture import Architecture
 from tessera.puzzle.models.space import FFN, Attention, Space, decompose
-from tessera.puzzle.params import BATCH, CalibrationParams, HealParams, LibraryParams, OptimiserParams
+from tessera.puzzle.params import BATCH, CalibrationParams, HealParams, LibraryParams, OptimiserParams, RefitParams
 from tessera.puzzle.scores import divergence
 from tessera.puzzle.scores.replace_one import BATCH_TOKENS
 from tessera.puzzle.scores.schedule import GIB, Needs
@@ -94,8 +94,9 @@ def library_bytes(architecture: Architecture, space: Space, params: LibraryParam
         "layer": parent * BYTES,
         "variants": 2 * sum(sizes) * BYTES,
         "optimiser": 4 * max(sizes, default=0) * BYTES,
-        # The moments, two copies that are factored, and two that are cut down; and their products with the targets.
-        "gram": GRAM_BYTES * (5 * max(F, A, D) ** 2 + 3 * max(F, A, D) * D),
+        # The moments, with ridges to choose from also of two parts of the text, two copies that are factored, and two
+        # that are cut down; and their products with the targets.
+        "gram": GRAM_BYTES * ((7 if params.ridges else 5) * max(F, A, D) ** 2 + 3 * max(F, A, D) * D),
         "batch": window * max(BATCH * text, params.distillation.batch_windows * step) * BYTES,
     }
 
@@ -113,6 +114,22 @@ def scores(architecture: Architecture, space: Space, window: int) -> Needs:
         # The head makes logits of both models, their logarithms and their differences.
         work=BYTES * max(tokens * width, 6 * min(divergence.CHUNK, tokens * a.vocab_size)),
     )
+
+
+def refit(architecture: Architecture, params: RefitParams, window: int) -> Memory:
+    """Parent and child, the moments of one map and its factor, and a batch; in files, four states and the features."""
+    a = architecture
+    features = max(a.intermediate_size, a.num_heads * a.head_dim, a.hidden_size)
+    windows = params.tokens // window + params.valid_windows
+    held = {
+        "parent": whole(a) * BYTES,
+        "child": whole(a) * BYTES,
+        # Of training and of held-out text, the factor and what it is made of; and their products with the targets.
+        "gram": GRAM_BYTES * (4 * features**2 + 4 * features * a.hidden_size),
+        "batch": BATCH * window * (8 * a.hidden_size + 6 * features) * BYTES,
+    }
+    disk = windows * window * (5 * a.hidden_size + 2 * features) * BYTES
+    return Memory(held, ("parent",), disk)
 
 
 def healing(

@@ -18,6 +18,7 @@ from tessera.puzzle.report.results import (
 )
 
 COLOURS = {
+    "quadratic": plots.RED,
     "mip": plots.BLUE,
     "greedy": plots.ORANGE,
     "max_params": plots.GREEN,
@@ -58,27 +59,28 @@ def frontier(results: Results) -> Figure:
             shown = [end for end, speedup in zip(y, x, strict=True) if speedup <= edge]
             if shown:
                 ends.append((METHOD_NAMES[method], shown[-1], COLOURS[method]))
-        measured = [point for point in _points(results, target, results.kept) if "measured" in point]
-        if measured:
-            axis.errorbar(
-                [point["speed"]["blocks_speedup"] for point in measured],
-                [point["measured"]["kl_div"] for point in measured],
-                [known(point["measured"]["kl_div_se"]) for point in measured],
-                color=plots.BLACK,
-                ls="none",
-                marker="D",
-                ms=4,
-                mfc="white",
-                zorder=4,
-                label=f"{METHOD_NAMES[results.kept]}, measured on test text",
-            )
-            axis.legend(loc="lower right")
+        for method in methods:
+            measured = [point for point in _points(results, target, method) if "measured" in point]
+            if measured:
+                axis.errorbar(
+                    [point["speed"]["blocks_speedup"] for point in measured],
+                    [point["measured"]["kl_div"] for point in measured],
+                    [known(point["measured"]["kl_div_se"]) for point in measured],
+                    color=COLOURS[method],
+                    ls="none",
+                    marker="D",
+                    ms=4,
+                    mfc="white",
+                    zorder=4,
+                    label=f"{METHOD_NAMES[method]}, measured on test text",
+                )
+        axis.legend(loc="lower right")
         axis.set(xlim=(1, edge), title=target, xlabel="throughput of the blocks, multiple of the parent's")
         plotted[axis] = ends
     for axis in plotted:
         plots.log_scale(axis.yaxis)
     plots.label_ends(figure, plotted)
-    axes[0, 0].set_ylabel("KL(parent || child) before healing, nats\nlines: sum of replace-one-block scores ± SE")
+    axes[0, 0].set_ylabel("KL(parent || child) before healing, nats\nlines: predicted by replace-one-block scores ± SE")
     return figure
 
 

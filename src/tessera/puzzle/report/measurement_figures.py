@@ -13,16 +13,17 @@ from tessera.common import plots
 from tessera.common.files import Json
 from tessera.common.intervals import known
 from tessera.puzzle.report.choice_figures import COLOURS
-from tessera.puzzle.report.results import GROUP_NAMES, METHOD_NAMES, SPEED_GOAL, STATE_NAMES, STATES, Results
+from tessera.puzzle.report.results import GROUP_NAMES, METHOD_NAMES, SPEED_GOAL, STATE_NAMES, Results
 
 #: How much of a method's colour each state has.
-SHADES = {"assembled": 0.35, "equal": 0.65, "full": 1.0}
+SHADES = {"assembled": 0.3, "equal": 0.5, "refitted": 0.75, "full": 1.0}
 #: Standard errors of a 95 % interval.
 CONFIDENT = 1.96
 
 
 def prediction(results: Results) -> Figure:
-    """Left: the sum of scores against the measured KL divergence, for all children and frontier points that were run.
+    """Left: the predicted against the measured KL divergence, for all children and frontier points that were run. The
+    prediction is the sum of scores, for the search with interactions the quadratic form of them.
 
     Right: speed-up of the children over the parent, measured in turn in one process on this machine (bars, with half
     the interquartile range over rounds), and predicted by the cost table if its target is measured.
@@ -54,7 +55,7 @@ def _predicted_kl(axis: Axes, results: Results) -> None:
     axis.set(xlim=(low, high), ylim=(low, high))
     plots.log_scale(axis.xaxis)
     plots.log_scale(axis.yaxis)
-    axis.set(xlabel="predicted: sum of scores ± SE, nats", ylabel="measured on test text ± SE, nats")
+    axis.set(xlabel="predicted by the scores ± SE, nats", ylabel="measured on test text ± SE, nats")
     axis.set_title("KL before healing")
     handles = [plots.line(COLOURS[method], label=METHOD_NAMES[method]) for method in results.methods]
     handles += [plots.line(plots.BLACK, "none", target, marker) for target, marker in markers.items()]
@@ -135,8 +136,9 @@ def evaluation(results: Results) -> Figure:
         row[1].set_title(f"{target}: child of {METHOD_NAMES[results.kept]}, by domain")
         row[1].set_ylim(0)
         row[0].set_ylabel("KL(parent || child), nats, ± 95 %")
-    handles = [Patch(fc=_tint(COLOURS[results.kept], SHADES[state]), label=STATE_NAMES[state]) for state in STATES]
-    figure.legend(handles=handles, loc="outside upper center", ncols=len(STATES))
+    states = results.states(results.targets[0], results.kept)
+    handles = [Patch(fc=_tint(COLOURS[results.kept], SHADES[state]), label=STATE_NAMES[state]) for state in states]
+    figure.legend(handles=handles, loc="outside upper center", ncols=len(states))
     return figure
 
 

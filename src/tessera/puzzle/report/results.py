@@ -17,6 +17,7 @@ from tessera.puzzle.params import PuzzleParams
 SUBBLOCKS = ("attention", "ffn")
 SUBBLOCK_NAMES = {"attention": "attention", "ffn": "FFN"}
 METHOD_NAMES = {
+    "quadratic": "with interactions",
     "mip": "MIP",
     "greedy": "greedy",
     "max_params": "max-params",
@@ -24,9 +25,9 @@ METHOD_NAMES = {
     "no_op_only": "no-op only",
     "random": "random",
 }
-#: States of a child: as assembled, healed as all methods are, healed in full.
-STATES = ("assembled", "equal", "full")
-STATE_NAMES = {"assembled": "assembled", "equal": "healed equally", "full": "healed in full"}
+#: States of a child: as assembled, healed as all methods are; and of the one that is kept refitted, healed in full.
+STATES = ("assembled", "equal", "refitted", "full")
+STATE_NAMES = {"assembled": "assembled", "equal": "healed equally", "refitted": "refitted", "full": "healed in full"}
 #: Largest relative error of a predicted speed-up that is aimed for.
 SPEED_GOAL = 0.15
 #: What of a workload is timed.

@@ -128,13 +128,13 @@ def _children(results: Results) -> Iterator[RunRecord]:
             metrics = {key: value for key, value in row.items() if key not in ("target", "method")}
             metrics["blocks_memory_mib"] = child["costs"].get(MEMORY)
             if schedule == "equal":
-                of_kept = ("full_", *(f"{name}_" for name in results.served))
+                of_kept = ("full_", "refitted_", *(f"{name}_" for name in results.served))
                 metrics = {key: value for key, value in metrics.items() if not key.startswith(of_kept)}
             series = ("kl_div", "cosine", "lm_loss")
             yield _record(
                 results,
                 {"target": target, "method": method, "schedule": schedule},
-                _sections(results, "search", heal=_heal(results, schedule)),
+                _sections(results, "search", *(["refit"] if schedule == "full" else []), heal=_heal(results, schedule)),
                 metrics,
                 _device(results, target),
                 experiment="puzzle/child",

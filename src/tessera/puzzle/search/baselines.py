@@ -10,7 +10,7 @@ from fractions import Fraction
 
 import numpy as np
 
-from tessera.puzzle.search import block_library
+from tessera.puzzle.search import block_library, quadratic
 from tessera.puzzle.search import solver as search
 from tessera.puzzle.search.block_library import Library
 from tessera.puzzle.search.program import Solver
@@ -162,8 +162,12 @@ def choose(
     *,
     generator: np.random.Generator,
     solver: Solver = "highs",
+    cosine: float = 0.0,
 ) -> Solution:
-    """The choice of a method by its name; only `random` draws from the generator."""
+    """The choice of a method by its name; only `random` draws from the generator, and only `quadratic` has a cosine."""
+    if method == "quadratic":
+        rooted, root = quadratic.with_roots(library, objective)
+        return quadratic.solve(rooted, objective, root, cosine, at_most, at_least, solver=solver)
     if method == "random":
         return random(library, objective, at_most, at_least, generator=generator)
     if method == "greedy":

@@ -22,7 +22,7 @@ from tessera.puzzle.search.rows import Row, possible, summed
 Limits = Mapping[str, float]
 Choice = Mapping[str, str]
 NONE: Limits = MappingProxyType({})
-Method = Literal["mip", "greedy", "max_params", "homogeneous", "no_op_only", "random"]
+Method = Literal["quadratic", "mip", "greedy", "max_params", "homogeneous", "no_op_only", "random"]
 
 
 class ModelLimits(Section):
@@ -57,7 +57,18 @@ class SearchParams(Section):
         description="block throughput of the children that are assembled and healed; null: the limits of child suffice",
     )
     child: ModelLimits | None = Field(None, description="limits that these children keep as whole models")
-    methods: tuple[Method, ...] = Field(("mip",), min_length=1, description="how the children are chosen")
+    methods: tuple[Method, ...] = Field(
+        ("mip",),
+        min_length=1,
+        description="how the children are chosen; those of the first are healed in full and kept. quadratic: the "
+        "program whose objective counts that exchanged attentions reinforce one another",
+    )
+    cosine: float = Field(
+        0.0,
+        ge=0,
+        description="of quadratic: cosine between the changes that two exchanged attentions make to the parent's "
+        "log-probabilities; with 0 it is mip",
+    )
     at_most: dict[str, float | str] = Field(
         default_factory=dict,
         description="further budgets by key: a number, or a percentage of the parent's such as 80%",
@@ -69,6 +80,10 @@ class SearchParams(Section):
     def _some_budget(self) -> Self:
         if self.child_speedup is None and self.child is None:
             raise ValueError("child_speedup is null and there is no child: expected a limit for the children")
+        if "quadratic" in self.methods and self.objective != "metrics.kl_div":
+            raise ValueError(
+                f"methods has quadratic, but objective = {self.objective}: interactions are those of metrics.kl_div"
+            )
         return self
 
 

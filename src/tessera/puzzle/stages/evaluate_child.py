@@ -1,4 +1,4 @@
-"""Evaluate one child against the parent: as assembled, and after each healing."""
+"""Evaluate one child against the parent: as assembled, refitted, and after each healing."""
 
 from pathlib import Path
 
@@ -32,7 +32,10 @@ def main(
     states: list[str],
     metrics: Path,
 ) -> None:
-    """Write state -> domain -> metrics; states name the healed children, `assembled` is the child before healing."""
+    """Write state -> domain -> metrics; states name the refitted and healed children.
+
+    `assembled` is the child before both.
+    """
     from tessera.puzzle import child as assembly
     from tessera.puzzle import compute
     from tessera.puzzle.models import architecture as architectures

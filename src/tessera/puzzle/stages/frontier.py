@@ -18,9 +18,15 @@ class Params(Section):
 
 
 def main(
-    params: Params, method: str, parent: Path, tokens: Path, frontier: Path, library: list[Path], metrics: Path
+    params: Params,
+    methods: list[str],
+    parent: Path,
+    tokens: Path,
+    frontier: Path,
+    library: list[Path],
+    metrics: Path,
 ) -> None:
-    """Write the frontier with `measured` on the points of `method`: KL, next-token loss and agreement on test text.
+    """Write the frontier with `measured` on the points of some methods: KL, next-token loss, agreement on test text.
 
     The windows are as many and as long as those of the scores, from documents that the scores have not seen.
     """
@@ -40,7 +46,7 @@ def main(
     seed = randomness.seed(params.seed, "puzzle", "frontier")
     text = read(tokens, "test", params.scores.window, params.scores.windows, seed)
     rows = files.read_json(frontier)
-    points = [point for point in rows["points"] if point["method"] == method and point["blocks"]]
+    points = [point for point in rows["points"] if point["method"] in methods and point["blocks"]]
     for point in progress.track(points, title):
         model = assembly.assemble(teacher, params.space, library, point["blocks"])
         domains = np.full(len(text), "test")

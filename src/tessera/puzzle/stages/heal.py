@@ -30,11 +30,13 @@ def main(
     checkpoint: Path,
     child: Path,
     curve: Path,
+    start: Path | None = None,
     teacher_cache: Path | None = None,
 ) -> None:
     """Write the healed child of `method` in choices as a Hugging Face directory, and its training curve.
 
-    teacher_cache is the directory of the parent's hidden states with heal.teacher = cache. Under torchrun every process
+    start is the refitted child, with which healing begins; by default it is assembled from the library. teacher_cache
+    is the directory of the parent's hidden states with heal.teacher = cache. Under torchrun every process
     runs this; the first one writes.
     """
     from dataclasses import asdict
@@ -75,7 +77,10 @@ def main(
         if group.rank == 0:
             memory.announce(title, needs, device, child)
         teacher = loading.load(parent, home).requires_grad_(False)
-        model = children.assemble(teacher, params.space, library, row["blocks"])
+        if start:
+            model = loading.load(start, home).requires_grad_(False)
+        else:
+            model = children.assemble(teacher, params.space, library, row["blocks"])
         text = read(tokens, "train", window, count, randomness.seed(params.seed, "puzzle", "heal"))
         saved = Checkpoint(checkpoint, {"blocks": row["blocks"], "schedule": schedule, "params": decisive})
         losses = heal(

@@ -50,7 +50,14 @@ def main(
         limits = at_most | {key: min(limit, at_most.get(key, limit)) for key, limit in own.items()}
         generator = randomness.generator(params.seed, "puzzle_search", target, str(speedup))
         solution = baselines.choose(
-            method, blocks, search.objective, limits, at_least, generator=generator, solver=search.solver
+            method,
+            blocks,
+            search.objective,
+            limits,
+            at_least,
+            generator=generator,
+            solver=search.solver,
+            cosine=search.cosine,
         )
         about = {"method": method, "speedup": speedup, "runtime_budget_ms": own.get(budgets.RUNTIME)}
         return _row(solution, parent_ms, info) | about

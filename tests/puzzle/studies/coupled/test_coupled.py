@@ -101,7 +101,7 @@ def test_the_refit_is_the_best_last_map_for_the_child_s_own_state(couple, pair, 
     """The normal equations: the gradient of the training loss by the last map vanishes."""
     made, modules, _ = couple(pair, loss=how, distillation=OPTIMISER | {"tokens": 0}, mask=mask)
     linear, moments = made.last(*modules)
-    initialise.fit(linear, moments, 1e-6, linear.weight)  # also where it was taken back
+    initialise.fit(linear, moments, 1e-6, linear.weight.T.double())  # also where it was taken back
     weight = linear.weight.requires_grad_(True)
 
     def gradient():

@@ -129,7 +129,7 @@ def test_texts_of_all_models_stand_side_by_side(out):
 
 def test_report_and_runs(out, chain):
     results = (out / "report/texts/results.md").read_text()
-    for words in ("| cpu MIP, healed in full | 100 [100, 100] |", "**Latency**", "**Perplexity** by domain"):
+    for words in ("| cpu kept, healed in full | 100 [100, 100] |", "**Latency**", "**Perplexity** by domain"):
         assert words in results
     table = files.read_csv(out / "report/tables/tasks.csv")
     assert len(table) == len(MODELS) * sum(map(len, GROUPS.values()))

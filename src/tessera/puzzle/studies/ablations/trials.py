@@ -10,8 +10,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from tessera.puzzle.library import distill
-from tessera.puzzle.library.build import LayerLibrary
-from tessera.puzzle.library.least_squares import Moments
+from tessera.puzzle.library.build import LayerLibrary, Parts
 from tessera.puzzle.models.space import FFN, Attention, Space
 from tessera.puzzle.studies.ablations.params import Initialisation
 
@@ -71,7 +70,7 @@ class Trials(LayerLibrary):
         self.space = whole
 
     def _built(
-        self, name: str, variant: Attention | FFN, module: nn.Module | None, last: str | None, moments: Moments | None
+        self, name: str, variant: Attention | FFN, module: nn.Module | None, last: str | None, moments: Parts | None
     ) -> tuple[str, nn.Module | None, dict]:
         if module is None:
             return name, None, {"parameters": 0}

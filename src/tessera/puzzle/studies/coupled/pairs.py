@@ -83,7 +83,7 @@ class Coupling(LayerLibrary):
         record["kept"], best = "decoupled", record["decoupled"]
         if last := self.last(*pair):
             linear, moments = last
-            decoupled = linear.weight.clone()
+            decoupled = linear.weight.T.double()
             for ridge in ridges:
                 tried, better = self.tried(
                     both, partial(initialise.fit, linear, moments, ridge, decoupled), losses, best

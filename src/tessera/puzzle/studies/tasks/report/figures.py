@@ -8,6 +8,7 @@ from tessera.puzzle.studies.tasks.report.results import METHOD_NAMES, Results, n
 
 COLOURS = {
     "full": plots.BLUE,
+    "quadratic": plots.RED,
     "mip": plots.SKY,
     "greedy": plots.ORANGE,
     "max_params": plots.PURPLE,
@@ -20,7 +21,7 @@ def retention(results: Results) -> Figure:
     """Accuracy above chance over the parent's, by group of task sets and of their mean, one panel per target, with
     95 % intervals over items.
 
-    Dotted: the parent. MIP, greedy and homogeneous children are after equal healing.
+    Dotted: the parent. Children that are named by a method alone are after equal healing.
     """
     targets = list(dict.fromkeys(split(child)[0] for child in results.children))
     figure, axes = plots.grid(len(targets), 1, 2.9, sharex=True, sharey=True)

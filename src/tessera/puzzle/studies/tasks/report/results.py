@@ -14,14 +14,15 @@ from tessera.puzzle.scores import task_items
 from tessera.puzzle.scores.retention import Answers, Bootstrap, Selection
 from tessera.puzzle.studies.tasks.params import TasksParams
 
-FULL, KEPT = "full", "mip"
+FULL = "full"
 METHOD_NAMES = {
-    KEPT: "MIP",
+    "quadratic": "with interactions",
+    "mip": "MIP",
     "greedy": "greedy",
     "max_params": "max-params",
     "homogeneous": "homogeneous",
     "random": "random",
-    FULL: "MIP, healed in full",
+    FULL: "kept, healed in full",
 }
 
 
@@ -145,12 +146,13 @@ def _accuracy(results: Results, kept: Bootstrap, every: Bootstrap, model: str) -
 
 
 def _differences(results: Results, kept: Bootstrap) -> Json:
-    """By target and method: retention of the MIP's child less that of the method's, both after equal healing."""
+    """By target and method: retention of the kept method's child less that of the method's, after equal healing."""
     differences: Json = {}
+    kept_method = results.speed["method"]
     for child in results.children:
         target, method = split(child)
-        best = f"{target}-{KEPT}"
-        if method not in (KEPT, FULL) and best in results.children:
+        best = f"{target}-{kept_method}"
+        if method not in (kept_method, FULL) and best in results.children:
             difference = kept.overall(best, PARENT) - kept.overall(child, PARENT)
             differences.setdefault(target, {})[method] = kept.interval(difference)
     return differences

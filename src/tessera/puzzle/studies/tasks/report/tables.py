@@ -132,7 +132,10 @@ def _sentences(summary: Json) -> Iterator[str]:
     for target, rows in summary["differences"].items():
         for method, difference in rows.items():
             if difference["value"] is None or difference["low"] is None:
-                yield f"{target}: the parent is at chance, so the MIP's child cannot be compared with the {method} one."
+                yield (
+                    f"{target}: the parent is at chance, so the kept method's child cannot be compared with the "
+                    f"{method} one."
+                )
                 continue
             verdict = "neither clearly more nor less"
             if difference["low"] > 0:
@@ -140,8 +143,8 @@ def _sentences(summary: Json) -> Iterator[str]:
             elif difference["high"] < 0:
                 verdict = "less"
             yield (
-                f"{target}, after equal healing: the MIP's child retains {verdict} than the {method} one; it is "
-                f"{_span(difference)} points ahead in the mean over groups."
+                f"{target}, after equal healing: the kept method's child retains {verdict} than the {method} one; it "
+                f"is {_span(difference)} points ahead in the mean over groups."
             )
 
 
