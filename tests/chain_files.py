@@ -34,6 +34,8 @@ METHODS = ("mip", "greedy", "max_params", "homogeneous", "random")
 DOMAINS = ("wiki_leads", "speeches", "chat", "owt", "in_domain", "out_of_domain")
 LEVEL = {"wiki_leads": 0.9, "speeches": 1.1, "chat": 1.0, "owt": 1.3, "in_domain": 1.0, "out_of_domain": 1.3}
 WORKLOADS = {"h100": {"batch": 64, "prefill": 512, "decode": 64}, "cpu": {"batch": 1, "prefill": 128, "decode": 128}}
+#: What the search's stage reads besides, if it runs children.
+OTHERS = {"space": SPACE.model_dump(mode="json"), "scores": {"jobs": 1, "windows": 1, "window": 8}, "compute": {}}
 SOURCES = {"h100": "h100-database", "cpu": "measured"}
 
 
@@ -135,7 +137,7 @@ def _search(directory: Path, target: str, scores: list[Path], costs: Path) -> di
         "child_speedup": 1.3,
         "methods": METHODS,
     }
-    params = search_target.Params.model_validate_json(json.dumps({"search": settings, "seed": 0}))
+    params = search_target.Params.model_validate_json(json.dumps({"search": settings, "seed": 0} | OTHERS))
     names = ("library", "measurement_info", "frontier", "children")
     made = {name: directory / f"{name}.json" for name in names} | {"frontier_table": directory / "frontier.csv"}
     search_target.main(params, target, scores, costs, **made)

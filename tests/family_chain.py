@@ -73,7 +73,7 @@ VALUES: dict[str, Any] = {
         "speedups": [1.0, 4.0],
         "child_speedup": 4.0,
         "methods": [METHOD],
-        "cosine": 0.03,
+        "cosines": [0.03, 1.0],
     },
     "costs": {"targets": TARGETS},
     "speed": {"repeats": 2},
@@ -256,6 +256,9 @@ def _target(chain: Chain, target: str, tokens: Path, found: dict[str, Any], patc
         search / "frontier.json",
         search / "frontier.csv",
         search / "children.json",
+        parent,
+        tokens,
+        library,
     )
     curves, save = [data / f"curves/{target}/{name}.json" for name in (METHOD, "full")], children.save
     healed = [data / f"healed/{target}/{METHOD}", data / f"children/{target}"]

@@ -6,6 +6,7 @@ import pytest
 from small_libraries import SCORE, SIZE, TIME, library
 from typer.testing import CliRunner
 
+from tessera.common import files
 from tessera.puzzle import search
 from tessera.puzzle.cli import app
 
@@ -70,6 +71,20 @@ def test_frontier_by_speedups_and_by_limits(path, tmp_path):
     assert [s["value"] for s in json.loads(out.read_text())["solutions"]] == [0, 3]
 
 
+def test_interactions_of_attentions(tmp_path):
+    def block(kl, time):
+        return {"stats": {"runtime_ms": time}, "metrics": {"kl_div": kl}}
+
+    layer = {"parent+parent": block(0, 1.0), "no_op+parent": block(0.1, 0.0), "parent+no_op": block(0.12, 0.0)}
+    files.write_json(tmp_path / "library.json", {f"layer_{i}": layer for i in range(8)})
+    arguments = ("solve", tmp_path / "library.json", "--at-most", f"{TIME}=2", "--out", tmp_path / "out.json")
+    for cosine, attentions in ((0, (6,)), (0.1, (1, 2))):
+        assert call(*arguments, "--cosine", cosine).exit_code == 0
+        (solution,) = files.read_json(tmp_path / "out.json")["solutions"]
+        assert list(solution["choice"].values()).count("no_op+parent") in attentions
+    assert solution["value"] == pytest.approx(0.1 + 5 * 0.12)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -82,6 +97,8 @@ def test_frontier_by_speedups_and_by_limits(path, tmp_path):
         (("--at-most", "stats.watts=1"), "layer_0, 'v0' has no stats.watts"),
         (("--objective", "metrics.bleu"), "has no metrics.bleu"),
         (("--speedup", "-1"), "speedup = -1.0; expected a number > 0"),
+        (("--cosine", "0.1", "--homogeneous"), "--cosine goes with neither --homogeneous"),
+        (("--cosine", "0.1"), "block variant 'v0': expected ATTENTION+FFN"),
     ],
 )
 def test_errors_are_one_message_and_status_1(path, arguments, message):

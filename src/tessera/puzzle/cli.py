@@ -11,7 +11,7 @@ from rich.table import Table
 from tessera.common import files
 from tessera.common.console import console
 from tessera.puzzle import search
-from tessera.puzzle.search import Solution, baselines, block_library, budgets
+from tessera.puzzle.search import Solution, baselines, block_library, budgets, quadratic
 from tessera.puzzle.search.program import Solver
 
 app = typer.Typer(help="Choose one block variant for each layer, under hard budgets.", no_args_is_help=True)
@@ -36,6 +36,10 @@ def solve(
     speedup: Annotated[float | None, typer.Option(help="block throughput, in multiples of the parent's")] = None,
     bigger_is_better: Bigger = False,
     homogeneous: Annotated[bool, typer.Option("--homogeneous", help="one variant for all layers")] = False,
+    cosine: Annotated[
+        float | None,
+        typer.Option(help="count that exchanged attentions reinforce one another; of variants ATTENTION+FFN"),
+    ] = None,
     count: Annotated[int, typer.Option(min=1, help="number of solutions, each --min-difference from the others")] = 1,
     min_difference: Annotated[int, typer.Option(min=0, help="layers in which solutions differ")] = 0,
     different_from: Annotated[list[Path], typer.Option(help="earlier --out file whose solutions to differ from")] = [],  # noqa: B006
@@ -52,15 +56,24 @@ def solve(
                 runtime = budgets.runtime_for_speedup(blocks, speedup, parent)
                 most[budgets.RUNTIME] = min(runtime, most.get(budgets.RUNTIME, runtime))
             limits: dict[str, Any] = {"at_most": most, "at_least": least, "bigger_is_better": bigger_is_better}
+            if cosine is not None and (homogeneous or bigger_is_better or count > 1):
+                raise ValueError("--cosine goes with neither --homogeneous, --bigger-is-better nor a --count above 1")
             if homogeneous:
                 solutions = [baselines.homogeneous(blocks, objective, **limits)]
             else:
                 earlier = [s["choice"] for path in different_from for s in files.read_json(path)["solutions"]]
-                solutions = search.diverse(
-                    blocks, objective, count, min_difference, earlier, solver=solver, **limits
-                ) or [search.solve(
-                    blocks, objective, different_from=earlier, min_difference=min_difference, solver=solver, **limits
-                )]  # fmt: skip
+                differing: dict[str, Any] = {
+                    "different_from": earlier,
+                    "min_difference": min_difference,
+                    "solver": solver,
+                }
+                if cosine is not None:
+                    rooted, root = quadratic.with_roots(blocks, objective)
+                    solutions = [quadratic.solve(rooted, objective, root, cosine, most, least, **differing)]
+                else:
+                    solutions = search.diverse(
+                        blocks, objective, count, min_difference, earlier, solver=solver, **limits
+                    ) or [search.solve(blocks, objective, **differing, **limits)]
         if solutions[0].status == "infeasible":
             raise ValueError(f"{library}: {_why(solutions[0], most | least)}")
         for solution in solutions:

@@ -244,8 +244,13 @@ rule puzzle_costs_target:
         STAGE
 
 
+# With what one of several optima is taken, if there are several.
+RANKED = {"parent": PARENT, "tokens": TOKENS, "variants": LIBRARY} if len(PARAMS.puzzle.search.cosines) > 1 else {}
+
+
 rule puzzle_search_target:
     input:
+        **RANKED,
         scores=SCORES,
         costs="data/puzzle/costs/{target}.parquet",
         code=code("puzzle_search_target"),
@@ -261,7 +266,7 @@ rule puzzle_search_target:
         "logs/benchmarks/puzzle_search_target/{target}.tsv"
     threads: 1
     params:
-        cfg=section("puzzle.search", "seed"),
+        cfg=section("puzzle.search", "puzzle.space", "puzzle.scores", "puzzle.compute", "seed"),
         stage=stage("puzzle_search_target"),
     message:
         "Search for {wildcards.target}"

@@ -18,6 +18,8 @@ SPACE = Space(
     attention={"kv1": Attention(kind="gqa", kv_heads=1), "no_op": Attention(kind="no_op")},
     ffn={"ffn50": FFN(kind="gated", width=0.5), "no_op": FFN(kind="no_op")},
 )
+#: What the stage reads besides, if it runs children.
+OTHERS = {"space": SPACE.model_dump(mode="json"), "scores": {"jobs": 1, "windows": 1, "window": 8}, "compute": {}}
 METHODS = ["quadratic", "mip", "greedy", "max_params", "homogeneous", "no_op_only", "random"]
 
 
@@ -48,13 +50,14 @@ def run(tmp_path):
     for path, layers in zip(paths, (range(5, 10), range(5), range(10, 12)), strict=True):
         path.write_text(json.dumps({str(layer): scores(layer) for layer in layers}))
 
-    def call(name, **search):
+    def call(name, given=(), **search):
+        given = {name: [tmp_path] if name == "variants" else tmp_path for name in given}
         out = tmp_path / name
-        settings = {"speedups": [1.1, 1.5, 2.0], "child_speedup": 1.3, "methods": METHODS, "cosine": 0.2} | search
-        params = puzzle_search.Params.model_validate_json(json.dumps({"search": settings, "seed": 3}))
+        settings = {"speedups": [1.1, 1.5, 2.0], "child_speedup": 1.3, "methods": METHODS, "cosines": [0.2]} | search
+        params = puzzle_search.Params.model_validate_json(json.dumps({"search": settings, "seed": 3} | OTHERS))
         names = ("library", "measurement_info", "frontier", "children")
         files = {n: out / f"{n}.json" for n in names} | {"frontier_table": out / "frontier.csv"}
-        puzzle_search.main(params, "here", paths, tmp_path / "costs.parquet", **files)
+        puzzle_search.main(params, "here", paths, tmp_path / "costs.parquet", **files, **given)
         return out
 
     return call
@@ -116,3 +119,35 @@ def test_children_keep_the_limits_of_a_whole_model(run):
 def test_the_children_need_a_limit(run):
     with pytest.raises(ValueError, match="expected a limit"):
         run("none", child_speedup=None)
+
+
+def test_of_several_optima_the_child_of_least_kl_is_taken(run, monkeypatch):
+    """The more attentions it keeps, the less KL a child is said to have; predictions are those of the first cosine."""
+    ran = []
+
+    def kl(params, parent, tokens, variants):
+        return lambda blocks: ran.append(blocks) or sum(not block.startswith("parent+") for block in blocks)
+
+    monkeypatch.setattr(puzzle_search, "_kl", kl)
+    few = {"methods": ["quadratic"], "speedups": [1.5]}
+    plain = json.loads((run("plain", **few, cosines=[0.0]) / "children.json").read_text())["children"]["quadratic"]
+    strong = json.loads((run("strong", **few, cosines=[30.0]) / "children.json").read_text())["children"]["quadratic"]
+    assert not ran and strong["blocks"] != plain["blocks"]
+    out = run("several", ("parent", "tokens", "variants"), **few, cosines=[0.0, 30.0])
+    child = json.loads((out / "children.json").read_text())["children"]["quadratic"]
+    assert child["blocks"] == strong["blocks"] and {plain["status"], strong["status"]} == {"optimal"}
+    library = json.loads((out / "library.json").read_text())
+    summed = sum(library[f"layer_{i}"][b]["metrics"]["kl_div"] for i, b in enumerate(child["blocks"]))
+    assert child["value"] == pytest.approx(summed)
+    assert child["value"] >= plain["value"] and child["bound"] == pytest.approx(plain["value"])
+    assert child["status"] == "heuristic" and {tuple(plain["blocks"]), tuple(strong["blocks"])} <= set(ran)
+
+
+def test_several_optima_need_what_runs_them(run):
+    with pytest.raises(ValueError, match="to choose, the job needs --parent, --tokens, --variants"):
+        run("several", methods=["quadratic"], cosines=[0.0, 30.0])
+
+
+def test_interactions_are_those_of_one_objective(run):
+    with pytest.raises(ValueError, match=r"methods has quadratic, but objective = metrics\.lm_loss"):
+        run("other", methods=["quadratic"], objective="metrics.lm_loss")

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field
 from types import MappingProxyType
 from typing import Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, NonNegativeFloat, model_validator
 
 from tessera.common.params import Section
 from tessera.puzzle.search import block_library, program
@@ -63,11 +63,15 @@ class SearchParams(Section):
         description="how the children are chosen; those of the first are healed in full and kept. quadratic: the "
         "program whose objective counts that exchanged attentions reinforce one another",
     )
-    cosine: float = Field(
-        0.0,
-        ge=0,
+    cosines: tuple[NonNegativeFloat, ...] = Field(
+        (0.0,),
+        min_length=1,
         description="of quadratic: cosine between the changes that two exchanged attentions make to the parent's "
-        "log-probabilities; with 0 it is mip",
+        "log-probabilities; with 0 it is mip. If there are several, each has its optimum, and of these the child of "
+        "least KL on validation text is taken; predictions are by the first",
+    )
+    windows: int = Field(
+        16, gt=0, description="validation windows, as long as those of the scores, by which one of several is taken"
     )
     at_most: dict[str, float | str] = Field(
         default_factory=dict,

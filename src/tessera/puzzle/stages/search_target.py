@@ -1,5 +1,8 @@
 """Search a target's block library: the frontier of throughputs, and the children to assemble."""
 
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -7,13 +10,18 @@ import pandas as pd
 
 from tessera.common import files, progress, randomness, stage
 from tessera.common.params import Section
-from tessera.puzzle.search import ModelLimits, SearchParams, Solution, baselines, block_library, budgets
+from tessera.puzzle.models.space import Space
+from tessera.puzzle.params import ComputeParams, ScoresParams
+from tessera.puzzle.search import ModelLimits, SearchParams, Solution, baselines, block_library, budgets, quadratic
 
 
 class Params(Section):
-    """The search, and the seed of the whole study."""
+    """The search, the space and text by which one of several optima is taken, and the seed of the whole study."""
 
     search: SearchParams
+    space: Space
+    scores: ScoresParams
+    compute: ComputeParams
     seed: int
 
 
@@ -27,8 +35,15 @@ def main(
     frontier: Path,
     frontier_table: Path,
     children: Path,
+    parent: Path | None = None,
+    tokens: Path | None = None,
+    variants: list[Path] | None = None,
 ) -> None:
-    """Write the block library of the layers' scores ({layer: scores} in each file) and a cost table, and search it."""
+    """Write the block library of the layers' scores ({layer: scores} in each file) and a cost table, and search it.
+
+    With several search.cosines the optima are run: parent, tokens and variants, the directories of the block library's
+    tensors, are read for that.
+    """
     table = files.read_parquet(costs)
     layers = {int(layer): scored for path in scores for layer, scored in files.read_json(path).items()}
     blocks = block_library.make([layers[layer] for layer in sorted(layers)], table)
@@ -41,6 +56,26 @@ def main(
     at_most = budgets.resolve(blocks, search.at_most)
     at_least = budgets.resolve(blocks, search.at_least)
 
+    @cache
+    def run() -> Any:
+        if parent is None or tokens is None or not variants:
+            raise ValueError(
+                f"search.cosines = {search.cosines}: to choose, the job needs --parent, --tokens, --variants"
+            )
+        return _kl(params, parent, tokens, variants)
+
+    def best(optima: Sequence[Solution]) -> Solution:
+        """The optimum of some cosine whose child has the least KL, with the value that the first cosine gives it."""
+        first = optima[0]
+        if len({tuple(solution.choice.items()) for solution in optima}) == 1:
+            return first
+        chosen = min(optima, key=lambda solution: run()(tuple(solution.choice.values())))
+        if chosen.choice == first.choice:
+            return first
+        rooted, root = quadratic.with_roots(blocks, search.objective)
+        value = quadratic.value(rooted, chosen.choice, search.objective, root, search.cosines[0])
+        return replace(chosen, value=value, bound=first.bound, relaxation=first.relaxation, status="heuristic")
+
     def point(method: Any, speedup: float | None, model: ModelLimits | None = None) -> dict[str, Any]:
         """One method's child at one budget, as a row of the results."""
         own = budgets.of_model(blocks, model, info) if model else {}
@@ -49,16 +84,14 @@ def main(
             own[budgets.RUNTIME] = min(budget, own.get(budgets.RUNTIME, budget))
         limits = at_most | {key: min(limit, at_most.get(key, limit)) for key, limit in own.items()}
         generator = randomness.generator(params.seed, "puzzle_search", target, str(speedup))
-        solution = baselines.choose(
-            method,
-            blocks,
-            search.objective,
-            limits,
-            at_least,
-            generator=generator,
-            solver=search.solver,
-            cosine=search.cosine,
-        )
+        choose = partial(
+            baselines.choose, method, blocks, search.objective, limits, at_least,
+            generator=generator, solver=search.solver,
+        )  # fmt: skip
+        if method == "quadratic" and len(search.cosines) > 1:
+            solution = best([choose(cosine=cosine) for cosine in search.cosines])
+        else:
+            solution = choose(cosine=search.cosines[0])
         about = {"method": method, "speedup": speedup, "runtime_budget_ms": own.get(budgets.RUNTIME)}
         return _row(solution, parent_ms, info) | about
 
@@ -70,6 +103,29 @@ def main(
     chosen = {method: point(method, search.child_speedup, search.child) for method in search.methods}
     limits = {"speedup": search.child_speedup, "limits": search.child.model_dump() if search.child else None}
     files.write_json(children, about | limits | {"children": chosen})
+
+
+def _kl(params: Params, parent: Path, tokens: Path, variants: Sequence[Path]) -> Any:
+    """A function that gives the KL of a child, by the names of its blocks, on validation text."""
+    from tessera.puzzle import child, compute
+    from tessera.puzzle.models import architecture as architectures
+    from tessera.puzzle.models import loading, memory
+    from tessera.puzzle.scores.reference import Reference
+    from tessera.puzzle.text import read
+
+    device = compute.start(params.compute)
+    window = params.scores.window
+    memory.announce("search", memory.evaluation(architectures.read(parent), window, 1), device, parent)
+    teacher = loading.load(parent, device).requires_grad_(False)
+    seed = randomness.seed(params.seed, "puzzle", "search")
+    text = read(tokens, "valid", window, params.search.windows, seed)
+    reference = Reference(teacher, text.tokens, text.document, text.mask)
+
+    @cache
+    def kl(blocks: tuple[str, ...]) -> float:
+        return reference.measure(child.assemble(teacher, params.space, variants, blocks))["kl_div"]
+
+    return kl
 
 
 def _row(solution: Solution, parent_ms: float, info: dict[str, Any]) -> dict[str, Any]:
