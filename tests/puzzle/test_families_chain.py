@@ -138,7 +138,7 @@ def test_healed_children_are_read_as_they_were_saved(chain):
 def test_the_report_names_the_variants(chain, space):
     report = chain.out / "report"
     text = (report / "texts/results.md").read_text()
-    assert all(f"**{target}**" in text for target in TARGETS) and "MIP" in text
+    assert all(f"**{target}**" in text for target in TARGETS) and "with interactions" in text
     costs, library = (pd.read_csv(report / f"tables/{name}.csv") for name in ("costs", "library"))
     for subblock, named in space.items():
         assert set(costs.variant[costs.subblock == subblock]) == {"parent", *named}

@@ -106,7 +106,8 @@ def commands(printed: str) -> Iterator[tuple[str, list[str]]]:
 def test_all_targets_can_be_planned_together(rules: list, tmp_path: Path) -> None:
     planned = {module for module, _ in plan(tmp_path, *targets(rules))}
     made = {code.stages()[rule.name] for rule in rules if rule.name in code.stages() and rule.name not in OF_A_RUN}
-    assert made - planned <= {"tessera.workflow.stages.captions"}
+    # A refit is asked for by params.
+    assert made - planned <= {"tessera.workflow.stages.captions", "tessera.puzzle.stages.refit"}
 
 
 GPU = "{source: measured, hardware: cuda, dtype: bfloat16, workload: {batch: 8, prefill: 64, decode: 64}}"

@@ -1,5 +1,7 @@
 """The measured source with a clock that counts arithmetic in place of time, so that what is run can be checked."""
 
+import itertools
+
 import pytest
 import tiny_models
 import torch
@@ -123,6 +125,29 @@ def test_other_families_are_measured(counted, name):
     assert set(rows.provenance) == {"measured"}
     if kinds == 2:
         assert list(rows["layers"][:2]) == ["0", "1"]
+
+
+def test_all_chains_share_the_memory_of_the_largest(monkeypatch):
+    """Within a chain no two weights share any; a table of many variants takes no more than its largest chain."""
+    monkeypatch.setattr(chains, "BLOCK", 4096)
+    pool, taken = chains.Pool(torch.float32, torch.device("cpu")), []
+    for row in table_rows(SHAPE, SPACE):
+        if not row.parameters(SHAPE).bytes("float32"):
+            continue
+        modules = []
+        monkeypatch.setattr(chains, "through_layers", lambda layers, *_, kept=modules: kept.extend(layers))
+        monkeypatch.setattr(chains, "_through_models", lambda models, *_, kept=modules: kept.extend(models))
+        chains.chain(SHAPE, row, 7, {"prefill": Pass(2, 6, 0)}, pool, lambda module: module)
+        weights = [p for module in modules for p in module.parameters() if p.ndim > 1]
+        spans = sorted((p.data_ptr(), p.data_ptr() + 4 * p.numel()) for p in weights)
+        assert len(modules) == 7 and all(end <= begin for (_, end), (begin, _) in itertools.pairwise(spans))
+        blocks = [(b.data_ptr(), b.data_ptr() + 4 * len(b)) for b in pool.blocks]
+        assert all(any(low <= begin and end <= high for low, high in blocks) for begin, end in spans)
+        assert all(p.std() > 0.01 for p in weights)
+        taken.append(sum(p.numel() for p in weights))
+    assert len(taken) > 5
+    # A block is left with less than the next weight takes.
+    assert max(taken) <= sum(map(len, pool.blocks)) < 2 * max(taken)
 
 
 def test_biases_of_a_router_are_there_and_add_nothing():

@@ -1,8 +1,9 @@
 """Chains of distinct copies of a variant, which are what `measured` times.
 
-Weights are random, for time does not depend on them. A chain of transformers' layers has nothing in the other
-subblock's place, and each layer its own KV cache. What the decoder gives its layers is recorded once. The cost outside
-the layers is that of a model without layers, its head applied to the last token of each sequence.
+Weights are random, for time does not depend on them, and all chains have theirs in the same memory. A chain of
+transformers' layers has nothing in the other subblock's place, and each layer its own KV cache. What the decoder gives
+its layers is recorded once. The cost outside the layers is that of a model without layers, its head applied to the last
+token of each sequence.
 """
 
 import copy
@@ -23,10 +24,49 @@ from tessera.puzzle.models.decoder import decoder_of
 from tessera.puzzle.models.modeling_child import exchange
 from tessera.puzzle.models.space import FFN, Attention
 
+#: Numbers of a block of a pool's memory, and those at whose multiples a weight begins.
+BLOCK, ALIGNED = 2**24, 64
+
 Run = Callable[[int], object]
 Convert = Callable[[nn.Module], nn.Module]
 #: Arguments of a layer besides the hidden states.
 Call = tuple[tuple, dict[str, Any]]
+
+
+class Pool:
+    """Random weights for one chain after another: chains take turns, and each by itself overflows the cache.
+
+    So the memory of a cost table is that of its largest chain, however many variants there are.
+    """
+
+    def __init__(self, dtype: torch.dtype, device: torch.device) -> None:
+        self.dtype, self.device = dtype, device
+        self.blocks: list[torch.Tensor] = []
+        self.restart()
+
+    def restart(self) -> None:
+        """Begin with the first weights again, for another chain."""
+        self.block, self.used = 0, 0
+
+    def filled(self, module: nn.Module) -> Any:
+        """The module with weights of the pool that no other module of the chain has, and vectors of ones."""
+        for p in module.parameters():
+            p.requires_grad_(False)
+            if p.ndim > 1:
+                p.data = self._take(p.numel()).view(p.shape)
+            else:
+                p.fill_(1)
+        return module
+
+    def _take(self, count: int) -> torch.Tensor:
+        """The next `count` numbers, of a block that is made if there is none with as many left."""
+        while self.block < len(self.blocks) and self.used + count > len(self.blocks[self.block]):
+            self.block, self.used = self.block + 1, 0
+        if self.block == len(self.blocks):
+            made = torch.empty(max(BLOCK, count), dtype=self.dtype, device=self.device)
+            self.blocks.append(made.normal_(0, 0.02))
+        begin, self.used = self.used, self.used + -(-count // ALIGNED) * ALIGNED
+        return self.blocks[self.block][begin : begin + count]
 
 
 def chain(
@@ -34,16 +74,20 @@ def chain(
     row: Row,
     copies: int,
     steps: dict[str, operations.Pass],
-    dtype: torch.dtype,
-    device: torch.device,
+    pool: Pool,
     convert: Convert,
 ) -> dict[str, Run]:
-    """For each phase a function of n that runs one pass through n distinct copies, each layer with its KV cache."""
+    """For each phase a function of n that runs one pass through n distinct copies, each layer with its KV cache.
+
+    Chains of the same pool must take turns.
+    """
+    dtype, device = pool.dtype, pool.device
     outside = without_layers(architecture, dtype, device)
+    pool.restart()
     if row.variant is None:
-        models = [outside, *(_filled(copy.deepcopy(outside)) for _ in range(copies - 1))]
+        models = [pool.filled(outside if i == 0 else copy.deepcopy(outside)) for i in range(copies)]
         return {phase: _through_models(models, step, device) for phase, step in steps.items()}
-    layers = [convert(_filled(variant_layer(architecture, row, dtype, device))) for _ in range(copies)]
+    layers = [convert(pool.filled(variant_layer(architecture, row, dtype, device))) for _ in range(copies)]
     runs = {}
     for phase, step in steps.items():
         caches = [_cache(architecture, row, step, dtype, device) for _ in layers]
@@ -54,7 +98,7 @@ def chain(
 
 
 def without_layers(architecture: Architecture, dtype: torch.dtype, device: torch.device) -> Any:
-    """transformers' model without layers: embedding, final norm and head, with random weights."""
+    """transformers' model without layers: embedding, final norm and head, whose weights are not set."""
     network = copy.deepcopy(architecture.skeleton.network)
     decoder = decoder_of(network)
     decoder.layers = nn.ModuleList()
@@ -66,7 +110,7 @@ def without_layers(architecture: Architecture, dtype: torch.dtype, device: torch
         # Rotary frequencies are no weights; they follow from the configuration.
         if not list(module.parameters()) and list(module.buffers()):
             setattr(decoder, name, type(module)(config=architecture.config).to(device))
-    return _filled(network)
+    return network.requires_grad_(False)
 
 
 def variant_layer(architecture: Architecture, row: Row, dtype: torch.dtype, device: torch.device) -> nn.Module:
@@ -87,17 +131,6 @@ def variant_layer(architecture: Architecture, row: Row, dtype: torch.dtype, devi
     for buffer in layer.buffers():  # such as a router's biases, which are in a checkpoint as weights are
         buffer.zero_()
     return layer
-
-
-def _filled(module: nn.Module) -> Any:
-    """The module with random weights, and vectors of ones."""
-    for p in module.parameters():
-        p.requires_grad_(False)
-        if p.ndim > 1:
-            p.normal_(0, 0.02)
-        else:
-            p.fill_(1)
-    return module
 
 
 def layer_call(

@@ -17,7 +17,7 @@ import torch
 
 from tessera.common.progress import track
 from tessera.puzzle.costs import operations
-from tessera.puzzle.costs.chains import Convert, Run, chain
+from tessera.puzzle.costs.chains import Convert, Pool, Run, chain
 from tessera.puzzle.costs.params import CostTarget
 from tessera.puzzle.costs.tables import Row
 from tessera.puzzle.costs.timing import Marginal, Piece, Stopwatch, marginals
@@ -93,11 +93,11 @@ def _pieces(
     steps = {"prefill": operations.prefill_passes(workload)[0][1]}
     if workload.decode:
         steps["decode"] = operations.Pass(workload.batch, 1, workload.prefill + (workload.decode - 1) // 2, decode=True)
-    pieces = []
+    pieces, pool = [], Pool(getattr(torch, target.dtype), device)
     for row in rows:
         if size := row.parameters(architecture).bytes(dtype):
             copies = max(1, math.ceil(OVERFLOW * _cache_bytes(device) / size))
-            runs = chain(architecture, row, 2 * copies, steps, getattr(torch, target.dtype), device, convert)
+            runs = chain(architecture, row, 2 * copies, steps, pool, convert)
             pieces += [Piece(_name(row, phase), copies, wrap(run)) for phase, run in runs.items()]
     return pieces
 
