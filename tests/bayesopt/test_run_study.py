@@ -1,5 +1,6 @@
 """minimize: objectives that raise, die, hang or are killed, and workers side by side."""
 
+import math
 import os
 import signal
 import subprocess
@@ -10,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tessera.bayesopt import Float, ObjectiveError, Optimizer, minimize, replay
+from tessera.bayesopt import Float, Int, ObjectiveError, Optimizer, minimize, replay
 from tessera.bayesopt.journal import Journal
 
 SPACE = {"x": Float(low=-1.0, high=1.0), "y": Float(low=-1.0, high=1.0)}
@@ -61,6 +62,19 @@ def test_a_study_survives_its_objective() -> None:
 def slow(params: dict) -> float:
     time.sleep(0.05 + 0.05 * abs(params["x"]))
     return bowl(params)
+
+
+def test_variables_that_are_not_in_alphabetical_order_replay(tmp_path: Path) -> None:
+    space = {"rate": Float(low=1e-5, high=1e-1, log=True), "layers": Int(low=1, high=8), "a": Float(low=0, high=1)}
+
+    def loss(params: dict) -> float:
+        return (math.log10(params["rate"]) + 3) ** 2 + (params["layers"] - 4) ** 2 + params["a"]
+
+    minimize(loss, space, 12, seed=1, journal=tmp_path)
+    replayed = replay(tmp_path)
+    assert len(replayed) == 12 and all(one.same for one in replayed)
+    with pytest.raises(ValueError, match="another study, whose order differ; expected the same or an empty directory"):
+        minimize(loss, dict(reversed(space.items())), 13, seed=1, journal=tmp_path)
 
 
 def test_workers_side_by_side_replay(tmp_path: Path) -> None:

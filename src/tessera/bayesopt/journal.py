@@ -1,6 +1,6 @@
 """A study on disk: one JSON file per trial, written whole or not at all, shared by any number of processes.
 
-    DIRECTORY/study.json         space, settings and seed, and the version of the rules for proposals
+    DIRECTORY/study.json         space and the order of its variables, settings, seed, and the version of the rules
     DIRECTORY/trial_00007.json   a Trial: waiting, running under a lease, done or failed
     DIRECTORY/lock               held while trials are read and written together
 
@@ -60,6 +60,7 @@ class Journal:
                 f"{file}: rules = {rules}: the study was begun by a version of this package whose proposals differ;"
                 f" expected {RULES}. Continue or replay it with that version, or begin in an empty directory"
             )
+        there.setdefault("order", list(there["space"]))  # earlier journals have none, and theirs is the sorted one
         return there
 
     @contextmanager

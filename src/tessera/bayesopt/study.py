@@ -51,7 +51,13 @@ class Optimizer:
         self.seed = integer(seed, "seed", 0)
         self._trials: list[Trial] = []
         self._lock = threading.Lock()
-        study = {"space": self.space.to_json(), "settings": self.settings.to_json(), "seed": self.seed}
+        study = {
+            "space": self.space.to_json(),
+            # Files have their keys sorted, and points of the unit cube their axes in the order of the variables.
+            "order": list(self.space.variables),
+            "settings": self.settings.to_json(),
+            "seed": self.seed,
+        }
         self.journal = None if journal is None else Journal(journal, study)
         with self._shared():
             pass  # trials of the journal
@@ -213,7 +219,8 @@ class Replayed:
 def replay(journal: str | Path) -> list[Replayed]:
     """Propose every trial of a journal again, each from the trials it had seen, except those that were given."""
     study = Journal(journal)
-    space, settings = Space(study.study["space"]), Settings(**study.study["settings"])
+    variables, settings = study.study["space"], Settings(**study.study["settings"])
+    space = Space({name: variables[name] for name in study.study["order"]})
     trials = study.read()
     replayed = []
     for trial in trials:
