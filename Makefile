@@ -17,7 +17,7 @@ export MLFLOW_SERVER_ENABLE_JOB_EXECUTION := false
 PORT ?= 5000
 
 help: ## show this list
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' Makefile | column -t -s $$'\t'
+	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/make \1\t\2/p' Makefile | column -t -s $$'\t'
 
 run: $(VENV)/installed ## run all studies and show the results; ARGS go to Snakemake, such as ARGS="-n puzzle"
 	tessera run $(ARGS)

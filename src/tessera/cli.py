@@ -54,7 +54,8 @@ def run(context: typer.Context) -> None:
         status = runner.run(context.args)
     if status:
         raise typer.Exit(status)
-    show()
+    if not {"-n", "--dry-run", "--dryrun"} & {*context.args}:
+        show()
 
 
 @app.command()

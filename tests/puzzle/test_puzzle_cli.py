@@ -90,8 +90,11 @@ def test_interactions_of_attentions(tmp_path):
     [
         (
             ("--at-most", f"{TIME}=1"),
-            "infeasible: no choice keeps all limits\n  at_most stats.runtime_ms 1.0: 2 would",
+            "infeasible: no choice keeps all limits\n  at_most stats.runtime_ms 1.0: 2 is feasible",
         ),
+        (("--at-most", f"{TIME}=3", "--at-least", f"{TIME}=5"), "at_most stats.runtime_ms 3.0: 5"),
+        (("--at-most", f"{TIME}=3", "--at-least", f"{TIME}=5"), "at_least stats.runtime_ms 5.0: 3"),
+        (("--parent", "v9"), "layer_0: no variant 'v9'; it has 'v0', 'v1', 'v2'"),
         (("--at-most", TIME), "expected KEY=NUMBER"),
         (("--at-most", f"{TIME}=1", "--at-most", f"{TIME}=2"), "is given twice"),
         (("--at-most", "stats.watts=1"), "layer_0, 'v0' has no stats.watts"),

@@ -70,6 +70,22 @@ def test_update_fills_what_there_is(tmp_path: Path) -> None:
     assert readme.update(tmp_path) == []
 
 
+def test_a_part_of_a_run_does_not_replace_the_costs_of_a_whole_one(tmp_path: Path) -> None:
+    (tmp_path / RESULTS).parent.mkdir(parents=True)
+    (tmp_path / RESULTS).write_text("| table |\n")
+    for number in range(4):
+        benchmark(tmp_path / readme.BENCHMARKS, f"puzzle_library/{number}", 30)
+    (tmp_path / "README.md").write_text(document("compute"))
+    assert readme.update(tmp_path) == ["README.md"]
+    for number in range(4):
+        (tmp_path / readme.BENCHMARKS / f"puzzle_library/{number}.tsv").unlink()
+    benchmark(tmp_path / readme.BENCHMARKS, "puzzle_library/0", 60)
+    assert readme.update(tmp_path) == []
+    for number in (1, 2):
+        benchmark(tmp_path / readme.BENCHMARKS, f"puzzle_library/{number}", 60)
+    assert readme.update(tmp_path) == ["README.md"]
+
+
 def test_the_documents_show_the_results_that_are_there(repository: Path) -> None:
     for path in readme.documents(repository):
         for name, shown in readme.parts(path.read_text(), path).items():

@@ -67,7 +67,7 @@ rule bayesopt_variations:
             BENCHMARK_REPORT, benchmark=[f"bayesopt_{suite}" for suite in ("ablations", "noise", "single", "sixteen")]
         ),
     message:
-        "Benchmarks of ablations, of noise, and of one and sixteen evaluations at a time: hours"
+        "Benchmarks of ablations, of noise, and of one and sixteen evaluations at a time"
 
 
 rule bayesopt_tunes_tempotron:

@@ -70,7 +70,7 @@ def named(files: Iterable[Path], root: str | Path) -> dict[str, Path]:
 def of_hub(entries: Iterable[str]) -> dict[str, Path]:
     """Return the files of the entries hf:OWNER/NAME@COMMIT[/PATTERN] by name, downloaded unless they are in its cache.
 
-    Raises OSError, naming the entry, if they cannot be had, and ValueError if there are none.
+    Raises OSError, naming the entry, if they cannot be downloaded, and ValueError if there are none.
     """
     found: dict[str, Path] = {}
     for entry in entries:
@@ -86,7 +86,9 @@ def of_hub(entries: Iterable[str]) -> dict[str, Path]:
             )
         except (HfHubHTTPError, LocalEntryNotFoundError) as error:
             reason = " ".join(str(error).split())
-            raise OSError(f"{entry}: cannot be had from the Hugging Face hub; it needs a network ({reason})") from error
+            raise OSError(
+                f"{entry}: cannot be downloaded from the Hugging Face hub; it needs a network ({reason})"
+            ) from error
         names = sorted(path.relative_to(snapshot).as_posix() for path in snapshot.rglob("*") if path.is_file())
         chosen = [name for name in names if any(fnmatch.fnmatch(name, pattern) for pattern in patterns)]
         if not chosen:

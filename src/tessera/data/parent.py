@@ -105,7 +105,7 @@ def tokenizer_of(directory: Path, **options: Any) -> tuple["Tokenizer", dict[str
 def snapshot(name: str) -> Path:
     """Fetch the model called OWNER/NAME or OWNER/NAME@REVISION from the Hugging Face hub; return its directory.
 
-    Raises OSError, naming it, if it cannot be had.
+    Raises OSError, naming it, if it cannot be downloaded.
     """
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
@@ -114,4 +114,7 @@ def snapshot(name: str) -> Path:
     try:
         return Path(snapshot_download(repository, revision=revision or None, allow_patterns=list(PATTERNS)))
     except (HfHubHTTPError, LocalEntryNotFoundError) as error:
-        raise OSError(f"hub:{name}: cannot be had from the Hugging Face hub ({error})") from error
+        reason = " ".join(str(error).split())[:200]
+        raise OSError(
+            f"hub:{name}: cannot be downloaded from the Hugging Face hub; it needs a network ({reason})"
+        ) from error

@@ -1,6 +1,6 @@
 """`tessera puzzle`: search a block library from the command line."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
@@ -51,6 +51,8 @@ def solve(
     with errors():
         blocks = block_library.read(library)
         with errors(library):
+            if parent is not None:
+                block_library.parent_choice(blocks, parent)
             most, least = (budgets.resolve(blocks, _pairs(limits), parent) for limits in (at_most, at_least))
             if speedup is not None:
                 runtime = budgets.runtime_for_speedup(blocks, speedup, parent)
@@ -75,7 +77,7 @@ def solve(
                         blocks, objective, count, min_difference, earlier, solver=solver, **limits
                     ) or [search.solve(blocks, objective, **differing, **limits)]
         if solutions[0].status == "infeasible":
-            raise ValueError(f"{library}: {_why(solutions[0], most | least)}")
+            raise ValueError(f"{library}: {_why(solutions[0], {'at_most': most, 'at_least': least})}")
         for solution in solutions:
             _show(solution, objective, most, least)
         _write(out, {"objective": objective, **limits}, solutions)
@@ -152,13 +154,13 @@ def _float(text: str) -> float:
         raise ValueError(f"--speedups: {text!r}; expected comma-separated numbers, as in 1.05,1.3,2") from None
 
 
-def _why(solution: Solution, limits: dict[str, float]) -> str:
-    """What is infeasible, and what would be feasible."""
+def _why(solution: Solution, limits: Mapping[str, Mapping[str, float]]) -> str:
+    """What is infeasible, and what would be feasible; limits are those of at_most and of at_least by key."""
     lines = ["infeasible: no choice keeps all limits"]
     for name, nearest in solution.smallest_feasible.items():
-        key = name.split(" ")[-1]
-        asked = f" {limits[key]}" if key in limits else ""
-        would = "no value of it alone would do" if nearest is None else f"{nearest} would do, all others kept"
+        kind, _, key = name.partition(" ")
+        asked = f" {limits[kind][key]}" if key in limits.get(kind, {}) else ""
+        would = "cannot be met whatever its value" if nearest is None else f"{nearest} is feasible if all others stay"
         lines.append(f"{name}{asked}: {would}")
     return "\n  ".join(lines)
 

@@ -15,7 +15,7 @@ from tessera.puzzle.model_cli import app
 @app.command()
 def compress(
     model: Annotated[str, typer.Argument(help="Hugging Face directory, package:NAME or hub:OWNER/NAME@REVISION")],
-    more: Annotated[list[str] | None, typer.Argument(help="more files of text, as those of --text")] = None,
+    more: Annotated[list[str] | None, typer.Argument(help="further files of text")] = None,
     text: Annotated[
         list[str] | None,
         typer.Option(
@@ -34,15 +34,15 @@ def compress(
     ] = "text",
     field: Annotated[str | None, typer.Option(help="field of a row that holds the text; text or messages")] = None,
     loss: Annotated[
-        Literal["all", "answers"], typer.Option(help="of messages: what is learnt from, all or the assistant's alone")
+        Literal["all", "answers"], typer.Option(help="tokens of conversations that count: all, or only the assistant's")
     ] = "all",
     license_name: Annotated[str | None, typer.Option("--license", help="the model's licence, for the card")] = None,
     tasks: Annotated[bool, typer.Option(help="ask parent and child a few task items")] = True,
     cores: Annotated[int | None, typer.Option(help="jobs at once; all cores by default", min=1)] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="print the plan alone")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="only print the plan")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="plan and result as one JSON object on stdout")] = False,
 ) -> None:
-    """Compress a model on your own text: plan, run and card in one command. Killed, it resumes by the same command."""
+    """Compress a model on your own text: plan, run and card. The same command resumes an interrupted run."""
     from tessera.puzzle.compress import REPOSITORY, plan, request, result, run
 
     with errors():

@@ -79,6 +79,11 @@ def serve(
     with errors():
         shape, variants = architecture.from_config(files.read_json(config), config), _space(space)
         layers = {int(layer): scored for path in scores for layer, scored in files.read_json(path).items()}
+        if layers.keys() != (every := set(range(shape.num_layers))):
+            raise ValueError(
+                f"--scores: of {len(layers.keys() & every)} of the {len(every)} layers of {config}, and of "
+                f"{len(layers.keys() - every)} others; expected those of every layer, once for each part"
+            )
         shared = {"source": source, "hardware": hardware, "software": software, "dtype": dtype}
         tables = {batch: _table(shape, variants, shared, batch, prefill, decode) for batch in _batches(batches)}
         limits = {"throughput": throughput, "memory_mib": memory_mib, "latency_ms": latency_ms}

@@ -2,6 +2,7 @@
 
 A part stands between the lines `<!-- NAME:begin -->` and `<!-- NAME:end -->`. NAME is the path of a file in Markdown,
 such as reports/tables/balanced/summary.md, or `compute`: what Snakemake measured, in a study's README of its own rules.
+What a part of a run measured does not replace what a whole one did.
 """
 
 import errno
@@ -17,6 +18,8 @@ from tessera.common import code, files, markdown
 DOCUMENTS = ("README.md", "docs/*.md", "data/README.md", "src/tessera/**/README.md")
 COMPUTE = "compute"
 BENCHMARKS = "logs/benchmarks"
+#: A table of this share of the jobs of the one before, or less, is of a part of a run, and does not replace it.
+LEAST = 0.5
 #: What comes after the rules of the studies.
 REST = "report and runs"
 
@@ -65,8 +68,9 @@ def update(root: str | Path = ".") -> list[str]:
     changed = []
     for path in documents(root):
         before = text = path.read_text(encoding="utf-8")
-        for name in parts(text, path):
-            if (content := _content(root, name, path.relative_to(root))) is not None:
+        for name, old in parts(text, path).items():
+            content = _content(root, name, path.relative_to(root))
+            if content is not None and not (name == COMPUTE and _jobs(content) < LEAST * _jobs(old)):
                 text = replaced(text, name, content, path)
         if text != before:
             files.write_text(path, text)
@@ -101,6 +105,12 @@ def compute(benchmarks: Path, study: str = "") -> str:
     cells = [(name, f"{jobs}", f"{seconds / 60:.1f}", f"{memory:.0f}") for name, jobs, seconds, memory in lines]
     header = ("rule" if study else "rules of", "jobs", "minutes of all jobs", "peak memory of one, MiB")
     return "\n".join(markdown.table(header, cells)).rstrip("\n") + "\n"
+
+
+def _jobs(table: str) -> int:
+    """Number of jobs in a table of `compute`; 0 if there is none."""
+    found = re.search(r"^\| all \| (\d+) \|", table, re.MULTILINE)
+    return int(found[1]) if found else 0
 
 
 def _study(rule: str) -> str:

@@ -207,14 +207,14 @@ def notes(plan: Plan) -> Iterator[str]:
 
     facts, request = plan.facts, plan.request
     if request.budget_minutes is not None and plan.seconds > 60 * request.budget_minutes + 1:
-        yield f"this is the shortest run, and it takes longer than the {request.budget_minutes:g} minutes of the budget"
+        yield f"this is the shortest run, and it takes longer than the budget of {request.budget_minutes:g} min"
     if (slowdown := facts.rates["slowdown"]) > BUSY:
         yield f"other programs were busy: while they are, everything takes about {slowdown:.1f} times as long"
     yield from texts.sentences(plan.text)
     most = facts.parameters / facts.outside
     yield (
-        f"embedding and head are {100 * facts.outside / facts.parameters:.0f} % of the parameters and stay: by traffic "
-        f"the whole model becomes at most about {most:.1f} times as fast"
+        f"embedding and head are {100 * facts.outside / facts.parameters:.0f} % of the parameters and stay: they are "
+        f"read for every token, so the whole model becomes at most about {most:.1f} times as fast"
     )
     if "speedup" in request.limit and request.limit["speedup"] > most and plan.target["source"] == "measured":
         yield f"a speed-up of {request.limit['speedup']:g} is beyond that: the search will probably find no child"

@@ -87,7 +87,7 @@ def split(request: "Request", texts: "Texts", parent: Path) -> Text:
         f"--text: {frame['length'].sum():,} tokens in {len(frame):,} documents are too few: needed are {LEAST[0]} "
         f"windows of {WINDOWS[-1]} tokens to learn from, {LEAST[1]} to choose by, and {LEAST[2]} of each source to "
         f"test on, from different documents; expected about {10 * WINDOWS[-1] * sum(LEAST):,} tokens or more, and for "
-        "a good child some hundred thousand"
+        "a good child a few hundred thousand"
     )
 
 
@@ -173,4 +173,4 @@ def sentences(text: Text) -> Iterator[str]:
         size = next(source["cut"] for source in text.sources.values() if "cut" in source)
         yield f"too few documents to be split: longer ones are cut into pieces of at most {size:,} characters"
     if text.tokens["train"] < 100_000:
-        yield "little text: the child is chosen and healed on it alone; some hundred thousand tokens are better"
+        yield "little text: the child is chosen and healed on it alone; a few hundred thousand tokens are better"

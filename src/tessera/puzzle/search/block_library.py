@@ -34,6 +34,8 @@ def read(path: str | Path) -> Library:
     try:
         library = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_unique)
         check(library)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{path}: not JSON ({error}); expected a block library") from None
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
     return library
@@ -116,6 +118,8 @@ def parent_choice(library: Library, parent: str | None = None) -> dict[str, str]
             candidates = [compose(PARENT, PARENT)]
         else:
             candidates = [v for v, entry in variants.items() if entry.get("metrics", {}).get("kl_div") == 0]
+        if parent is not None and not candidates:
+            raise ValueError(f"{layer}: no variant {parent!r}; it has {', '.join(map(repr, variants))}")
         if len(candidates) != 1:
             raise ValueError(
                 f"{layer}: cannot infer the parent's variant; name it, one of {', '.join(map(repr, variants))}"
