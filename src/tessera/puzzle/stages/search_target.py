@@ -37,7 +37,7 @@ def main(
     children: Path,
     parent: Path | None = None,
     tokens: Path | None = None,
-    variants: list[Path] | None = None,
+    variants: list[Path] = [],  # noqa: B006  never changed
 ) -> None:
     """Write the block library of the layers' scores ({layer: scores} in each file) and a cost table, and search it.
 
