@@ -73,7 +73,7 @@ VALUES: dict[str, Any] = {
         "speedups": [1.0, 4.0],
         "child_speedup": 4.0,
         "methods": [METHOD],
-        "cosines": [0.03, 1.0],
+        "cosines": [0.0, 0.05],
     },
     "costs": {"targets": TARGETS},
     "speed": {"repeats": 2},
