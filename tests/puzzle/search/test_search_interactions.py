@@ -50,9 +50,9 @@ def test_the_optimum_of_all_choices(library, cosine, share):
     least = min(form(library, choice, cosine) for choice in within)
     assert found.status == "optimal" and search.feasible(library, found.choice, {TIME: budget})
     assert math.isclose(found.value, form(library, found.choice, cosine), rel_tol=1e-9, abs_tol=1e-12)
-    assert found.value <= least + 1.01e-4 * abs(least) + 1e-12
+    assert found.value <= least + 2e-6 * abs(least) + 1e-12
     assert found.bound <= min(least + 1e-12, found.value)
-    assert found.bound >= found.value - 1.01e-4 * abs(found.value)
+    assert found.bound >= found.value - 2e-6 * abs(found.value)
 
 
 def test_without_interactions_it_is_the_linear_search(tmp_path):

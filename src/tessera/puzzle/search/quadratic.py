@@ -24,7 +24,7 @@ from tessera.puzzle.search.block_library import Library
 from tessera.puzzle.search.solver import NONE, Choice, Limits, Solution
 
 #: The optimum is proven to this share of itself.
-TOLERANCE = 1e-4
+TOLERANCE = 1e-6
 #: Key of the linear program's objective, and of the root over which it branches.
 TANGENT, ROOT = "metrics.tangent", "metrics.root"
 
