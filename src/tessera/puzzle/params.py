@@ -66,7 +66,11 @@ class LibraryParams(Section):
         description="save disk and memory: each job takes consecutive layers and advances the text through the parent "
         "by itself, a layer at a time. false: hidden states before all layers are computed first, once for all jobs",
     )
-    distillation: OptimiserParams = Field(description="gradient descent of every variant")
+    distillation: OptimiserParams = Field(description="gradient descent of the variants")
+    distilled: tuple[Literal["attention", "ffn"], ...] = Field(
+        ("attention", "ffn"),
+        description="subblocks whose variants distillation trains; the others are only initialised",
+    )
 
 
 class ScoresParams(Section):

@@ -177,10 +177,15 @@ class LayerLibrary:
         initialise.fit(linear, m.all, ridge, around)
         return {"ridge": ridge, "around_weights": around is not None}
 
-    def _is_optimal(self, name: str, variant: Attention | FFN) -> bool:
-        """Whether least squares has minimised the very loss that distillation would lower: a linear FFN's."""
+    def _is_distilled(self, name: str, variant: Attention | FFN) -> bool:
+        """Whether gradient descent is asked for, and can lower what least squares left.
+
+        A linear FFN's loss is the very one that least squares has minimised.
+        """
+        if not self.params.distillation.tokens or name.partition(".")[0] not in self.params.distilled:
+            return False
         linear = name.startswith("ffn.") and variant.kind == "linear" and not self.layer.anatomy["ffn"].altered
-        return linear and self.params.initialisation == "least_squares"
+        return not linear or self.params.initialisation != "least_squares"
 
     def _built(
         self, name: str, variant: Attention | FFN, module: Module, last: str | None, moments: Parts | None
@@ -203,7 +208,7 @@ class LayerLibrary:
             if self.params.initialisation == "least_squares":
                 fitted = self._fit(subblock, variant, module, last, moments)
                 record |= {} if fitted is None else {"fit": fitted, "least_squares": losses()}
-            if self.params.distillation.tokens and not self._is_optimal(name, variant):
+            if self._is_distilled(name, variant):
                 inputs, start = getattr(self.train, place), record.get("least_squares", record["paper"])
                 record["distilled"], better = self.tried(
                     module,

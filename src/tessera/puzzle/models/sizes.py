@@ -48,13 +48,15 @@ def steps(architecture: Architecture, params: PuzzleParams) -> list[Step]:
         return 2 * weights + with_layers * 4 * a.num_heads * a.head_dim * window / 2
 
     variants = [*attention.items(), *ffn.items()]
+    by_subblock = {"attention": attention, "ffn": ffn}
     subblocks: list[Attention | FFN] = [*space.attention.values(), *space.ffn.values()]
     new = sum(parameters(a, variant).count for variant in subblocks)
     trained = library.distillation.tokens
     fits = sum(least_squares(a, variant, calibration.tokens) for variant in subblocks)
     training = sum(
         trained * (3 * 2 * size + (attends(a, space, name) * 3 * 4 * a.num_heads * a.head_dim * calibration.window / 2))
-        for name, size in variants
+        for subblock in library.distilled
+        for name, size in by_subblock[subblock].items()
         if name != "parent" and size
     )
     scored = scores.windows * scores.window

@@ -74,18 +74,30 @@ def library(results: Results) -> Figure:
 
 
 def training(results: Results, shown: int = 4) -> Figure:
-    """Normalised error during blockwise local distillation, for layers spread over the depth."""
+    """Normalised error during blockwise local distillation, for layers spread over the depth.
+
+    Subblocks of which no variant is distilled are left out.
+    """
+
+    def curve(layer: int, subblock: str, variant: str) -> dict | None:
+        return results.library[layer][f"{subblock}.{variant}"].get("training")
+
+    distilled = [
+        subblock
+        for subblock in SUBBLOCKS
+        if any(curve(layer, subblock, variant) for layer in results.layers for variant in _colours(results, subblock))
+    ]
+    rows = distilled or SUBBLOCKS
     picked = [results.layers[i] for i in np.unique(np.linspace(0, len(results.layers) - 1, shown).round().astype(int))]
-    figure, axes = plots.grid(2, len(picked), 2.2, sharex=True, sharey="row")
+    figure, axes = plots.grid(len(rows), len(picked), 2.2, sharex=True, sharey="row")
     plotted = {}
-    for row, subblock in zip(axes, SUBBLOCKS, strict=True):
+    for row, subblock in zip(axes, rows, strict=True):
         for axis, layer in zip(row, picked, strict=True):
             ends = []
             for variant, colour in _colours(results, subblock).items():
-                curve = results.library[layer][f"{subblock}.{variant}"].get("training")
-                if curve:
-                    axis.plot(np.array(curve["tokens"]) / 1e3, curve["loss"], color=colour, lw=1.2)
-                    ends.append((variant, curve["loss"][-1], colour))
+                if losses := curve(layer, subblock, variant):
+                    axis.plot(np.array(losses["tokens"]) / 1e3, losses["loss"], color=colour, lw=1.2)
+                    ends.append((variant, losses["loss"][-1], colour))
             axis.set_title(f"{SUBBLOCK_NAMES[subblock]}, layer {layer}")
             plotted[axis] = ends
         row[0].set_ylabel("training loss")

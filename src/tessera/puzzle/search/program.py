@@ -115,6 +115,20 @@ def solve(program: Program, solver: Solver = "highs") -> Optimum | None:
     return Optimum(selection, value, min(max(bound, below), value), min(below, value), relaxed.prices)
 
 
+def within(program: Program, most: Fraction, solver: Solver = "highs") -> Allowed | None:
+    """Variants that a selection of an objective of `most` or less may have, by position; None if there is none.
+
+    Those that are left are not all in such a selection. Costs a linear program.
+    """
+    allowed: Allowed = [list(range(len(layer))) for layer in program.objective]
+    relaxed = _solve(program.objective, program.rows, allowed, solver, integer=False)
+    if relaxed is None:
+        return None
+    penalised, bound = _lagrangian(program, relaxed.allowed, relaxed.multipliers)
+    left, _ = _promising(relaxed.allowed, penalised, most - bound)
+    return left if all(left) else None
+
+
 def _tie(program: Program, allowed: Allowed, selection: Sequence[int]) -> Fraction:
     """Objectives within this of the selection's count as equal to it."""
     scores, unit = program.scores

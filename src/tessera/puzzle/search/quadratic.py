@@ -81,43 +81,52 @@ def solve(
         raise ValueError(f"{layer}, {variant!r}: {root} = {roots[negative[0]]}; expected 0 or more")
     scores = {name: block_library.number(library, *name, objective) for name in names}
 
-    def linear(touch: float, low: float = 0.0, high: float = math.inf) -> Solution:
-        """The optimum of the tangent that touches at A = touch, with A from low to high."""
-        tangent: dict[str, dict[str, Any]] = {layer: {} for layer in library}
-        for (layer, variant), r in roots.items():
-            block = library[layer][variant]
-            ours = {"tangent": scores[layer, variant] + cosine * r * (2 * touch - r), "root": r}
-            tangent[layer][variant] = {**block, "metrics": {**block["metrics"], **ours}}
+    def tangent(part: Library, touch: float) -> Library:
+        """Part of the library, with the root and the tangent that touches at A = touch as further numbers."""
+        blocks: dict[str, dict[str, Any]] = {layer: {} for layer in part}
+        for layer, variants in part.items():
+            for variant, block in variants.items():
+                r = roots[layer, variant]
+                ours = {"tangent": scores[layer, variant] + cosine * r * (2 * touch - r), "root": r}
+                blocks[layer][variant] = {**block, "metrics": {**block["metrics"], **ours}}
+        return blocks
+
+    def limits(low: float, high: float) -> tuple[Limits, Limits]:
+        """The limits, with A from low to high."""
         above, below = ({ROOT: low} if low > 0 else {}), ({ROOT: high} if math.isfinite(high) else {})
-        return solver.solve(tangent, TANGENT, {**at_most, **below}, {**at_least, **above}, **options)
+        return {**at_most, **below}, {**at_least, **above}
 
     def total(choice: Choice) -> float:
         return math.fsum(roots[name] for name in choice.items())
 
-    best = linear(0.0)
+    best = solver.solve(tangent(library, 0.0), TANGENT, at_most, at_least, **options)
     if best.status == "infeasible":
         return best
     least, order = value(library, best.choice, objective, root, cosine), itertools.count()
-    # Nodes: a bound, its age, the interval of A, and where the tangent touches.
-    nodes = [(best.bound or -math.inf, next(order), 0.0, math.inf, total(best.choice))]
+    # Nodes: a bound, its age, the interval of A, where the tangent touches, and what a better choice may take.
+    nodes = [(best.bound or -math.inf, next(order), 0.0, math.inf, total(best.choice), library)]
     proven = least
     while nodes:
-        proven, _, low, high, touch = heapq.heappop(nodes)
-        if proven >= least - TOLERANCE * abs(least):
+        proven, _, low, high, touch, part = heapq.heappop(nodes)
+        if proven >= (enough := least - TOLERANCE * abs(least)):
             break
-        answer = linear(touch, low, high)
-        proven = least
+        proven, within = least, limits(low, high)
+        constant = Fraction(cosine) * Fraction(touch) ** 2
+        part = solver.within(tangent(part, touch), TANGENT, Fraction(enough) + constant, *within, **options)
+        if not part:
+            continue
+        answer = solver.solve(part, TANGENT, *within, **options)
         if answer.bound is None:
             continue
         if (found := value(library, answer.choice, objective, root, cosine)) < least:
             best, least = answer, found
-        bound, A = answer.bound - cosine * touch**2, total(answer.choice)
+        bound, A = answer.bound - float(constant), total(answer.choice)
         middle = (touch + A) / 2
         if low < middle < high:  # else no float is between the two
             for below, above, at in ((low, middle, min(touch, A)), (middle, high, max(touch, A))):
-                heapq.heappush(nodes, (bound, next(order), below, above, at))
+                heapq.heappush(nodes, (bound, next(order), below, above, at, part))
     A = total(best.choice)
-    touching = linear(A)
+    touching = solver.solve(tangent(library, A), TANGENT, at_most, at_least, **options)
     return replace(
         best,
         value=least,

@@ -8,6 +8,7 @@ import hashlib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from fractions import Fraction
 from types import MappingProxyType
 from typing import Any, Literal, Self
 
@@ -209,6 +210,31 @@ def choosable(library: Library, at_most: Limits = NONE, at_least: Limits = NONE)
     return {
         layer: {vs[j]: library[layer][vs[j]] for j in kept}
         for layer, vs, kept in zip(layers, names, left, strict=bool(left))
+    }
+
+
+def within(
+    library: Library,
+    objective: str,
+    most: Fraction,
+    at_most: Limits = NONE,
+    at_least: Limits = NONE,
+    different_from: Sequence[Choice] = (),
+    min_difference: int = 0,
+    solver: Solver = "highs",
+) -> Library:
+    """The part of a library that a choice within the limits, of an objective of `most` or less, may take.
+
+    Empty if there is no such choice. What is left need not be in one: it costs a linear program, not a search. The
+    variants of `different_from` stay.
+    """
+    problem = _Problem(library, objective, at_most, at_least, False, different_from, min_difference)
+    left = program.within(problem.program, most, solver)
+    if left is None:
+        return {}
+    return {
+        layer: {v: library[layer][v] for v in vs if vs.index(v) in kept or any(c[layer] == v for c in different_from)}
+        for layer, vs, kept in zip(problem.layers, problem.variants, left, strict=True)
     }
 
 

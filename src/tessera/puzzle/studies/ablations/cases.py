@@ -16,6 +16,7 @@ from tessera.puzzle import search
 from tessera.puzzle.child import Choice, assemble
 from tessera.puzzle.library.activations import States, store
 from tessera.puzzle.library.build import LayerLibrary
+from tessera.puzzle.models.anatomy import SUBBLOCKS
 from tessera.puzzle.models.decoder import LanguageModel
 from tessera.puzzle.models.space import PARENT, Space, decompose
 from tessera.puzzle.params import BATCH, LibraryParams
@@ -79,6 +80,7 @@ def starting(params: LibraryParams, initialisation: Initialisation, tokens: int)
         update={
             "initialisation": "least_squares" if squares else "paper",
             "selection": params.selection if squares else "contribution",
+            "distilled": SUBBLOCKS,
             "distillation": params.distillation.model_copy(update={"tokens": tokens}),
         }
     )
