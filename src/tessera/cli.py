@@ -99,7 +99,10 @@ def dvc() -> None:
     """Update the commands, dependencies and parameters in dvc.yaml from Snakemake's rules."""
     with _errors():
         changed = dvc_stages.refresh()
+        without = dvc_stages.studies_without_stages()
     typer.echo(f"changed: {', '.join(changed)}" if changed else "dvc.yaml agrees with the rules")
+    if without:
+        typer.echo(f"no stage yet: {', '.join(without)}; docs/extending.md shows one")
 
 
 @app.command()

@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from trees import ROOT, isolated
 TOY = Path(__file__).parent / "toy"
 PARAMS = {"toy": {"steps": 20, "walks": {"few": 10, "many": 50}}}
 #: What the workflow reads of a checkout.
-COPIED = ("Snakefile", "params.yaml", "profiles", "data/packages.yaml", "reports/claims.yaml")
+COPIED = ("Snakefile", "params.yaml", "dvc.yaml", "profiles", "data/packages.yaml", "data/tasks", "reports/claims.yaml")
 
 
 @pytest.fixture(scope="module")
@@ -65,3 +66,19 @@ def test_what_is_derived_from_folders_knows_the_study(clone: Path) -> None:
     assert {"toy/distance.svg.rst", "toy/results.md.rst", "toy/walks"} <= set(known)
     describe = "from tessera.cli import app; app(['params', 'describe', 'toy'])"
     assert "Length of a walk." in run(clone, "-c", describe)
+
+
+@pytest.mark.slow
+def test_the_stage_of_the_documentation_is_completed(clone: Path) -> None:
+    """Without it the study is named; with it, its rules, dependencies and parameters follow from the target."""
+    dvc = ("-c", "from tessera.cli import app; app(['dvc'])")
+    assert "no stage yet: toy" in run(clone, *dvc)
+    stage = (ROOT / "docs/extending.md").read_text().partition("```yaml\n")[2].partition("```")[0]
+    path = clone / "dvc.yaml"
+    added = "stages:\n" + textwrap.indent(textwrap.dedent(stage), "  ")
+    path.write_text(path.read_text().replace("stages:\n", added, 1))
+    said = run(clone, *dvc)
+    assert "changed: toy" in said and "no stage yet" not in said
+    completed = yaml.safe_load(path.read_text())["stages"]["toy"]
+    assert completed["cmd"] == "snakemake --allowed-rules toy_report toy_walks toy -- toy"
+    assert "src/tessera/toy" in completed["deps"] and {"toy", "seed"} <= set(completed["params"])

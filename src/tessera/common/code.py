@@ -30,6 +30,11 @@ def study(folder: Path) -> str:
     return "_".join(part for part in folder.relative_to(PACKAGE).parts if part not in UNNAMED)
 
 
+def studies() -> set[str]:
+    """Return the names of all folders that have rules: the studies, side studies and data."""
+    return {study(path.parent) for path in PACKAGE.rglob("rules.smk")} - {""}
+
+
 @cache
 def stages() -> dict[str, str]:
     """Return the module of each stage by its name, which is also that of its rule.

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tessera.common import files
+from tessera.common import code, files
 from tessera.workflow import pipeline
 from tessera.workflow.pipeline import Stage
 
@@ -120,6 +120,12 @@ def expected(
             "params": sorted(name for name in sections if not any(name.startswith(f"{other}.") for other in sections)),
         }
     return entries
+
+
+def studies_without_stages(path: Path = Path("dvc.yaml")) -> list[str]:
+    """Names of the studies none of whose targets is a stage of dvc.yaml."""
+    targets = [stage.target for stage in pipeline.stages(path)]
+    return sorted(name for name in code.studies() if not any(target.startswith(name) for target in targets))
 
 
 def refresh(path: Path = Path("dvc.yaml"), snakefile: Path = Path("Snakefile")) -> list[str]:

@@ -115,5 +115,4 @@ def _jobs(table: str) -> int:
 
 def _study(rule: str) -> str:
     """The study of a rule: the folder of rules with the longest name that the rule's begins with."""
-    names = {code.study(path.parent) for path in code.PACKAGE.rglob("rules.smk")}
-    return max((name for name in names if name and rule.startswith(name)), key=len, default=REST)
+    return max((name for name in code.studies() if rule.startswith(name)), key=len, default=REST)
