@@ -43,7 +43,7 @@ def test_arguments_are_typed(tmp_path: Path) -> None:
         (-1, '{"tokens": 5}', "error: layer = -1: valid is 0 to 29"),
         (3, '{"tokens": 0}', "error: --params: tokens = 0; must be greater than 0"),
         (3, "{", "error: --params is not JSON: Expecting property name"),
-        (3, "[]", "error: --params: the whole = []; must be a mapping"),
+        (3, "[]", "error: --params = []; must be a mapping"),
     ],
 )
 def test_expected_errors_are_one_line(

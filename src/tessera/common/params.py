@@ -140,7 +140,7 @@ def _where(layers: Sequence[tuple[str, Mapping]], path: Sequence[str | int]) -> 
     # If the key is missing, the file that has the nearest section around it.
     holders = ([file for file, layer in layers if _has(layer, path[:n])] for n in range(len(path), -1, -1))
     files = next((found for found in holders if found), [])
-    return ": ".join([*files[-1:], ".".join(map(str, path)) or "the whole"])
+    return ": ".join([*files[-1:], *([".".join(map(str, path))] if path else [])])
 
 
 def _fault(model: type[BaseModel], values: Any, layers: Sequence[tuple[str, Mapping]], error: dict[str, Any]) -> str:

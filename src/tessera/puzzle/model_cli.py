@@ -126,11 +126,12 @@ def _space(path: Path) -> Any:
 
 
 def _table(shape: Any, space: Any, shared: dict[str, str], batch: int, prefill: int, decode: int) -> Any:
+    from tessera.common import params
     from tessera.puzzle.costs import of_target
     from tessera.puzzle.costs.params import CostTarget
 
-    workload = {"batch": batch, "prefill": prefill, "decode": decode}
-    return of_target(shape, space, CostTarget.model_validate(shared | {"workload": workload}))
+    target = shared | {"workload": {"batch": batch, "prefill": prefill, "decode": decode}}
+    return of_target(shape, space, params.check(CostTarget, target, [("options", target)]))
 
 
 ParamsFiles = Annotated[

@@ -148,5 +148,11 @@ def test_command_finds_the_best_batch(tmp_path):
     assert written["batch"] in (1, 8) and written["costs"]["runtime_ms"] <= 0.08
     refused = call("--throughput", 1e12)
     assert refused.exit_code == 1 and "no batch has a child within the budgets" in refused.output
+    unknown = call("--hardware", "b200")
+    assert unknown.exit_code == 1
+    expected = "h100-sxm, h200-sxm, a100-sxm"
+    assert unknown.output == f"error: options: hardware is 'b200'; with source roofline, expected one of {expected}\n"
+    negative = call("--prefill", -1)
+    assert negative.output == "error: options: workload.prefill = -1; must be greater than or equal to 1\n"
     wrong = call("--batches", "1,x")
     assert wrong.exit_code == 1 and "'1,x'; expected comma-separated whole numbers" in wrong.output
