@@ -43,7 +43,9 @@ def _errors() -> Iterator[None]:
     try:
         yield
     except (ValueError, OSError, RuntimeError) as error:
-        typer.echo(f"error: {error}", err=True)
+        outside = isinstance(error, FileNotFoundError) and not Path("Snakefile").exists()
+        here = f"; {Path.cwd()} has no Snakefile: expected the root of a checkout" if outside else ""
+        typer.echo(f"error: {error}{here}", err=True)
         raise typer.Exit(1) from error
 
 
@@ -87,6 +89,8 @@ def track(port: Annotated[int, typer.Option(help="port of make ui, for the addre
     from tessera.workflow import views
 
     with _errors():
+        if not Path("reports/runs").is_dir():
+            raise FileNotFoundError("reports/runs: no such directory; a run writes it")
         try:
             typer.echo(f"{tracking.sync()} new runs in {tracking.DATABASE}")
         finally:  # if one run file is refused, the others can still be viewed

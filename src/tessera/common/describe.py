@@ -1,5 +1,6 @@
 """Parameters in words, from their models: key, type and range, value and meaning."""
 
+import difflib
 import types
 import typing
 from collections.abc import Iterator, Mapping, Sequence
@@ -40,8 +41,13 @@ def rows(values: BaseModel, section: str = "") -> list[Row]:
     """
     found = [row for row in _of_model(values, "") if not section or f"{row.key}.".startswith(f"{section}.")]
     if not found:
+        keys = [row.key for row in _of_model(values, "")]
+        known = {".".join(key.split(".")[:n]) for key in keys for n in range(1, key.count(".") + 2)}
+        close = difflib.get_close_matches(section, sorted(known), n=1)
+        hint = f"did you mean {close[0]}? " if close else ""
         raise ValueError(
-            f"params.yaml has no section {section}; expected one of {', '.join(type(values).model_fields)}"
+            f"params.yaml has no section {section}; {hint}expected one of {', '.join(type(values).model_fields)}, or a "
+            "section or key in one"
         )
     return found
 

@@ -43,14 +43,14 @@ rule tempotron_theory:
         "Replica capacities and the law of the maximum"
 
 
-rule tempotron_capacity:
+rule tempotron_learning:
     input:
         [TEMPOTRON[name] for name in ["findable", "crossings", "existence", "ablation", "trace", "checks"]],
     message:
         "Findable loads, exact existence, ablations and the check by Brian2"
 
 
-rule tempotron_clusters:
+rule tempotron_solution_space:
     input:
         [TEMPOTRON[name] for name in ["solutions", "summaries"]],
     message:

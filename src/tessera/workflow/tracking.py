@@ -17,7 +17,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tessera.common import files, run_files
+from tessera.common import files, progress, run_files
 from tessera.common.run_files import RunRecord
 from tessera.workflow.origins import Origins, summary
 
@@ -62,7 +62,7 @@ def sync(root: str | Path = ".") -> int:
         origins = Origins(root)
         tags_of_file = {path: origins.tags(path) for path in {run.path for run in runs}}
         new, missing = 0, Counter[str]()
-        for run in runs:
+        for run in progress.track(runs, "runs of MLflow"):
             tags = _tags(run, tags_of_file[run.path])
             inputs = _inputs(run.record, origins)
             if run.key in known:

@@ -24,7 +24,7 @@ def main(
 
     from tessera.common import progress
     from tessera.data import packages, speech
-    from tessera.tempotron import real, real_tasks
+    from tessera.tempotron import real_accuracies, real_inputs
 
     def member(archive: Path, name: str) -> tuple[bytes, str]:
         """Content and path of a data set."""
@@ -36,15 +36,16 @@ def main(
         return content.decode(), path
 
     p = params.real
-    images = real.parse_images(*member(mnist, "mnist"))
+    images = real_inputs.parse_images(*member(mnist, "mnist"))
     train, test = (speech.parse_ts(*decoded(vowels, name)) for name in ("vowels_train", "vowels_test"))
-    folds = [*real_tasks.digits(p), *real_tasks.mnist(p, *images), *real_tasks.vowels(p, train, test)]
+    folds = [*real_accuracies.digits(p), *real_accuracies.mnist(p, *images), *real_accuracies.vowels(p, train, test)]
     rows = [
-        real_tasks.compare(fold, p, params.neuron, params.seed) for fold in progress.track(folds, "digits and speech")
+        real_accuracies.compare(fold, p, params.neuron, params.seed)
+        for fold in progress.track(folds, "digits and speech")
     ]
     files.write_parquet(accuracies, pd.DataFrame(rows))
-    times = [real.parse_spike_times(*decoded(recordings, name)) for name in ("receptors_1", "receptors_2")]
-    law, numbers = real_tasks.receptor_law(p, times, params.neuron, params.seed)
+    times = [real_inputs.parse_spike_times(*decoded(recordings, name)) for name in ("receptors_1", "receptors_2")]
+    law, numbers = real_accuracies.receptor_law(p, times, params.neuron, params.seed)
     files.write_parquet(receptors, law)
     files.write_json(statistics, numbers)
 

@@ -17,9 +17,9 @@ class Params(Section):
 
 def main(params: Params, inputs: Input, k: int, load: float, pairs: Path, summary: Path) -> None:
     """Write one row per pair of solutions of a task, and a summary of the tasks."""
-    from tessera.tempotron import exploration
+    from tessera.tempotron import sampled_solutions
 
-    table, numbers = exploration.explore(inputs, k, load, params.clusters, params.neuron, params.seed)
+    table, numbers = sampled_solutions.explore(inputs, k, load, params.clusters, params.neuron, params.seed)
     files.write_parquet(pairs, table)
     files.write_json(summary, numbers)
 

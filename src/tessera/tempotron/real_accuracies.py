@@ -12,7 +12,7 @@ from tessera.common.randomness import generator
 from tessera.data import speech
 from tessera.neurons.psp import DoubleExponential
 from tessera.neurons.spikes import SpikeBatch
-from tessera.tempotron import maximum, real
+from tessera.tempotron import maximum, real_inputs
 from tessera.tempotron.learn import Tempotron
 from tessera.tempotron.neuron import max_potential
 from tessera.tempotron.params import NeuronParams, RealParams
@@ -38,13 +38,13 @@ def digits(p: RealParams) -> Iterator[Fold]:
 
     images = load_digits()
     # Writers follow one another in the file.
-    fold = real.contiguous_folds(np.zeros(len(images.target)), p.folds)
+    fold = real_inputs.contiguous_folds(np.zeros(len(images.target)), p.folds)
     yield from _images("digits", p.digit_pairs, images.data / 16, images.target, fold, p)
 
 
 def mnist(p: RealParams, grey: np.ndarray, digit: np.ndarray) -> Iterator[Fold]:
     """Splits of the pairs of MNIST's digits: grey levels (P, N) in [0, 1], digits (P,), sorted by digit."""
-    yield from _images("mnist", p.mnist_pairs, grey, digit, real.contiguous_folds(digit, p.folds), p)
+    yield from _images("mnist", p.mnist_pairs, grey, digit, real_inputs.contiguous_folds(digit, p.folds), p)
 
 
 def _images(
@@ -52,7 +52,7 @@ def _images(
 ) -> Iterator[Fold]:
     for null, target in pairs:
         of_pair = np.isin(digit, (null, target))
-        spikes = real.latency_code(grey[of_pair], p.digit_duration)
+        spikes = real_inputs.latency_code(grey[of_pair], p.digit_duration)
         labels = np.where(digit[of_pair] == target, 1, -1)
         for i in range(p.folds):
             test = fold[of_pair] == i
@@ -117,11 +117,11 @@ def receptor_law(
     difference from each law.
     """
     rng, kernel = generator(seed, "tempotron", "receptors"), DoubleExponential(**neuron.model_dump())
-    afferents = real.windows(recordings, p.window)
-    spikes = real.shuffled_windows(afferents, p.receptor_patterns, p.window, rng)
+    afferents = real_inputs.windows(recordings, p.window)
+    spikes = real_inputs.shuffled_windows(afferents, p.receptor_patterns, p.window, rng)
     weights = rng.normal(size=len(afferents))
     weights -= weights.mean()
-    sigma, rate = real.potential_statistics(weights, spikes, kernel, skip=2 * kernel.tau_m)
+    sigma, rate = real_inputs.potential_statistics(weights, spikes, kernel, skip=2 * kernel.tau_m)
     h = max_potential(weights, spikes, kernel).v_max / sigma
     k, k_poisson = p.window * rate, maximum.effective_times(p.window, kernel)
     statistics = {"receptor_afferents": float(len(afferents)), "receptor_k": k, "receptor_k_poisson": k_poisson}
