@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from unittest import mock
 
 import pytest
 from hypothesis import given, settings
@@ -40,12 +41,15 @@ def form(library, choice, cosine):
     return sum(block["kl_div"] for block in blocks) + 2 * cosine * sum(a * b for a, b in pairs)
 
 
+@pytest.mark.parametrize("most", [1, 20_000])
 @settings(max_examples=60, deadline=None)
-@given(libraries(), st.sampled_from([0.0, 0.04, 0.5, 1.0, 30.0]), st.floats(0.1, 1.0))
-def test_the_optimum_of_all_choices(library, cosine, share):
+@given(library=libraries(), cosine=st.sampled_from([0.0, 0.04, 0.5, 1.0, 30.0]), share=st.floats(0.1, 1.0))
+def test_the_optimum_of_all_choices(most, library, cosine, share):
+    """Whether combinations are tried at once or intervals are halved."""
     times = [sum(library[la][v]["stats"]["runtime_ms"] for la, v in c.items()) for c in every(library)]
     budget = min(times) + share * (max(times) - min(times))
-    found = quadratic.solve(library, OBJECTIVE, ROOT, cosine, at_most={TIME: budget})
+    with mock.patch.object(quadratic, "_MOST", most):
+        found = quadratic.solve(library, OBJECTIVE, ROOT, cosine, at_most={TIME: budget})
     within = [c for c in every(library) if search.feasible(library, c, {TIME: budget})]
     least = min(form(library, choice, cosine) for choice in within)
     assert found.status == "optimal" and search.feasible(library, found.choice, {TIME: budget})
@@ -80,6 +84,23 @@ def test_reinforcing_exchanges_are_spread_over_what_does_not_interact():
     # One more attention among n costs 0.1 + 2 * 0.1 * 0.1 * n, an FFN 0.12: two attentions are the best, or one.
     assert sorted(found.choice.values()).count("attention") in (1, 2)
     assert math.isclose(found.value, 0.1 + 5 * 0.12)
+
+
+def test_a_choice_that_differs_from_earlier_ones():
+    library = {
+        f"layer_{i}": {
+            f"v{j}": {"stats": {"runtime_ms": 2.0 - j}, "metrics": {"kl_div": 0.1 * j * (i + 1), "root": 0.3 * j}}
+            for j in range(3)
+        }
+        for i in range(4)
+    }
+    first = quadratic.solve(library, OBJECTIVE, ROOT, 0.1, {TIME: 5.0})
+    options = {"different_from": [first.choice], "min_difference": 2}
+    second = quadratic.solve(library, OBJECTIVE, ROOT, 0.1, {TIME: 5.0}, **options)
+    differing = [c for c in every(library) if sum(c[layer] != first.choice[layer] for layer in c) >= 2]
+    within = [c for c in differing if search.feasible(library, c, {TIME: 5.0})]
+    assert math.isclose(second.value, min(form(library, choice, 0.1) for choice in within), rel_tol=2e-6)
+    assert second.choice in within
 
 
 def test_what_no_choice_keeps_is_said_as_by_the_linear_search():

@@ -70,8 +70,10 @@ def total(table: Table, selection: Sequence[int]) -> float:
     return summed([layer[j] for layer, j in zip(table, selection, strict=True)])
 
 
-def solve(program: Program, solver: Solver = "highs") -> Optimum | None:
+def solve(program: Program, solver: Solver = "highs", among: Allowed | None = None) -> Optimum | None:
     """Return the canonical optimum, or None if no selection keeps every row.
+
+    among are the positions that the selections of interest have, if it is known, as `reduced` tells it.
 
     Among optima (objectives that differ by no more than TOLERANCE of the optimum and of its excess over the
     unconstrained best; exactly equal ones if all scores are integers) it is the one of least summed weight, where
@@ -83,6 +85,10 @@ def solve(program: Program, solver: Solver = "highs") -> Optimum | None:
     first = {i: group[0] for group in groups for i in group}
     program = replace(program, weights=[program.weights[first[i]] for i in range(len(program.weights))])
     allowed = _undominated(program)
+    if among is not None:
+        allowed = [[j for j in layer if j in kept] for layer, kept in zip(allowed, among, strict=True)]
+        if not all(allowed):
+            return None
     while True:
         relaxed = _solve(program.objective, program.rows, allowed, solver, integer=False)
         if relaxed is None:
@@ -115,18 +121,30 @@ def solve(program: Program, solver: Solver = "highs") -> Optimum | None:
     return Optimum(selection, value, min(max(bound, below), value), min(below, value), relaxed.prices)
 
 
-def within(program: Program, most: Fraction, solver: Solver = "highs") -> Allowed | None:
-    """Variants that a selection of an objective of `most` or less may have, by position; None if there is none.
+@dataclass(frozen=True)
+class Reduced:
+    """What selections of an objective of `most` or less may take.
 
-    Those that are left are not all in such a selection. Costs a linear program.
+    Each variant has the penalty by which it alone raises the bound: a selection whose penalties sum to more than
+    most - bound has a greater objective. Positions as in `allowed`.
     """
-    allowed: Allowed = [list(range(len(layer))) for layer in program.objective]
+
+    allowed: Allowed
+    penalties: list[list[Fraction]]
+    bound: Fraction
+
+
+def reduced(program: Program, allowed: Allowed, most: Fraction, solver: Solver = "highs") -> Reduced | None:
+    """Drop the variants that no selection of an objective of `most` or less may have; None if there is no such one.
+
+    What is left need not be in one: it costs a linear program, not a search.
+    """
     relaxed = _solve(program.objective, program.rows, allowed, solver, integer=False)
     if relaxed is None:
         return None
     penalised, bound = _lagrangian(program, relaxed.allowed, relaxed.multipliers)
-    left, _ = _promising(relaxed.allowed, penalised, most - bound)
-    return left if all(left) else None
+    left, penalties = _promising(relaxed.allowed, penalised, most - bound)
+    return Reduced(left, penalties, bound) if all(left) else None
 
 
 def _tie(program: Program, allowed: Allowed, selection: Sequence[int]) -> Fraction:

@@ -8,7 +8,6 @@ import hashlib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from fractions import Fraction
 from types import MappingProxyType
 from typing import Any, Literal, Self
 
@@ -139,7 +138,7 @@ def solve(
     Raises ValueError, naming the entry, if a number is missing, not finite or a negative cost, or a key unknown;
     and naming the key, if a sum over the chosen variants is beyond the range of floats.
     """
-    problem = _Problem(library, objective, at_most, at_least, bigger_is_better, different_from, min_difference)
+    problem = Problem(library, objective, at_most, at_least, bigger_is_better, different_from, min_difference)
     best = program.solve(problem.program, solver)
     if best is None:
         return Solution({}, None, {}, None, "infeasible", smallest_feasible=problem.smallest_feasible(solver))
@@ -213,32 +212,7 @@ def choosable(library: Library, at_most: Limits = NONE, at_least: Limits = NONE)
     }
 
 
-def within(
-    library: Library,
-    objective: str,
-    most: Fraction,
-    at_most: Limits = NONE,
-    at_least: Limits = NONE,
-    different_from: Sequence[Choice] = (),
-    min_difference: int = 0,
-    solver: Solver = "highs",
-) -> Library:
-    """The part of a library that a choice within the limits, of an objective of `most` or less, may take.
-
-    Empty if there is no such choice. What is left need not be in one: it costs a linear program, not a search. The
-    variants of `different_from` stay.
-    """
-    problem = _Problem(library, objective, at_most, at_least, False, different_from, min_difference)
-    left = program.within(problem.program, most, solver)
-    if left is None:
-        return {}
-    return {
-        layer: {v: library[layer][v] for v in vs if vs.index(v) in kept or any(c[layer] == v for c in different_from)}
-        for layer, vs, kept in zip(problem.layers, problem.variants, left, strict=True)
-    }
-
-
-class _Problem:
+class Problem:
     """A library and budgets as a program over positions, sorted so that the order of the library does not matter."""
 
     def __init__(
@@ -247,14 +221,15 @@ class _Problem:
         objective: str,
         at_most: Limits,
         at_least: Limits,
-        bigger_is_better: bool,
-        different_from: Sequence[Choice],
-        min_difference: int,
+        bigger_is_better: bool = False,
+        different_from: Sequence[Choice] = (),
+        min_difference: int = 0,
     ) -> None:
         block_library.check(library)
         self.layers = block_library.layers(library)
         self.variants = [sorted(library[layer]) for layer in self.layers]
-        scores = _table(library, self.layers, objective)
+        self.library = library
+        scores = self.table(objective)
         if bigger_is_better:
             scores = [[-s for s in layer] for layer in scores]
         if not 0 <= min_difference <= len(self.layers):
@@ -263,6 +238,10 @@ class _Problem:
         self.different_from, self.min_difference = different_from, min_difference
         weights = [[_weight(la, v) for v in vs] for la, vs in zip(self.layers, self.variants, strict=True)]
         self.program = Program(scores, [*self.limits, *self.differences(min_difference)], weights)
+
+    def table(self, key: str) -> list[list[float]]:
+        """A number of every variant."""
+        return _table(self.library, self.layers, key)
 
     def differences(self, least: int) -> list[Row]:
         """At most L - least layers as in each earlier choice."""
