@@ -14,7 +14,7 @@ def seconds(sizes, **changes):
 
 def test_without_a_budget_the_sizes_are_those_of_the_default_run():
     sizes = steps.fitting(text(), facts(), TARGET, None, True)
-    assert (sizes.calibration, sizes.distillation, sizes.healing) == (20480, 6144, 20480)
+    assert (sizes.calibration, sizes.distillation, sizes.refit, sizes.healing) == (40960, 6144, 40960, 20480)
     assert sizes.score_windows * sizes.score_window == 640
     assert sizes.space == "full"
 
@@ -27,7 +27,7 @@ def test_a_run_takes_no_longer_than_its_budget_and_uses_it(minutes):
 
 def test_more_time_makes_everything_larger():
     small, large = (steps.fitting(text(), facts(), TARGET, minutes, True) for minutes in (6, 60))
-    for name in ("calibration", "distillation", "healing", "score_windows", "test_windows"):
+    for name in ("calibration", "distillation", "refit", "healing", "score_windows", "test_windows"):
         assert getattr(small, name) < getattr(large, name)
     assert (small.space, large.space) == ("small", "full")
 
@@ -60,7 +60,7 @@ def test_more_cores_heal_and_evaluate_faster():
         for n in (1.0, 4.0)
     )
     changed = {name for name in one if four[name] < one[name]}
-    assert changed == {"healing", "evaluation"} and four["healing"] < 0.5 * one["healing"]
+    assert changed == {"refit", "healing", "evaluation"} and four["healing"] < 0.5 * one["healing"]
     assert {name: four[name] for name in one.keys() - changed} == {name: one[name] for name in one.keys() - changed}
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from tessera.puzzle.compress.facts import Facts
 from tessera.puzzle.compress.request import Request
-from tessera.puzzle.compress.steps import TASKS, Sizes
+from tessera.puzzle.compress.steps import DISTILLED, TASKS, Sizes
 from tessera.puzzle.compress.text import Text
 
 #: How the child is chosen.
@@ -47,6 +47,7 @@ def overlay(
             "library": {
                 "jobs": sizes.jobs,
                 "valid_windows": sizes.valid_windows,
+                "distilled": [DISTILLED],
                 "distillation": {"tokens": sizes.distillation, "batch_windows": 1},
             },
             "scores": {"jobs": sizes.jobs, "windows": sizes.score_windows, "window": sizes.score_window},
@@ -58,6 +59,7 @@ def overlay(
                 "methods": [METHOD],
                 "cosines": [COSINE],
             },
+            "refit": {"tokens": sizes.refit, "valid_windows": sizes.valid_windows},
             "heal": {
                 "checkpoint_steps": sizes.checkpoint_steps,
                 "equal": nothing,

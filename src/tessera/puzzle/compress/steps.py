@@ -9,7 +9,9 @@ from tessera.puzzle.compress.facts import Facts
 from tessera.puzzle.compress.text import Text
 
 #: Tokens at scale 1, those of params.yaml, and the least with which a run makes sense.
-CALIBRATION, DISTILLATION, SCORES, HEALING = (20480, 2048), (6144, 256), (640, 320), (20480, 1024)
+CALIBRATION, DISTILLATION, SCORES, REFIT, HEALING = (40960, 2048), (6144, 256), (640, 320), (40960, 2048), (20480, 1024)
+#: Ridges that are tried for each map, around two weights in the block library, and variants that distillation trains.
+RIDGES, DISTILLED = 5, "attention"
 #: Test windows in all sources.
 TEST = (24, 4)
 SCORE_WINDOW, TEST_WINDOW = 80, 128
@@ -24,7 +26,7 @@ SNAKEMAKE, PER_JOB = 15.0, 1.0
 #: Seconds that a job without torch takes to start, and tokens that are read or tokenised in one.
 LIGHT, READING = 3.0, 50_000
 #: Rules whose jobs have the machine to themselves, and a thread on every core.
-ALONE = ("puzzle_heal", "puzzle_heal_full", "puzzle_evaluate_child")
+ALONE = ("puzzle_refit", "puzzle_heal", "puzzle_heal_full", "puzzle_evaluate_child")
 #: Seconds between checkpoints of healing.
 CHECKPOINT = 120.0
 
@@ -40,6 +42,7 @@ class Sizes:
     distillation: int
     score_windows: int
     score_window: int
+    refit: int
     healing: int
     checkpoint_steps: int
     test_windows: int
@@ -92,6 +95,7 @@ def sizes(text: Text, facts: Facts, scale: float, tasks: bool) -> Sizes:
         distillation=tokens(DISTILLATION, EPOCHS * train, T),
         score_windows=min(tokens(SCORES, 10**9, score_window) // score_window, text.count("valid")),
         score_window=score_window,
+        refit=min(tokens(REFIT, train, T), train),
         healing=healing,
         checkpoint_steps=max(5, round(CHECKPOINT / max(step, 1e-3))),
         test_windows=max(1, min(tests, round(max(TEST[1], min(TEST[0] * scale, 4 * TEST[0])) / sources))),
@@ -111,7 +115,7 @@ def steps(facts: Facts, sizes: Sizes, text: Text, target: Mapping[str, Any], mod
     read = start + r["load"]
     space = facts.spaces[sizes.space]
     variants = sum(len(named) for named in space.values())
-    trained = sum(variant["kind"] != "no_op" for named in space.values() for variant in named.values())
+    trained = {place: sum(v["kind"] != "no_op" for v in named.values()) for place, named in space.items()}
     forward = L * r["layer"]
     measured, workload = target["source"] == "measured", target["workload"]
     per_layer = _library(facts, sizes, trained)
@@ -120,7 +124,9 @@ def steps(facts: Facts, sizes: Sizes, text: Text, target: Mapping[str, Any], mod
     heal = sizes.healing * (forward + r["head"] + L * r["layer_back"] + r["head_back"])
     heal += sizes.healing / sizes.window * L * r["update"]
     tested = sizes.test_windows * sizes.test_window * len(text.sources)
-    heal, test = (work / r["threads"] for work in (heal, 4 * tested * (forward + r["head"])))
+    # The parent's layers and the child's, and one map of each subblock.
+    refit = (sizes.refit + sizes.valid_windows * sizes.window) * 2.5 * forward + L * _solving(facts, RIDGES, 1)
+    refit, heal, test = (work / r["threads"] for work in (refit, heal, 4 * tested * (forward + r["head"])))
     once = (1 + workload["decode"]) * r["token"] + workload["prefill"] * workload["batch"] * forward
     served = models * sizes.rounds * once
     seen = sizes.calibration + sizes.valid_windows * sizes.window
@@ -135,6 +141,7 @@ def steps(facts: Facts, sizes: Sizes, text: Text, target: Mapping[str, Any], mod
         _step("scores", cores, puzzle_scores_part=(sizes.jobs, read + score / sizes.jobs)),
         _step("costs", 1, puzzle_costs_target=(1, start + costs)),
         _step("search", 1, puzzle_search_target=(1, LIGHT + PER_JOB)),
+        _step("refit", 1, puzzle_refit=(1, read + 2 * r["load"] + refit)),
         _step("healing", 1, puzzle_heal_full=(1, read + r["load"] + heal), puzzle_heal=(1, read + r["load"])),
         _step("evaluation", 1, puzzle_evaluate_child=(1, read + 3 * r["load"] + test)),
     ]
@@ -157,16 +164,22 @@ def _step(name: str, at_once: int, **rules: tuple[int, float]) -> Step:
     )
 
 
-def _library(facts: Facts, sizes: Sizes, trained: int) -> float:
-    """Seconds of the variants of one layer."""
+def _library(facts: Facts, sizes: Sizes, trained: Mapping[str, int]) -> float:
+    """Seconds of the variants of one layer; trained are those of each subblock that have weights."""
     r, D, F = facts.rates, facts.hidden_size, facts.channels
     seen = sizes.calibration + sizes.valid_windows * sizes.window
     passes = 2 * r["layer"] * seen
     gram = r["gigaflop"] / 1e9 * (2 * sizes.calibration * (F * (F + D) + 3 * D * 2 * D) / 2 + 4 * F**3 + 3 * D**3)
     # The variants are smaller than the layer, of which each replaces about a half.
-    training = trained * (sizes.distillation * r["layer_back"] + sizes.distillation / sizes.window * r["update"]) / 2
-    checks = 2 * trained * sizes.valid_windows * sizes.window * r["layer"]
-    return passes + gram + training + checks
+    step = sizes.distillation * r["layer_back"] + sizes.distillation / sizes.window * r["update"]
+    checks = 2 * sum(trained.values()) * sizes.valid_windows * sizes.window * r["layer"]
+    return passes + gram + _solving(facts, RIDGES, 2) + trained[DISTILLED] * step / 2 + checks
+
+
+def _solving(facts: Facts, ridges: int, around: int) -> float:
+    """Seconds to try ridges, around some weights each, for the last maps of the variants of one layer."""
+    D, F = facts.hidden_size, facts.channels
+    return facts.rates["gigaflop"] / 1e9 * ridges * sum(n**3 / 3 + around * 4 * n**2 * D for n in (F, D))
 
 
 def _costs(facts: Facts, variants: int, sizes: Sizes, workload: Mapping[str, int]) -> float:
