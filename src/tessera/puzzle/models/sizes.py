@@ -65,6 +65,14 @@ def steps(architecture: Architecture, params: PuzzleParams) -> list[Step]:
     methods = len(params.search.methods)
     heal_tokens = methods * params.heal.equal.tokens + params.heal.full.tokens
     heal = heal_tokens * (1 + 3) * forward(layers * block + head, calibration.window)
+    refit = []
+    if params.refit.tokens:
+        tokens = params.refit.tokens + params.refit.valid_windows * calibration.window
+        # Of parent and child, and of the map at the end of each subblock.
+        flops = 2 * tokens * forward(layers * block, calibration.window)
+        flops += layers * sum(_fitted(a, n, tokens) for n in (a.num_heads * a.head_dim, a.intermediate_size))
+        held = memory.refit(a, params.refit, calibration.window).held
+        refit = [Step("refit, one target", 1, flops, sum(held.values()), memory.whole(a) * BYTES)]
     # A job of the block library that streams takes the text through all layers up to its own.
     jobs, walks = (library.jobs, (library.jobs + 1) / 2) if library.stream else (calibration.shards, 1)
     building = memory.library(a, space, library, calibration)
@@ -88,6 +96,7 @@ def steps(architecture: Architecture, params: PuzzleParams) -> list[Step]:
             layers * new * BYTES,
         ),
         Step("scores", scores.jobs, score, sum(scoring.memory.values()), 0),
+        *refit,
         Step(
             "healing, one target",
             methods + 1,
@@ -123,4 +132,9 @@ def least_squares(architecture: Architecture, variant: Attention | FFN, tokens: 
         width = architecture.num_heads * architecture.head_dim
     else:
         width = variant.intermediate_size(architecture)
+    return _fitted(architecture, width, tokens)
+
+
+def _fitted(architecture: Architecture, width: int, tokens: int) -> float:
+    """FLOPs of the least squares of one map from `width` features."""
     return 2.0 * tokens * width * (width + architecture.hidden_size) + width**3 / 3
