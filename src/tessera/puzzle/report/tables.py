@@ -140,7 +140,7 @@ def metrics(results: Results) -> Json:
     """Target -> method -> the numbers of the table `children`, without standard errors; the parent's under `parent`.
 
     STATE_in_domain_kept_ratio is the KL of the kept method's child divided by that of the method's, with its interval
-    over documents. Scores are under `scores`: layer -> subblock -> variant -> KL.
+    over documents. Scores are under `scores`: layer -> subblock -> variant -> KL; the frontiers under `frontier`.
     """
     targets: Json = {}
     for row in children(results).to_dict("records"):
@@ -161,4 +161,23 @@ def metrics(results: Results) -> Json:
         }
         for layer in results.layers
     }
-    return targets | {"scores": scores}
+    return targets | {"scores": scores, "frontier": _predictions(results)}
+
+
+def _predictions(results: Results) -> Json:
+    """Target -> method -> predicted and measured KL at each speed-up, and by how much the prediction errs at most.
+
+    The error is a share of the prediction; only children that were measured count.
+    """
+    table = frontier(results)
+    if "measured_kl_div" not in table:
+        return {}
+    predictions: Json = {}
+    for (target, method), rows in table.dropna(subset="measured_kl_div").groupby(["target", "method"]):
+        points = {
+            f"{row.speedup:g}": {"predicted_kl": row.predicted_kl, "kl_div": row.measured_kl_div}
+            for row in rows.itertuples()
+        }
+        errors = (rows.measured_kl_div / rows.predicted_kl - 1).abs()
+        predictions.setdefault(target, {})[method] = points | {"largest_error": float(errors.max())}
+    return predictions
