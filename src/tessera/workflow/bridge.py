@@ -39,7 +39,7 @@ LOCKS = Path(".snakemake/locks")
 #: Set for the Snakemake that adopt starts.
 ADOPTING = "TESSERA_ADOPTING"
 #: What a mode that executes nothing says of stages that a run would settle first.
-NOT_SETTLED = "a run first compares the files of these stages with dvc.lock, and may then need other jobs than listed here"
+NOT_SETTLED = "a run first compares the files of these stages with dvc.lock, and may then need other jobs than listed"
 #: Modes of the snakemake command that execute no job: they must change nothing.
 READ_ONLY = (
     *("dryrun", "touch", "lint", "list_rules", "list_target_rules", "print_compilation", "containerize", "report"),
