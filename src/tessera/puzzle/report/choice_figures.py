@@ -37,8 +37,9 @@ def _points(results: Results, target: str, method: str) -> list[Json]:
 def frontier(results: Results) -> Figure:
     """KL divergence from the parent against the throughput of the blocks, for every method.
 
-    Lines are sums of replace-one-block scores, which the search minimises, with the standard error of the sum; diamonds
-    are assembled children of the kept method, measured on test text that no score has seen.
+    Lines are what replace-one-block scores predict, with the standard error of their sum: with interactions for the
+    method of that name, else their sum. Diamonds are assembled children, in the colour of their method, measured on
+    test text that no score has seen.
     """
     figure, axes = plots.grid(1, len(results.targets), 3.6, sharey=True)
     plotted = {}
@@ -72,9 +73,8 @@ def frontier(results: Results) -> Figure:
                     ms=4,
                     mfc="white",
                     zorder=4,
-                    label=f"{METHOD_NAMES[method]}, measured on test text",
                 )
-        axis.legend(loc="lower right")
+        axis.legend(handles=[plots.line(plots.BLACK, "none", "measured on test text", "D")], loc="lower right")
         axis.set(xlim=(1, edge), title=target, xlabel="throughput of the blocks, multiple of the parent's")
         plotted[axis] = ends
     for axis in plotted:
