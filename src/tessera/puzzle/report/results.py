@@ -17,7 +17,7 @@ from tessera.puzzle.params import PuzzleParams
 SUBBLOCKS = ("attention", "ffn")
 SUBBLOCK_NAMES = {"attention": "attention", "ffn": "FFN"}
 METHOD_NAMES = {
-    "quadratic": "with interactions",
+    "quadratic": "MIP with interactions",
     "mip": "MIP",
     "greedy": "greedy",
     "max_params": "max-params",
