@@ -86,6 +86,23 @@ def test_reinforcing_exchanges_are_spread_over_what_does_not_interact():
     assert math.isclose(found.value, 0.1 + 5 * 0.12)
 
 
+def test_a_variant_stays_if_what_dominates_it_is_ruled_out():
+    """Between the ends of an interval a choice may need a variant that is worse in all numbers that have limits."""
+    library = {
+        "layer_0": {
+            f"v{j}": {"stats": {"runtime_ms": 0.0}, "metrics": {"kl_div": kl, "root": root}}
+            for j, (kl, root) in enumerate([(0.0, 0.5), (0.0, 0.5), (1.0, 0.0), (0.0, 0.5)])
+        },
+        "layer_1": {
+            f"v{j}": {"stats": {"runtime_ms": 0.0}, "metrics": {"kl_div": 0.0, "root": root}}
+            for j, root in enumerate([0.0, 1.0])
+        },
+    }
+    with mock.patch.object(quadratic, "_MOST", 1):
+        found = quadratic.solve(library, OBJECTIVE, ROOT, 30.0, {TIME: 0.0})
+    assert found.value == 0.0
+
+
 def test_a_choice_that_differs_from_earlier_ones():
     library = {
         f"layer_{i}": {
@@ -119,6 +136,24 @@ def test_a_negative_root_is_named():
     library = {"layer_0": {"v": {"stats": {"runtime_ms": 1.0}, "metrics": {"kl_div": 0.0, "root": -0.5}}}}
     with pytest.raises(ValueError, match=r"layer_0, 'v': metrics\.root = -0\.5; expected 0 or more"):
         quadratic.solve(library, OBJECTIVE, ROOT, 0.1)
+
+
+def test_a_penalty_that_nothing_takes_changes_nothing():
+    def library(penalty):
+        return {
+            f"layer_{i}": {
+                "parent": {"stats": {"runtime_ms": 3.0}, "metrics": {"kl_div": 0.0, "root": 0.0}},
+                "cheap": {"stats": {"runtime_ms": 1.0}, "metrics": {"kl_div": 0.1 * i + 0.01, "root": 0.3}},
+                "broken": {"stats": {"runtime_ms": 0.0}, "metrics": {"kl_div": penalty, "root": math.sqrt(penalty)}},
+            }
+            for i in range(5)
+        }
+
+    plain, large = (quadratic.solve(library(p), OBJECTIVE, ROOT, 0.1, {TIME: 10.0}) for p in (1e3, 1e100))
+    assert "broken" not in plain.choice.values()
+    assert (large.choice, large.value, large.status) == (plain.choice, plain.value, "optimal")
+    with pytest.raises(ValueError, match=r"metrics\.root: the square of .* is beyond the range of floats"):
+        quadratic.solve(library(1e308), OBJECTIVE, ROOT, 1.0, {TIME: 10.0})
 
 
 def test_roots_are_those_of_the_attention_alone():

@@ -84,11 +84,7 @@ def solve(program: Program, solver: Solver = "highs", among: Allowed | None = No
     groups = alike([program.objective, *(row.coefficients for row in program.rows)])
     first = {i: group[0] for group in groups for i in group}
     program = replace(program, weights=[program.weights[first[i]] for i in range(len(program.weights))])
-    allowed = _undominated(program)
-    if among is not None:
-        allowed = [[j for j in layer if j in kept] for layer, kept in zip(allowed, among, strict=True)]
-        if not all(allowed):
-            return None
+    allowed = _undominated(program, among or [list(range(len(layer))) for layer in program.objective])
     while True:
         relaxed = _solve(program.objective, program.rows, allowed, solver, integer=False)
         if relaxed is None:
@@ -190,18 +186,19 @@ def _comparable(program: Program, allowed: Allowed, selection: Sequence[int], so
     return [[j for j in layer if scores[i][j] - best[i] <= _SPREAD * room] for i, layer in enumerate(allowed)]
 
 
-def _undominated(program: Program) -> Allowed:
-    """Positions of each layer's variants but those that another one equals or betters in the objective and every row.
+def _undominated(program: Program, among: Allowed) -> Allowed:
+    """The given positions of each layer's variants but those that another of them equals or betters in all numbers.
 
     Rows of earlier solutions take part like any other, so this stays sound under them.
     """
     kept = []
-    for i, weights in enumerate(program.weights):
-        columns = np.array([_ranks(table[i]) for table in (program.objective, *(r.coefficients for r in program.rows))])
+    tables = [program.objective, *(row.coefficients for row in program.rows)]
+    for i, (weights, layer) in enumerate(zip(program.weights, among, strict=True)):
+        columns = np.array([_ranks([table[i][j] for j in layer]) for table in tables])
         no_worse = (columns[:, :, None] <= columns[:, None, :]).all(axis=0)  # [j, k]: j is no worse than k
-        earlier = np.array(weights)[:, None] < np.array(weights)[None, :]
-        dominates = no_worse & (~no_worse.T | earlier)
-        kept.append([int(k) for k in np.flatnonzero(~dominates.any(axis=0))])
+        chosen = np.array([weights[j] for j in layer])
+        dominates = no_worse & (~no_worse.T | (chosen[:, None] < chosen[None, :]))
+        kept.append([layer[k] for k in np.flatnonzero(~dominates.any(axis=0))])
     return kept
 
 

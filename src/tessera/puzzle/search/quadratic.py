@@ -83,7 +83,7 @@ def solve(
 
     root is the key of r, none of which is negative. `value` and `bound` are those of the whole objective; `relaxation`
     and `shadow_prices` those of the linear program whose tangent touches at the optimum. Raises as search.solve, and
-    ValueError if the cosine is negative: then the tangent is no bound.
+    ValueError if the cosine is negative, for then the tangent is no bound, or if roots are too large to be squared.
     """
     if not (cosine >= 0 and math.isfinite(cosine)):
         raise ValueError(f"cosine = {cosine}; expected a finite number, 0 or more")
@@ -93,7 +93,10 @@ def solve(
                 raise ValueError(f"{layer}, {variant!r}: {root} = {r}; expected 0 or more")
     asked: dict[str, Any] = {"different_from": different_from, "min_difference": min_difference}
     problem = linear.Problem(library, objective, at_most, at_least, **asked)
-    search = _Search(problem.program, problem.table(root), cosine, solver)
+    roots = problem.table(root)
+    if math.isinf(cosine * (high := math.fsum(map(max, roots))) * high):
+        raise ValueError(f"{root}: the square of {high:g}, a sum over the layers, is beyond the range of floats")
+    search = _Search(problem.program, roots, cosine, solver)
     if not cosine or not search.start():
         return linear.solve(library, objective, at_most, at_least, solver=solver, **asked)
     bound, choice = search.proven(), problem.choice(search.best)
