@@ -18,7 +18,9 @@ from pathlib import Path
 
 import browsers
 import pytest
+from trees import ROOT
 
+from tessera import params as parameters
 from tessera.common import run_files
 from tessera.common.views import ONLY_CURRENT, OURS, View, bars
 from tessera.puzzle.report.views import CHILDREN
@@ -220,12 +222,12 @@ def test_compare_children(tree: Path, server: str) -> None:
         pytest.skip("no run of puzzle/child is here")
     experiment = known.experiment_id
     runs = client.search_runs([experiment], "tags.target = 'h100' and tags.schedule = 'equal'")
-    assert len(runs) == 5
+    assert len(runs) == len(parameters.load(ROOT / "params.yaml").puzzle.search.methods)
     ids = urllib.parse.quote(json.dumps([run.info.run_id for run in runs]))
     with browsers.open_page(1400, 900, STORED) as page:
         experiments = urllib.parse.quote(json.dumps([experiment]))
         page.goto(f"{server}/#/compare-runs?runs={ids}&experiments={experiments}&workflowType={views.MODE}")
-        page.get_by_role("heading", name="Comparing 5 Runs from 1 Experiment").wait_for(timeout=60_000)
+        page.get_by_role("heading", name=f"Comparing {len(runs)} Runs from 1 Experiment").wait_for(timeout=60_000)
         finished(page, 1, 0)
         # The axes that the guide names, instead of the first three parameters.
         page.get_by_role("button", name="Clear All").click()

@@ -34,10 +34,7 @@ VIEWS = (
     View(
         "puzzle/library",
         "Distillation by variant",
-        (
-            curves("attention: loss, mean over layers", "kv1/loss", "linear/loss", log=True),
-            curves("FFN: loss, mean over layers", "ffn75/loss", "ffn50/loss", "ffn25/loss", log=True),
-        ),
+        (curves("attention: loss, mean over layers", "kv1/loss", "linear/loss", log=True),),
         group_by=("subblock",),
     ),
 )
