@@ -261,7 +261,8 @@ def lines(plan: Plan) -> Iterator[str]:
     yield f"search  attention: parent, {', '.join(space['attention'])}; FFN: parent, {', '.join(space['ffn'])}"
     yield (
         f"text    {sizes.calibration:,} tokens for the block library, {sizes.score_windows * sizes.score_window:,} for "
-        f"scores, {sizes.refit:,} for the refit, {sizes.healing:,} of healing, {sizes.test_windows * sizes.test_window:,} of each source for the test"
+        f"scores, {sizes.refit:,} for the refit, {sizes.healing:,} of healing, "
+        f"{sizes.test_windows * sizes.test_window:,} of each source for the test"
     )
     yield f"memory  about {plan.memory / GIB:.1f} GiB, {plan.cores} jobs at once"
     yield f"disk    about {plan.disk / GIB:.1f} GiB"
