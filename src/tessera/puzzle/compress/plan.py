@@ -143,7 +143,7 @@ def _memory(facts: Facts, cores: int) -> int:
 
 
 def _disk(facts: Facts, sizes: Sizes) -> int:
-    """Bytes on disk: parent, block library, hidden states, checkpoint of healing, child, and what is published."""
+    """Bytes on disk: parent, block library, hidden states, refitted child, checkpoint of healing, child, what is published."""
     model, blocks = 4 * facts.parameters, 4 * (facts.parameters - facts.outside)
     states = 4 * facts.layers * facts.hidden_size * (sizes.calibration + sizes.valid_windows * sizes.window)
     library = 0.0
@@ -151,7 +151,7 @@ def _disk(facts: Facts, sizes: Sizes) -> int:
         for variant in place.values():
             share = variant.get("width", 1) * variant.get("experts", 1) if variant["kind"] != "no_op" else 0
             library += blocks / 2 * share
-    return int(model + library + 1.2 * states + 3 * blocks + 2 * model + model)
+    return int(model + library + 1.2 * states + model + 3 * blocks + 2 * model + model)
 
 
 def _check(plan: Plan, base: Mapping[str, Any], model: Path, out: Path) -> None:
