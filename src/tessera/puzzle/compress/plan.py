@@ -143,7 +143,7 @@ def _memory(facts: Facts, cores: int) -> int:
 
 
 def _disk(facts: Facts, sizes: Sizes) -> int:
-    """Bytes on disk: parent, library, hidden states, refitted child, checkpoint of healing, child, what is published."""
+    """Bytes on disk: parent, library, hidden states, refitted child, checkpoint of healing, child as published."""
     model, blocks = 4 * facts.parameters, 4 * (facts.parameters - facts.outside)
     states = 4 * facts.layers * facts.hidden_size * (sizes.calibration + sizes.valid_windows * sizes.window)
     library = 0.0
