@@ -77,8 +77,14 @@ def test_the_card_has_all_sections_and_no_path_of_this_machine(made, out):
     assert any("KL 0.400 before, 0.250 after" in line for line in result.lines(made, found, out))
 
 
-def test_what_was_not_measured_is_said(made, out):
-    (out / "data/puzzle/speed.json").unlink()
+@pytest.mark.parametrize("measured", ["nothing", "another target"])
+def test_what_was_not_measured_is_said(made, out, measured):
+    """The speed of a computed target: parent and child were served on this machine instead, or not at all."""
+    path = out / "data/puzzle/speed.json"
+    speed = files.read_json(path)
+    path.unlink()
+    if measured == "another target":
+        files.write_json(path, speed | {"served": {"cuda": speed["served"].pop("cpu")}})
     (out / "data/puzzle_studies/tasks/samples.json").unlink()
     found = result.read(made, out) | {"tasks": None}
     result.publish(made, found, out)

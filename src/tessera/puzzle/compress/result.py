@@ -38,8 +38,10 @@ def read(plan: Plan, out: Path) -> dict[str, Any]:
         "samples": None,
         "minutes": minutes(out),
     }
-    if (path := out / "data/puzzle/speed.json").is_file():
-        models = files.read_json(path)["served"][name]["models"]
+    path = out / "data/puzzle/speed.json"
+    # Of a computed target, what was served instead says nothing of its speed.
+    if path.is_file() and name in (served := files.read_json(path)["served"]):
+        models = served[name]["models"]
         found["speed"] = {model: models[model] for model in ("parent", name)}
     if plan.sizes.items:
         found["tasks"] = tasks(out / "data/puzzle_studies/tasks", name)
