@@ -84,8 +84,16 @@ def check_dvc(words: list[str]) -> None:
         assert params.section(params.load(ROOT / "params.yaml"), key) is not None
 
 
+def check_activate(words: list[str]) -> None:
+    """It is that of the environment that make makes."""
+    assert words == [".venv/bin/activate"] and "VENV := .venv\n" in (ROOT / "Makefile").read_text()
+
+
 def check_python(words: list[str]) -> None:
-    """The module or script is there, and shows its help with the options."""
+    """The module or script is there, and shows its help with the options; code prints something."""
+    if words[0] == "-c":
+        assert output(sys.executable, *words[:2])
+        return
     if words[0] != "-m":
         assert (ROOT / words[0]).is_file()
         return
@@ -113,6 +121,7 @@ CHECKS = {
     "dvc": check_dvc,
     "python": check_python,
     "pip": check_pip,
+    ".": check_activate,
 }
 
 

@@ -303,7 +303,7 @@ rule puzzle_refit:
 
 
 # With what healing in full begins, if not with the child as assembled.
-REFITTED = {"start": "data/puzzle/refitted/{target}"} if PARAMS.puzzle.refit.tokens else {}
+REFITTED = {"refitted": "data/puzzle/refitted/{target}"} if PARAMS.puzzle.refit.tokens else {}
 PROCESSES = PARAMS.puzzle.heal.processes
 # One thread per process, of those that Snakemake gives the job.
 TORCHRUN = f"OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 torchrun --standalone --nproc-per-node {PROCESSES}"
@@ -383,7 +383,7 @@ def healed(wildcards):
     equal = {"equal": f"data/puzzle/healed/{wildcards.target}/{wildcards.method}"}
     if wildcards.method != KEPT:
         return equal
-    refitted = {"refitted": path.format(target=wildcards.target) for path in REFITTED.values()}
+    refitted = {name: path.format(target=wildcards.target) for name, path in REFITTED.items()}
     return {**refitted, **equal, "full": f"data/puzzle/children/{wildcards.target}"}
 
 

@@ -297,7 +297,7 @@ def test_two_processes_of_torchrun_heal_the_same_child(out, parent, tokens, tmp_
     command += ["--choices", out / "search/here/children.json", "--library", *sorted((out / "library").iterdir())]
     for name in ("checkpoint.safetensors", "child", "curve.json"):
         command += [f"--{name.partition('.')[0]}", tmp_path / name]
-    command += ["--teacher-cache", tmp_path / "teacher", "--start", out / "children/refitted"]
+    command += ["--teacher-cache", tmp_path / "teacher", "--refitted", out / "children/refitted"]
     alone = subprocess.run([sys.executable, *map(str, command)], capture_output=True, text=True, check=False)
     assert alone.returncode == 1 and "error: heal.processes = 2, but 1 started" in alone.stderr
     assert not list(tmp_path.iterdir())

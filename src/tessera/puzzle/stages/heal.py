@@ -30,12 +30,12 @@ def main(
     checkpoint: Path,
     child: Path,
     curve: Path,
-    start: Path | None = None,
+    refitted: Path | None = None,
     teacher_cache: Path | None = None,
 ) -> None:
     """Write the healed child of `method` in choices as a Hugging Face directory, and its training curve.
 
-    start is the refitted child, with which healing begins; by default it is assembled from the library. teacher_cache
+    refitted is the child with which healing begins; by default it is assembled from the library. teacher_cache
     is the directory of the parent's hidden states with heal.teacher = cache. Under torchrun every process
     runs this; the first one writes.
     """
@@ -77,8 +77,8 @@ def main(
         if group.rank == 0:
             memory.announce(title, needs, device, child)
         teacher = loading.load(parent, home).requires_grad_(False)
-        if start:
-            model = loading.load(start, home).requires_grad_(False)
+        if refitted:
+            model = loading.load(refitted, home).requires_grad_(False)
         else:
             model = children.assemble(teacher, params.space, library, row["blocks"])
         text = read(tokens, "train", window, count, randomness.seed(params.seed, "puzzle", "heal"))
