@@ -225,9 +225,20 @@ def test_other_tables(results):
 
 def test_metrics_are_plain_numbers(results):
     metrics = tables.metrics(results)
-    assert set(metrics) == {"parent", "h100", "cpu", "scores"} and set(metrics["cpu"]) == set(results.methods)
+    assert set(metrics) == {"parent", "h100", "cpu", "scores", "frontier"}
+    assert set(metrics["cpu"]) == set(results.methods)
     assert all(math.isfinite(value) for value in metrics["cpu"]["mip"].values())
     assert metrics["scores"]["3"]["ffn"]["linear"] == results.scores[3]["ffn"]["linear"]["kl_div"]
+
+
+def test_the_largest_error_of_a_prediction_is_a_share_of_it(results):
+    predictions = tables.metrics(results)["frontier"]
+    assert set(predictions) == set(results.targets)
+    points = dict(predictions["cpu"]["mip"])
+    largest = points.pop("largest_error")
+    assert len(points) == 4
+    errors = [abs(point["kl_div"] - point["predicted_kl"]) / point["predicted_kl"] for point in points.values()]
+    assert largest == pytest.approx(max(errors)) and largest > 0
 
 
 def test_the_lead_over_a_method_has_an_interval_over_documents(results):
