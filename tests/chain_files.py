@@ -37,6 +37,8 @@ WORKLOADS = {"h100": {"batch": 64, "prefill": 512, "decode": 64}, "cpu": {"batch
 #: What the search's stage reads besides, if it runs children.
 OTHERS = {"space": SPACE.model_dump(mode="json"), "scores": {"jobs": 1, "windows": 1, "window": 8}, "compute": {}}
 SOURCES = {"h100": "h100-database", "cpu": "measured"}
+#: What became of a refit and a healing that helped.
+KEPT = {"before": 0.3, "after": 0.2, "kept": True}
 
 
 def write(root: Path, layers: int = 4, healed: float = 0.7) -> dict[str, Any]:
@@ -52,7 +54,7 @@ def write(root: Path, layers: int = 4, healed: float = 0.7) -> dict[str, Any]:
         parts.append(root / "scores" / f"part_{part}.json")
         files.write_json(parts[-1], {layer: scores[layer] for layer in range(layers)[part::2]})
     found: dict[str, Any] = {"library": library, "scores": parts}
-    found |= {name: [] for name in ("costs", "frontier", "children", "curves", "evaluation")}
+    found |= {name: [] for name in ("costs", "frontier", "children", "curves", "refits", "evaluation")}
     for target, workload in WORKLOADS.items():
         costs = root / "costs" / f"{target}.parquet"
         files.write_parquet(costs, _costs(target, workload))
@@ -67,7 +69,9 @@ def write(root: Path, layers: int = 4, healed: float = 0.7) -> dict[str, Any]:
             states = {"assembled": kl, "equal": kl * (healed if method == "mip" else 0.7)}
             if method == "mip":
                 states |= {"refitted": 0.8 * kl, "full": 0.5 * kl}
-                found["curves"].append(_curve(root / "curves" / target / "full.json", kl, 60))
+                found["curves"].append(_curve(root / "curves" / target / "full.json", kl, 60, {"validation": KEPT}))
+                found["refits"].append(root / "refits" / f"{target}.json")
+                files.write_json(found["refits"][-1], {"fits": [], "validation": KEPT})
             found["curves"].append(_curve(root / "curves" / target / f"{method}.json", kl, 10))
             found["evaluation"].append(root / "evaluation" / f"{target}-{method}.json")
             evaluated = {state: _domains(level) for state, level in states.items()}
@@ -165,10 +169,10 @@ def _domains(kl: float) -> dict[str, Any]:
     return found
 
 
-def _curve(path: Path, kl: float, steps: int) -> Path:
+def _curve(path: Path, kl: float, steps: int, others: dict[str, Any] = {}) -> Path:  # noqa: B006  never changed
     ramp = np.exp(-np.arange(steps) / 20)
     curve = {"tokens": list(512 * np.arange(1, steps + 1)), "kl_div": list(kl * ramp), "cosine": list(0.1 * ramp)}
-    files.write_json(path, curve | {"lm_loss": list(3 + kl * ramp)})
+    files.write_json(path, curve | {"lm_loss": list(3 + kl * ramp)} | others)
     return path
 
 

@@ -85,7 +85,12 @@ class RefitParams(Section):
     """Least squares of an assembled child's linear maps, on its own hidden states, before it is healed."""
 
     tokens: int = Field(ge=0, description="tokens of training text; with 0, nothing is refitted")
-    valid_windows: int = Field(default=8, gt=0, description="held-out windows by which the ridge of each map is chosen")
+    valid_windows: int = Field(
+        default=8,
+        gt=0,
+        description="held-out windows by which the ridge of each map is chosen; on as many others of validation text "
+        "the refit must lower the child's KL, or else it is taken back",
+    )
     ridges: tuple[PositiveFloat, ...] = Field(
         default=(0.001, 0.01, 0.1, 1.0, 10.0),
         min_length=1,
@@ -105,6 +110,9 @@ class HealParams(Section):
     )
     equal: OptimiserParams = Field(description="healing of every method's child, to compare methods")
     full: OptimiserParams = Field(description="healing of the children that are kept")
+    valid_windows: int = Field(
+        8, gt=0, description="windows of validation text on which full healing must lower KL, or else it is taken back"
+    )
     checkpoint_steps: int = Field(gt=0, description="steps between resumable checkpoints")
     gradient_checkpointing: bool = Field(
         False,

@@ -30,6 +30,8 @@ PUZZLE = {
     "evaluation": expand("data/puzzle/evaluation/{target}-{method}.json", target=TARGETS, method=METHODS),
     "speed": "data/puzzle/speed.json",
 }
+if PARAMS.puzzle.refit.tokens:
+    PUZZLE["refits"] = expand("data/puzzle/refits/{target}.json", target=TARGETS)
 
 
 wildcard_constraints:

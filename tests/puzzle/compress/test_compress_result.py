@@ -25,6 +25,8 @@ def out(tmp_path):
     files.write_json(puzzle / "evaluation/cpu-quadratic.json", evaluation)
     child = {"blocks": ["kv1+ffn50"], "value": 0.2, "speed": {"model_speedup": 1.31}}
     files.write_json(puzzle / "search/cpu/children.json", {"children": {"quadratic": child}})
+    files.write_json(puzzle / "refits/cpu.json", {"validation": {"before": 0.3, "after": 0.4, "kept": False}})
+    files.write_json(puzzle / "curves/cpu/full.json", {"validation": {"before": 0.4, "after": 0.25, "kept": True}})
     files.write_json(puzzle / "export/cpu/export.json", {"gguf": None, "refusal": "no form"})
     files.write_text(puzzle / "export/cpu/README.md", "# A child of /model\n")
     files.write_text(puzzle / "export/cpu/model.safetensors", "weights")
@@ -74,7 +76,10 @@ def test_the_card_has_all_sections_and_no_path_of_this_machine(made, out):
     assert "| one | 4 | 0.50 | 1.00 | 0.50 |" in card
     assert "> Once upon" in card and "* child: a day" in card
     assert (out / "child/model.safetensors").read_text() == "weights"
-    assert any("KL 0.400 before, 0.250 after" in line for line in result.lines(made, found, out))
+    said = [*result.lines(made, found, out)]
+    assert any("KL 0.400 before, 0.250 after" in line for line in said)
+    (taken_back,) = [line.strip() for line in said if "taken back" in line]
+    assert taken_back == "the refit was taken back: on validation text KL 0.300 before and 0.400 after"
 
 
 @pytest.mark.parametrize("measured", ["nothing", "another target"])

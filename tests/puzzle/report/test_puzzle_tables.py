@@ -209,6 +209,14 @@ def test_a_prediction_outside_the_goal_is_said(results):
     assert any("an error of -20 %, outside the 15 %" in sentence for sentence in said)
 
 
+def test_what_was_taken_back_is_said(results):
+    assert not any("taken back" in sentence for sentence in words.findings(results))
+    worse = {"cpu": {"fits": [], "validation": {"before": 0.04, "after": 0.05, "kept": False}}}
+    said = words.findings(dataclasses.replace(results, refits=worse))
+    (sentence,) = [sentence for sentence in said if "taken back" in sentence]
+    assert sentence.startswith("cpu: the refit did not lower the child's KL on validation text, 0.040 before and 0.050")
+
+
 def test_other_tables(results):
     assert len(tables.frontier(results)) == 2 * 4 * 5
     measured = tables.frontier(results).dropna(subset="measured_kl_div")

@@ -206,6 +206,35 @@ def test_the_refitted_child_is_nearer_and_healing_begins_with_it(out):
     assert full < equal  # the same first step, from a child whose states are nearer to the parent's
 
 
+def test_refit_and_full_healing_are_kept_by_their_kl_on_validation_text(out):
+    assert "validation" not in files.read_json(out / "curves/equal.json")
+    for path in ("refits/here.json", "curves/full.json"):
+        record = files.read_json(out / path)["validation"]
+        assert record["kept"] and 0 < record["after"] < record["before"]
+
+
+def test_a_healing_that_does_harm_is_taken_back(out, parent, tokens, tmp_path):
+    full = PARAMS["heal"]["full"] | {"learning_rate": 3.0}
+    refitted = out / "children/refitted"
+    puzzle_heal.main(
+        params(puzzle_heal, heal=PARAMS["heal"] | {"full": full}),
+        "mip",
+        "full",
+        parent(),
+        tokens,
+        out / "search/here/children.json",
+        [out / "library/part_0", out / "library/part_1"],
+        tmp_path / "checkpoint.safetensors",
+        tmp_path / "child",
+        tmp_path / "curve.json",
+        refitted,
+    )
+    record = files.read_json(tmp_path / "curve.json")["validation"]
+    assert not record["kept"] and record["after"] > record["before"]
+    for path in refitted.iterdir():
+        assert (tmp_path / "child" / path.name).read_bytes() == path.read_bytes()
+
+
 def test_frontier_is_measured_for_the_points_of_its_method(out):
     points = files.read_json(out / "frontier/here.json")["points"]
     assert [("measured" in p) for p in points] == [True, False, False]

@@ -61,6 +61,7 @@ def overlay(
             },
             "refit": {"tokens": sizes.refit, "valid_windows": sizes.valid_windows},
             "heal": {
+                "valid_windows": sizes.valid_windows,
                 "checkpoint_steps": sizes.checkpoint_steps,
                 "equal": nothing,
                 "full": {"tokens": sizes.healing, "batch_windows": 1},

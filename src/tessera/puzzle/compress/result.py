@@ -31,6 +31,10 @@ def read(plan: Plan, out: Path) -> dict[str, Any]:
             for domain, metrics in evaluation["states"]["full"].items()
         },
         "before_healing": evaluation["states"]["assembled"]["in_domain"]["kl_div"],
+        "validation": {
+            step: files.read_json(out / f"data/puzzle/{path}.json")["validation"]
+            for step, path in (("refit", f"refits/{name}"), ("healing", f"curves/{name}/full"))
+        },
         "gguf": report["gguf"],
         "refusal": report["refusal"],
         "speed": None,
@@ -151,6 +155,12 @@ def lines(plan: Plan, found: Mapping[str, Any], out: Path) -> Iterator[str]:
                 f"perplexity {metrics['perplexity']:.1f} (parent {metrics['parent_perplexity']:.1f})"
             )
     yield f"healing KL {found['before_healing']:.3f} before, {found['quality']['in_domain']['kl_div']:.3f} after"
+    for step, record in found["validation"].items():
+        if not record["kept"]:
+            yield (
+                f"        the {step} was taken back: on validation text KL {record['before']:.3f} before and "
+                f"{record['after']:.3f} after"
+            )
     speed = f"{found['predicted']['speedup']:.2f} times as fast by the cost table"
     if found["speed"]:
         child = found["speed"][plan.request.target]["speedup"]

@@ -49,7 +49,7 @@ class Sizes:
     """Of each source."""
     test_window: int
     valid_windows: int
-    """On which the block library's losses are measured."""
+    """On which the block library's losses are measured, and by which refit and healing are kept."""
     jobs: int
     repeats: int
     """Rounds of the cost table."""
@@ -126,7 +126,11 @@ def steps(facts: Facts, sizes: Sizes, text: Text, target: Mapping[str, Any], mod
     tested = sizes.test_windows * sizes.test_window * len(text.sources)
     # The parent's layers and the child's, and one map of each subblock.
     refit = (sizes.refit + sizes.valid_windows * sizes.window) * 2.5 * forward + L * _solving(facts, RIDGES, 1)
-    refit, heal, test = (work / r["threads"] for work in (refit, heal, 4 * tested * (forward + r["head"])))
+    # Refit and healing are kept by the KL of the child before and after.
+    kept = 3 * sizes.valid_windows * sizes.window * (forward + r["head"])
+    refit, heal, test = (
+        work / r["threads"] for work in (refit + kept, heal + kept, 4 * tested * (forward + r["head"]))
+    )
     once = (1 + workload["decode"]) * r["token"] + workload["prefill"] * workload["batch"] * forward
     served = models * sizes.rounds * once
     seen = sizes.calibration + sizes.valid_windows * sizes.window

@@ -117,15 +117,19 @@ def scores(architecture: Architecture, space: Space, window: int) -> Needs:
 
 
 def refit(architecture: Architecture, params: RefitParams, window: int) -> Memory:
-    """Parent and child, the moments of one map and its factor, and a batch; in files, four states and the features."""
+    """Parent and child, the moments of one map and its factor, and a batch; in files, four states and the features.
+
+    When the maps are done, the child as it was takes the place of the moments, to be compared.
+    """
     a = architecture
     features = max(a.intermediate_size, a.num_heads * a.head_dim, a.hidden_size)
     windows = params.tokens // window + params.valid_windows
+    # Of training and of held-out text, the factor and what it is made of; and their products with the targets.
+    moments = GRAM_BYTES * (4 * features**2 + 4 * features * a.hidden_size)
     held = {
         "parent": whole(a) * BYTES,
         "child": whole(a) * BYTES,
-        # Of training and of held-out text, the factor and what it is made of; and their products with the targets.
-        "gram": GRAM_BYTES * (4 * features**2 + 4 * features * a.hidden_size),
+        "gram": max(moments, whole(a) * BYTES),
         "batch": BATCH * window * (8 * a.hidden_size + 6 * features) * BYTES,
     }
     disk = windows * window * (5 * a.hidden_size + 2 * features) * BYTES

@@ -65,12 +65,16 @@ def steps(architecture: Architecture, params: PuzzleParams) -> list[Step]:
     methods = len(params.search.methods)
     heal_tokens = methods * params.heal.equal.tokens + params.heal.full.tokens
     heal = heal_tokens * (1 + 3) * forward(layers * block + head, calibration.window)
+    # Of the parent, and of the child before and after: by that refit and full healing are kept.
+    validated = 3 * calibration.window * forward(layers * block + head, calibration.window)
+    heal += params.heal.valid_windows * validated
     refit = []
     if params.refit.tokens:
         tokens = params.refit.tokens + params.refit.valid_windows * calibration.window
         # Of parent and child, and of the map at the end of each subblock.
         flops = 2 * tokens * forward(layers * block, calibration.window)
         flops += layers * sum(_fitted(a, n, tokens) for n in (a.num_heads * a.head_dim, a.intermediate_size))
+        flops += params.refit.valid_windows * validated
         held = memory.refit(a, params.refit, calibration.window).held
         refit = [Step("refit, one target", 1, flops, sum(held.values()), memory.whole(a) * BYTES)]
     # A job of the block library that streams takes the text through all layers up to its own.

@@ -48,6 +48,7 @@ class Results:
     frontier: dict[str, Json]
     children: dict[str, Json]
     curves: dict[tuple[str, str], Json]
+    refits: dict[str, Json]
     evaluation: dict[tuple[str, str], Json]
     speed: Json
 
@@ -88,6 +89,11 @@ class Results:
         """State -> domain -> metrics of a child."""
         states = self.evaluation[target, method]["states"]
         return {state: states[state] for state in STATES if state in states}
+
+    def validations(self, target: str) -> dict[str, Json]:
+        """What became of the kept child's refit and healing (see heal.validation), by the state that each leads to."""
+        records = {"refitted": self.refits.get(target, {}), "full": self.curves.get((target, "full"), {})}
+        return {state: record["validation"] for state, record in records.items() if "validation" in record}
 
     def domains(self) -> list[str]:
         """Domains of text, without their groups."""
@@ -132,10 +138,11 @@ def read(
     frontier: Sequence[Path],
     children: Sequence[Path],
     curves: Sequence[Path],
+    refits: Sequence[Path],
     evaluation: Sequence[Path],
     speed: Path,
 ) -> Results:
-    """Read the files; a cost table is named after its target, a curve after its method, in its target's folder."""
+    """Read the files; a cost table and a refit are named after the target, a curve after its method, in its folder."""
     records = [path for directory in library for path in directory.glob("layer_*.json")]
     return Results(
         params=params,
@@ -146,6 +153,7 @@ def read(
         frontier={search["target"]: search for search in map(files.read_json, frontier)},
         children={search["target"]: search for search in map(files.read_json, children)},
         curves={(path.parent.name, path.stem): files.read_json(path) for path in curves},
+        refits={path.stem: files.read_json(path) for path in refits},
         evaluation={(child["target"], child["method"]): child for child in map(files.read_json, evaluation)},
         speed=files.read_json(speed),
     )

@@ -129,8 +129,8 @@ def _speed_row(name: str, served: Json) -> tuple[str, ...]:
 
 
 def findings(results: Results) -> list[str]:
-    """Sentences: where a baseline is better and why, and how good the predictions of KL and speed are."""
-    sentences = [*_against_baselines(results), *_sums(results)]
+    """Sentences: where a baseline is better and why, how good predictions are, and what did not help a child."""
+    sentences = [*_against_baselines(results), *_sums(results), *_taken_back(results)]
     for name, speed in results.served.items():
         where = f" on {name}" if len(results.served) > 1 else ""
         sentences += [_decoding(child, speed["models"][child], where) for child in results.targets]
@@ -148,6 +148,18 @@ def _decoding(child: str, served: Json, where: str) -> str:
         f"and {served['predicted_speedup']['decode']:.2f} times by the cost table: an error of "
         f"{100 * error:+.0f} %, {verdict} the {100 * SPEED_GOAL:.0f} % aimed for."
     )
+
+
+def _taken_back(results: Results) -> Iterator[str]:
+    """Refits and healings that did not lower the KL of the kept child."""
+    for target in results.targets:
+        for state, record in results.validations(target).items():
+            if not record["kept"]:
+                step = "the refit" if state == "refitted" else "healing in full"
+                yield (
+                    f"{target}: {step} did not lower the child's KL on validation text, {record['before']:.3f} before "
+                    f"and {record['after']:.3f} after, and was taken back."
+                )
 
 
 def _sums(results: Results) -> Iterator[str]:

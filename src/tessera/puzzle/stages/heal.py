@@ -1,12 +1,15 @@
 """Assemble one child from the block library and heal it by global distillation."""
 
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from tessera.common import files, progress, randomness, stage
 from tessera.common.params import Section
 from tessera.puzzle.models.space import Space
 from tessera.puzzle.params import CalibrationParams, ComputeParams, HealParams
+
+if TYPE_CHECKING:
+    from tessera.puzzle.models.decoder import LanguageModel
 
 
 class Params(Section):
@@ -35,15 +38,16 @@ def main(
 ) -> None:
     """Write the healed child of `method` in choices as a Hugging Face directory, and its training curve.
 
-    refitted is the child with which healing begins; by default it is assembled from the library. teacher_cache
-    is the directory of the parent's hidden states with heal.teacher = cache. Under torchrun every process
-    runs this; the first one writes.
+    refitted is the child with which healing begins; by default it is assembled from the library. A healing in full that
+    does not lower the child's KL on validation text is taken back, and the curve says so; the equal one, by which
+    methods are compared, stays as it is. teacher_cache is the directory of the parent's hidden states with heal.teacher
+    = cache. Under torchrun every process runs this; the first one writes.
     """
     from dataclasses import asdict
 
     from tessera.puzzle import child as children
     from tessera.puzzle import compute
-    from tessera.puzzle.heal import parallel
+    from tessera.puzzle.heal import parallel, validation
     from tessera.puzzle.heal.train import Checkpoint, heal
     from tessera.puzzle.library import distill
     from tessera.puzzle.models import architecture as architectures
@@ -52,8 +56,8 @@ def main(
 
     if params.heal.optimiser_states == "8bit":
         distill.adamw_8bit()  # refused before anything is read
-    # How the same losses are computed is not part of a healing's identity.
-    same = {"gradient_checkpointing", "teacher", "processes"}
+    # How the same losses are computed, and what is done with the child, is not part of a healing's identity.
+    same = {"gradient_checkpointing", "teacher", "processes", "valid_windows"}
     if params.heal.optimiser_states == "float32":
         same.add("optimiser_states")
     decisive = params.model_dump(mode="json", exclude={"heal": same, "compute": {"memory"}})
@@ -77,11 +81,18 @@ def main(
         if group.rank == 0:
             memory.announce(title, needs, device, child)
         teacher = loading.load(parent, home).requires_grad_(False)
-        if refitted:
-            model = loading.load(refitted, home).requires_grad_(False)
-        else:
-            model = children.assemble(teacher, params.space, library, row["blocks"])
+
+        def start() -> "LanguageModel":
+            if refitted:
+                return loading.load(refitted, home).requires_grad_(False)
+            return children.assemble(teacher, params.space, library, row["blocks"])
+
+        model = start()
         text = read(tokens, "train", window, count, randomness.seed(params.seed, "puzzle", "heal"))
+        unseen = None
+        if schedule == "full":
+            kept_seed = randomness.seed(params.seed, "puzzle", "heal", "kept")
+            unseen = read(tokens, "valid", window, params.heal.valid_windows, kept_seed)
         saved = Checkpoint(checkpoint, {"blocks": row["blocks"], "schedule": schedule, "params": decisive})
         losses = heal(
             teacher,
@@ -99,8 +110,12 @@ def main(
             text.mask,
         )
         if group.rank == 0:
+            record: dict[str, Any] = asdict(losses)
+            if unseen:
+                model, record["validation"] = validation.better(teacher, start(), model, unseen)
+                print(validation.words(title, record["validation"]), flush=True)
             children.save(model, parent, child)
-            files.write_json(curve, asdict(losses))
+            files.write_json(curve, record)
             saved.remove()
 
 

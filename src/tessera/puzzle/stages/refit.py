@@ -29,9 +29,13 @@ def main(
     child: Path,
     fits: Path,
 ) -> None:
-    """Write the refitted child of `method` in choices as a Hugging Face directory, and the errors of its maps."""
+    """Write the refitted child of `method` in choices as a Hugging Face directory, and the errors of its maps.
+
+    It is the assembled child if the refit does not lower its KL on validation text, which fits say.
+    """
     from tessera.puzzle import child as children
     from tessera.puzzle import compute
+    from tessera.puzzle.heal import validation
     from tessera.puzzle.heal.refit import refit
     from tessera.puzzle.models import architecture as architectures
     from tessera.puzzle.models import loading, memory
@@ -44,6 +48,9 @@ def main(
     memory.announce(title, needs, device, child)
     teacher = loading.load(parent, device).requires_grad_(False)
     model = children.assemble(teacher, params.space, library, row["blocks"])
+    unseen = read(
+        tokens, "valid", window, params.refit.valid_windows, randomness.seed(params.seed, "puzzle", "refit", "kept")
+    )
     text = joined(
         [
             read(tokens, split, window, count, randomness.seed(params.seed, "puzzle", "refit", split), target=False)
@@ -61,8 +68,11 @@ def main(
             text.mask,
             lambda layers: progress.track(layers, title),
         )
-    children.save(model, parent, child)
-    files.write_json(fits, {"fits": [asdict(fit) for fit in fitted]})
+    start = children.assemble(teacher, params.space, library, row["blocks"])
+    better, record = validation.better(teacher, start, model, unseen)
+    print(validation.words(title, record), flush=True)
+    children.save(better, parent, child)
+    files.write_json(fits, {"fits": [asdict(fit) for fit in fitted], "validation": record})
 
 
 if __name__ == "__main__":

@@ -31,9 +31,12 @@ def main(
     figures: list[Path],
     metrics: Path,
     runs: Path,
+    refits: list[Path] = [],  # noqa: B006  never changed
 ) -> None:
-    """Write each item of the report into the file of its name."""
-    results = read(params.puzzle, params.seed, library, scores, costs, frontier, children, curves, evaluation, speed)
+    """Write each item of the report into the file of its name; there are no refits if nothing is refitted."""
+    results = read(
+        params.puzzle, params.seed, library, scores, costs, frontier, children, curves, refits, evaluation, speed
+    )
     REPORT.write(results, texts=texts, tables=tables, figures=figures, metrics=metrics, runs=runs)
 
 
