@@ -67,9 +67,26 @@ def test_jobs_that_run_at_once_have_gpus_of_their_own(monkeypatch, tmp_path):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda index: SimpleNamespace(uuid=f"gpu{index}"))
     monkeypatch.setattr(compute, "_CLAIMED", claimed := [])
-    assert [compute.free_gpu() for _ in range(3)] == [0, 1, 0]  # a third job shares the first
+    assert [compute.free_gpus(1) for _ in range(3)] == [[0], [1], [0]]  # a third job shares the first
     claimed.pop().close()
-    assert compute.free_gpu() == 1
+    assert compute.free_gpus(1) == [1]
+
+
+def test_a_job_of_whole_models_has_several_gpus(monkeypatch, tmp_path):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
+    monkeypatch.setattr(torch.cuda, "set_device", lambda index: None)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda index: SimpleNamespace(uuid=f"gpu{index}"))
+    monkeypatch.setattr(compute, "_CLAIMED", [])
+    two = ComputeParams(device="cuda", gpus=2)
+    assert [[device.index for device in compute.start_all(two)] for _ in range(2)] == [[0, 1], [2, 3]]
+    assert [device.index for device in compute.start_all(two)] == [0, 1]  # shared, since none is free
+    with pytest.raises(ValueError, match=r"puzzle\.compute\.gpus = 8: torch finds 4; expected at most 4"):
+        compute.start_all(ComputeParams(device="cuda", gpus=8))
+    with pytest.raises(ValueError, match=r"gpus = 2, but device = cpu; expected device = cuda, or gpus = 1"):
+        ComputeParams(gpus=2)
+    assert compute.start_all(ComputeParams()) == [torch.device("cpu")]
 
 
 def test_memory_is_what_is_asked_for_or_free(monkeypatch):

@@ -23,7 +23,7 @@ from tessera.puzzle.costs.tables import table_rows
 from tessera.puzzle.heal import refit, train
 from tessera.puzzle.library.activations import store_before
 from tessera.puzzle.library.build import LayerLibrary
-from tessera.puzzle.models import architecture, loading
+from tessera.puzzle.models import architecture, loading, placement
 from tessera.puzzle.params import HealParams, LibraryParams, RefitParams
 from tessera.puzzle.scores import choices, evaluate, replace_one
 from tessera.puzzle.scores.reference import Reference, composed
@@ -44,7 +44,7 @@ class Chain:
     """A parent, its variants and a child on one device."""
 
     def __init__(self, parent, library, variants, tmp_path, device):
-        self.device, self.variants, self.tmp = device, variants, tmp_path
+        self.device, self.variants, self.tmp = str(device), variants, tmp_path
         self.model = loading.load(parent, device).requires_grad_(False)
         self.modules = child.variants_of(self.model, variants, library, (0, 2))
         self.child = child.assemble(self.model, variants, library, CHOICE)
@@ -169,6 +169,17 @@ def on_accelerator(step, *given):
         return getattr(chain, step)()
 
 
+def on_two_devices(step, *given):
+    """A step's result with the layers of parent and child on the accelerator and the CPU, and where they are.
+
+    Autograd knows one accelerator alone, so the CPU is the other device.
+    """
+    with pretend_gpu() as device, mock.patch.object(torch, "inference_mode", torch.no_grad):
+        chain = Chain(*given, [torch.device(device, 0), torch.device("cpu")])
+        places = [{str(p.device) for p in chain.child.module(index).parameters()} for index in range(3)]
+        return getattr(chain, step)(), places
+
+
 @pytest.fixture(scope="module")
 def accelerator():
     with ProcessPoolExecutor(max_workers=1, mp_context=get_context("spawn")) as process:
@@ -181,3 +192,32 @@ def test_step_on_an_accelerator_gives_the_numbers_of_the_cpu(step, accelerator, 
     there = accelerator.submit(on_accelerator, step, *given)
     expected = getattr(Chain(*given, "cpu"), step)()
     assert close(expected, there.result(), ROUNDING.get(step, 1e-3))
+
+
+#: What runs whole models, whose layers may be spread.
+WHOLE = ("activations", "reference", "evaluation", "items", "refit", "masked_refit", "scores")
+
+
+@pytest.mark.parametrize("step", WHOLE)
+def test_step_with_layers_on_two_devices(step, accelerator, parent, library, variants, tmp_path):
+    given = parent(), library(), variants, tmp_path
+    there = accelerator.submit(on_two_devices, step, *given)
+    expected = getattr(Chain(*given, "cpu"), step)()
+    result, places = there.result()
+    assert close(expected, result)
+    assert places == [{"gpu:0"}, {"cpu"}, {"cpu"}]
+
+
+@pytest.mark.parametrize("name", ["gemma3", "llama_biases"])
+def test_refit_of_other_families_on_two_devices(name, accelerator, parent, library, variants, tmp_path):
+    test_step_with_layers_on_two_devices(
+        "refit", accelerator, lambda: parent(name), lambda: library(name), variants, tmp_path
+    )
+
+
+def test_runs_of_layers_fill_devices_alike():
+    assert placement.runs([2, 2, 2, 2], 0, 1) == [0, 0, 0, 0]
+    assert placement.runs([2, 2, 2, 2], 0, 2) == [0, 0, 1, 1]
+    assert placement.runs([2, 2, 2, 2], 4, 2) == [0, 1, 1, 1]
+    assert placement.runs([1, 1, 1, 9], 0, 3) == [0, 0, 0, 1]
+    assert placement.runs([1], 20, 4) == [3]

@@ -131,6 +131,16 @@ def test_every_puzzle_target_can_be_planned_without_a_cpu(costs: str, target: st
     assert '"content": "CC BY 4.0"' in printed
 
 
+def test_jobs_of_whole_models_ask_for_all_gpus_that_they_spread_over(tmp_path: Path) -> None:
+    file = tmp_path / "overlay.yaml"
+    file.write_text("puzzle: {compute: {device: cuda, gpus: 4}}\n")
+    with rules_of(ROOT / "params.yaml", file) as others:
+        asked = {rule.name: gpus(rule, target="h100") for rule in others}
+    whole = ["puzzle_activations", "puzzle_search_target", "puzzle_refit", "puzzle_evaluate_child", "puzzle_frontier"]
+    assert {asked[name] for name in [*whole, "puzzle_tasks_answers"]} == {4}
+    assert {asked[name] for name in ("puzzle_library_part", "puzzle_scores_part", "puzzle_heal_full")} == {1}
+
+
 def test_jobs_that_time_on_a_gpu_ask_for_it(rules: list, tmp_path: Path) -> None:
     assert not [rule.name for rule in rules if gpus(rule, target="cpu")]
     file = tmp_path / "mine.yaml"

@@ -3,6 +3,7 @@
 import fcntl
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import IO
 
@@ -29,7 +30,7 @@ def start(params: ComputeParams) -> torch.device:
     device = torch.device(name(params))
     if device.type == "cuda":
         # torchrun's processes have chosen theirs.
-        index = torch.cuda.current_device() if torch.distributed.is_torchelastic_launched() else free_gpu()
+        index = torch.cuda.current_device() if torch.distributed.is_torchelastic_launched() else free_gpus(1)[0]
         torch.cuda.set_device(index)
         device = torch.device("cuda", index)
     if params.dtype == "bfloat16":
@@ -46,12 +47,30 @@ def start(params: ComputeParams) -> torch.device:
     return device
 
 
-def free_gpu() -> int:
-    """Number of the first GPU, of those that this process sees, that no other process has claimed so; else 0.
+def start_all(params: ComputeParams) -> list[torch.device]:
+    """As `start`, of a job that holds whole models: its params.gpus devices, over which layers may be spread.
 
-    The claim is a lock on a file, which ends with the process: jobs that run at once have GPUs of their own.
+    Raises ValueError if there are fewer GPUs.
     """
-    for index in range(torch.cuda.device_count()):
+    first = start(params)
+    if params.gpus == 1:
+        return [first]
+    if (there := torch.cuda.device_count()) < params.gpus:
+        raise ValueError(f"puzzle.compute.gpus = {params.gpus}: torch finds {there}; expected at most {there}")
+    return [first, *(torch.device("cuda", index) for index in free_gpus(params.gpus - 1, (first.index,)))]
+
+
+def free_gpus(count: int, taken: Sequence[int] = ()) -> list[int]:
+    """Numbers of the first GPUs, of those that this process sees, that no other process has claimed so.
+
+    The claim is a lock on a file, which ends with the process: jobs that run at once have GPUs of their own. If fewer
+    are free, the first of the others share their GPU with another process. taken are the process's own already.
+    """
+    others = [index for index in range(torch.cuda.device_count()) if index not in taken]
+    free: list[int] = []
+    for index in others:
+        if len(free) == count:
+            break
         path = Path(tempfile.gettempdir()) / f"tessera-gpu-{torch.cuda.get_device_properties(index).uuid}.lock"
         file = path.open("w")
         try:
@@ -60,8 +79,8 @@ def free_gpu() -> int:
             file.close()
             continue
         _CLAIMED.append(file)
-        return index
-    return 0
+        free.append(index)
+    return [*free, *(index for index in others if index not in free)][:count]
 
 
 def name(params: ComputeParams) -> str:

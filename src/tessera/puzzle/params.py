@@ -169,12 +169,25 @@ class ComputeParams(Section):
         description="type of matrix products; weights, sums, norms and losses are float32. A device that is slower in "
         "bfloat16 refuses it",
     )
+    gpus: int = Field(
+        1,
+        gt=0,
+        description="GPUs of a job that holds whole models, whose layers are spread over them: activations, search, "
+        "refit, evaluation and tasks. Healing has heal.processes; the block library and scores take a parent layer by "
+        "layer",
+    )
     memory: float | None = Field(
         None,
         gt=0,
         description="GiB that scores may hold on the device; layers of the parent beyond are read when they are "
         "needed. null: what is free, on a CPU, where other jobs run too, half of it",
     )
+
+    @model_validator(mode="after")
+    def _several_gpus(self) -> Self:
+        if self.gpus > 1 and self.device == "cpu":
+            raise ValueError(f"gpus = {self.gpus}, but device = cpu; expected device = cuda, or gpus = 1")
+        return self
 
 
 class PuzzleParams(Section):

@@ -43,6 +43,8 @@ wildcard_constraints:
 
 # GPUs of a job that runs models: SLURM gives a job its own, on one machine compute.start finds a free one.
 GPUS = int(PARAMS.puzzle.compute.device == "cuda")
+# Of a job that holds whole models, whose layers may be spread.
+SPREAD_GPUS = GPUS * PARAMS.puzzle.compute.gpus
 
 
 def on_gpu(*targets):
@@ -164,7 +166,7 @@ rule puzzle_activations:
         "logs/benchmarks/puzzle_activations/{shard}.tsv"
     threads: 1
     resources:
-        gpu=GPUS,
+        gpu=SPREAD_GPUS,
     params:
         cfg=section("puzzle.calibration", "puzzle.library.valid_windows", "puzzle.compute", "seed"),
         stage=stage("puzzle_activations"),
@@ -267,6 +269,8 @@ rule puzzle_search_target:
     benchmark:
         "logs/benchmarks/puzzle_search_target/{target}.tsv"
     threads: 1
+    resources:
+        gpu=SPREAD_GPUS if RANKED else 0,
     params:
         cfg=section("puzzle.search", "puzzle.space", "puzzle.scores", "puzzle.compute", "seed"),
         stage=stage("puzzle_search_target"),
@@ -294,7 +298,7 @@ rule puzzle_refit:
     priority: 1
     threads: 1
     resources:
-        gpu=GPUS,
+        gpu=SPREAD_GPUS,
     params:
         cfg=section("puzzle.space", "puzzle.calibration", "puzzle.refit", "puzzle.compute", "seed"),
         stage=stage("puzzle_refit", method=KEPT),
@@ -405,7 +409,7 @@ rule puzzle_evaluate_child:
         "logs/benchmarks/puzzle_evaluate_child/{target}-{method}.tsv"
     threads: 1
     resources:
-        gpu=GPUS,
+        gpu=SPREAD_GPUS,
     params:
         cfg=section("puzzle.space", "puzzle.evaluate", "data", "puzzle.compute", "seed"),
         stage=stage("puzzle_evaluate_child", states=lambda wildcards: list(healed(wildcards))),
@@ -430,7 +434,7 @@ rule puzzle_frontier:
         "logs/benchmarks/puzzle_frontier/{target}.tsv"
     threads: 1
     resources:
-        gpu=GPUS,
+        gpu=SPREAD_GPUS,
     params:
         cfg=section("puzzle.space", "puzzle.scores", "puzzle.compute", "seed"),
         stage=stage("puzzle_frontier", methods=RUN),

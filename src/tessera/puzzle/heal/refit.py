@@ -159,15 +159,16 @@ class _Run:
             for part, held_out in self.parts:
                 x, state = own[part], states[part]
                 f = layer.inner(subblock, x, self.child_calls, **LEFT_OUT[subblock]).features(module, name)
-                y, weight = state - x, 1 / after[part].square().sum(-1)
+                # Features are where the layer is, states where the model begins.
+                y, weight = (state - x).to(f.device), 1 / after[part].square().sum(-1).to(f.device)
                 if altered:
                     y = parent.inner(subblock, state, self.calls, **LEFT_OUT[subblock]).of(parent.subblock(subblock))
-                    added = parent(state, self.calls, **LEFT_OUT[subblock]) - state
+                    added = (parent(state, self.calls, **LEFT_OUT[subblock]) - state).to(f.device)
                     weight = weight * added.square().sum(-1) / y.square().sum(-1).clamp_min(TINY)
                 if linear.bias is not None:
                     y = y - linear.bias
                 if self.mask is not None:
-                    weight = weight * self.mask[part]
+                    weight = weight * self.mask[part].to(f.device)
                 moments[held_out].add(f.flatten(0, -2), y.flatten(0, -2), weight.flatten())
                 yield f
 

@@ -69,7 +69,8 @@ class LanguageModel(nn.Module):
             if layer is not None and kind_of(layer.module) == kind_of(module):
                 return layer.anatomy
         with torch.autocast(self.device.type, enabled=False):
-            weight = next(p for p in self.network.parameters() if not p.is_meta)
+            # Its own place, if layers are spread over devices.
+            weight = next(p for p in (*module.parameters(), *self.network.parameters()) if not p.is_meta)
             x = torch.linspace(-1, 1, 2 * self.hidden_size).to(weight).view(1, 2, -1)
             return anatomy(module, self.calls(2)[index], x, index)
 

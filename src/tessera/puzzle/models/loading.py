@@ -2,7 +2,7 @@
 
 import logging
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 from tessera.common import files
-from tessera.puzzle.models import modeling_child
+from tessera.puzzle.models import modeling_child, placement
 from tessera.puzzle.models.decoder import LanguageModel
 
 #: Key of a child's config.json that describes its layers.
@@ -29,9 +29,13 @@ HARMLESS = {"validate_token_ids", "generation/configuration_utils.py"}
 
 
 def load(
-    directory: str | Path, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32
+    directory: str | Path,
+    device: torch.device | str | Sequence[torch.device] = "cpu",
+    dtype: torch.dtype = torch.float32,
 ) -> LanguageModel:
-    """Return the model of a Hugging Face directory, parent or child, on a device; its weights require no gradient.
+    """Return the model of a Hugging Face directory, parent or child; its weights require no gradient.
+
+    It is on a device, or spread over several (see `placement`).
 
     Raises FileNotFoundError and ValueError, in one line that names the file, if transformers raises, warns, draws
     random weights or leaves weights out. No code of the directory is run: a child's class is this package's own.
@@ -43,7 +47,8 @@ def load(
     # Weights of another shape are then in the report, and refused.
     options: dict[str, Any] = {"dtype": dtype, "use_safetensors": True, "ignore_mismatched_sizes": True}
     model = from_pretrained(_class(config), directory, directory, config=config, local_files_only=True, **options)
-    return model.to(device)
+    devices = [torch.device(device)] if isinstance(device, torch.device | str) else device
+    return placement.place(model, devices)
 
 
 def from_pretrained(cls: Any, source: Path, directory: Path, **options: Any) -> LanguageModel:

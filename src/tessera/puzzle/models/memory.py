@@ -196,22 +196,24 @@ def active_experts(architecture: Architecture) -> int:
     return getattr(config, variants.key_of(config, variants.ACTIVE, "active experts"))
 
 
-def announce(step: str, memory: Memory, device: torch.device, place: Path) -> None:
-    """Print what a step will hold, and what is free on its device and on the disk of place.
+def announce(step: str, memory: Memory, device: torch.device | Sequence[torch.device], place: Path) -> None:
+    """Print what a step will hold, and what is free on its device, or its devices, and on the disk of place.
 
     Raises ValueError if the device or the disk surely has too little.
     """
-    free, total = compute.free(device)
+    devices = [device] if isinstance(device, torch.device) else device
+    free, total = (sum(of_all) for of_all in zip(*map(compute.free, devices), strict=True))
+    where = " and ".join(map(str, devices))
     disk = shutil.disk_usage(next(path for path in (place, *place.absolute().parents) if path.exists())).free
     parts = ", ".join(f"{name} {size / GIB:.2f}" for name, size in memory.held.items())
     print(
-        f"{step}: at most {sum(memory.held.values()) / GIB:.2f} GiB on {device} ({parts}), where {free / GIB:.2f} GiB "
+        f"{step}: at most {sum(memory.held.values()) / GIB:.2f} GiB on {where} ({parts}), where {free / GIB:.2f} GiB "
         f"are free; {memory.disk / GIB:.2f} GiB of files, where {disk / GIB:.2f} GiB are free",
         flush=True,
     )
     if (sure := sum(memory.held[name] for name in memory.sure)) > total:
         raise ValueError(
-            f"{step}: {' and '.join(memory.sure)} need {sure / GIB:.2f} GiB, but {device} has {total / GIB:.2f} GiB; "
+            f"{step}: {' and '.join(memory.sure)} need {sure / GIB:.2f} GiB, but {where} has {total / GIB:.2f} GiB; "
             f"expected a larger device"
         )
     if memory.disk > disk:

@@ -33,10 +33,10 @@ def main(params: Params, shard: int, parent: Path, tokens: Path, activations: Pa
     from tessera.puzzle.models import loading, memory
 
     texts = calibration(tokens, params.calibration, params.valid_windows, params.seed)
-    device = compute.start(params.compute)
+    devices = compute.start_all(params.compute)
     needs = memory.activations(architectures.read(parent), params.calibration, params.valid_windows)
-    memory.announce(f"parent's activations, shard {shard}", needs, device, activations)
-    model = loading.load(parent, device)
+    memory.announce(f"parent's activations, shard {shard}", needs, devices, activations)
+    model = loading.load(parent, devices)
     layers = range(len(model.layers))
     with files.replacing_directory(activations) as directory:
         for split, shards in texts.items():

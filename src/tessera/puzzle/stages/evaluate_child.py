@@ -44,14 +44,14 @@ def main(
     from tessera.puzzle.text import joined, read
 
     row = assembly.chosen(choices, method)
-    device = compute.start(params.compute)
+    devices = compute.start_all(params.compute)
     title = f"evaluate {choices.parent.name}/{method}"
     needs = memory.evaluation(architectures.read(parent), params.evaluate.window, 1 + len(children))
-    memory.announce(title, needs, device, metrics)
-    teacher = loading.load(parent, device).requires_grad_(False)
+    memory.announce(title, needs, devices, metrics)
+    teacher = loading.load(parent, devices).requires_grad_(False)
     models = {"assembled": assembly.assemble(teacher, params.space, library, row["blocks"])}
     models |= {
-        state: loading.load(path, device).requires_grad_(False) for state, path in zip(states, children, strict=True)
+        state: loading.load(path, devices).requires_grad_(False) for state, path in zip(states, children, strict=True)
     }
     settings = params.evaluate
     domains: dict[str, tuple[str, list[str]]] = {

@@ -39,10 +39,10 @@ def main(
     from tessera.puzzle.scores.evaluate import evaluate
     from tessera.puzzle.text import read
 
-    device = compute.start(params.compute)
+    devices = compute.start_all(params.compute)
     title = f"frontier {frontier.parent.name}"
-    memory.announce(title, memory.evaluation(architectures.read(parent), params.scores.window, 1), device, metrics)
-    teacher = loading.load(parent, device).requires_grad_(False)
+    memory.announce(title, memory.evaluation(architectures.read(parent), params.scores.window, 1), devices, metrics)
+    teacher = loading.load(parent, devices).requires_grad_(False)
     seed = randomness.seed(params.seed, "puzzle", "frontier")
     text = read(tokens, "test", params.scores.window, params.scores.windows, seed)
     rows = files.read_json(frontier)

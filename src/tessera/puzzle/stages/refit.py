@@ -42,11 +42,11 @@ def main(
     from tessera.puzzle.text import joined, read
 
     row = children.chosen(choices, method)
-    device = compute.start(params.compute)
+    devices = compute.start_all(params.compute)
     title, window = f"refit {choices.parent.name}/{method}", params.calibration.window
     needs = memory.refit(architectures.read(parent), params.refit, window)
-    memory.announce(title, needs, device, child)
-    teacher = loading.load(parent, device).requires_grad_(False)
+    memory.announce(title, needs, devices, child)
+    teacher = loading.load(parent, devices).requires_grad_(False)
     model = children.assemble(teacher, params.space, library, row["blocks"])
     unseen = read(
         tokens, "valid", window, params.refit.valid_windows, randomness.seed(params.seed, "puzzle", "refit", "kept")

@@ -113,10 +113,10 @@ def _kl(params: Params, parent: Path, tokens: Path, variants: Sequence[Path]) ->
     from tessera.puzzle.scores.reference import Reference
     from tessera.puzzle.text import read
 
-    device = compute.start(params.compute)
+    devices = compute.start_all(params.compute)
     window = params.scores.window
-    memory.announce("search", memory.evaluation(architectures.read(parent), window, 1), device, parent)
-    teacher = loading.load(parent, device).requires_grad_(False)
+    memory.announce("search", memory.evaluation(architectures.read(parent), window, 1), devices, parent)
+    teacher = loading.load(parent, devices).requires_grad_(False)
     seed = randomness.seed(params.seed, "puzzle", "search")
     text = read(tokens, "valid", window, params.search.windows, seed)
     reference = Reference(teacher, text.tokens, text.document, text.mask)

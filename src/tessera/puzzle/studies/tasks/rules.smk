@@ -126,7 +126,7 @@ rule puzzle_tasks_answers:
         "logs/benchmarks/puzzle_tasks_answers/{model}.tsv"
     threads: 1
     resources:
-        gpu=GPUS,
+        gpu=SPREAD_GPUS,
     params:
         cfg=section("puzzle.compute", "data.tokens"),
         stage=stage(

@@ -28,12 +28,12 @@ def main(params: Params, model: Path, parent: Path, table: Path, half: Literal["
     from tessera.puzzle.scores.choices import log_probabilities
     from tessera.puzzle.scores.task_items import tokenised
 
-    device = compute.start(params.compute)
+    devices = compute.start_all(params.compute)
     items = files.read_parquet(table)
     if half == "odd":
         items = items[items["index"] % 2 == 1]
     sums = log_probabilities(
-        loading.load(model, device).requires_grad_(False),
+        loading.load(model, devices).requires_grad_(False),
         tokenised(items, parent, params.tokens.separator),
         lambda batches: progress.track(batches, f"items, {answers.stem}"),
     )
