@@ -104,7 +104,9 @@ def test_costs_are_in_the_order_of_the_variants(chain, space):
 def test_the_search_keeps_its_budget(chain, space):
     for target in TARGETS:
         child = chain.json(f"data/puzzle/search/{target}/children.json")["children"][METHOD]
-        assert child["status"] == "optimal" and child["speed"]["blocks_speedup"] >= 4 * (1 - 1e-9)
+        # The child of least KL of several cosines' optima is not the first one's, of which optimality is proven.
+        assert child["status"] in ("optimal", "heuristic") and child["bound"] <= child["value"] * (1 + 1e-6)
+        assert child["speed"]["blocks_speedup"] >= 4 * (1 - 1e-9)
         assert child["costs"]["stats.runtime_ms"] <= child["runtime_budget_ms"] * (1 + 1e-9)
         known = {compose(a, f) for a in ("parent", *space["attention"]) for f in ("parent", *space["ffn"])}
         assert len(child["blocks"]) == 3 and set(child["blocks"]) <= known and child["value"] > 0

@@ -22,7 +22,7 @@ from tessera.common import run_files
 from tessera.workflow import tracking
 
 #: A study of the smoke scale whose jobs come in a chain, as those of few others do.
-CHAIN = ("--", "reports/tables/bayesopt_branin/trials.csv", "tempotron_theory")
+CHAIN = ("--", "reports/details/bayesopt_branin/trials.csv", "tempotron_theory")
 LONG = pytest.param(20, marks=[pytest.mark.slow, pytest.mark.timeout(3600)])
 
 

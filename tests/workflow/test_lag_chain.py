@@ -13,7 +13,7 @@ import pytest
 from trees import ROOT
 
 OVERLAY = "bayesopt: {{studies: {{branin: {{budget: {budget}, lag: 4}}}}}}\n"
-TABLE = "reports/tables/bayesopt_branin/trials.csv"
+TABLE = "reports/details/bayesopt_branin/trials.csv"
 
 
 def start(directory: Path, workers: int, budget: int = 12) -> subprocess.Popen:
