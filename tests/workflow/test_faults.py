@@ -138,7 +138,8 @@ def test_kills_at_the_smoke_scale(tmp_path: Path, faults: Faults) -> None:
     assert smoke(tmp_path / "unbroken", overlay, *CHAIN).wait() == 0
     duration = time.monotonic() - begun
     unbroken = untimed(tmp_path / "unbroken")
-    assert len(unbroken) > 20
+    named = {CHAIN[1], "data/bayesopt/studies/branin/5/result.json", "data/tempotron/capacity.parquet"}
+    assert named <= unbroken.keys()
     rng, killed, directory = random.Random(1), Counter(), tmp_path / "killed"
     for _ in range(rounds):
         process = smoke(directory, overlay, *CHAIN)
