@@ -5,11 +5,11 @@
     minimise  sum_b s_b + c (A^2 - sum_b r_b^2),      A = sum_b r_b
 
 over one block b a layer within a budget of time, with r_b the root of the score of a block's attention. Libraries are
-those of `puzzle_search.py`, with costs that differ by layer. SCIP has A^2 as one quadratic constraint, to which it adds
-cuts of its own; HiGHS through PuLP, which has no quadratic programs with integers, has a variable for each product of
-two attentions of two layers. Peers have no reduction before; SCIP is left out if pyscipopt is not installed. All prove
-the optimum to 1e-6 of itself. One thread, all in the same run; a peer is stopped after --seconds. Times are CPU
-seconds.
+those of `puzzle_search.py`, with one cost table for all layers, or costs that differ by layer. SCIP has A^2 as one
+quadratic constraint, to which it adds cuts of its own; HiGHS through PuLP, which has no quadratic programs with
+integers, has a variable for each product of two attentions of two layers. Peers have no reduction before; SCIP is left
+out if pyscipopt is not installed. All prove the optimum to 1e-6 of itself. One thread, all in the same run; a peer is
+stopped after --seconds. Times are CPU seconds.
 """
 
 import argparse
@@ -34,13 +34,15 @@ GAP = 1e-6
 #: Cosines of two attentions: those of the default search, and one that is stronger than any measured.
 COSINES = (0.02, 0.16)
 SPEEDUPS = (1.1, 1.3, 2.0)
+#: Scatter of costs between layers.
+SPREADS = {"one table": 0.0, "by layer": 0.05}
 RUNTIME = "runtime_ms"
 
 
-def library(layers: int) -> dict:
+def library(layers: int, spread: float) -> dict:
     """A library of 54 blocks a layer, whose largest are the parent's."""
     names = {"kv8": PARENT, "ffn100": PARENT}
-    made = random_library(layers, 54, 0, 0.05)
+    made = random_library(layers, 54, 0, spread)
     return {
         layer: {compose(*(names.get(name, name) for name in decompose(block))): row for block, row in blocks.items()}
         for layer, blocks in made.items()
@@ -68,6 +70,7 @@ def scip(terms: Terms, limit: float, seconds: float) -> tuple[float, bool]:
     model.hideOutput()
     model.setParam("limits/time", seconds)
     model.setParam("limits/gap", GAP)
+    model.setParam("numerics/feastol", 1e-9)
     model.setParam("parallel/maxnthreads", 1)
     x = [[model.addVar(vtype="B") for _ in layer] for layer in terms.linear]
     total, square = model.addVar(), model.addVar()
@@ -135,13 +138,14 @@ def main() -> None:
         print("pyscipopt is not installed: left out")
     else:
         peers = {f"SCIP (pyscipopt {pyscipopt.__version__})": scip} | peers
-    small, root = quadratic.with_roots(library(2), SCORE)
+    small, root = quadratic.with_roots(library(2, 0.0), SCORE)
     quadratic.solve(small, SCORE, root, COSINES[0])  # solvers load at the first call
     rows = []
-    for layers, cosine, speedup in itertools.product(options.layers, COSINES, SPEEDUPS):
-        rooted, root = quadratic.with_roots(library(layers), SCORE)
+    for layers, costs, cosine, speedup in itertools.product(options.layers, SPREADS, COSINES, SPEEDUPS):
+        rooted, root = quadratic.with_roots(library(layers, SPREADS[costs]), SCORE)
         limit = budgets.runtime_for_speedup(rooted, speedup)
-        row: dict = {"layers": layers, "cosine": cosine, "speedup": speedup, "seconds": {}, "proven": {}, "value": {}}
+        row: dict = {"layers": layers, "costs": costs, "cosine": cosine, "speedup": speedup}
+        row |= {"seconds": {}, "proven": {}, "value": {}}
         answer, row["seconds"]["tessera"] = timed(
             quadratic.solve, rooted, SCORE, root, cosine, {budgets.RUNTIME: limit}
         )
@@ -168,8 +172,8 @@ def markdown(report: dict) -> str:
         "choice costs than tessera's. tessera's time includes the check in exact arithmetic.",
         "Command: `python benchmarks/puzzle_interactions.py`.",
         "",
-        "| layers | cosine | speed-up | " + " | ".join(names) + " |",
-        "|--:|--:|--:|" + "--:|" * len(names),
+        "| layers | costs | cosine | speed-up | " + " | ".join(names) + " |",
+        "|--:|---|--:|--:|" + "--:|" * len(names),
     ]
     for r in rows:
         ours, best = r["seconds"]["tessera"], r["value"]["tessera"]
@@ -177,7 +181,7 @@ def markdown(report: dict) -> str:
         for n in names[1:]:
             worse = "" if r["proven"][n] else f" * {100 * (r['value'][n] / best - 1):+.1f} %"
             cells.append(f"{r['seconds'][n]:.2f} ({r['seconds'][n] / ours:.1f}){worse}")
-        lines.append(f"| {r['layers']} | {r['cosine']} | {r['speedup']} | " + " | ".join(cells) + " |")
+        lines.append(f"| {r['layers']} | {r['costs']} | {r['cosine']} | {r['speedup']} | " + " | ".join(cells) + " |")
     lines.append("")
     for name in names[1:]:
         both = [r for r in rows if r["proven"][name]]

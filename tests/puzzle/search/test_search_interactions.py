@@ -45,7 +45,7 @@ def form(library, choice, cosine):
 @settings(max_examples=60, deadline=None)
 @given(library=libraries(), cosine=st.sampled_from([0.0, 0.04, 0.5, 1.0, 30.0]), share=st.floats(0.1, 1.0))
 def test_the_optimum_of_all_choices(most, library, cosine, share):
-    """Whether combinations are tried at once or intervals are halved."""
+    """Whether combinations are tried at once or programs with tangents are solved."""
     times = [sum(library[la][v]["stats"]["runtime_ms"] for la, v in c.items()) for c in every(library)]
     budget = min(times) + share * (max(times) - min(times))
     with mock.patch.object(quadratic, "_MOST", most):
@@ -87,7 +87,7 @@ def test_reinforcing_exchanges_are_spread_over_what_does_not_interact():
 
 
 def test_a_variant_stays_if_what_dominates_it_is_ruled_out():
-    """Between the ends of an interval a choice may need a variant that is worse in all numbers that have limits."""
+    """A choice may need a variant that is worse in all numbers but the root, which the square alone asks for."""
     library = {
         "layer_0": {
             f"v{j}": {"stats": {"runtime_ms": 0.0}, "metrics": {"kl_div": kl, "root": root}}

@@ -34,6 +34,19 @@ class Answer:
     x: list[list[float]]
 
 
+@dataclass(frozen=True)
+class Square:
+    """What is added to an objective: the greatest of the tangents of factor A^2, A the sum of the chosen entries.
+
+    They touch at A = touches; an optimum within gap suffices.
+    """
+
+    entries: Table
+    factor: float
+    touches: Sequence[float]
+    gap: float
+
+
 def alike(tables: Sequence[Table]) -> list[list[int]]:
     """Layers in groups that have the same numbers in every table."""
     groups: dict[tuple, list[int]] = {}
@@ -58,7 +71,14 @@ def nearest(number: Fraction) -> float:
     return float(max(-largest, min(number, largest)))
 
 
-def solve(objective: Table, rows: Sequence[Row], allowed: Allowed, solver: Solver, integer: bool) -> Answer | None:
+def solve(
+    objective: Table,
+    rows: Sequence[Row],
+    allowed: Allowed,
+    solver: Solver,
+    integer: bool,
+    square: Square | None = None,
+) -> Answer | None:
     """Build the program over the allowed variants that can be chosen and solve it; None if it is infeasible.
 
     Each layer's least coefficient is taken off first (one variant a layer is chosen, so it is a constant) and rows and
@@ -70,14 +90,33 @@ def solve(objective: Table, rows: Sequence[Row], allowed: Allowed, solver: Solve
         return None
     problem = pulp.LpProblem("puzzle", pulp.LpMinimize)
     category = pulp.LpInteger if integer else pulp.LpContinuous
-    groups = alike([able, objective, *(row.coefficients for row in rows)])
+    entries = [square.entries] if square else []
+    groups = alike([able, objective, *entries, *(row.coefficients for row in rows)])
     x = [[problem.add_variable(f"x_{g[0]}_{j}", 0, len(g), category) for j in able[g[0]]] for g in groups]
     scores, unit = integers(objective)
     chosen = [[row[j] for j in layer] for row, layer in zip(scores, able, strict=True)]
     least = [min(layer) for layer in chosen]
     over = [[s - low for s in layer] for layer, low in zip(chosen, least, strict=True)]
     width = max(map(max, over)) or unit
-    problem += pulp.LpAffineExpression(_terms(x, over, groups, width))
+    if square:
+        steepest = 2 * square.factor * max(square.touches)
+        width = max(
+            width, *(int(Fraction(steepest * square.entries[i][j]) * unit) for i, a in enumerate(able) for j in a)
+        )
+    terms = _terms(x, over, groups, width)
+    if square:
+        scale = _SCALE * (unit / width)
+        above = problem.add_variable("square", 0)
+        terms.append((above, 1))
+        for touch in square.touches:
+            slope = 2 * square.factor * touch * scale
+            tangent = [
+                (v, -slope * square.entries[group[0]][j])
+                for group, xs in zip(groups, x, strict=True)
+                for v, j in zip(xs, able[group[0]], strict=True)
+            ]
+            problem += pulp.LpAffineExpression([(above, 1), *tangent]) >= -square.factor * touch**2 * scale
+    problem += pulp.LpAffineExpression(terms)
     for group, xs in zip(groups, x, strict=True):
         problem += pulp.LpAffineExpression([(v, 1) for v in xs]) == len(group), f"layer_{group[0]}"
     widths: dict[int, int] = {}
@@ -89,8 +128,10 @@ def solve(objective: Table, rows: Sequence[Row], allowed: Allowed, solver: Solve
             limit = (2 * room + 1) / (2 * widths[k]) * _SCALE
             problem += pulp.LpAffineExpression(_terms(x, a, groups, widths[k])) <= limit, f"row_{k}"
     # An integer objective that cannot fall by 1 is at its optimum.
-    whole = all(s % unit == 0 for layer in chosen for s in layer)
+    whole = not square and all(s % unit == 0 for layer in chosen for s in layer)
     gap = 0.9 * _SCALE * (unit / width) if whole else 0.0
+    if square:
+        gap = square.gap * scale
     for presolve in (True, False):  # either solver's presolve errs now and then, and CBC's may crash
         try:
             status = problem.solve(_engine(solver, integer, gap, presolve))

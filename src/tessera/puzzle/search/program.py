@@ -19,7 +19,7 @@ from functools import cached_property
 
 import numpy as np
 
-from tessera.puzzle.search.milp import Solver, alike, nearest
+from tessera.puzzle.search.milp import Solver, Square, alike, nearest
 from tessera.puzzle.search.milp import solve as _solve
 from tessera.puzzle.search.rows import TOLERANCE, Allowed, Row, Table, integers, summed
 
@@ -95,7 +95,7 @@ def solve(program: Program, solver: Solver = "highs", among: Allowed | None = No
             gap = program.value(rounded) - relaxation + _tie(program, allowed, rounded)
             left, penalised = _promising(allowed, penalised, gap)
         answer = None
-        while again := _verified(program.objective, program.rows, left, solver):
+        while again := verified(program.objective, program.rows, left, solver):
             answer = selection, bound = again
             wide = _width(program, left)
             gap = program.value(selection) - relaxation + _tie(program, allowed, selection)
@@ -110,7 +110,7 @@ def solve(program: Program, solver: Solver = "highs", among: Allowed | None = No
     if any(len(layer) > 1 for layer in left):
         most = program.value(selection) + _tie(program, allowed, selection)
         equal = Row("objective", program.objective, most, tolerance=0.0)
-        canonical = _verified(program.weights, [*program.rows, equal], left, solver)
+        canonical = verified(program.weights, [*program.rows, equal], left, solver)
         selection = canonical[0] if canonical else selection
     value = total(program.objective, selection)
     below = nearest(relaxation)
@@ -128,19 +128,23 @@ class Reduced:
     allowed: Allowed
     penalties: list[list[Fraction]]
     bound: Fraction
+    multipliers: list[float]
+    """Of the rows, see `Optimum`."""
 
 
-def reduced(program: Program, allowed: Allowed, most: Fraction, solver: Solver = "highs") -> Reduced | None:
+def reduced(program: Program, allowed: Allowed, most: Fraction | None, solver: Solver = "highs") -> Reduced | None:
     """Drop the variants that no selection of an objective of `most` or less may have; None if there is no such one.
 
-    What is left need not be in one: it costs a linear program, not a search.
+    What is left need not be in one: it costs a linear program, not a search. most = None drops none that can be chosen.
     """
     relaxed = _solve(program.objective, program.rows, allowed, solver, integer=False)
     if relaxed is None:
         return None
     penalised, bound = _lagrangian(program, relaxed.allowed, relaxed.multipliers)
+    if most is None:
+        return Reduced(relaxed.allowed, penalised, bound, relaxed.prices)
     left, penalties = _promising(relaxed.allowed, penalised, most - bound)
-    return Reduced(left, penalties, bound) if all(left) else None
+    return Reduced(left, penalties, bound, relaxed.prices) if all(left) else None
 
 
 def _tie(program: Program, allowed: Allowed, selection: Sequence[int]) -> Fraction:
@@ -177,7 +181,7 @@ def _comparable(program: Program, allowed: Allowed, selection: Sequence[int], so
     while _excess(program, allowed, selection) > _FINE * abs(program.value(selection)):
         _, i, j = min((scores[i][j] - scores[i][selection[i]], i, j) for i, layer in enumerate(allowed) for j in layer)
         fixed = [[j] if k == i else layer for k, layer in enumerate(allowed)]
-        if _verified([[0] * len(layer) for layer in scores], program.rows, fixed, solver) is not None:
+        if verified([[0] * len(layer) for layer in scores], program.rows, fixed, solver) is not None:
             break
         (group,) = (g for g in alike([program.objective, *(r.coefficients for r in program.rows)]) if i in g)
         allowed = [[v for v in layer if k not in group or v != j] for k, layer in enumerate(allowed)]
@@ -262,10 +266,10 @@ def _rounded(program: Program, allowed: Allowed, x: list[list[float]]) -> list[i
     return best[1] if best else None
 
 
-def _verified(
-    objective: Table, rows: Sequence[Row], allowed: Allowed, solver: Solver
+def verified(
+    objective: Table, rows: Sequence[Row], allowed: Allowed, solver: Solver, square: Square | None = None
 ) -> tuple[list[int], float] | None:
-    """Best selection that keeps every row in exact arithmetic, and the solver's bound.
+    """Best selection that keeps every row in exact arithmetic, and the solver's bound; None if no selection does.
 
     A selection that the solver's own tolerance let through is cut off and the program solved again.
     """
@@ -273,10 +277,10 @@ def _verified(
     bound = -math.inf
     for _ in range(_MAX_CUTS):
         kept = [*rows, *cuts]
-        answer = _solve(objective, kept, allowed, solver, integer=True)
+        answer = _solve(objective, kept, allowed, solver, integer=True, square=square)
         if answer is None:  # a solver may err on coefficients of many decades: ask again without the tiny ones
             coarse = [row.coarse(allowed) for row in kept]
-            answer = _solve(objective, coarse, allowed, solver, integer=True)
+            answer = _solve(objective, coarse, allowed, solver, integer=True, square=square)
         if answer is None:
             return None
         bound = max(bound, answer.bound)

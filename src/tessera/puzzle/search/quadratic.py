@@ -6,14 +6,12 @@ With r_b the root of the score of a block's attention this is, to second order, 
 attentions change the parent's log-probabilities at a common cosine c (see ../studies/validity). Derived here; the
 paper's search is c = 0.
 
-The one square is all that is not linear. Where A is within an interval, A^2 is at least its tangent at any point of it,
-so the linear program with the tangent in place of the square bounds what is possible there from below. Of the variants
-that its relaxation leaves to a choice that is better than the best known, all combinations are tried; if they are too
-many, the interval is halved.
+The one square is all that is not linear, and it is above each of its tangents. So the program with the greatest of some
+tangents in place of the square bounds ours from below; its optimum gives the next tangent, until the bound is there
+(Kelley's cutting planes, of one variable). Before each program every tangent by itself removes the variants that no
+better choice can have, and where few combinations are left, all are tried.
 """
 
-import heapq
-import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import replace
@@ -24,20 +22,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tessera.puzzle.models.space import PARENT, compose, decompose
-from tessera.puzzle.search import block_library, program
+from tessera.puzzle.search import block_library, milp, program
 from tessera.puzzle.search import solver as linear
 from tessera.puzzle.search.block_library import Library
-from tessera.puzzle.search.milp import Solver
+from tessera.puzzle.search.milp import Solver, Square, nearest
 from tessera.puzzle.search.program import Program, Reduced
-from tessera.puzzle.search.rows import Allowed, Row, Table
+from tessera.puzzle.search.rows import Allowed, Table
 from tessera.puzzle.search.solver import NONE, Choice, Limits, Solution
 
 #: The optimum is proven to this share of itself.
 TOLERANCE = 1e-6
-#: Tangents whose optima are the first choices.
-_STARTS = 3
 #: Combinations that are tried at once, and the share by which they may break a budget in floats.
 _MOST, _SLACK = 20_000, 1e-6
+#: Tangents that are tried at most, of the linear relaxation and in all; each optimum gives another one.
+_RELAXED, _TANGENTS = 20, 1000
 
 
 def with_roots(library: Library, objective: str) -> tuple[dict[str, Any], str]:
@@ -100,7 +98,7 @@ def solve(
     if not cosine or not search.start():
         return linear.solve(library, objective, at_most, at_least, solver=solver, **asked)
     bound, choice = search.proven(), problem.choice(search.best)
-    touching = program.solve(search.tangent(search.total(search.best)), solver)
+    square, touching = search.reduced(search.total(search.best), search.every, None)
     assert touching is not None
     return Solution(
         choice,
@@ -108,7 +106,7 @@ def solve(
         linear.costs(library, choice, [*at_most, *at_least]),
         min(bound, float(search.least)),
         "optimal",
-        touching.relaxation - cosine * search.total(search.best) ** 2,
+        nearest(min(touching.bound - square, search.least)),
         {row.name: price for row, price in zip(problem.limits, touching.multipliers, strict=False)},
     )
 
@@ -121,12 +119,15 @@ class _Search:
 
     def __init__(self, given: Program, roots: Table, cosine: float, solver: Solver) -> None:
         self.program, self.roots, self.cosine, self.solver = given, roots, cosine, solver
+        self.every: Allowed = [list(range(len(layer))) for layer in roots]
+        #: The objective without the square.
+        self.linear = self.tangent(0.0).objective
 
-    def tangent(self, touch: float, *rows: Row) -> Program:
+    def tangent(self, touch: float) -> Program:
         """The linear program whose objective, less c touch^2, bounds ours from below; they touch at A = touch."""
         pairs = zip(self.program.objective, self.roots, strict=True)
         objective = [[s + self.cosine * r * (2 * touch - r) for s, r in zip(*pair, strict=True)] for pair in pairs]
-        return replace(self.program, objective=objective, rows=[*self.program.rows, *rows])
+        return replace(self.program, objective=objective)
 
     def value(self, selection: Sequence[int]) -> Fraction:
         """The exact objective."""
@@ -138,16 +139,11 @@ class _Search:
         return math.fsum(layer[j] for layer, j in zip(self.roots, selection, strict=True))
 
     def start(self) -> bool:
-        """Take the best of the first tangents' optima; False if there is none."""
-        touch = 0.0
-        for n in range(_STARTS):
-            answer = program.solve(self.tangent(touch), self.solver)
-            if answer is None:
-                return False
-            if n == 0:
-                self.best, self.least = answer.selection, self.value(answer.selection)
-            self.compare(answer.selection)
-            touch = (touch + self.total(answer.selection)) / 2 if touch else self.total(answer.selection)
+        """Take the optimum without the square; False if there is none."""
+        answer = program.solve(replace(self.program, objective=self.linear), self.solver)
+        if answer is None:
+            return False
+        self.best, self.least = answer.selection, self.value(answer.selection)
         return True
 
     def compare(self, selection: list[int]) -> None:
@@ -159,37 +155,48 @@ class _Search:
         """Choices of this value or more are not looked for."""
         return self.least - Fraction(TOLERANCE) * abs(self.least)
 
+    def reduced(self, touch: float, allowed: Allowed, most: Fraction | None) -> tuple[Fraction, Reduced | None]:
+        """c touch^2, and what choices of `most` or less may take of the allowed variants, by the tangent at touch."""
+        square = Fraction(self.cosine) * Fraction(touch) ** 2
+        total = None if most is None else most + square
+        return square, program.reduced(self.tangent(touch), allowed, total, self.solver)
+
+    def relaxed(self, allowed: Allowed) -> list[float]:
+        """Points at which tangents make a bound of the linear relaxation, the last one at its optimum."""
+        touches = [self.total(self.best)]
+        for _ in range(_RELAXED):
+            tangents = Square(self.roots, self.cosine, touches, 0.0)
+            answer = milp.solve(self.linear, self.program.rows, allowed, self.solver, False, tangents)
+            if answer is None:
+                break
+            layers = zip(self.roots, answer.allowed, answer.x, strict=True)
+            at = math.fsum(x * row[j] for row, layer, xs in layers for j, x in zip(layer, xs, strict=True))
+            if self.cosine * min((at - touch) ** 2 for touch in touches) <= TOLERANCE * abs(self.least):
+                break
+            touches.append(at)
+        return touches
+
     def proven(self) -> float:
         """Search to the end; the value that no choice is below."""
-        order, every = itertools.count(), [list(range(len(layer))) for layer in self.roots]
-        ends = [math.fsum(end(layer) for layer in self.roots) for end in (min, max)]
-        # Intervals of A: a bound of what is possible there, the age, the ends, and what a better choice may take.
-        nodes: list[tuple[float, int, float, float, Allowed]] = [(-math.inf, next(order), ends[0], ends[1], every)]
-        while nodes:
-            bound, _, low, high, allowed = heapq.heappop(nodes)
-            if bound >= self.enough():
-                break
-            touch = min(max(low, self.total(self.best)), high)
-            sides = Row("root", self.roots, high), Row("root", [[-r for r in layer] for layer in self.roots], -low)
-            between, square = self.tangent(touch, *sides), Fraction(self.cosine) * Fraction(touch) ** 2
-            left = program.reduced(between, allowed, self.enough() + square, self.solver)
+        allowed, touches = self.every, [self.total(self.best)]
+        while len(touches) <= _TANGENTS:
+            square, left = self.reduced(touches[-1], allowed, self.enough())
             if left is None or self.tried(left, self.enough() + square):
-                continue
-            # Without the sides the program is easier, and its optimum bounds what is between them as well.
-            answer = program.solve(self.tangent(touch), self.solver, left.allowed)
+                return float(self.enough())
+            allowed = left.allowed
+            if len(touches) == 1:
+                touches = self.relaxed(allowed)
+            tangents = Square(self.roots, self.cosine, touches, TOLERANCE / 2 * abs(float(self.least)))
+            answer = program.verified(self.linear, self.program.rows, allowed, self.solver, tangents)
             if answer is None:
-                continue
-            self.compare(answer.selection)
-            below = answer.bound - float(square)
-            if below >= self.enough():
-                continue
-            middle = touch if low < touch < high else (low + high) / 2
-            if self.cosine * (high - low) ** 2 > TOLERANCE * abs(self.least) and low < middle < high:
-                heapq.heappush(nodes, (below, next(order), low, middle, left.allowed))
-                heapq.heappush(nodes, (below, next(order), middle, high, left.allowed))
-            elif answer := program.solve(between, self.solver, left.allowed):  # here tangent and square are one
-                self.compare(answer.selection)
-        return float(self.enough())
+                return float(self.enough())
+            selection, bound = answer
+            self.compare(selection)
+            # Where a tangent touches at the optimum, they are one: the solver has proven it as any linear one.
+            if bound >= self.enough() or self.total(selection) in touches:
+                return float(self.enough())
+            touches.append(self.total(selection))
+        raise RuntimeError(f"{self.solver} proves no optimum by {_TANGENTS} tangents")
 
     def tried(self, left: Reduced, most: Fraction) -> bool:
         """Try all combinations that may have a tangent of `most` or less; False if they are too many."""
