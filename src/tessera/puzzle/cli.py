@@ -12,7 +12,7 @@ from tessera.common import files
 from tessera.common.console import console
 from tessera.puzzle import search
 from tessera.puzzle.search import Solution, baselines, block_library, budgets, quadratic
-from tessera.puzzle.search.program import Solver
+from tessera.puzzle.search_params import Solver
 
 app = typer.Typer(help="Choose one block variant for each layer, under hard budgets.", no_args_is_help=True)
 Library = Annotated[Path, typer.Argument(help="block library, JSON of {layer: {variant: {stats, metrics}}}")]

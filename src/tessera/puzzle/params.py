@@ -7,7 +7,7 @@ from pydantic import Field, PositiveFloat, model_validator
 from tessera.common.params import Section
 from tessera.puzzle.costs.params import CostsParams
 from tessera.puzzle.models.space import Space
-from tessera.puzzle.search import SearchParams
+from tessera.puzzle.search_params import SearchParams
 
 #: Windows that pass through a block at once if the library takes no gradient.
 BATCH = 8

@@ -3,9 +3,6 @@
 from tessera.puzzle.search.solver import (
     Choice,
     Limits,
-    Method,
-    ModelLimits,
-    SearchParams,
     Solution,
     choosable,
     costs,
@@ -14,6 +11,7 @@ from tessera.puzzle.search.solver import (
     frontier,
     solve,
 )
+from tessera.puzzle.search_params import Method, ModelLimits, SearchParams
 
 __all__ = [
     "Choice",

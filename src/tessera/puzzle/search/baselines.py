@@ -13,8 +13,8 @@ import numpy as np
 from tessera.puzzle.search import block_library, quadratic
 from tessera.puzzle.search import solver as search
 from tessera.puzzle.search.block_library import Library
-from tessera.puzzle.search.program import Solver
-from tessera.puzzle.search.solver import NONE, Choice, Limits, Method, Solution
+from tessera.puzzle.search.solver import NONE, Choice, Limits, Solution
+from tessera.puzzle.search_params import Method, Solver
 
 
 def greedy(

@@ -13,8 +13,8 @@ import pandas as pd
 from tessera.puzzle.search import block_library, budgets
 from tessera.puzzle.search import solver as search
 from tessera.puzzle.search.block_library import NON_BLOCK, Scores
-from tessera.puzzle.search.program import Solver
 from tessera.puzzle.search.solver import Solution
+from tessera.puzzle.search_params import Solver
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from tessera.puzzle import costs
 from tessera.puzzle.costs.params import Workload
 from tessera.puzzle.search import block_library
 from tessera.puzzle.search.block_library import NON_BLOCK, Library
-from tessera.puzzle.search.solver import ModelLimits
+from tessera.puzzle.search_params import ModelLimits
 
 RUNTIME, MEMORY = "stats.runtime_ms", "stats.memory_mib"
 

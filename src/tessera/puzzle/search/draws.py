@@ -13,7 +13,7 @@ from pydantic import Field
 from tessera.common.params import Section
 from tessera.puzzle.search import baselines, block_library, budgets, solver
 from tessera.puzzle.search.block_library import Library
-from tessera.puzzle.search.solver import Method
+from tessera.puzzle.search_params import Method
 
 Row = dict[str, Any]
 

@@ -5,14 +5,13 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pulp
 
 from tessera.puzzle.search.rows import Allowed, Row, Table, integers, possible
-
-Solver = Literal["highs", "cbc"]
+from tessera.puzzle.search_params import Solver
 
 #: Coefficients are scaled to this before the solver sees them: its absolute tolerance of 1e-8 is then far below ours.
 _SCALE = 10_000

@@ -19,9 +19,10 @@ from functools import cached_property
 
 import numpy as np
 
-from tessera.puzzle.search.milp import Solver, Square, alike, nearest
+from tessera.puzzle.search.milp import Square, alike, nearest
 from tessera.puzzle.search.milp import solve as _solve
 from tessera.puzzle.search.rows import TOLERANCE, Allowed, Row, Table, integers, summed
+from tessera.puzzle.search_params import Solver
 
 #: The program is solved again without the scores that no optimum can hold and that are this much larger than its own.
 _SPREAD = 1_000

@@ -25,10 +25,11 @@ from tessera.puzzle.models.space import PARENT, compose, decompose
 from tessera.puzzle.search import block_library, milp, program
 from tessera.puzzle.search import solver as linear
 from tessera.puzzle.search.block_library import Library
-from tessera.puzzle.search.milp import Solver, Square, nearest
+from tessera.puzzle.search.milp import Square, nearest
 from tessera.puzzle.search.program import Program, Reduced
 from tessera.puzzle.search.rows import Allowed, Table
 from tessera.puzzle.search.solver import NONE, Choice, Limits, Solution
+from tessera.puzzle.search_params import Solver
 
 #: The optimum is proven to this share of itself.
 TOLERANCE = 1e-6

@@ -6,7 +6,7 @@ from pydantic import Field, model_validator
 
 from tessera.common.params import Section
 from tessera.puzzle.params import OptimiserParams
-from tessera.puzzle.search import Method
+from tessera.puzzle.search_params import Method
 
 Initialisation = Literal["random", "paper", "least_squares"]
 

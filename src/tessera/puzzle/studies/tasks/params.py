@@ -6,7 +6,7 @@ from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
 from tessera.common.params import Section
 from tessera.data.params import OwnItems, TaskSet
-from tessera.puzzle.search import Method
+from tessera.puzzle.search_params import Method
 
 #: Of a known set its most items, of one of your own its files.
 Items = Annotated[
