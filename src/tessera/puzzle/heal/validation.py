@@ -8,17 +8,13 @@ from typing import Any
 
 from tessera.puzzle.models.decoder import LanguageModel
 from tessera.puzzle.scores.reference import Reference
-from tessera.puzzle.text import Text
 
 
-def better(
-    parent: LanguageModel, before: LanguageModel, after: LanguageModel, text: Text
-) -> tuple[LanguageModel, dict[str, Any]]:
-    """The child of lower KL(parent || child) on text, that before unless the other's is lower.
+def better(reference: Reference, before: LanguageModel, after: LanguageModel) -> tuple[LanguageModel, dict[str, Any]]:
+    """The child of lower KL to a parent on the reference's text, that before unless the other's is lower.
 
     The record has the two KL, `before` and `after` in nats per token, and whether that after is `kept`.
     """
-    reference = Reference(parent, text.tokens, text.document, text.mask)
     kl = {name: reference.measure(model)["kl_div"] for name, model in (("before", before), ("after", after))}
     kept = kl["after"] < kl["before"]
     return after if kept else before, kl | {"kept": kept}

@@ -52,6 +52,7 @@ def main(
     from tessera.puzzle.library import distill
     from tessera.puzzle.models import architecture as architectures
     from tessera.puzzle.models import loading, memory
+    from tessera.puzzle.scores.reference import Reference
     from tessera.puzzle.text import read
 
     if params.heal.optimiser_states == "8bit":
@@ -112,7 +113,8 @@ def main(
         if group.rank == 0:
             record: dict[str, Any] = asdict(losses)
             if unseen:
-                model, record["validation"] = validation.better(teacher, start(), model, unseen)
+                reference = Reference(teacher, unseen.tokens, unseen.document, unseen.mask)
+                model, record["validation"] = validation.better(reference, start(), model)
                 print(validation.words(title, record["validation"]), flush=True)
             children.save(model, parent, child)
             files.write_json(curve, record)

@@ -39,6 +39,7 @@ def main(
     from tessera.puzzle.heal.refit import refit
     from tessera.puzzle.models import architecture as architectures
     from tessera.puzzle.models import loading, memory
+    from tessera.puzzle.scores.reference import Reference
     from tessera.puzzle.text import joined, read
 
     row = children.chosen(choices, method)
@@ -69,7 +70,8 @@ def main(
             lambda layers: progress.track(layers, title),
         )
     start = children.assemble(teacher, params.space, library, row["blocks"])
-    better, record = validation.better(teacher, start, model, unseen)
+    reference = Reference(teacher, unseen.tokens, unseen.document, unseen.mask)
+    better, record = validation.better(reference, start, model)
     print(validation.words(title, record), flush=True)
     children.save(better, parent, child)
     files.write_json(fits, {"fits": [asdict(fit) for fit in fitted], "validation": record})

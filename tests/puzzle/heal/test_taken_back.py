@@ -9,10 +9,9 @@ import torch
 from tessera.puzzle.heal import validation
 from tessera.puzzle.models import loading
 from tessera.puzzle.models.decoder import LanguageModel
-from tessera.puzzle.text import Text
+from tessera.puzzle.scores.reference import Reference
 
 TOKENS = torch.randint(1, 64, (6, 13), generator=torch.Generator().manual_seed(5))
-TEXT = Text(TOKENS, None, np.arange(6), np.array(["a"] * 6))
 
 
 def moved(model, by):
@@ -29,7 +28,7 @@ def moved(model, by):
 def test_the_child_of_lower_kl_is_kept(parent, before, after, kept):
     teacher = loading.load(parent()).requires_grad_(False)
     children = [moved(teacher, distance) for distance in (before, after)]
-    better, record = validation.better(teacher, *children, TEXT)
+    better, record = validation.better(Reference(teacher, TOKENS, np.arange(6)), *children)
     assert better is children[kept] and record["kept"] == kept
     assert record["before"] > 0
 
