@@ -1,6 +1,6 @@
 """Benchmark of the search with interactions, compared with the same program given whole to general solvers.
 
-    python benchmarks/puzzle_interactions.py [--layers 30 80] [--seconds 60]
+    python benchmarks/puzzle_interactions.py [--layers 30] [--seconds 20]
 
     minimise  sum_b s_b + c (A^2 - sum_b r_b^2),      A = sum_b r_b
 
@@ -127,8 +127,8 @@ def _sum(add, numbers, variables):
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--layers", type=int, nargs="+", default=[30, 80])
-    parser.add_argument("--seconds", type=int, default=60)
+    parser.add_argument("--layers", type=int, nargs="+", default=[30])
+    parser.add_argument("--seconds", type=int, default=20)
     parser.add_argument("--out", type=Path, default=Path(__file__).with_suffix(""))
     options = parser.parse_args()
     peers = {"PuLP + HiGHS, products": highs}
