@@ -213,25 +213,29 @@ def test_refit_and_full_healing_are_kept_by_their_kl_on_validation_text(out):
         assert record["kept"] and 0 < record["after"] < record["before"]
 
 
-def test_a_healing_that_does_harm_is_taken_back(out, parent, tokens, tmp_path):
-    full = PARAMS["heal"]["full"] | {"learning_rate": 3.0}
-    refitted = out / "children/refitted"
-    puzzle_heal.main(
-        params(puzzle_heal, heal=PARAMS["heal"] | {"full": full}),
+def full_healing(out, parent, tokens, place, **changes):
+    """Arguments of the full healing of the refitted child, with its outputs in a place of its own."""
+    return (
+        params(puzzle_heal, **changes),
         "mip",
         "full",
         parent(),
         tokens,
         out / "search/here/children.json",
         [out / "library/part_0", out / "library/part_1"],
-        tmp_path / "checkpoint.safetensors",
-        tmp_path / "child",
-        tmp_path / "curve.json",
-        refitted,
+        place / "checkpoint.safetensors",
+        place / "child",
+        place / "curve.json",
+        out / "children/refitted",
     )
+
+
+def test_a_healing_that_does_harm_is_taken_back(out, parent, tokens, tmp_path):
+    full = PARAMS["heal"]["full"] | {"learning_rate": 3.0}
+    puzzle_heal.main(*full_healing(out, parent, tokens, tmp_path, heal=PARAMS["heal"] | {"full": full}))
     record = files.read_json(tmp_path / "curve.json")["validation"]
     assert not record["kept"] and record["after"] > record["before"]
-    for path in refitted.iterdir():
+    for path in (out / "children/refitted").iterdir():
         assert (tmp_path / "child" / path.name).read_bytes() == path.read_bytes()
 
 
@@ -285,19 +289,7 @@ def test_without_out_of_domain_text(out, parent, tokens, tmp_path):
 
 
 def test_killed_healing_goes_on_to_the_same_bytes(out, parent, tokens, tmp_path, monkeypatch):
-    arguments = (
-        params(puzzle_heal),
-        "mip",
-        "full",
-        parent(),
-        tokens,
-        out / "search/here/children.json",
-        [out / "library/part_0", out / "library/part_1"],
-        tmp_path / "checkpoint.safetensors",
-        tmp_path / "child",
-        tmp_path / "curve.json",
-        out / "children/refitted",
-    )
+    arguments = full_healing(out, parent, tokens, tmp_path)
 
     def dying(steps, _):
         for i in steps:
