@@ -44,7 +44,7 @@ class Chain:
     """A parent, its variants and a child on one device."""
 
     def __init__(self, parent, library, variants, tmp_path, device):
-        self.device, self.variants, self.tmp = str(device), variants, tmp_path
+        self.device, self.variants, self.tmp, self.directory = str(device), variants, tmp_path, parent
         self.model = loading.load(parent, device).requires_grad_(False)
         self.modules = child.variants_of(self.model, variants, library, (0, 2))
         self.child = child.assemble(self.model, variants, library, CHOICE)
@@ -103,6 +103,13 @@ class Chain:
         taken = speed.passes(models, SERVED, 2)
         hook.remove()
         return tokens, [[phase for phase, _ in row[name]] for row in taken for name in models]
+
+    def saved(self):
+        """The child that a checkpoint holds, read again on the CPU."""
+        directory = self.tmp / f"child-{self.device}"
+        child.save(self.child, self.directory, directory)
+        again = loading.load(directory, "cpu")
+        return {name: float(value.double().square().sum()) for name, value in again.state().items()}
 
     def evaluation(self):
         domains = np.array(["a", "a", "b", "b", "a", "b"])
@@ -195,7 +202,7 @@ def test_step_on_an_accelerator_gives_the_numbers_of_the_cpu(step, accelerator, 
 
 
 #: What runs whole models, whose layers may be spread.
-WHOLE = ("activations", "reference", "evaluation", "items", "refit", "masked_refit", "scores")
+WHOLE = ("activations", "reference", "evaluation", "items", "refit", "masked_refit", "scores", "saved")
 
 
 @pytest.mark.parametrize("step", WHOLE)

@@ -56,7 +56,7 @@ def start_all(params: ComputeParams) -> list[torch.device]:
     if params.gpus == 1:
         return [first]
     if (there := torch.cuda.device_count()) < params.gpus:
-        raise ValueError(f"puzzle.compute.gpus = {params.gpus}: torch finds {there}; expected at most {there}")
+        raise ValueError(f"puzzle.compute.gpus = {params.gpus}: torch finds {there}; expected at most {max(1, there)}")
     return [first, *(torch.device("cuda", index) for index in free_gpus(params.gpus - 1, (first.index,)))]
 
 
