@@ -83,3 +83,15 @@ def test_check_names_the_overlay(tmp_path: Path) -> None:
     merged = params.params.merge(params.params.read(base), params.params.read(overlay))
     with pytest.raises(ValueError, match=r"mine\.yaml: puzzle\.scores\.jobs = 0; must be greater than"):
         params.check(merged, [base, overlay])
+
+
+@pytest.mark.parametrize("step", ["calibration", "scores", "evaluate"])
+def test_text_must_be_longer_than_an_attentions_window(step: str) -> None:
+    config = read(ROOT / "params.yaml")
+    config["puzzle"]["space"]["attention"]["window64"] = {"kind": "gqa", "window": 64}
+    params.check(config)
+    config["puzzle"][step]["window"] = 64
+    with pytest.raises(
+        ValueError, match=r"space\.attention\.window64: a window of 64 tokens .* above 64, best as long"
+    ):
+        params.check(config)

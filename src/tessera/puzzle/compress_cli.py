@@ -36,6 +36,10 @@ def compress(
     loss: Annotated[
         Literal["all", "answers"], typer.Option(help="tokens of conversations that count: all, or only the assistant's")
     ] = "all",
+    window: Annotated[
+        int | None,
+        typer.Option(help="also search attention that sees this many tokens; all text is read 4 times as long"),
+    ] = None,
     license_name: Annotated[str | None, typer.Option("--license", help="the model's licence, for the card")] = None,
     tasks: Annotated[bool, typer.Option(help="ask parent and child a few task items")] = True,
     cores: Annotated[int | None, typer.Option(help="jobs at once; all cores by default", min=1)] = None,
@@ -48,7 +52,7 @@ def compress(
     with errors():
         asked = run.request(
             model, [*(text or []), *(more or [])], target, request.limit_of(speedup, memory, throughput),
-            format=text_format, field=field, loss=loss, license=license_name, tasks=tasks,
+            format=text_format, field=field, loss=loss, window=window, license=license_name, tasks=tasks,
             budget_minutes=budget_minutes, cores=cores or len(os.sched_getaffinity(0)),
         )  # fmt: skip
         place = (out or Path(f"{asked.name}-{target}")).absolute()

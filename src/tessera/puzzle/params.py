@@ -205,5 +205,22 @@ class PuzzleParams(Section):
     evaluate: EvaluateParams
     speed: SpeedParams
 
+    @model_validator(mode="after")
+    def _text_longer_than_windows(self) -> Self:
+        lengths = {
+            "calibration": self.calibration.window,
+            "scores": self.scores.window,
+            "evaluate": self.evaluate.window,
+        }
+        for name, variant in self.space.attention.items():
+            for key, length in lengths.items():
+                if variant.window is not None and length <= variant.window:
+                    raise ValueError(
+                        f"space.attention.{name}: a window of {variant.window} tokens would seem to cost nothing on "
+                        f"text of {key}.window = {length}; expected {key}.window above {variant.window}, best as "
+                        "long as what the child will read and write"
+                    )
+        return self
+
 
 SECTIONS = {"puzzle": PuzzleParams}

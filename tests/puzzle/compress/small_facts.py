@@ -17,10 +17,11 @@ RATES = {
     "token": 0.05,
     "gigaflop": 0.05,
     "slowdown": 1.0,
+    "spent": 0.0,
 }
 ATTENTION = {
     "llama": {"kv1": {"kind": "gqa", "kv_heads": 1, "reduction": "merge"}, "no_op": {"kind": "no_op"}},
-    "gemma3_text": {"window64": {"kind": "gqa", "window": 64}, "no_op": {"kind": "no_op"}},
+    "gemma3_text": {"window32": {"kind": "gqa", "window": 32}, "no_op": {"kind": "no_op"}},
     "mixtral": {"no_op": {"kind": "no_op"}},
 }
 FFN = {
@@ -56,6 +57,8 @@ def text(**changes):
         "sources": {"text": {"files": ["/a.jsonl"], "format": "text", "field": None, "title": None}},
         "percent": 5,
         "window": 128,
+        "scored": 80,
+        "tested": 128,
         "windows": {"train": {"text": 1000}, "valid": {"text": 50}, "test": {"text": 50}},
         "documents": 1000,
         "tokens": {"train": 128_000, "valid": 6400, "test": 6400},

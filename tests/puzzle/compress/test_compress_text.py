@@ -106,6 +106,16 @@ def test_few_documents_have_larger_shares_held_out(tmp_path, encoder):
     assert found.count("valid") >= 3 and found.count("test") >= 2
 
 
+def test_text_is_four_times_as_long_as_an_attentions_window(tmp_path, encoder):
+    path = str(written(tmp_path, [600] * 400))
+    found = texts.split(request(text={"text": [path]}, window=64), encoder, tmp_path)
+    assert (found.window, found.scored, found.tested) == (256, 256, 256)
+    plain = texts.split(request(text={"text": [path]}), encoder, tmp_path)
+    assert (plain.window, plain.scored, plain.tested) == (128, 80, 128)
+    with pytest.raises(ValueError, match=r"needed are 8 windows of 40000 tokens to learn from"):
+        texts.split(request(text={"text": [path]}, window=10_000), encoder, tmp_path)
+
+
 def test_long_documents_are_cut(tmp_path, encoder):
     found = texts.split(asked(text=written(tmp_path, [30_000, 20_000])), encoder, tmp_path)
     assert found.sources["text"]["cut"] == texts.CUT

@@ -45,13 +45,16 @@ def test_impossible_ffn_is_refused(variant):
         FFN.model_validate(variant)
 
 
-def test_kv_heads_must_divide_the_parents(parent, variants):
+def test_merged_kv_heads_must_divide_the_parents(parent, variants):
     a = architecture.read(parent("llama_ungrouped"))
     variants.check(a)
     with pytest.raises(
         ValueError, match=r"attention\.three: kv_heads is 3; for this parent, expected one of \[1, 2, 4\]"
     ):
         Space(attention={"three": Attention(kind="gqa", kv_heads=3)}, ffn={}).check(a)
+    Space(attention={"three": Attention(kind="gqa", kv_heads=3, reduction="drop")}, ffn={}).check(a)
+    with pytest.raises(ValueError, match=r"kv_heads is 5; for this parent, expected one of \[1, 2, 3, 4\]"):
+        Space(attention={"five": Attention(kind="gqa", kv_heads=5, reduction="drop")}, ffn={}).check(a)
 
 
 def test_block_names():

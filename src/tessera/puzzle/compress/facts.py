@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tessera.common import files
+from tessera.puzzle.compress.text import Text
+
 #: Runs of which the fastest counts.
 RUNS = 3
 #: Rows of the matrices whose product in float64 is timed.
@@ -33,18 +36,22 @@ class Facts:
     refused: dict[str, str]
     """Kinds of variants that it cannot have, and why."""
     rates: dict[str, float]
-    """Seconds of processor time (see `rates`), and `slowdown`: how many times as long it took beside other programs."""
+    """Seconds of processor time (see `rates`); `slowdown`, how many times as long it took beside other programs; and
+    `spent`, seconds of the call until the plan."""
     window: int
     """Tokens of the windows with which they were measured."""
     cores: int
     """Jobs at once."""
 
 
-def examine(directory: Path, window: Callable[[Any, Any], int], cores: int) -> Facts:
-    """Load the model of a Hugging Face directory, test it as a parent, and time it.
+def examine(
+    directory: Path, split: Callable[[Any], Text], cores: int, window: int | None = None, tested: Path | None = None
+) -> tuple[Facts, Text]:
+    """Load the model of a Hugging Face directory, test it as a parent, split its text, and time it.
 
-    window gives, of the model and its texts, the tokens of a window. Raises ValueError and OSError, saying what failed,
-    if it cannot be a parent.
+    split gives the text, as the model's tokenizer reads it; window is that of attentions that shall be searched. tested
+    is the file in which the workflow noted what came of the same tests, if it has made this very directory. Raises
+    ValueError and OSError, saying what failed, if the model cannot be a parent, or have such a window.
     """
     begun, wall = time.process_time(), time.perf_counter()
     import torch
@@ -53,6 +60,7 @@ def examine(directory: Path, window: Callable[[Any, Any], int], cores: int) -> F
     from tessera.puzzle.compress import family
     from tessera.puzzle.costs import memory
     from tessera.puzzle.models import admission, architecture, loading
+    from tessera.puzzle.models.admission import Admission
 
     imported = time.process_time()
     torch.set_num_threads(1)
@@ -64,14 +72,15 @@ def examine(directory: Path, window: Callable[[Any, Any], int], cores: int) -> F
         raise ValueError(
             f"{directory / 'config.json'}: {loading.BLOCKS} makes it a child; expected a model as published"
         )
-    admitted = admission.examine(model)
+    admitted = Admission(**files.read_json(tested)) if tested else admission.examine(model)
     examined = time.process_time()
     waited = time.perf_counter() - wall
-    tokens = window(model, texts)
+    text = split(texts)
+    tokens = text.window
     shape = architecture.read(directory)
     taken = {"start": imported - begun, "load": loaded - imported, "examine": examined - loaded}
     taken["slowdown"] = max(1.0, waited / (examined - begun))
-    return Facts(
+    facts = Facts(
         family=model.config.model_type,
         layers=len(model.layers),
         hidden_size=model.hidden_size,
@@ -80,12 +89,13 @@ def examine(directory: Path, window: Callable[[Any, Any], int], cores: int) -> F
         channels=shape.intermediate_size,
         parameters=sum(p.numel() for p in model.parameters()),
         outside=memory.non_block_parameters(shape).count,
-        spaces=family.spaces(model, admitted, shape.num_kv_heads),
+        spaces=family.spaces(model, admitted, shape.num_kv_heads, text.scored, window),
         refused=admitted.failed,
         rates=taken | rates(model, tokens, cores),
         window=tokens,
         cores=cores,
     )
+    return facts, text
 
 
 def rates(model: Any, window: int, cores: int) -> dict[str, float]:

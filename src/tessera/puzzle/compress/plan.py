@@ -3,8 +3,9 @@
 import json
 import math
 import shutil
+import time
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,8 @@ from tessera.puzzle.compress.steps import Sizes, Step
 from tessera.puzzle.compress.text import Text
 
 PLAN, OVERLAY = "plan.json", "overlay.yaml"
+#: What came of the workflow's tests of the parent.
+ADMISSION = "data/puzzle/admission.json"
 GIB = 2**30
 #: Bytes of a process without a model, and of what it computes with.
 PROCESS = GIB
@@ -90,16 +93,28 @@ def _plain(value: Any) -> Any:
     return json.loads(json.dumps(value))
 
 
-def make(request: Request, model: Path, out: Path, before: tuple[Facts, Text] | None = None) -> Plan:
+def make(
+    request: Request, model: Path, out: Path, before: tuple[Facts, Text] | None = None, begun: float | None = None
+) -> Plan:
     """Find out all that a run depends on; model is the parent's directory, before what an earlier call found out.
+
+    begun is when the call began, by the monotonic clock, by default now: the budget counts from there.
 
     Raises ValueError or OSError, in words, for whatever would fail later.
     """
+    begun = time.monotonic() if begun is None else begun
     base = params.read(REPOSITORY / "params.yaml")
     target = target_of(request.target, base["puzzle"]["costs"]["targets"])
-    facts, text = before or _found(request, model)
+    tested: Path | None = out / ADMISSION
+    # Of a directory of the person's own the workflow may have tested what was there before.
+    if request.model.startswith("directory:") or not (out / ADMISSION).is_file():
+        tested = None
+    facts, text = before or _found(request, model, tested)
+    if before is None:
+        facts = replace(facts, rates=facts.rates | {"spent": time.monotonic() - begun})
+    minutes = None if request.budget_minutes is None else request.budget_minutes - facts.rates["spent"] / 60
     small = _at_once(facts, steps.sizes(text, facts, 0.0, request.tasks))
-    sizes = steps.fitting(text, facts, target, request.budget_minutes, request.tasks)
+    sizes = steps.fitting(text, facts, target, minutes, request.tasks)
     made = overlay.overlay(base, request, target, text, facts, sizes)
     plan = Plan(
         request=request,
@@ -118,14 +133,8 @@ def make(request: Request, model: Path, out: Path, before: tuple[Facts, Text] | 
     return plan
 
 
-def _found(request: Request, model: Path) -> tuple[Facts, Text]:
-    split: list[Text] = []
-
-    def window(_: Any, read: Any) -> int:
-        split.append(texts.split(request, read, model))
-        return split[0].window
-
-    return examine(model, window, request.cores), split[0]
+def _found(request: Request, model: Path, tested: Path | None) -> tuple[Facts, Text]:
+    return examine(model, lambda read: texts.split(request, read, model), request.cores, request.window, tested)
 
 
 def _at_once(facts: Facts, sizes: Sizes) -> int:
@@ -206,7 +215,8 @@ def notes(plan: Plan) -> Iterator[str]:
     from tessera.puzzle.models import nemotron
 
     facts, request = plan.facts, plan.request
-    if request.budget_minutes is not None and plan.seconds > 60 * request.budget_minutes + 1:
+    spent = facts.rates["spent"]
+    if request.budget_minutes is not None and plan.seconds + spent > 60 * request.budget_minutes + 1:
         yield f"this is the shortest run, and it takes longer than the budget of {request.budget_minutes:g} min"
     if (slowdown := facts.rates["slowdown"]) > BUSY:
         yield f"other programs were busy: while they are, everything takes about {slowdown:.1f} times as long"
@@ -218,6 +228,11 @@ def notes(plan: Plan) -> Iterator[str]:
     )
     if "speedup" in request.limit and request.limit["speedup"] > most and plan.target["source"] == "measured":
         yield f"a speed-up of {request.limit['speedup']:g} is beyond that: the search will probably find no child"
+    if request.window is not None:
+        yield (
+            f"attention that sees the last {request.window} tokens is searched; how much is lost is measured on "
+            f"{plan.text.window} tokens at a time, and not beyond"
+        )
     if plan.sizes.space == "small":
         yield "little time: a small space is searched; more minutes search all variants"
     if facts.family in nemotron.LLAMA_SHAPED:

@@ -34,6 +34,8 @@ TARGETS: dict[str, dict[str, Any]] = {
 }
 #: Name of the source of text that is given without one.
 SOURCE = "text"
+#: Fewest tokens that an attention is asked to see.
+LEAST_WINDOW = 8
 #: Options that may differ between calls for the same directory.
 FREE = ("budget_minutes", "cores")
 
@@ -54,6 +56,8 @@ class Request:
     format: Literal["text", "messages"] = "text"
     field: str | None = None
     loss: Literal["all", "answers"] = "all"
+    window: int | None = None
+    """Tokens that attention sees in variants that are searched too; None for no such variants."""
     license: str | None = None
     tasks: bool = True
     budget_minutes: float | None = None
@@ -62,6 +66,8 @@ class Request:
     def __post_init__(self) -> None:
         if self.loss == "answers" and self.format != "messages":
             raise ValueError(f"--loss answers with --format {self.format}: expected --format messages")
+        if self.window is not None and self.window < LEAST_WINDOW:
+            raise ValueError(f"--window {self.window}: expected at least {LEAST_WINDOW} tokens")
 
     @property
     def name(self) -> str:

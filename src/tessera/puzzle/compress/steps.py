@@ -12,9 +12,10 @@ from tessera.puzzle.compress.text import Text
 CALIBRATION, DISTILLATION, SCORES, REFIT, HEALING = (40960, 2048), (6144, 256), (640, 320), (40960, 2048), (20480, 1024)
 #: Ridges that are tried for each map, around two weights in the block library, and variants that distillation trains.
 RIDGES, DISTILLED = 5, "attention"
+#: Windows that score variants, at least.
+LEAST_SCORED = 2
 #: Test windows in all sources.
 TEST = (24, 4)
-SCORE_WINDOW, TEST_WINDOW = 80, 128
 #: The space is the small one below this scale.
 SMALL_BELOW = 0.25
 #: Largest scale, and times that healing sees the training text at most.
@@ -83,8 +84,8 @@ def sizes(text: Text, facts: Facts, scale: float, tasks: bool) -> Sizes:
         return max(1, round(wanted / unit)) * unit
 
     train = text.count("train") * T
-    score_window, test_window = min(SCORE_WINDOW, T), min(TEST_WINDOW, T)
     healing = tokens(HEALING, EPOCHS * train, T)
+    scores = max(LEAST_SCORED, tokens(SCORES, 10**9, text.scored) // text.scored)
     layers = facts.layers
     step = (facts.rates["layer_back"] * T * layers + facts.rates["update"] * layers) / facts.rates["threads"]
     tests = min(text.windows["test"].values())
@@ -93,13 +94,13 @@ def sizes(text: Text, facts: Facts, scale: float, tasks: bool) -> Sizes:
         window=T,
         calibration=min(tokens(CALIBRATION, train, T), train),
         distillation=tokens(DISTILLATION, EPOCHS * train, T),
-        score_windows=min(tokens(SCORES, 10**9, score_window) // score_window, text.count("valid")),
-        score_window=score_window,
+        score_windows=min(scores, text.count("valid")),
+        score_window=text.scored,
         refit=min(tokens(REFIT, train, T), train),
         healing=healing,
         checkpoint_steps=max(5, round(CHECKPOINT / max(step, 1e-3))),
         test_windows=max(1, min(tests, round(max(TEST[1], min(TEST[0] * scale, 4 * TEST[0])) / sources))),
-        test_window=test_window,
+        test_window=text.tested,
         valid_windows=min(4 if scale < SMALL_BELOW else 8, text.count("valid")),
         jobs=min(layers, 2 * facts.cores),
         repeats=5 if scale < 1 else 15,

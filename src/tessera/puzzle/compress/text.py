@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 
 #: Lengths of windows in tokens, the best first.
 WINDOWS = (128, 64, 32)
+#: Lengths at most of those that score variants, and that test the child, where no attention has a window.
+SCORED, TESTED = 80, 128
+#: Text is as many times as long as the windows of attentions that are searched.
+TIMES = 4
 #: Characters at which long documents are cut if there are too few of them.
 CUT = 4000
 #: Characters that are read of a source at most: some millions of tokens.
@@ -40,6 +44,10 @@ class Text:
     """Share of the documents that test and valid have, each, %."""
     window: int
     """Tokens of a window."""
+    scored: int
+    """Tokens of those that score variants."""
+    tested: int
+    """Tokens of those that test the child."""
     windows: dict[str, dict[str, int]]
     """How many windows there are, by split and source."""
     documents: int
@@ -79,33 +87,39 @@ def check(request: "Request") -> None:
 def split(request: "Request", texts: "Texts", parent: Path) -> Text:
     """Read and tokenise the text, and choose how it is split; parent is the directory of the chat template.
 
+    Where an attention's window is searched, all text is in windows of TIMES as many tokens.
+
     Raises ValueError, naming file and line, on text that cannot be read, and saying how much is needed, if there is
     too little.
     """
     choices = [(None, 5), (None, 10), *([(CUT, 5), (CUT, 10)] if request.format == "text" else [])]
-    least = [*choices, (None, 20), *([(CUT, 20), (CUT // 10, 20)] if request.format == "text" else [])]
+    least = [*choices, (None, 20), *([(CUT, 20)] if request.format == "text" else [])]
+    if request.format == "text" and request.window is None:  # in short pieces there is little beyond a window
+        least.append((CUT // 10, 20))
     tokenised: dict[int | None, pd.DataFrame] = {}
-    for asked, options, lengths in ((WANTED, choices, WINDOWS[:1]), (LEAST, least, WINDOWS)):
+    every = WINDOWS if request.window is None else (TIMES * request.window,)
+    for asked, options, lengths in ((WANTED, choices, every[:1]), (LEAST, least, every)):
         for window in lengths:
             for cut, percent in options:
                 if cut not in tokenised:
                     tokenised[cut] = _tokenised(request, entries(request, cut), texts, parent)
-                text = _split(tokenised[cut], entries(request, cut), percent, window)
+                most = (SCORED, TESTED) if request.window is None else (window, window)
+                text = _split(tokenised[cut], entries(request, cut), percent, window, most)
                 if _enough(text, asked):
                     return text
     frame = tokenised[None]
     raise ValueError(
         f"--text: {frame['length'].sum():,} tokens in {len(frame):,} documents are too few: needed are {LEAST[0]} "
-        f"windows of {WINDOWS[-1]} tokens to learn from, {LEAST[1]} to choose by, and {LEAST[2]} of each source to "
-        f"test on, from different documents; expected about {10 * WINDOWS[-1] * sum(LEAST):,} tokens or more, and for "
+        f"windows of {every[-1]} tokens to learn from, {LEAST[1]} to choose by, and {LEAST[2]} of each source to "
+        f"test on, from different documents; expected about {10 * every[-1] * sum(LEAST):,} tokens or more, and for "
         "a good child a few hundred thousand"
     )
 
 
 def _enough(text: Text, asked: Sequence[int]) -> bool:
     train, valid, test = asked
-    every = all(text.windows["test"][name] >= test for name in text.sources)
-    return text.count("train") >= train and text.count("valid") >= valid and every
+    all_tested = all(text.windows["test"][name] >= test for name in text.sources)
+    return text.count("train") >= train and text.count("valid") >= valid and all_tested
 
 
 def _tokenised(request: "Request", sources: Mapping[str, Any], texts: "Texts", parent: Path) -> "pd.DataFrame":
@@ -134,7 +148,7 @@ def _tokenised(request: "Request", sources: Mapping[str, Any], texts: "Texts", p
     return corpus.located(encoder, frame, encoded).assign(counted=counted)
 
 
-def _split(frame: "pd.DataFrame", sources: dict[str, Any], percent: int, window: int) -> Text:
+def _split(frame: "pd.DataFrame", sources: dict[str, Any], percent: int, window: int, most: tuple[int, int]) -> Text:
     from tessera.data import corpus, tokens
     from tessera.data.split import SPLITS
     from tessera.data.split import split as side
@@ -155,7 +169,8 @@ def _split(frame: "pd.DataFrame", sources: dict[str, Any], percent: int, window:
         if name == "test":
             longest[source] = int(part["length"].max())
     totals = {name: int(kept.loc[kept["split"] == name, "length"].sum()) for name in SPLITS}
-    return Text(dict(sources), percent, window, windows, len(frame), totals, longest)
+    scored, tested = (min(length, window) for length in most)
+    return Text(dict(sources), percent, window, scored, tested, windows, len(frame), totals, longest)
 
 
 def text_params(sources: Mapping[str, Any], percent: int) -> TextParams:

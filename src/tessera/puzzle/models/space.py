@@ -36,6 +36,12 @@ class Attention(BaseModel):
             raise ValueError("reduction is for variants with kv_heads")
         return self
 
+    def check_heads(self, kv_heads: int) -> None:
+        """Raise ValueError unless a parent of so many KV heads can have the variant; merged groups are of one size."""
+        valid = [kept for kept in range(1, kv_heads + 1) if self.reduction == "drop" or kv_heads % kept == 0]
+        if self.kv_heads is not None and self.kv_heads not in valid:
+            raise ValueError(f"kv_heads is {self.kv_heads}; for this parent, expected one of {valid}")
+
 
 class FFN(BaseModel):
     """An FFN variant: the parent's own with fewer channels or experts, a linear map, or nothing."""
@@ -99,10 +105,10 @@ class Space(BaseModel):
     def check(self, architecture: Architecture) -> None:
         """Raise ValueError, naming the variant, if the parent's shape does not allow it."""
         for name, variant in self.attention.items():
-            kv = variant.kv_heads
-            if kv is not None and (kv > architecture.num_kv_heads or architecture.num_kv_heads % kv):
-                valid = [n for n in range(1, architecture.num_kv_heads + 1) if architecture.num_kv_heads % n == 0]
-                raise ValueError(f"attention.{name}: kv_heads is {kv}; for this parent, expected one of {valid}")
+            try:
+                variant.check_heads(architecture.num_kv_heads)
+            except ValueError as error:
+                raise ValueError(f"attention.{name}: {error}") from None
 
 
 def compose(attention: str, ffn: str) -> str:

@@ -83,9 +83,7 @@ def _attention(config: Any, variant: Attention) -> dict[str, int]:
     parent = getattr(config, heads)
     if kv_heads is None or kv_heads == parent:
         return {}
-    if kv_heads > parent or parent % kv_heads:
-        valid = [n for n in range(1, parent + 1) if parent % n == 0]
-        raise ValueError(f"kv_heads is {kv_heads}; for this parent, expected one of {valid}")
+    variant.check_heads(parent)
     changes = {heads: kv_heads}
     if variant.reduction == "drop":
         changes["num_attention_heads"] = config.num_attention_heads // parent * kv_heads
