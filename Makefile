@@ -5,7 +5,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run smoke gemma3 unused test test-all test-slurm faults check format dvc ui screenshots verify report provenance lock
+.PHONY: help run smoke gemma3 unused test test-all test-slurm test-serve faults check format dvc ui screenshots verify report provenance lock
 
 PYTHON ?= python3.11
 VENV := .venv
@@ -29,11 +29,14 @@ test: $(VENV)/installed ## run the tests, except slow ones
 	OMP_NUM_THREADS=1 pytest -q -n 2 --dist loadfile $(ARGS)
 
 test-all: $(VENV)/installed ## run all tests, except those of SLURM
-	OMP_NUM_THREADS=1 pytest -q -n 2 --dist loadfile -m "not slurm" $(ARGS)
+	OMP_NUM_THREADS=1 pytest -q -n 2 --dist loadfile -m "not slurm and not serve" $(ARGS)
 
 test-slurm: $(VENV)/installed ## run the workflow through a one-node SLURM; needs root and Debian's slurm-wlm and munge
 	pip install -q --no-deps -r profiles/slurm/requirements.txt
 	OMP_NUM_THREADS=1 pytest -q -m slurm tests/workflow/test_slurm.py $(ARGS)
+
+test-serve: $(VENV)/installed build/vllm/installed ## serve children by vLLM on this CPU, in an environment of its own (4 GiB)
+	OMP_NUM_THREADS=1 pytest -q -m serve $(ARGS)
 
 faults: $(VENV)/installed ## kill runs, fill disks, damage files, and write the outcome to reports/tables/faults.md
 	TESSERA_FAULTS=reports/tables/faults.md OMP_NUM_THREADS=1 pytest -q -m "not slurm" tests/workflow/test_faults.py tests/workflow/test_damage.py $(ARGS)
@@ -88,6 +91,14 @@ lock: ## regenerate requirements.lock from pyproject.toml
 	$(PYTHON) -m venv build/lock
 	build/lock/bin/pip install -q ".[dev]"
 	build/lock/bin/pip freeze --exclude tessera | sed 's/+cpu$$//' > requirements.lock
+
+# Its torch has no use for the media packages, which do not import beside it.
+build/vllm/installed: plugins/vllm/requirements.txt plugins/vllm/pyproject.toml
+	$(PYTHON) -m venv --clear build/vllm
+	build/vllm/bin/pip install -q -r plugins/vllm/requirements.txt
+	build/vllm/bin/pip uninstall -q -y torchvision torchaudio torchcodec
+	build/vllm/bin/pip install -q --no-deps --editable plugins/vllm
+	touch $@
 
 $(VENV)/installed: requirements.lock
 	$(PYTHON) -m venv --clear $(VENV)

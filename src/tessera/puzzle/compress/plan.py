@@ -213,6 +213,7 @@ def write(plan: Plan, out: Path) -> None:
 def notes(plan: Plan) -> Iterator[str]:
     """What a person should know of the run before it begins."""
     from tessera.puzzle.models import nemotron
+    from tessera.puzzle.serve import vllm
 
     facts, request = plan.facts, plan.request
     spent = facts.rates["spent"]
@@ -235,11 +236,14 @@ def notes(plan: Plan) -> Iterator[str]:
         )
     if plan.sizes.space == "small":
         yield "little time: a small space is searched; more minutes search all variants"
-    if facts.family in nemotron.LLAMA_SHAPED:
-        gguf = "a GGUF file" if request.model.startswith("package:") else "GGUF, see docs/compress.md"
-        yield f"served by: transformers with the child's own code, llama.cpp ({gguf}), vLLM if no linear map is chosen"
-    else:
-        yield f"served by: transformers with the child's own code; not llama.cpp or vLLM, as {facts.family} is no Llama"
+    gguf = "a GGUF file" if request.model.startswith("package:") else "GGUF, see docs/compress.md"
+    served = {
+        f"llama.cpp ({gguf})": facts.family in nemotron.LLAMA_SHAPED,
+        f"vLLM ({vllm.PLUGIN})": facts.family in vllm.FAMILIES,
+    }
+    yield ", ".join(["served by: transformers with the child's own code", *(name for name in served if served[name])])
+    if unserved := [name.partition(" ")[0] for name in served if not served[name]]:
+        yield f"not served by {' or '.join(unserved)}: not known for children of {facts.family}"
     if plan.target["source"] != "measured":
         yield f"times on {request.target} are computed, not measured: the card has no measured speed"
     if not request.tasks:

@@ -24,8 +24,8 @@ REPORTED = {
     "error_msgs": "cannot be read:",
 }
 #: Functions of transformers whose warnings say nothing of the weights: token ids are checked here, the file of
-#: generation settings does not change the model.
-HARMLESS = {"validate_token_ids", "generation/configuration_utils.py"}
+#: generation settings does not change the model, activations warn of faster kernels that are not installed.
+HARMLESS = {"validate_token_ids", "generation/configuration_utils.py", "activations.py"}
 
 
 def load(

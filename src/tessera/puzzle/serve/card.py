@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from tessera.common.intervals import known, plus_minus
-from tessera.puzzle.models import nemotron, variants
+from tessera.puzzle.models import variants
 from tessera.puzzle.models.decoder import LanguageModel
+from tessera.puzzle.serve import vllm
 from tessera.puzzle.serve.gguf_layouts import blocks_of, config_of, layouts
 
 PAPER = "https://arxiv.org/abs/2411.19146"
@@ -176,7 +177,6 @@ def _data(facts: Facts) -> str:
 
 
 def _loaders(facts: Facts) -> str:
-    vllm = vllm_obstacles(facts.model)
     return "\n".join(
         [
             "## What can load it",
@@ -184,30 +184,10 @@ def _loaders(facts: Facts) -> str:
             "* transformers, with this directory's own code:",
             "  `AutoModelForCausalLM.from_pretrained(directory, trust_remote_code=True)`.",
             f"* llama.cpp: {facts.gguf}",
-            "* vLLM knows this family of models (nemotron_nas). "
-            + (f"Not this child: {'; '.join(vllm)}." if vllm else "By its source it can load this child; not tried.")
-            + "\n* transformers alone, and servers that know Llama but not nemotron-nas, cannot: its layers differ.",
+            f"* vLLM: {vllm.words(facts.model)}",
+            "* transformers alone, and servers that know Llama but not nemotron-nas, cannot: its layers differ.",
         ]
     )
-
-
-def vllm_obstacles(model: LanguageModel) -> list[str]:
-    """What in a child vLLM's nemotron_nas module, as its source is, cannot compute or would leave out in silence."""
-    config, blocks = config_of(model), blocks_of(model)
-    if nemotron.block_configs(blocks, config) is None:
-        return [f"it has no form for layers of model_type {config.model_type!r} as these"]
-    obstacles = []
-    kinds = [[part.get("kind", "own") for part in block.values()] for block in blocks]
-    linear = [i for i, kind in enumerate(kinds) if "linear" in kind]
-    if linear:
-        obstacles.append(f"it has no linear maps, as in layers {', '.join(map(str, linear))}")
-    if blocks[0]["attention"].get("kind") == "no_op":
-        obstacles.append("its first layer must have attention")
-    if config.model_type == "qwen2":
-        obstacles.append(
-            "it would drop the biases of queries, keys and values, which this child has without one of outputs"
-        )
-    return obstacles
 
 
 def gguf_words(model: LanguageModel, file: str) -> str:

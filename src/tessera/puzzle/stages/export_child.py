@@ -47,7 +47,7 @@ def main(
     """
     from tessera.puzzle.child import chosen
     from tessera.puzzle.models import loading
-    from tessera.puzzle.serve import card, gguf_export, gguf_layouts, publish
+    from tessera.puzzle.serve import card, gguf_export, gguf_layouts, publish, vllm
 
     row = chosen(choices, method)
     model = loading.load(child).requires_grad_(False)
@@ -83,7 +83,7 @@ def main(
             training_tokens=files.read_json(curve)["tokens"][-1],
             gguf=words,
         )
-        report["vllm_obstacles"] = card.vllm_obstacles(model)
+        report["vllm_obstacles"] = vllm.obstacles(model)
         files.write_text(directory / "README.md", card.card(facts))
         files.write_json(directory / "export.json", report)
 
