@@ -7,7 +7,7 @@ from tessera.puzzle.serve.gguf_layouts import blocks_of, config_of
 #: Model types whose children the plugin's tests compare with transformers.
 FAMILIES = (
     "llama", "mistral", "qwen2", "qwen3", "gemma", "gemma2", "gemma3_text", "phi3", "granite", "glm4", "exaone4",
-    "apertus", "nemotron", "stablelm", "qwen3_moe",
+    "nemotron", "stablelm", "qwen3_moe",
 )  # fmt: skip
 #: The plugin, as it is named to people.
 PLUGIN = "the plugin in plugins/vllm"
