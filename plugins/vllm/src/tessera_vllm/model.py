@@ -78,15 +78,19 @@ def sizes(config: Any, block: dict[str, dict[str, Any]]) -> Iterator[None]:
 
 @contextmanager
 def window(tokens: int | None) -> Iterator[None]:
-    """Within it, attentions are built to see the last so many tokens, or as many as they would if that is fewer."""
+    """Within it, attentions are built to see the last so many tokens, or as many as they would if that is fewer.
+
+    Raises RuntimeError if none is built.
+    """
     if tokens is None:
         yield
         return
-    original = Attention.__init__
+    original, built = Attention.__init__, []
 
     @functools.wraps(original)
     def narrowed(self: Any, *args: Any, per_layer_sliding_window: int | None = None, **kwargs: Any) -> None:
         fewest = min(tokens, per_layer_sliding_window or tokens)
+        built.append(fewest)
         original(self, *args, per_layer_sliding_window=fewest, **kwargs)
 
     Attention.__init__ = narrowed
@@ -94,6 +98,8 @@ def window(tokens: int | None) -> Iterator[None]:
         yield
     finally:
         Attention.__init__ = original
+    if not built:
+        raise changed(f"a layer with a window of {tokens} tokens makes no Attention")
 
 
 @contextmanager
