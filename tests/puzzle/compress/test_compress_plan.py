@@ -100,7 +100,9 @@ def test_a_window_is_searched_if_it_is_asked_for(model, notes, tmp_path):
     puzzle = made.overlay["puzzle"]
     lengths = {puzzle["calibration"]["window"], puzzle["scores"]["window"], puzzle["evaluate"]["window"]}
     assert lengths == {64} and puzzle["scores"]["windows"] >= 2
-    assert "the last 16 tokens is searched; how much is lost is measured on 64 tokens" in "\n".join(plan.lines(made))
+    words = "\n".join(plan.lines(made))
+    assert "the last 16 tokens is searched; how much is lost is measured on 64 tokens" in words
+    assert "if no window is chosen), vLLM" in words
 
 
 def test_a_window_that_a_model_cannot_have_is_refused(model, notes, tmp_path):
@@ -137,6 +139,17 @@ def test_other_arguments_for_the_same_directory_are_refused(tmp_path):
         plan.known(tmp_path, request(target="h100"))
     assert plan.known(tmp_path, request(budget_minutes=3.0, cores=9)) == (facts(), text())
     assert plan.known(tmp_path / "other", request()) is None
+
+
+def test_a_plan_of_another_version_is_refused(tmp_path):
+    stored(tmp_path)
+    content = files.read_json(tmp_path / plan.PLAN)
+    del content["text"]["scored"]
+    files.write_json(tmp_path / plan.PLAN, content)
+    with pytest.raises(
+        ValueError, match=r"plan\.json: was written by another version .*scored.*; expected another --out"
+    ):
+        plan.known(tmp_path, request())
 
 
 def test_a_larger_budget_changes_the_sizes_and_nothing_else(tmp_path):

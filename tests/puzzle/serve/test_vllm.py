@@ -20,7 +20,7 @@ import vllm_worker
 from family_chain import directory_of
 
 from tessera.puzzle import child
-from tessera.puzzle.models import variants
+from tessera.puzzle.models import loading, variants
 from tessera.puzzle.models.decoder import LanguageModel
 from tessera.puzzle.models.space import FFN, Attention
 from tessera.puzzle.serve.generate import generate
@@ -75,10 +75,9 @@ def saved(family: str, blocks: list, place: Path) -> Path:
     return place / "child"
 
 
-def expected(directory: Path, dtype: torch.dtype = torch.float32) -> dict:
-    from tessera.puzzle.models import loading
-
-    model = loading.load(directory, dtype=dtype)
+def expected(directory: Path) -> dict:
+    """What transformers writes after the prompts, in float32."""
+    model = loading.load(directory)
     tokens = generate(model, PROMPTS, COUNT)
     with torch.no_grad():
         logits = model(torch.cat((PROMPTS, tokens), 1))[:, PROMPTS.shape[1] - 1 : -1]

@@ -86,7 +86,10 @@ def known(out: Path, request: Request) -> tuple[Facts, Text] | None:
         raise ValueError(
             f"{out} holds a run with other arguments ({'; '.join(words[:5])}); expected the same, or another --out"
         )
-    return Facts(**stored["model"]), Text(**stored["text"])
+    try:
+        return Facts(**stored["model"]), Text(**stored["text"])
+    except TypeError as error:
+        raise ValueError(f"{path}: was written by another version ({error}); expected another --out") from None
 
 
 def _plain(value: Any) -> Any:
@@ -105,11 +108,9 @@ def make(
     begun = time.monotonic() if begun is None else begun
     base = params.read(REPOSITORY / "params.yaml")
     target = target_of(request.target, base["puzzle"]["costs"]["targets"])
-    tested: Path | None = out / ADMISSION
     # Of a directory of the person's own the workflow may have tested what was there before.
-    if request.model.startswith("directory:") or not (out / ADMISSION).is_file():
-        tested = None
-    facts, text = before or _found(request, model, tested)
+    known_tests = not request.model.startswith("directory:") and (out / ADMISSION).is_file()
+    facts, text = before or _found(request, model, out / ADMISSION if known_tests else None)
     if before is None:
         facts = replace(facts, rates=facts.rates | {"spent": time.monotonic() - begun})
     minutes = None if request.budget_minutes is None else request.budget_minutes - facts.rates["spent"] / 60
@@ -237,13 +238,14 @@ def notes(plan: Plan) -> Iterator[str]:
     if plan.sizes.space == "small":
         yield "little time: a small space is searched; more minutes search all variants"
     gguf = "a GGUF file" if request.model.startswith("package:") else "GGUF, see docs/compress.md"
+    gguf += "" if request.window is None else ", if no window is chosen"
     served = {
         f"llama.cpp ({gguf})": facts.family in nemotron.LLAMA_SHAPED,
         f"vLLM ({vllm.PLUGIN})": facts.family in vllm.FAMILIES,
     }
     yield ", ".join(["served by: transformers with the child's own code", *(name for name in served if served[name])])
     if unserved := [name.partition(" ")[0] for name in served if not served[name]]:
-        yield f"not served by {' or '.join(unserved)}: not known for children of {facts.family}"
+        yield f"no way is known to serve children of {facts.family} by {' or '.join(unserved)}"
     if plan.target["source"] != "measured":
         yield f"times on {request.target} are computed, not measured: the card has no measured speed"
     if not request.tasks:
