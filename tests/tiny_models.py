@@ -36,6 +36,7 @@ PARENTS = {
     "mistral": ("MistralConfig", {"sliding_window": None}),
     "qwen2": ("Qwen2Config", {"tie_word_embeddings": True}),
     "qwen3": ("Qwen3Config", {"head_dim": 16, "attention_bias": True}),
+    "qwen3_tied": ("Qwen3Config", {"head_dim": 16, "tie_word_embeddings": True}),
 }
 #: A family whose blocks are not Llama's: norms behind attention and FFN, windows, embeddings that are scaled.
 GEMMA = {

@@ -25,6 +25,10 @@ def gguf(
         typer.Option(help="instead, llama.cpp's name of the pre-tokenizer of the directory's tokenizer.json"),
     ] = None,
     dtype: Annotated[gguf_types.Dtype, typer.Option(help="type of the matrices")] = "float16",
+    tensor_type: Annotated[
+        list[str],
+        typer.Option(help="of those whose name contains a regular expression, as in ffn_down=q5_0; may be repeated"),
+    ] = [],  # noqa: B006  Typer wants a list
     license_name: Annotated[str | None, typer.Option("--license", help="the parent's licence, as hubs name it")] = None,
 ) -> None:
     """Write a child as a GGUF file for llama.cpp, and verify it by reading it back."""
@@ -34,6 +38,7 @@ def gguf(
     with errors():
         if (parent_gguf is None) == (tokenizer_pre is None):
             raise ValueError("give one of --parent-gguf and --tokenizer-pre")
+        types = gguf_types.Types(dtype, dict(map(_tensor_type, tensor_type)))
         model = loading.load(child).requires_grad_(False)
         gguf_layouts.layouts(model)  # before the tokenizer, whose reading takes seconds
         tokenizer: dict[str, Any]
@@ -41,12 +46,21 @@ def gguf(
             tokenizer = gguf_tokenizer.of_gguf(parent_gguf)
         else:
             tokenizer = gguf_tokenizer.of_directory(child, str(tokenizer_pre), model.config.vocab_size)
-        gguf_export.write(model, out, tokenizer, dtype, child.name, license_name)
-        report = gguf_export.verify(out, model, tokenizer)
+        gguf_export.write(model, out, tokenizer, types, child.name, license_name)
+        report = gguf_export.verify(out, model, tokenizer, types)
     typer.echo(
-        f"{out}: {report['tensors']} tensors, {report['parameters']:,} parameters, as the child's to "
+        f"{out}: architecture {report['architecture']}, {report['tensors']} tensors ("
+        + ", ".join(f"{count} {name}" for name, count in report["types"].items())
+        + f"), {report['parameters']:,} parameters, as the child's to "
         f"{report['largest_error']:.1e} of a tensor's largest value"
     )
+
+
+def _tensor_type(text: str) -> tuple[str, Any]:
+    pattern, found, dtype = text.rpartition("=")
+    if not found:
+        raise ValueError(f"--tensor-type {text}: expected a regular expression and a type, as in ffn_down=q5_0")
+    return pattern, dtype
 
 
 @app.command()

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from tessera.puzzle.models import nemotron, variants
+from tessera.puzzle.models import variants
 from tessera.puzzle.models.admission import Admission, distinct_layers
 from tessera.puzzle.models.decoder import LanguageModel
 from tessera.puzzle.models.space import Space
@@ -63,9 +63,7 @@ def _candidates(
         for percent in (75, 50, 25):
             yield "ffn", f"ffn{percent}", {"kind": "gated", "width": percent / 100}
     for subblock, words in (("attention", "attention"), ("ffn", "FFN")):
-        # llama.cpp has no linear map in place of an FFN: what it could serve stays so.
-        served = subblock == "ffn" and model.config.model_type in nemotron.LLAMA_SHAPED
-        if f"linear {words}" in works and not served:
+        if f"linear {words}" in works:
             yield subblock, "linear", {"kind": "linear"}
         if f"no-op {words}" in works:
             yield subblock, "no_op", {"kind": "no_op"}

@@ -9,7 +9,7 @@ from tessera.common.intervals import known, plus_minus
 from tessera.puzzle.models import variants
 from tessera.puzzle.models.decoder import LanguageModel
 from tessera.puzzle.serve import vllm
-from tessera.puzzle.serve.gguf_layouts import blocks_of, config_of, layouts
+from tessera.puzzle.serve.gguf_layouts import blocks_of, config_of
 
 PAPER = "https://arxiv.org/abs/2411.19146"
 SOURCE_WORDS = {
@@ -190,13 +190,17 @@ def _loaders(facts: Facts) -> str:
     )
 
 
-def gguf_words(model: LanguageModel, file: str) -> str:
-    """What a card says of a GGUF file of this child."""
-    padded = {i: layout.padding for i, layout in enumerate(layouts(model)) if layout.padding}
-    words = f"`{file}`, architecture `deci`; values and metadata were checked by reading it back."
-    if padded:
+def gguf_words(checked: Mapping[str, Any], file: str) -> str:
+    """What a card says of a GGUF file of this child; checked is what gguf_export.verify returned."""
+    kinds = ", ".join(f"{count} {name}" for name, count in checked["types"].items())
+    words = (
+        f"`{file}`, architecture `{checked['architecture']}`, {checked['layers']} layers as llama.cpp counts them, "
+        f"matrices {kinds}; values and metadata were checked by reading it back."
+    )
+    if checked["padding"]:
+        layers = ", ".join(f"{i} ({' '.join(parts)})" for i, parts in checked["padding"].items())
         words += (
-            f" llama.cpp cannot leave out everything that this child does: zeros that add nothing stand in layers "
-            f"{', '.join(f'{i} ({chr(32).join(p)})' for i, p in padded.items())}."
+            f" llama.cpp cannot leave out everything that this child does: zeros that add nothing stand in its layers "
+            f"{layers}."
         )
     return words

@@ -1,18 +1,27 @@
-"""How llama.cpp counts a child's layers, under its architecture `deci` whose layers may differ.
+"""How llama.cpp counts a child's layers, under those of its architectures whose layers may differ.
 
-What llama.cpp does with a `deci` file decides how a layer is written (heads H, KV heads K, channels F of each layer):
+What a layer may hold, of heads H, KV heads K and channels F, decides how a child is written.
 
-* attention of K heads: H, K > 0. A linear map in attention's place: H > 0, K = 0, its matrix as the output projection.
-* no attention: H = K = 0. But the head size is read off the first layer, so there a linear map of zeros is written.
-* an FFN of F channels. No FFN: F = 0, only where the layer has no attention either and is not the last: llama.cpp skips
-  such a layer as a whole, attention included. Elsewhere ZERO_CHANNELS channels of zeros are written, which add nothing.
-* a linear map in the FFN's place has no form, nor has a child without any attention, for llama.cpp wants a KV cache,
-  nor have families whose layers differ from Llama's, windows, or query heads that were dropped: these are refused.
+`deci`, for Llama-shaped parents. A layer is attention or a linear map in its place, and then an FFN:
+
+* attention of K heads: H, K > 0. A linear map: H > 0, K = 0, its matrix as the output projection. Neither: H = K = 0.
+  But the head size is read off the first layer, so there a linear map of zeros is written.
+* an FFN of F channels. F = 0 has no use, for llama.cpp would skip such a layer as a whole, attention included; so
+  behind attention with no FFN ZERO_CHANNELS channels of zeros are written, which add nothing.
+
+So what is left of a child, attention, linear maps of either kind and FFNs in their order, is packed into as few layers
+as will hold it: a linear map in an FFN's place begins a layer, and what is not there takes no layer.
+
+`openelm`, for parents with norms of queries and keys (Qwen 3). Its layers have both parts, so zeros stand for what a
+child dropped (one head; ZERO_CHANNELS channels); it has no linear maps, and its output map is the embedding.
+
+Refused are children without any attention, for llama.cpp wants a KV cache, families whose layers differ from these,
+windows, and under `deci` query heads that were dropped.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from tessera.puzzle.models import modeling_child, nemotron
 from tessera.puzzle.models.decoder import LanguageModel
@@ -20,54 +29,107 @@ from tessera.puzzle.models.loading import BLOCKS
 
 #: Channels of an FFN of zeros: the least that every block-quantised type can hold.
 ZERO_CHANNELS = 32
-#: Rotary embeddings that a file can describe.
-ROPE_TYPES = ("default", "linear", "llama3")
+Architecture = Literal["deci", "openelm"]
+#: The architecture of each model type, and the rotary embeddings that its files can describe.
+ARCHITECTURES: dict[str, Architecture] = {name: "deci" for name in nemotron.LLAMA_SHAPED} | {"qwen3": "openelm"}
+ROPE_TYPES = {"deci": ("default", "linear", "llama3"), "openelm": ("default", "linear")}
+
+#: A subblock of a child: its layer and `attention` or `ffn`.
+Place = tuple[int, str]
 
 
 @dataclass(frozen=True)
 class Layout:
-    """A layer as llama.cpp counts it; `padding` names what of zeros stands where the child has nothing."""
+    """A layer as llama.cpp counts it, and which subblocks of the child are in it; None where zeros or nothing are."""
 
     heads: int
     kv_heads: int
     channels: int
-    padding: tuple[str, ...] = ()
+    attention: Place | None = None
+    """What stands in attention's place: attention, or a linear map of either kind."""
+    ffn: Place | None = None
+
+    @property
+    def padding(self) -> list[str]:
+        """What of zeros stands where the child has nothing."""
+        parts = {"attention": self.heads and self.attention is None, "ffn": self.channels and self.ffn is None}
+        return [name for name, padded in parts.items() if padded]
 
 
-def layouts(model: LanguageModel) -> list[Layout]:
-    """Every layer's layout. Raises ValueError, naming the layers, if llama.cpp has no form for one."""
+def architecture(model: LanguageModel) -> Architecture:
+    """llama.cpp's architecture for a child. Raises ValueError if there is none for its family or configuration."""
     config = config_of(model)
-    if config.model_type == "qwen3":
+    name = ARCHITECTURES.get(config.model_type)
+    if name is None:
         raise ValueError(
-            "llama.cpp's deci does not support norms of queries and keys (as in Qwen 3), so no GGUF file can be written"
+            f"llama.cpp has no architecture whose layers may differ for model_type {config.model_type!r}, so no GGUF "
+            f"file can be written; expected one of {', '.join(ARCHITECTURES)}"
         )
-    if config.model_type not in nemotron.LLAMA_SHAPED:
-        raise ValueError(
-            f"llama.cpp's deci has layers as Llama's, which model_type {config.model_type!r} has not: no GGUF file can "
-            f"be written; expected one of {', '.join(nemotron.LLAMA_SHAPED)}"
-        )
-    rope = config.rope_parameters.get("rope_type", "default")
     for key, value, valid in (
         ("hidden_act", config.hidden_act, ("silu",)),
         ("sliding_window", getattr(config, "sliding_window", None), (None,)),
-        ("rope_type", rope, ROPE_TYPES),
+        ("rope_type", config.rope_parameters.get("rope_type", "default"), ROPE_TYPES[name]),
+        *([("tie_word_embeddings", config.tie_word_embeddings, (True,))] if name == "openelm" else []),
+        *([("attention_bias", config.attention_bias, (False,))] if name == "openelm" else []),
     ):
         if value not in valid:
-            raise ValueError(f"llama.cpp's deci cannot compute {key} = {value!r}, so no GGUF file can be written")
-    blocks = blocks_of(model)
-    kinds = [{place: part.get("kind", "own") for place, part in block.items()} for block in blocks]
-    linear = [i for i, kind in enumerate(kinds) if kind["ffn"] == "linear"]
-    if linear:
+            raise ValueError(f"llama.cpp's {name} cannot compute {key} = {value!r}, so no GGUF file can be written")
+    return name
+
+
+def layouts(model: LanguageModel) -> list[Layout]:
+    """The child's layers as llama.cpp counts them. Raises ValueError, naming the layers, if it has no form for one."""
+    name, config, blocks = architecture(model), config_of(model), blocks_of(model)
+    places = [
+        ((i, place), blocks[i][place].get("kind", "own"))
+        for i in range(len(blocks))
+        for place in ("attention", "ffn")
+        if blocks[i][place].get("kind", "own") != "no_op"
+    ]
+    if not any(place == "attention" and kind == "own" for (_, place), kind in places):
+        raise ValueError("no layer of this child has attention, and llama.cpp does not start without a KV cache")
+    sizes = {i: _sizes(name, blocks[i], config, i) for i in range(len(blocks))}
+    linear = sorted({i for (i, _), kind in places if kind == "linear"})
+    if linear and name == "openelm":
         raise ValueError(
-            f"llama.cpp has no linear map in place of an FFN, as in {_name(linear)} of this child; search without the "
+            f"llama.cpp's openelm has no linear maps, as in {_name(linear)} of this child; search without the "
             f"variant, or serve the Hugging Face checkpoint"
         )
-    if all(kind["attention"] != "own" for kind in kinds):
-        raise ValueError("no layer of this child has attention, and llama.cpp does not start without a KV cache")
-    return [
-        _layout(config, i, kind["attention"], *_sizes(block, config, i))
-        for i, (kind, block) in enumerate(zip(kinds, blocks, strict=True))
-    ]
+    return [_layout(name, config, sizes, i, *packed) for i, packed in enumerate(_packed(dict(places)))]
+
+
+def _packed(places: Mapping[Place, str]) -> Iterator[tuple[Place | None, Place | None]]:
+    """Subblocks, by kind, in as few layers of one in attention's place and an FFN behind it as hold them in order."""
+    first: Place | None = None
+    for place, kind in places.items():
+        if place[1] == "ffn" and kind == "own":
+            yield first, place
+            first = None
+            continue
+        if first:
+            yield first, None
+        first = place
+    if first:
+        yield first, None
+
+
+def _layout(
+    name: Architecture,
+    config: Any,
+    sizes: Mapping[int, tuple[int, int, int]],
+    index: int,
+    attention: Place | None,
+    ffn: Place | None,
+) -> Layout:
+    channels = sizes[ffn[0]][2] if ffn else ZERO_CHANNELS
+    if attention is None:
+        # deci's first layer tells the head size; openelm's layers have attention.
+        heads, kv_heads = (1, 1) if name == "openelm" else (config.num_attention_heads if index == 0 else 0, 0)
+    else:
+        heads, kv_heads, _ = sizes[attention[0]]
+        if attention[1] == "ffn":  # a linear map in its place
+            heads, kv_heads = config.num_attention_heads, 0
+    return Layout(heads, kv_heads, channels, attention, ffn)
 
 
 def config_of(model: LanguageModel) -> Any:
@@ -80,23 +142,18 @@ def blocks_of(model: LanguageModel) -> list[dict[str, dict[str, Any]]]:
     return getattr(model.config, BLOCKS, None) or [{"attention": {}, "ffn": {}} for _ in model.layers]
 
 
-def _sizes(block: Mapping[str, Mapping[str, Any]], config: Any, index: int) -> tuple[int, int]:
+def _sizes(name: Architecture, block: Mapping[str, Mapping[str, Any]], config: Any, index: int) -> tuple[int, int, int]:
+    """Query heads, KV heads and channels of a layer, of what is a linear map or nothing no KV heads and channels."""
     try:
-        return nemotron.sizes(block, config)
-    except ValueError as error:
-        raise ValueError(f"llama.cpp's deci has no form for layer {index} of this child: {error}") from None
-
-
-def _layout(config: Any, index: int, attention: str, kv_heads: int, channels: int) -> Layout:
-    padding = []
-    heads = 0 if attention == "no_op" else config.num_attention_heads
-    if not heads and index == 0:
         heads = config.num_attention_heads
-        padding.append("attention")
-    if not channels and (heads or index == config.num_hidden_layers - 1):
-        channels = ZERO_CHANNELS
-        padding.append("ffn")
-    return Layout(heads, kv_heads, channels, tuple(padding))
+        if name == "openelm":
+            changes = block["attention"].get("config", {})
+            heads = changes.get("num_attention_heads", heads)
+            changes = {key: value for key, value in changes.items() if key != "num_attention_heads"}
+            block = {"attention": {**block["attention"], "config": changes}, "ffn": block["ffn"]}
+        return heads, *nemotron.sizes(block, config)
+    except ValueError as error:
+        raise ValueError(f"llama.cpp's {name} has no form for layer {index} of this child: {error}") from None
 
 
 def _name(layers: Sequence[int]) -> str:

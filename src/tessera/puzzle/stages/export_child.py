@@ -63,9 +63,9 @@ def main(
             words = f"no file here: {refusal}."
         else:
             file = directory / f"{name}.gguf"
-            gguf_export.write(model, file, tokenizer, params.export.dtype, name, params.export.license)
-            report["gguf"] = gguf_export.verify(file, model, tokenizer)
-            words = card.gguf_words(model, file.name)
+            gguf_export.write(model, file, tokenizer, params.export.types(), name, params.export.license)
+            report["gguf"] = gguf_export.verify(file, model, tokenizer, params.export.types())
+            words = card.gguf_words(report["gguf"], file.name)
         facts = card.Facts(
             name=name,
             parent=params.parent.partition(":")[2],
