@@ -169,7 +169,7 @@ def run(
     values = VALUES | {"space": space}
     chain = Chain(out, values, {})
     # Copies of tiny layers that overflow a real cache are many thousands, and their times are noise.
-    patch.setattr(measured, "_cache_bytes", lambda device: 1)
+    patch.setattr(measured, "cache_bytes", lambda device: 1)
     patch.setattr(measured, "_clock", lambda device: (_traffic, lambda run: run))
     # In this process: a fresh one is the business of serve/test_speed.py, and takes longer than all else.
     patch.setattr(serving, "peak_memory", serving._serve_alone)

@@ -27,7 +27,7 @@ WORKLOAD = Workload(batch=4, prefill=6, decode=3, max_num_tokens=12)
 
 @pytest.fixture(autouse=True)
 def _small_cache(monkeypatch):
-    monkeypatch.setattr(measured, "_cache_bytes", lambda device: 20_000)
+    monkeypatch.setattr(measured, "cache_bytes", lambda device: 20_000)
 
 
 @pytest.fixture

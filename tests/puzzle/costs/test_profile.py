@@ -21,7 +21,7 @@ WORKLOAD = Workload.model_validate({"batch": 1, "prefill": 16, "decode": 4})
 @pytest.fixture(autouse=True)
 def small_cache(monkeypatch):
     """Few copies of tiny blocks, instead of as many as overflow this machine's cache."""
-    monkeypatch.setattr(profile.measured, "_cache_bytes", lambda device: 2**18)
+    monkeypatch.setattr(profile.measured, "cache_bytes", lambda device: 2**18)
 
 
 def test_shapes_and_their_spaces():
@@ -67,7 +67,7 @@ def test_fp8_maps_are_near_the_exact_ones():
 
 
 def test_fp8_profile_or_its_refusal(monkeypatch):
-    monkeypatch.setattr(profile.measured, "_cache_bytes", lambda device: 1)  # such GEMMs are slow on CPUs
+    monkeypatch.setattr(profile.measured, "cache_bytes", lambda device: 1)  # such GEMMs are slow on CPUs
     shape = profile.from_config(CONFIG)
     variants = profile.Space(
         attention={"kv1": profile.Attention(kind="gqa", kv_heads=1)}, ffn={"half": profile.FFN(kind="gated", width=0.5)}

@@ -17,6 +17,7 @@ from tessera.puzzle.models import loading
 from tessera.puzzle.models.decoder import LanguageModel
 from tessera.puzzle.serve import gguf_export, gguf_layouts, gguf_tokenizer
 from tessera.puzzle.serve.gguf_types import Types
+from tessera.puzzle.serve.llama_cpp import Engine
 
 TOKENS = torch.randint(1, 64, (1, 24), generator=torch.Generator().manual_seed(1))
 CHOICES = {
@@ -242,18 +243,13 @@ def test_wrong_tokenizers_are_refused(made, tokenizer, tmp_path):
 @torch.no_grad()
 @pytest.mark.parametrize("choice, name", FORMS + [("parent", name) for name in PARENT_NAMES])
 def test_llama_cpp_gives_the_childs_probabilities(made, tokenizer, tmp_path, choice, name):
-    """Against llama.cpp itself, by its binding xllamacpp: no dependency, so skipped where it is not installed."""
-    xllamacpp = pytest.importorskip("xllamacpp")
+    """Against llama.cpp itself."""
     one, path = made(choice, name), tmp_path / "child.gguf"
     gguf_export.write(one, path, tokenizer)
     wanted = one(TOKENS)[0, -1].log_softmax(-1)
-    settings = xllamacpp.CommonParams()
-    settings.model.path, settings.n_ctx, settings.n_parallel, settings.warmup = str(path), 64, 1, False
-    request = {"prompt": TOKENS[0].tolist(), "max_tokens": 1, "temperature": 0.0, "logprobs": 32}
-    answer = xllamacpp.Server(settings).handle_completions(request)
-    found = answer["choices"][0]["logprobs"]["content"][0]["top_logprobs"]
-    assert found[0]["id"] == int(wanted.argmax()) and len(found) == 32
-    assert max(abs(wanted[t["id"]].item() - t["logprob"]) for t in found) < 0.015  # its KV cache is float16
+    found = Engine(path, 64).log_probabilities(TOKENS[0].tolist(), 32)
+    assert next(iter(found)) == int(wanted.argmax()) and len(found) == 32
+    assert max(abs(wanted[token].item() - value) for token, value in found.items()) < 0.015  # its KV cache is float16
 
 
 def reader(path):

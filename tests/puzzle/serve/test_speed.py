@@ -7,7 +7,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 from tessera.puzzle.costs.params import CostsParams, CostTarget, Workload
 from tessera.puzzle.models import loading
 from tessera.puzzle.params import ComputeParams
-from tessera.puzzle.serve import speed
+from tessera.puzzle.serve import speed, speed_llama_cpp
 
 CONFIG = {
     "model_type": "llama",
@@ -20,6 +20,7 @@ CONFIG = {
     "tie_word_embeddings": True,
 }
 WORKLOAD = Workload(batch=2, prefill=5, decode=4)
+SMALL = {"batch": 1, "prefill": 5, "decode": 4}
 TARGET = CostTarget(source="measured", hardware="cpu", dtype="float32", workload=WORKLOAD, threads=1)
 
 GPU = CostTarget(source="measured", hardware="cuda", dtype="bfloat16", workload=WORKLOAD)
@@ -126,3 +127,14 @@ def test_a_bad_checkpoint_is_named_by_the_fresh_process_too(directory):
     (directory / "model.safetensors").write_bytes(b"not a model")
     with pytest.raises(ValueError, match=r"model\.safetensors"):
         speed.peak_memory(directory, TARGET)
+
+
+@pytest.mark.slow
+def test_a_fresh_process_reports_llama_cpps_memory(directory, tmp_path):
+    target = CostTarget.model_validate(
+        TARGET.model_dump() | {"source": "llama.cpp", "dtype": "float16", "workload": SMALL}
+    )
+    served, left_out = speed_llama_cpp.write({"parent": directory}, target, tmp_path)
+    assert not left_out and served["parent"].vocabulary == CONFIG["vocab_size"]
+    found = speed_llama_cpp.peak_memory(served["parent"], target)
+    assert found["process_mib"] > found["model_mib"] > 0

@@ -12,6 +12,7 @@ from tessera.puzzle.models import architecture as architectures
 from tessera.puzzle.models import loading
 from tessera.puzzle.models.space import Space
 from tessera.puzzle.serve import speed as serving
+from tessera.puzzle.serve import speed_llama_cpp
 from tessera.puzzle.stages import speed
 
 CONFIG = {
@@ -97,6 +98,26 @@ def test_every_measured_target_is_served(inputs, monkeypatch):
         "h100": ("bfloat16", 2),
     }
     assert all("predicted" in row for one in served.values() for row in one["models"].values())
+
+
+def test_llama_cpp_serves_what_it_can_compute(inputs, monkeypatch):
+    """The child without attention has no form there; torch serves all, under a name that no target has."""
+    monkeypatch.setattr(serving, "peak_memory", lambda *_: {"process_mib": 1.0})
+    monkeypatch.setattr(speed_llama_cpp, "peak_memory", lambda *_: {"process_mib": 2.0})
+    target = TARGETS["cpu"] | {"source": "llama.cpp", "dtype": "q8_0"}
+    speed.main(params({"h100": TARGETS["h100"], "cpu": target}), "mip", **inputs)
+    served = files.read_json(inputs["metrics"])["served"]
+    assert set(served) == {"cpu", "torch"}
+    found = served["cpu"]
+    assert found["software"].startswith("llama.cpp (xllamacpp ") and found["dtype"] == "q8_0"
+    assert set(found["models"]) == {"parent", "cpu"} and found["left_out"].keys() == {"h100"}
+    assert "no layer of this child has attention" in found["left_out"]["h100"]
+    child = found["models"]["cpu"]
+    assert child["speedup"]["decode"] > 0 and child["predicted_speedup"]["decode"] > 1
+    assert child["memory"] == {"process_mib": 2.0} and len(child["rounds"]["prefill"]) == 2
+    assert set(served["torch"]["models"]) == {"parent", "h100", "cpu"} and not served["torch"]["left_out"]
+    assert served["torch"]["dtype"] == "float32" and "predicted" not in served["torch"]["models"]["cpu"]
+    assert child["parameters"] == served["torch"]["models"]["cpu"]["parameters"]
 
 
 def test_without_a_measured_target_one_request_is_served_where_models_compute(inputs, monkeypatch):

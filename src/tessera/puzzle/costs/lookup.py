@@ -1,5 +1,6 @@
 """What a cost table says of a layer and of a child; it needs no model, and so no torch."""
 
+import math
 from collections.abc import Sequence
 
 import pandas as pd
@@ -38,7 +39,7 @@ def _numbers(text: str) -> set[int]:
 def child_cost(table: pd.DataFrame, choice: Sequence[str], non_block: bool = True) -> dict[str, float]:
     """Predicted costs of a child, ADDITIVE columns summed over its layers; choice is ATTENTION+FFN for each layer.
 
-    Raises ValueError, naming the layer, if the table has no such variant.
+    Raises ValueError, naming the layer, if the table has no such variant, or no costs of it.
     """
     columns = list(ADDITIVE)
     costs = [table.loc[table.subblock == NON_BLOCK, columns].sum()] if non_block else []
@@ -48,5 +49,7 @@ def child_cost(table: pd.DataFrame, choice: Sequence[str], non_block: bool = Tru
             if key not in rows.index:
                 valid = ", ".join(rows.loc[key[0]].index)
                 raise ValueError(f"layer {layer}: the cost table has no {key[0]} variant {key[1]!r}; it has {valid}")
+            if math.isnan(rows.loc[key].runtime_ms):
+                raise ValueError(f"layer {layer}: the target cannot compute {key[0]} variant {key[1]!r}")
             costs.append(rows.loc[key])
     return pd.concat(costs, axis=1).sum(axis=1).to_dict()

@@ -96,7 +96,7 @@ def _pieces(
     pieces, pool = [], Pool(getattr(torch, target.dtype), device)
     for row in rows:
         if size := row.parameters(architecture).bytes(dtype):
-            copies = max(1, math.ceil(OVERFLOW * _cache_bytes(device) / size))
+            copies = max(1, math.ceil(OVERFLOW * cache_bytes(device) / size))
             runs = chain(architecture, row, 2 * copies, steps, pool, convert)
             pieces += [Piece(_name(row, phase), copies, wrap(run)) for phase, run in runs.items()]
     return pieces
@@ -158,7 +158,7 @@ def _graphs(run: Run) -> Run:
     return replay
 
 
-def _cache_bytes(device: torch.device) -> int:
+def cache_bytes(device: torch.device) -> int:
     """Size of the last cache before memory."""
     if device.type == "cuda":
         return torch.cuda.get_device_properties(device).L2_cache_size

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from tessera.puzzle.costs.operations import BYTES, UNQUANTISED_BYTES, stored
+from tessera.puzzle.costs.operations import BYTES, OUTSIDE_BYTES, STATE_BYTES, stored
 from tessera.puzzle.costs.params import Workload
 from tessera.puzzle.models import skeleton
 from tessera.puzzle.models.architecture import Architecture
@@ -25,7 +25,7 @@ class Parameters:
 
     def bytes(self, dtype: str) -> int:
         """Size in memory; in fp8 only GEMM weights are of one byte."""
-        return BYTES[dtype] * self.quantised + UNQUANTISED_BYTES[dtype] * self.others
+        return round(BYTES[dtype] * self.quantised + OUTSIDE_BYTES[dtype] * self.others)
 
 
 def parameters(architecture: Architecture, variant: Attention | FFN, layer: int = 0) -> Parameters:
@@ -71,4 +71,4 @@ def kv_cache_bytes(
     heads, key_size, value_size = stored(architecture, module)
     tokens = workload.prefill + workload.decode
     tokens = min(tokens, architecture.skeleton.window(layer, variant) or tokens)
-    return heads * (key_size + value_size) * workload.batch * tokens * BYTES[dtype]
+    return heads * (key_size + value_size) * workload.batch * tokens * STATE_BYTES[dtype]

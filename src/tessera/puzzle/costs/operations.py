@@ -20,9 +20,23 @@ from tessera.puzzle.models import skeleton, variants
 from tessera.puzzle.models.architecture import Architecture
 from tessera.puzzle.models.space import FFN, Attention
 
-BYTES = {"float32": 4, "float16": 2, "bfloat16": 2, "fp8": 1}
-#: fp8 is for the layers' GEMM weights and inputs and the KV cache; all else stays in two bytes.
-UNQUANTISED_BYTES = {"float32": 4, "float16": 2, "bfloat16": 2, "fp8": 2}
+#: Bytes of a weight of the layers' GEMMs; the last four are GGUF's blocks of 32 weights, scales included.
+BYTES = {
+    "float32": 4,
+    "float16": 2,
+    "bfloat16": 2,
+    "fp8": 1,
+    "q8_0": 34 / 32,
+    "q5_0": 22 / 32,
+    "q4_0": 18 / 32,
+    "mxfp4": 17 / 32,
+}
+#: Of a weight of embedding and head, which fp8 leaves in two bytes.
+OUTSIDE_BYTES = BYTES | {"fp8": 2}
+#: Of an input of the layers' GEMMs, and of a key or value in the cache: llama.cpp's is in float16, whatever the file.
+STATE_BYTES = {"float32": 4, "float16": 2, "bfloat16": 2, "fp8": 1, "q8_0": 2, "q5_0": 2, "q4_0": 2, "mxfp4": 2}
+#: Of any other state.
+OTHER_STATE_BYTES = STATE_BYTES | {"fp8": 2}
 MIB = 2**20
 
 
@@ -94,9 +108,10 @@ class Gemm:
 
     def traffic(self, step: Pass, dtype: str) -> int:
         """Bytes read and written: weight and input in the GEMM's type, output in two or four bytes."""
-        size = (BYTES if self.quantised else UNQUANTISED_BYTES)[dtype]
         m = self.rows(step)
-        return size * (self.n * self.k + m * self.k) + UNQUANTISED_BYTES[dtype] * m * self.n
+        weight = (BYTES if self.quantised else OUTSIDE_BYTES)[dtype] * self.n * self.k
+        state = (STATE_BYTES if self.quantised else OTHER_STATE_BYTES)[dtype] * m * self.k
+        return round(weight) + state + OTHER_STATE_BYTES[dtype] * m * self.n
 
 
 @dataclass(frozen=True)
@@ -118,8 +133,8 @@ class ExpertsGemm:
     def traffic(self, step: Pass, dtype: str) -> int:
         """Bytes read and written: the weights of the experts touched, inputs and outputs of each expert's tokens."""
         rows = step.rows * self.active
-        weights = round(self.touched(step) * self.n * self.k)
-        return BYTES[dtype] * (weights + rows * self.k) + UNQUANTISED_BYTES[dtype] * rows * self.n
+        weights = round(BYTES[dtype] * round(self.touched(step) * self.n * self.k))
+        return weights + STATE_BYTES[dtype] * rows * self.k + OTHER_STATE_BYTES[dtype] * rows * self.n
 
 
 @dataclass(frozen=True)
@@ -141,8 +156,8 @@ class CoreAttention:
         context = step.past + step.tokens
         if self.window is not None:
             context = min(context, self.window + step.tokens - 1)
-        kv = 2 * BYTES[dtype] * step.sequences * context * self.kv_heads * self.head_dim
-        return kv + 2 * UNQUANTISED_BYTES[dtype] * step.rows * self.heads * self.head_dim
+        kv = 2 * STATE_BYTES[dtype] * step.sequences * context * self.kv_heads * self.head_dim
+        return kv + 2 * OTHER_STATE_BYTES[dtype] * step.rows * self.heads * self.head_dim
 
 
 @dataclass(frozen=True)
@@ -156,7 +171,7 @@ class Elementwise:
         return 0  # negligible next to a GEMM's, and without tensor cores
 
     def traffic(self, step: Pass, dtype: str) -> int:
-        return UNQUANTISED_BYTES[dtype] * step.rows * (self.read + self.written)
+        return OTHER_STATE_BYTES[dtype] * step.rows * (self.read + self.written)
 
 
 @dataclass(frozen=True)
@@ -170,7 +185,7 @@ class Embedding:
         return 0
 
     def traffic(self, step: Pass, dtype: str) -> int:
-        return 2 * UNQUANTISED_BYTES[dtype] * step.rows * self.hidden
+        return 2 * OTHER_STATE_BYTES[dtype] * step.rows * self.hidden
 
 
 Operation = Gemm | ExpertsGemm | CoreAttention | Elementwise | Embedding

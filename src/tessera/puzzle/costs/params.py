@@ -6,8 +6,8 @@ from pydantic import Field, field_validator, model_validator
 
 from tessera.common.params import Section
 
-Dtype = Literal["float32", "float16", "bfloat16", "fp8"]
-Source = Literal["measured", "h100-database", "roofline"]
+Dtype = Literal["float32", "float16", "bfloat16", "fp8", "q8_0", "q5_0", "q4_0", "mxfp4"]
+Source = Literal["measured", "llama.cpp", "h100-database", "roofline"]
 
 #: What each source supports: hardware, software (the first is the default) and data types.
 VALID: dict[str, dict[str, tuple[str, ...]]] = {
@@ -15,6 +15,11 @@ VALID: dict[str, dict[str, tuple[str, ...]]] = {
         "hardware": ("cpu", "cuda"),
         "software": ("torch",),
         "dtype": ("float32", "float16", "bfloat16"),
+    },
+    "llama.cpp": {
+        "hardware": ("cpu",),
+        "software": ("llama.cpp",),
+        "dtype": ("q8_0", "q5_0", "q4_0", "mxfp4", "float16", "bfloat16", "float32"),
     },
     "h100-database": {
         "hardware": ("h100-sxm",),
@@ -27,7 +32,9 @@ VALID: dict[str, dict[str, tuple[str, ...]]] = {
         "dtype": ("bfloat16", "fp8"),
     },
 }
-MEASURED_ONLY = ("threads", "repeats")
+#: Sources that time this machine.
+TIMED = ("measured", "llama.cpp")
+TIMED_ONLY = ("threads", "repeats")
 
 
 class Workload(Section):
@@ -43,7 +50,8 @@ class CostTarget(Section):
     """Hardware, software, data type and workload of one cost table."""
 
     source: Source = Field(
-        description="measured on this machine, NVIDIA's kernel timings on an H100, or the datasheet's roofline"
+        description="measured on this machine by torch, or in llama.cpp; NVIDIA's kernel timings on an H100; or the "
+        "datasheet's roofline"
     )
     hardware: str
     software: str = Field("", description="serving software; empty for the source's default")
@@ -63,9 +71,14 @@ class CostTarget(Section):
                 )
         if self.hardware == "a100-sxm" and self.dtype == "fp8":
             raise ValueError("dtype is 'fp8', but an A100 has no fp8 arithmetic; expected bfloat16")
-        for field in MEASURED_ONLY:
-            if self.source != "measured" and getattr(self, field) is not None:
-                raise ValueError(f"{field} is for source measured, not {self.source}")
+        for field in TIMED_ONLY:
+            if self.source not in TIMED and getattr(self, field) is not None:
+                raise ValueError(f"{field} is for sources {' and '.join(TIMED)}, not {self.source}")
+        if self.source == "llama.cpp" and self.workload.batch > 1:
+            raise ValueError(
+                f"workload.batch is {self.workload.batch}; with source llama.cpp, which is timed with one request at a "
+                f"time, expected 1"
+            )
         if self.hardware == "cuda" and self.threads is not None:
             raise ValueError("threads is for hardware cpu, not cuda")
         return self
@@ -88,17 +101,22 @@ class CostsParams(Section):
         return {n: t for n, t in targets.items() if t is not None} if isinstance(targets, dict) else targets
 
     @property
+    def timed(self) -> dict[str, CostTarget]:
+        """The targets that are measured on this machine, by torch or in llama.cpp."""
+        return {name: target for name, target in self.targets.items() if target.source in TIMED}
+
+    @property
     def measured(self) -> dict[str, CostTarget]:
-        """The targets that are measured on this machine."""
+        """Those measured by torch, in which every child runs."""
         return {name: target for name, target in self.targets.items() if target.source == "measured"}
 
     def named(self, name: str | None, key: str) -> str:
-        """A target's name; null is the first measured target, or the first if none is measured.
+        """A target's name; null is the first that is measured on this machine, or the first if none is.
 
         Raises ValueError, naming the key of params that has it, if there is no such target.
         """
         if name is None:
-            return next(iter(self.measured or self.targets))
+            return next(iter(self.timed or self.targets))
         if name not in self.targets:
             raise ValueError(f"{key} = {name!r}: no such cost target; expected one of {', '.join(self.targets)}")
         return name

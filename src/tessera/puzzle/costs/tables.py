@@ -10,7 +10,7 @@ import pandas as pd
 from tessera.puzzle.costs import memory, operations
 from tessera.puzzle.costs.lookup import ALL, NON_BLOCK
 from tessera.puzzle.costs.operations import MIB, Operation, Pass
-from tessera.puzzle.costs.params import CostTarget, Workload
+from tessera.puzzle.costs.params import TIMED, CostTarget, Workload
 from tessera.puzzle.models.architecture import Architecture
 from tessera.puzzle.models.space import FFN, Attention, Space
 
@@ -55,16 +55,18 @@ def of_target(architecture: Architecture, space: Space, target: CostTarget) -> p
     KV cache of the whole batch at full length. prefill_gflop and decode_gbyte are arithmetic and least traffic, and
     prefill_gflops, decode_gbytes what was achieved of each per second. spread is the relative standard error
     of a measured runtime. provenance says where the runtime comes from, by shares. layers says for which layers a row
-    holds, as in `0-4 6-10`: a parent whose layers differ has a row for each kind. The other columns say for what.
+    holds, as in `0-4 6-10`: a parent whose layers differ has a row for each kind. The other columns say for what. A
+    variant that the target's software cannot compute has NaN for times, and the reason as its provenance.
 
     Raises ValueError if a variant is impossible for the parent or its cost unknown to the source.
     """
     space.check(architecture)
     rows = table_rows(architecture, space)
-    if target.source == "measured":
-        from tessera.puzzle.costs import measured
+    if target.source in TIMED:
+        from tessera.puzzle.costs import llama_cpp, measured
 
-        times, hardware, software = measured.times(architecture, rows, target)
+        timer = llama_cpp if target.source == "llama.cpp" else measured
+        times, hardware, software = timer.times(architecture, rows, target)
     else:
         pricer = _pricer(target)
         times = {row: _price(pricer, row.kernels(architecture), target.workload) for row in rows}

@@ -95,7 +95,7 @@ def marginals(
 
 def upper_bound(samples: Samples, piece: Piece) -> Marginal:
     """What one copy takes at most. Raises RuntimeError, naming the piece, if the clock shows no time at all."""
-    seconds = _first_decile([twice for _, twice in samples]) / (2 * piece.copies)
+    seconds = first_decile([twice for _, twice in samples]) / (2 * piece.copies)
     if not seconds > 0:
         raise RuntimeError(
             f"{piece.name}: {2 * piece.copies} copies take no time on this clock; expected more than 0 s"
@@ -113,10 +113,11 @@ def summary(samples: Samples, copies: int) -> Marginal:
 
 def _difference(samples: Samples) -> float:
     once, twice = zip(*samples, strict=True)
-    return _first_decile(twice) - _first_decile(once)
+    return first_decile(twice) - first_decile(once)
 
 
-def _first_decile(values: Sequence[float]) -> float:
+def first_decile(values: Sequence[float]) -> float:
+    """What a tenth of the values are below, by linear interpolation."""
     return statistics.quantiles(values, n=10, method="inclusive")[0]
 
 

@@ -89,7 +89,8 @@ def _point(
 
 def _predicted_speed(axis: Axes, results: Results, served: str) -> None:
     """Bars of measured speed-up by phase; marks are predictions, with the error aimed for."""
-    serving, children, width = results.served[served], results.targets, 0.26
+    serving, width = results.served[served], 0.26
+    children = [name for name in serving["models"] if name != "parent"]
     phases = (("prefill", plots.SKY), ("decode", plots.BLUE), ("runtime", plots.GREY))
     tops = [1.0]
     for i, (phase, colour) in enumerate(phases):

@@ -62,7 +62,9 @@ def _speed(results: Results, model: str) -> Json:
     """Speed and memory of one model in everything that was served; its name begins the columns."""
     row: Json = {}
     for name, serving in results.served.items():
-        served = serving["models"][model]
+        served = serving["models"].get(model)
+        if served is None:  # this engine cannot compute it
+            continue
         row |= {
             f"{name}_prefill_tokens_per_s": served["measured"]["prefill_tokens_per_s"],
             f"{name}_decode_tokens_per_s": served["measured"].get("decode_tokens_per_s"),

@@ -104,10 +104,13 @@ def _speeds(results: Results) -> Iterator[str]:
             f"medians of {speed['repeats']} rounds ± half the interquartile range:"
         )
         yield ""
-        yield from markdown.table(header, [_speed_row(model, speed["models"][model]) for model in results.models])
-        if name not in results.params.costs.measured:
+        yield from markdown.table(header, [_speed_row(*model) for model in speed["models"].items()])
+        for child, reason in speed.get("left_out", {}).items():
+            yield f"The {child} child is not among them: {reason}."
+            yield ""
+        if name not in results.params.costs.timed:
             yield (
-                "No cost target is measured, so there is no prediction for this hardware: the cost tables are those of "
+                "No cost target is measured by torch, so there is no prediction for this: the cost tables are those of "
                 f"{', '.join(results.targets)}, and the first one's prompts and decode steps were served."
             )
             yield ""
@@ -131,9 +134,9 @@ def _speed_row(name: str, served: Json) -> tuple[str, ...]:
 def findings(results: Results) -> list[str]:
     """Sentences: where a baseline is better and why, how good predictions are, and what did not help a child."""
     sentences = [*_against_baselines(results), *_sums(results), *_taken_back(results)]
-    for name, speed in results.served.items():
-        where = f" on {name}" if len(results.served) > 1 else ""
-        sentences += [_decoding(child, speed["models"][child], where) for child in results.targets]
+    for serving, speed in results.served.items():
+        where = f" on {serving}" if len(results.served) > 1 else ""
+        sentences += [_decoding(name, served, where) for name, served in speed["models"].items() if name != "parent"]
     return [sentence for sentence in sentences if sentence]
 
 

@@ -134,7 +134,8 @@ def make(scores: Scores, costs: "pd.DataFrame") -> dict[str, Any]:
     scores: for each layer {"attention": {variant: {metric: value}}, "ffn": {...}}, the parent's own metrics under
     "parent" in one of the two. A pair's metric is the parent's plus the two subblocks' increments over it, its standard
     error (metrics that end in _se) their root of squares; a score measured for the pair itself, under "block", replaces
-    it. costs: rows of subblock, variant and STATS. Raises ValueError naming the layer and variant that lack a number.
+    it. costs: rows of subblock, variant and STATS; a variant whose times are NaN, which the target cannot compute, is
+    left out. Raises ValueError naming the layer and variant that lack a number.
     """
     from tessera.puzzle.costs.lookup import of_layer
 
@@ -156,6 +157,8 @@ def make(scores: Scores, costs: "pd.DataFrame") -> dict[str, Any]:
                     if (subblock, variant) not in table.index:
                         valid = ", ".join(table.loc[subblock].index)
                         raise ValueError(f"{name}: the cost table has no {subblock} {variant!r}; it has {valid}")
+                if math.isnan(table.at[("attention", a), "runtime_ms"] + table.at[("ffn", f), "runtime_ms"]):
+                    continue
                 stats = {k: (table.at[("attention", a), k] + table.at[("ffn", f), k]).item() for k in STATS}
                 metrics = layer.get("block", {}).get(compose(a, f)) or _composed(parent, a_scores, f_scores)
                 library[name][compose(a, f)] = {"stats": stats, "metrics": dict(metrics)}

@@ -14,6 +14,7 @@ from tessera.puzzle.serve.gguf_layouts import blocks_of, config_of
 PAPER = "https://arxiv.org/abs/2411.19146"
 SOURCE_WORDS = {
     "measured": "measured on",
+    "llama.cpp": "measured on",
     "h100-database": "summed from NVIDIA's kernel timings on",
     "roofline": "bounded by the datasheet of",
 }
@@ -125,7 +126,8 @@ def _costs(facts: Facts) -> str:
         f"| output tokens a second | {speed['model_output_tokens_per_s']:.4g} |",
         f"| KV cache of the workload, MiB | {costs['stats.kv_cache_mib']:.4g} |",
     ]
-    return "\n".join([*rows, *(line for served in facts.served for line in _measured(facts.target, served))])
+    measured = (served for served in facts.served if facts.target in served["models"])
+    return "\n".join([*rows, *(line for served in measured for line in _measured(facts.target, served))])
 
 
 def _measured(target: str, served: Mapping[str, Any]) -> list[str]:

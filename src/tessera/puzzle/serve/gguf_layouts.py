@@ -31,7 +31,7 @@ from tessera.puzzle.models.loading import BLOCKS
 ZERO_CHANNELS = 32
 Architecture = Literal["deci", "openelm"]
 #: The architecture of each model type, and the rotary embeddings that its files can describe.
-ARCHITECTURES: dict[str, Architecture] = {name: "deci" for name in nemotron.LLAMA_SHAPED} | {"qwen3": "openelm"}
+ARCHITECTURES: dict[str, Architecture] = {**dict.fromkeys(nemotron.LLAMA_SHAPED, "deci"), "qwen3": "openelm"}
 ROPE_TYPES = {"deci": ("default", "linear", "llama3"), "openelm": ("default", "linear")}
 
 #: A subblock of a child: its layer and `attention` or `ffn`.

@@ -23,11 +23,12 @@ from torch import Tensor
 from tessera.puzzle.compute import name as device_name
 from tessera.puzzle.costs import measured
 from tessera.puzzle.costs.operations import MIB
-from tessera.puzzle.costs.params import CostsParams, CostTarget, Workload
+from tessera.puzzle.costs.params import VALID, CostsParams, CostTarget, Workload
 from tessera.puzzle.models import architecture, loading
 from tessera.puzzle.models.cache import new_cache
 from tessera.puzzle.models.decoder import LanguageModel
 from tessera.puzzle.params import ComputeParams
+from tessera.puzzle.serve import llama_cpp
 
 PHASES = ("prefill", "decode", "runtime")
 #: Name of the parent among the models that are served.
@@ -35,24 +36,31 @@ PARENT = "parent"
 
 
 def servings(costs: CostsParams, compute: ComputeParams) -> dict[str, CostTarget]:
-    """What is served on this machine, by name: the workload of every measured target, on its hardware.
+    """What is served on this machine, by name: the workload of every target measured on it, on its hardware.
 
-    If no target is measured, a stand-in has the name of compute's device: the prompts and decode steps of the first
-    target, on a CPU one request at a time in float32, on a GPU its batch in its type (bfloat16 for fp8). Raises
-    ValueError if compute asks for a GPU and there is none.
+    If none is measured by torch, in which every child runs, there is a stand-in that has the name of compute's device,
+    or if a target has that, of `torch`: the prompts and decode steps of the first target, on a CPU one request at a
+    time in float32, on a GPU its batch in its type (bfloat16 for fp8). Raises ValueError if compute asks for a GPU and
+    there is none.
     """
+    return costs.timed | by_torch(costs, compute)
+
+
+def by_torch(costs: CostsParams, compute: ComputeParams) -> dict[str, CostTarget]:
+    """Of the servings, those by torch."""
     if costs.measured:
         return costs.measured
     target, device = next(iter(costs.targets.values())), device_name(compute)
-    same = {"dtype": target.dtype.replace("fp8", "bfloat16"), "workload": target.workload}
+    dtype = target.dtype if target.dtype in VALID["measured"]["dtype"] else "bfloat16"
+    same = {"dtype": dtype, "workload": target.workload}
     small = {"dtype": "float32", "workload": target.workload.model_copy(update={"batch": 1})}
     here = {"source": "measured", "hardware": device} | (small if device == "cpu" else same)
-    return {device: CostTarget.model_validate(here)}
+    return {"torch" if device in costs.targets else device: CostTarget.model_validate(here)}
 
 
 def served(costs: CostsParams, compute: ComputeParams, preferred: str | None = None) -> tuple[str, CostTarget]:
-    """One of the servings: the preferred one, or the first if it is not among them. Raises ValueError as they do."""
-    found = servings(costs, compute)
+    """One of the servings by torch: the preferred one, or the first if it is not among them. Raises as by_torch."""
+    found = by_torch(costs, compute)
     name = preferred if preferred in found else next(iter(found))
     return name, found[name]
 
@@ -95,6 +103,8 @@ def about(target: CostTarget, repeats: int) -> dict[str, Any]:
     device = torch.device(target.hardware)
     with measured.using_threads(target.threads):
         hardware, software = measured.machine(device), measured.software(device)
+    if target.source == "llama.cpp":
+        software = llama_cpp.software()
     return {
         "hardware": hardware,
         "software": software,

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from tessera.common import files, stage
 from tessera.common.params import Section
-from tessera.puzzle.costs.params import CostTarget
+from tessera.puzzle.costs.params import TIMED, CostTarget
 from tessera.puzzle.models.space import Space
 
 
@@ -28,7 +28,7 @@ def main(params: Params, config: Path, table: Path, info: Path) -> None:
         "hardware": costs_table["hardware"].iloc[0],
         "software": costs_table["software"].iloc[0],
     }
-    if params.target.source == "measured":
+    if params.target.source in TIMED:
         about["date"] = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     files.write_parquet(table, costs_table)
     files.write_json(info, about)
