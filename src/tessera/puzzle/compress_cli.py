@@ -23,7 +23,12 @@ def compress(
             "sources of them; may be repeated"
         ),
     ] = None,
-    target: Annotated[str, typer.Option(help="cpu and cuda are this machine; h100, h200, a100 are computed")] = "cpu",
+    target: Annotated[
+        str,
+        typer.Option(
+            help="cpu and cuda are this machine, cpu-torch its CPU without llama.cpp; h100, h200, a100 are computed"
+        ),
+    ] = "cpu",
     speedup: Annotated[float | None, typer.Option(help="whole model, multiple of the parent's; 1.3 by default")] = None,
     memory: Annotated[str | None, typer.Option(help="weights and KV cache, as 60% of the parent's, or MiB")] = None,
     throughput: Annotated[float | None, typer.Option(help="tokens per second, those of the prompts included")] = None,

@@ -18,7 +18,7 @@ from tessera.puzzle.models import admission
 
 #: Families, what differs from the others, and the variants that they can have.
 FAMILIES = {
-    "llama": ({}, {"kv2", "kv1", "linear", "no_op"}, {"ffn75", "ffn50", "ffn25", "no_op"}),
+    "llama": ({}, {"kv2", "kv1", "linear", "no_op"}, {"ffn75", "ffn50", "ffn25", "linear", "no_op"}),
     "gemma3_text": (
         {"num_key_value_heads": 1},
         {"window32", "linear", "no_op"},

@@ -6,14 +6,15 @@ from small_facts import facts, request, text
 from tessera import params as parameters
 from tessera.common import params
 from tessera.puzzle.compress import REPOSITORY, overlay, steps
-from tessera.puzzle.compress.request import target_of
+from tessera.puzzle.compress.request import possible, target_of
+from tessera.puzzle.costs.params import TIMED
 
 BASE = params.read(REPOSITORY / "params.yaml")
 
 
 def made(family="llama", target="cpu", asked=None, **of_text):
     asked = asked or request(target=target)
-    entry = target_of(target, BASE["puzzle"]["costs"]["targets"])
+    entry = possible(target_of(target, BASE["puzzle"]["costs"]["targets"]), facts(family).family)
     sizes = steps.fitting(text(**of_text), facts(family), entry, None, asked.tasks)
     values = overlay.overlay(BASE, asked, entry, text(**of_text), facts(family), sizes)
     return values, params.check(parameters.Params, params.merge(BASE, values))
@@ -33,13 +34,21 @@ def test_the_overlay_leaves_one_of_everything(family):
     assert {name for sets in checked.puzzle_studies.tasks.groups.values() for name in sets} == {*steps.TASKS}
 
 
-@pytest.mark.parametrize("target", ["cpu", "h100", "cuda", "h200", "a100"])
+@pytest.mark.parametrize("target", ["cpu", "cpu-torch", "h100", "cuda", "h200", "a100"])
 def test_targets(target):
-    _, checked = made(target=target)
+    values, checked = made(target=target)
     [(name, entry)] = checked.puzzle.costs.targets.items()
     assert name == target
     assert checked.puzzle.compute.device == ("cuda" if target == "cuda" else "cpu")
-    assert (entry.repeats is None) == (entry.source != "measured")
+    assert (entry.repeats is None) == (entry.source not in TIMED)
+    exported = values["puzzle_extras"]["export"].get("dtype")
+    assert exported == ("q8_0" if target == "cpu" else None)
+
+
+def test_where_llama_cpp_has_no_form_torch_is_timed():
+    for family, source in (("llama", "llama.cpp"), ("gemma3_text", "measured")):
+        (entry,) = made(family)[1].puzzle.costs.targets.values()
+        assert entry.source == source and entry.threads == 1 and entry.workload.decode == 128
 
 
 def test_limits_and_licence():

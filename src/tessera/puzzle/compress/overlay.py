@@ -7,6 +7,7 @@ from tessera.puzzle.compress.facts import Facts
 from tessera.puzzle.compress.request import Request
 from tessera.puzzle.compress.steps import DISTILLED, TASKS, Sizes
 from tessera.puzzle.compress.text import Text
+from tessera.puzzle.costs.params import TIMED
 
 #: How the child is chosen.
 METHOD = "quadratic"
@@ -69,7 +70,7 @@ def overlay(
             "evaluate": {"windows": sizes.test_windows, "window": sizes.test_window},
             "speed": {"repeats": sizes.rounds},
         },
-        "puzzle_extras": {"export": {"license": request.license or "other"}},
+        "puzzle_extras": {"export": {"license": request.license or "other"} | _types(target)},
         "puzzle_studies": {
             "task_scores": {"items": others},
             "tasks": {
@@ -91,15 +92,20 @@ def _only(base: Mapping[str, Any], chosen: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _target(target: Mapping[str, Any], sizes: Sizes) -> dict[str, Any]:
-    repeats = {"repeats": sizes.repeats} if target["source"] == "measured" else {}
+    repeats = {"repeats": sizes.repeats} if target["source"] in TIMED else {}
     return dict(target) | repeats
+
+
+def _types(target: Mapping[str, Any]) -> dict[str, Any]:
+    """The type of the GGUF file is that whose times were measured."""
+    return {"dtype": target["dtype"]} if target["source"] == "llama.cpp" else {}
 
 
 def goals(request: Request, target: Mapping[str, Any], sizes: Sizes, sampled: bool) -> list[str]:
     """Files that the workflow is asked for."""
     name = request.target
     wanted = [f"data/puzzle/export/{name}"]
-    if target["source"] == "measured":
+    if target["source"] in TIMED:
         wanted.append("data/puzzle/speed.json")
     if sampled:
         wanted.append("data/puzzle_studies/tasks/samples.json")

@@ -17,9 +17,10 @@ from tessera.common import files, params
 from tessera.puzzle.compress import REPOSITORY, overlay, steps
 from tessera.puzzle.compress import text as texts
 from tessera.puzzle.compress.facts import Facts, examine
-from tessera.puzzle.compress.request import Request, differences, target_of
+from tessera.puzzle.compress.request import Request, differences, possible, target_of
 from tessera.puzzle.compress.steps import Sizes, Step
 from tessera.puzzle.compress.text import Text
+from tessera.puzzle.costs.params import TIMED
 
 PLAN, OVERLAY = "plan.json", "overlay.yaml"
 #: What came of the workflow's tests of the parent.
@@ -107,10 +108,10 @@ def make(
     """
     begun = time.monotonic() if begun is None else begun
     base = params.read(REPOSITORY / "params.yaml")
-    target = target_of(request.target, base["puzzle"]["costs"]["targets"])
     # Of a directory of the person's own the workflow may have tested what was there before.
     known_tests = not request.model.startswith("directory:") and (out / ADMISSION).is_file()
     facts, text = before or _found(request, model, out / ADMISSION if known_tests else None)
+    target = possible(target_of(request.target, base["puzzle"]["costs"]["targets"]), facts.family)
     if before is None:
         facts = replace(facts, rates=facts.rates | {"spent": time.monotonic() - begun})
     minutes = None if request.budget_minutes is None else request.budget_minutes - facts.rates["spent"] / 60
@@ -185,7 +186,7 @@ def _check(plan: Plan, base: Mapping[str, Any], model: Path, out: Path) -> None:
 
         if not torch.cuda.is_available():
             raise ValueError("--target cuda: torch finds no GPU; expected cpu, or a target that is not measured here")
-    if plan.target["source"] != "measured":
+    if plan.target["source"] not in TIMED:
         from tessera.puzzle import costs
         from tessera.puzzle.models import architecture
         from tessera.puzzle.search import ModelLimits, block_library, budgets
@@ -213,8 +214,7 @@ def write(plan: Plan, out: Path) -> None:
 
 def notes(plan: Plan) -> Iterator[str]:
     """What a person should know of the run before it begins."""
-    from tessera.puzzle.models import nemotron
-    from tessera.puzzle.serve import vllm
+    from tessera.puzzle.serve import gguf_types, vllm
 
     facts, request = plan.facts, plan.request
     spent = facts.rates["spent"]
@@ -228,7 +228,7 @@ def notes(plan: Plan) -> Iterator[str]:
         f"embedding and head are {100 * facts.outside / facts.parameters:.0f} % of the parameters and stay: they are "
         f"read for every token, so the whole model becomes at most about {most:.1f} times as fast"
     )
-    if "speedup" in request.limit and request.limit["speedup"] > most and plan.target["source"] == "measured":
+    if "speedup" in request.limit and request.limit["speedup"] > most and plan.target["source"] in TIMED:
         yield f"a speed-up of {request.limit['speedup']:g} is beyond that: the search will probably find no child"
     if request.window is not None:
         yield (
@@ -240,13 +240,16 @@ def notes(plan: Plan) -> Iterator[str]:
     gguf = "a GGUF file" if request.model.startswith("package:") else "GGUF, see docs/compress.md"
     gguf += "" if request.window is None else ", if no window is chosen"
     served = {
-        f"llama.cpp ({gguf})": facts.family in nemotron.LLAMA_SHAPED,
+        f"llama.cpp ({gguf})": facts.family in gguf_types.ARCHITECTURES,
         f"vLLM ({vllm.PLUGIN})": facts.family in vllm.FAMILIES,
     }
     yield ", ".join(["served by: transformers with the child's own code", *(name for name in served if served[name])])
     if unserved := [name.partition(" ")[0] for name in served if not served[name]]:
         yield f"no way is known to serve children of {facts.family} by {' or '.join(unserved)}"
-    if plan.target["source"] != "measured":
+    if plan.target["hardware"] == "cpu":
+        engine = "llama.cpp" if plan.target["source"] == "llama.cpp" else "torch"
+        yield f"times are those of {engine} with weights in {plan.target['dtype']}"
+    if plan.target["source"] not in TIMED:
         yield f"times on {request.target} are computed, not measured: the card has no measured speed"
     if not request.tasks:
         yield "tasks are left out of the card"

@@ -10,9 +10,16 @@ from typing import Any, Literal
 from tessera.data import own_files, packages, rows
 from tessera.data import parent as parents
 from tessera.data.params import HUB, NAME, RESERVED
+from tessera.puzzle.serve.gguf_types import ARCHITECTURES
 
 #: Targets that params.yaml does not have, by the name that is asked for.
 TARGETS: dict[str, dict[str, Any]] = {
+    "cpu-torch": {
+        "source": "measured",
+        "hardware": "cpu",
+        "dtype": "float32",
+        "workload": {"batch": 1, "prefill": 128, "decode": 128},
+    },
     "cuda": {
         "source": "measured",
         "hardware": "cuda",
@@ -162,6 +169,13 @@ def target_of(name: str, known: Mapping[str, Any]) -> dict[str, Any]:
     if name not in every:
         raise ValueError(f"--target {name}: unknown; expected one of {', '.join(every)}")
     return every[name]
+
+
+def possible(target: dict[str, Any], family: str) -> dict[str, Any]:
+    """The target; with torch in place of llama.cpp if that has no form for children of the family."""
+    if target["source"] != "llama.cpp" or family in ARCHITECTURES:
+        return target
+    return TARGETS["cpu-torch"] | {key: target[key] for key in ("workload", "threads") if key in target}
 
 
 def limit_of(speedup: float | None, memory: str | None, throughput: float | None) -> dict[str, Any]:

@@ -7,9 +7,10 @@ from typing import Any
 
 from tessera.puzzle.compress.facts import Facts
 from tessera.puzzle.compress.text import Text
+from tessera.puzzle.costs.params import TIMED
 
 #: Tokens at scale 1, those of params.yaml, and the least with which a run makes sense.
-CALIBRATION, DISTILLATION, SCORES, REFIT, HEALING = (40960, 2048), (6144, 256), (640, 320), (40960, 2048), (20480, 1024)
+CALIBRATION, DISTILLATION, SCORES, REFIT, HEALING = (40960, 2048), (6144, 256), (1024, 320), (40960, 2048), (20480, 1024)
 #: Ridges that are tried for each map, around two weights in the block library, and variants that distillation trains.
 RIDGES, DISTILLED = 5, "attention"
 #: Windows that score variants, at least.
@@ -118,7 +119,7 @@ def steps(facts: Facts, sizes: Sizes, text: Text, target: Mapping[str, Any], mod
     variants = sum(len(named) for named in space.values())
     trained = {place: sum(v["kind"] != "no_op" for v in named.values()) for place, named in space.items()}
     forward = L * r["layer"]
-    measured, workload = target["source"] == "measured", target["workload"]
+    measured, workload = target["source"] in TIMED, target["workload"]
     per_layer = _library(facts, sizes, trained)
     scored = sizes.score_windows * sizes.score_window
     score = scored * variants * (L * L / 2 * r["layer"] + L * r["head"]) + scored * forward
@@ -137,7 +138,9 @@ def steps(facts: Facts, sizes: Sizes, text: Text, target: Mapping[str, Any], mod
     seen = sizes.calibration + sizes.valid_windows * sizes.window
     # Of the text and of a job's start, without torch.
     reading = LIGHT + PER_JOB + sum(text.tokens.values()) / READING
-    costs = _costs(facts, variants, sizes, workload) if measured else 10.0
+    costs = 10.0
+    if measured:
+        costs = (_costs_in_llama_cpp if target["source"] == "llama.cpp" else _costs)(facts, variants, sizes, workload)
     made = [
         _step("parent", cores, puzzle_parent=(1, read + 2 * r["load"] + 2 * r["examine"])),
         _step("text", 1, data_text=(len(text.sources), reading), data_tokens=(1, reading)),
@@ -158,6 +161,9 @@ def steps(facts: Facts, sizes: Sizes, text: Text, target: Mapping[str, Any], mod
         made.append(_step("tasks", cores, puzzle_tasks_items=(1, LIGHT), puzzle_tasks_answers=(2, read + asked)))
     return [*made, _step("export", 1, puzzle_export_child=(1, read + 3 * r["load"]))]
 
+
+#: Weights that are quantised and written in a second.
+WRITING = 3e7
 
 #: Sets of task items in the card, by group: those that need no further package.
 TASKS = {"agreement_simple": "syntax", "goal_inference": "common sense", "phrase_relatedness": "relations"}
@@ -194,6 +200,16 @@ def _costs(facts: Facts, variants: int, sizes: Sizes, workload: Mapping[str, int
     rows = variants + 3
     once = workload["batch"] * workload["prefill"] * facts.rates["layer"] / 2 + facts.rates["token"] / facts.layers
     return rows * 3 * copies * sizes.repeats * once * 2
+
+
+def _costs_in_llama_cpp(facts: Facts, variants: int, sizes: Sizes, workload: Mapping[str, int]) -> float:
+    """Seconds of timing every variant in stacks that overflow the cache, which are written as files first."""
+    layer = max(1, facts.parameters - facts.outside) / facts.layers
+    copies = max(1, math.ceil(1.5 * 32 * 2**20 / layer))
+    r, P = facts.rates, workload["prefill"]
+    # A prompt is read as fast as by torch; a decode step takes a fifth. Its samples read half of the answer as well.
+    sample = (2 * P + workload["decode"] / 2) * r["layer"] + 16 * r["token"] / facts.layers / 5
+    return (variants + 2) * 3 * copies * (sizes.repeats * sample + layer / WRITING)
 
 
 def total(made: list[Step]) -> float:

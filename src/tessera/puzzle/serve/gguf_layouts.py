@@ -21,18 +21,17 @@ windows, and under `deci` query heads that were dropped.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from tessera.puzzle.models import modeling_child, nemotron
 from tessera.puzzle.models.decoder import LanguageModel
 from tessera.puzzle.models.loading import BLOCKS
+from tessera.puzzle.serve.gguf_types import ARCHITECTURES, Architecture
 
+#: Rotary embeddings that files of an architecture can describe.
+ROPE_TYPES = {"deci": ("default", "linear", "llama3"), "openelm": ("default", "linear")}
 #: Channels of an FFN of zeros: the least that every block-quantised type can hold.
 ZERO_CHANNELS = 32
-Architecture = Literal["deci", "openelm"]
-#: The architecture of each model type, and the rotary embeddings that its files can describe.
-ARCHITECTURES: dict[str, Architecture] = {**dict.fromkeys(nemotron.LLAMA_SHAPED, "deci"), "qwen3": "openelm"}
-ROPE_TYPES = {"deci": ("default", "linear", "llama3"), "openelm": ("default", "linear")}
 
 #: A subblock of a child: its layer and `attention` or `ffn`.
 Place = tuple[int, str]

@@ -13,7 +13,8 @@ import torch
 
 from tessera.puzzle.models import variants
 from tessera.puzzle.models.decoder import LanguageModel, norm_name
-from tessera.puzzle.serve.gguf_layouts import Architecture, Layout, Place, architecture, config_of, layouts
+from tessera.puzzle.serve.gguf_layouts import Layout, Place, architecture, config_of, layouts
+from tessera.puzzle.serve.gguf_types import Architecture
 
 ROPE_FACTORS = "rope_freqs.weight"
 Tensors = dict[str, torch.Tensor]

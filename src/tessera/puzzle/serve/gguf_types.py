@@ -1,4 +1,4 @@
-"""Types of the matrices in a GGUF file, apart from what writes them: parameters name them without loading torch."""
+"""What a GGUF file may be of, apart from what writes it: parameters name it without loading torch."""
 
 import re
 from collections.abc import Mapping
@@ -25,6 +25,10 @@ FILE_TYPES: dict[Dtype, str] = {
     "q4_0": "MOSTLY_Q4_0",
     "mxfp4": "MOSTLY_MXFP4_MOE",
 }
+
+Architecture = Literal["deci", "openelm"]
+#: llama.cpp's architecture whose layers may differ, by model type.
+ARCHITECTURES: dict[str, Architecture] = {"llama": "deci", "mistral": "deci", "qwen2": "deci", "qwen3": "openelm"}
 
 
 @dataclass(frozen=True)
