@@ -10,7 +10,13 @@ from tessera.puzzle.compress.text import Text
 from tessera.puzzle.costs.params import TIMED
 
 #: Tokens at scale 1, those of params.yaml, and the least with which a run makes sense.
-CALIBRATION, DISTILLATION, SCORES, REFIT, HEALING = (40960, 2048), (6144, 256), (1024, 320), (40960, 2048), (20480, 1024)
+CALIBRATION, DISTILLATION, SCORES, REFIT, HEALING = (
+    (40960, 2048),
+    (6144, 256),
+    (1024, 320),
+    (40960, 2048),
+    (20480, 1024),
+)
 #: Ridges that are tried for each map, around two weights in the block library, and variants that distillation trains.
 RIDGES, DISTILLED = 5, "attention"
 #: Windows that score variants, at least.

@@ -5,7 +5,6 @@ sizes off it; one of llama.cpp's marginal times is the difference of two stacks,
 """
 
 import copy
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ from tessera.puzzle.models.decoder import LanguageModel, decoder_of
 from tessera.puzzle.models.loading import BLOCKS
 from tessera.puzzle.models.modeling_child import exchange
 from tessera.puzzle.models.space import FFN, Attention
-from tessera.puzzle.serve import gguf_export, gguf_layouts
+from tessera.puzzle.serve import gguf_export, gguf_layouts, gguf_tokenizer
 from tessera.puzzle.serve.gguf_types import Types
 
 #: Tokens of a stack whose embedding and output map are not what is timed.
@@ -57,7 +56,7 @@ def refusal(architecture: Architecture, attention: Attention, ffn: FFN) -> str |
 
 def write(model: LanguageModel, path: Path, types: Types) -> None:
     """Write a stack as a GGUF file. Raises ValueError if llama.cpp has no form for it."""
-    gguf_export.write(model, path, tokenizer(model.config.vocab_size), types, "stack")
+    gguf_export.write(model, path, gguf_tokenizer.unread(model.config.vocab_size), types, "stack")
 
 
 def _layer(architecture: Architecture, attention: Attention, ffn: FFN) -> tuple[nn.Module, dict[str, dict[str, Any]]]:
@@ -69,16 +68,3 @@ def _layer(architecture: Architecture, attention: Attention, ffn: FFN) -> tuple[
         if part != {"kind": "own"}:
             exchange(layer, subblock, variants.build(whole, architecture.config, part, subblock), part)
     return layer.to_empty(device="cpu"), described
-
-
-def tokenizer(vocabulary: int) -> Mapping[str, Any]:
-    """Keys of a tokenizer of that many tokens, none of which any text has."""
-    return {
-        "tokenizer.ggml.model": "gpt2",
-        "tokenizer.ggml.pre": "gpt-2",
-        "tokenizer.ggml.tokens": [f"t{i}" for i in range(vocabulary)],
-        "tokenizer.ggml.token_type": [1] * vocabulary,
-        "tokenizer.ggml.merges": ["t 0"],
-        "tokenizer.ggml.bos_token_id": 1,
-        "tokenizer.ggml.eos_token_id": 2,
-    }

@@ -70,3 +70,16 @@ def of_directory(directory: str | Path, pre: str, vocab_size: int) -> dict[str, 
     if isinstance(settings.get("chat_template"), str):
         keys["tokenizer.chat_template"] = settings["chat_template"]
     return keys
+
+
+def unread(vocabulary: int) -> dict[str, Any]:
+    """Keys of a tokenizer of that many tokens for a file that is given tokens, and never text."""
+    return {
+        "tokenizer.ggml.model": "gpt2",
+        "tokenizer.ggml.pre": "gpt-2",
+        "tokenizer.ggml.tokens": [f"t{i}" for i in range(vocabulary)],
+        "tokenizer.ggml.token_type": [1] * vocabulary,
+        "tokenizer.ggml.merges": ["t 0"],
+        "tokenizer.ggml.bos_token_id": 1,
+        "tokenizer.ggml.eos_token_id": 2,
+    }

@@ -57,8 +57,8 @@ class Engine:
         # The first token comes with the prompt.
         return float(self.complete(tokens, count + 1, temperature=0.0)["timings"]["predicted_ms"]) / count
 
-    def log_probabilities(self, tokens: Sequence[int], most: int) -> dict[int, float]:
-        """Log-probabilities of the likeliest `most` tokens behind a prompt."""
-        answer = self.complete(tokens, 1, temperature=0.0, logprobs=most)
+    def log_probabilities(self, tokens: Sequence[int], most: int, **settings: Any) -> dict[int, float]:
+        """Log-probabilities of the likeliest `most` tokens behind a prompt; settings as its server's."""
+        answer = self.complete(tokens, 1, temperature=0.0, logprobs=most, **settings)
         (first,) = answer["choices"][0]["logprobs"]["content"]
         return {entry["id"]: entry["logprob"] for entry in first["top_logprobs"]}

@@ -10,10 +10,9 @@ from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
 
-from tessera.puzzle.costs import stacks
 from tessera.puzzle.costs.params import CostTarget
 from tessera.puzzle.models import loading
-from tessera.puzzle.serve import gguf_export, llama_cpp
+from tessera.puzzle.serve import gguf_export, gguf_tokenizer, llama_cpp
 from tessera.puzzle.serve.gguf_types import Types
 from tessera.puzzle.serve.llama_cpp import Engine
 from tessera.puzzle.serve.speed import PARENT, Times, peak_resident_mib
@@ -40,7 +39,7 @@ def write(places: Mapping[str, Path], target: CostTarget, directory: Path) -> tu
         vocabulary, path = int(model.config.vocab_size), directory / f"{name}.gguf"
         types = Types(target.dtype)  # type: ignore[arg-type]
         try:
-            gguf_export.write(model, path, stacks.tokenizer(vocabulary), types)
+            gguf_export.write(model, path, gguf_tokenizer.unread(vocabulary), types)
         except ValueError as refusal:
             if name == PARENT:
                 raise
