@@ -36,7 +36,7 @@ LEVEL = {"wiki_leads": 0.9, "speeches": 1.1, "chat": 1.0, "owt": 1.3, "in_domain
 WORKLOADS = {"h100": {"batch": 64, "prefill": 512, "decode": 64}, "cpu": {"batch": 1, "prefill": 128, "decode": 128}}
 #: What the search's stage reads besides, if it runs children.
 OTHERS = {"space": SPACE.model_dump(mode="json"), "scores": {"jobs": 1, "windows": 1, "window": 8}, "compute": {}}
-SOURCES = {"h100": "h100-database", "cpu": "measured"}
+SOURCES = {"h100": "kernel-database", "cpu": "measured"}
 #: What became of a refit and a healing that helped.
 KEPT = {"before": 0.3, "after": 0.2, "kept": True}
 
@@ -127,7 +127,7 @@ def _costs(target: str, workload: dict[str, int]) -> Any:
     """The H100's from its database; the CPU's by the roofline, made to look measured: no timing in a test."""
     shared = {"dtype": "bfloat16", "hardware": "h100-sxm", "workload": workload}
     if target == "h100":
-        return of_target(PARENT, SPACE, CostTarget(source="h100-database", **shared))
+        return of_target(PARENT, SPACE, CostTarget(source="kernel-database", **shared))
     table = of_target(PARENT, SPACE, CostTarget(source="roofline", **shared))
     return table.assign(
         source="measured", hardware="A CPU, 1 threads", software="torch 2", dtype="float32", spread=0.01

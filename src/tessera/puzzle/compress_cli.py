@@ -25,9 +25,7 @@ def compress(
     ] = None,
     target: Annotated[
         str,
-        typer.Option(
-            help="cpu and cuda are this machine, cpu-torch its CPU without llama.cpp; h100, h200, a100 are computed"
-        ),
+        typer.Option(help="cpu, cpu-torch and cuda measure this machine; h100, l40s and others are computed"),
     ] = "cpu",
     speedup: Annotated[float | None, typer.Option(help="whole model, multiple of the parent's; 1.3 by default")] = None,
     memory: Annotated[str | None, typer.Option(help="weights and KV cache, as 60% of the parent's, or MiB")] = None,

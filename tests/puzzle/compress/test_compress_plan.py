@@ -193,7 +193,7 @@ def test_a_gpu_that_is_not_there(tmp_path):
 def test_a_limit_that_embedding_and_head_exceed(model, notes, tmp_path):
     place = model("llama")
     with pytest.raises(ValueError, match=r"memory = 0\.001%: embedding and head.*expected at least"):
-        plan.make(asked(place, notes, target="h200", limit={"memory": "0.001%"}), place, tmp_path)
+        plan.make(asked(place, notes, target="h200-roofline", limit={"memory": "0.001%"}), place, tmp_path)
 
 
 def test_sizes_that_a_target_has_no_times_for(model, notes, tmp_path):

@@ -23,7 +23,7 @@ def test_from_a_directory_to_a_card(tmp_path):
     files.write_json(model / "tokenizer_config.json", {"tokenizer_class": "PreTrainedTokenizerFast"})
     rows = ({"text": f"note {n}: " + " ".join(f"{n * k % 997}" for k in range(60))} for n in range(150))
     (tmp_path / "notes.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    options = "--target h200 --speedup 1.2 --budget-minutes 1 --out out --json --cores 2"
+    options = "--target h200-roofline --speedup 1.2 --budget-minutes 1 --out out --json --cores 2"
     call = "from tessera.cli import app; app()"
     command = [sys.executable, "-c", call, "puzzle", "compress", str(model), "--text", "notes.jsonl", *options.split()]
     out, environment = tmp_path / "out", os.environ | {"PYTHONUNBUFFERED": "1"}

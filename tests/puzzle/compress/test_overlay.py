@@ -34,7 +34,7 @@ def test_the_overlay_leaves_one_of_everything(family):
     assert {name for sets in checked.puzzle_studies.tasks.groups.values() for name in sets} == {*steps.TASKS}
 
 
-@pytest.mark.parametrize("target", ["cpu", "cpu-torch", "h100", "cuda", "h200", "a100"])
+@pytest.mark.parametrize("target", ["cpu", "cpu-torch", "h100", "cuda", "h200", "b60", "a100-roofline"])
 def test_targets(target):
     values, checked = made(target=target)
     [(name, entry)] = checked.puzzle.costs.targets.items()
@@ -81,6 +81,6 @@ def test_goals():
         "data/puzzle_studies/tasks/answers/cpu-full.parquet",
     ]
     none = steps.sizes(text(), facts(), 1.0, False)
-    assert overlay.goals(request(target="h100"), {"source": "h100-database"}, none, False) == [
+    assert overlay.goals(request(target="h100"), {"source": "kernel-database"}, none, False) == [
         "data/puzzle/export/h100"
     ]

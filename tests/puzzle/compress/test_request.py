@@ -98,11 +98,11 @@ def test_limits_that_ask_for_nothing(limit, message):
 
 
 def test_targets():
-    known = {"cpu": {"source": "measured"}, "h100": {"source": "h100-database"}}
-    assert request.target_of("h100", known)["source"] == "h100-database"
+    known = {"cpu": {"source": "measured"}, "h100": {"source": "kernel-database"}}
+    assert request.target_of("h100", known)["source"] == "kernel-database"
     assert request.target_of("cuda", known)["hardware"] == "cuda"
     with pytest.raises(
-        ValueError, match=r"--target tpu: unknown; expected one of cpu-torch, cuda, h200, a100, cpu, h100"
+        ValueError, match=r"--target tpu: unknown; expected one of cpu-torch, cuda, h200, a100, b200.+, cpu, h100"
     ):
         request.target_of("tpu", known)
 

@@ -96,7 +96,7 @@ def test_impossible_variant_is_refused():
         costs.table(SMOLLM2, space, WORKLOAD, "roofline", hardware="h100-sxm", dtype="bfloat16")
 
 
-H100 = {"source": "h100-database", "hardware": "h100-sxm", "dtype": "bfloat16", "workload": WORKLOAD.model_dump()}
+H100 = {"source": "kernel-database", "hardware": "h100-sxm", "dtype": "bfloat16", "workload": WORKLOAD.model_dump()}
 
 
 @pytest.mark.parametrize(
@@ -104,11 +104,16 @@ H100 = {"source": "h100-database", "hardware": "h100-sxm", "dtype": "bfloat16", 
     [
         ({"software": "tgi"}, r"software is 'tgi'; .* expected one of trtllm, vllm, sglang"),
         ({"dtype": "float32"}, r"dtype is 'float32'; .* expected one of bfloat16, fp8"),
-        ({"hardware": "b200"}, r"hardware is 'b200'; .* expected one of h100-sxm"),
-        ({"threads": 2}, r"threads is for source measured"),
+        ({"hardware": "b200"}, r"hardware is 'b200'; .* expected one of h100-sxm, a100-sxm, .*b60"),
+        (
+            {"hardware": "b60", "software": "trtllm"},
+            r"with source kernel-database and hardware b60, expected one of vllm",
+        ),
+        ({"hardware": "a100-sxm", "dtype": "fp8"}, r"A100 has no fp8"),
+        ({"threads": 2}, r"threads is for sources measured and llama.cpp, not kernel"),
         ({"source": "measured", "hardware": "cuda", "threads": 2}, r"threads is for hardware cpu"),
         ({"source": "roofline", "hardware": "a100-sxm", "dtype": "fp8"}, r"A100 has no fp8"),
-        ({"source": "guess"}, r"'measured', 'h100-database' or 'roofline'"),
+        ({"source": "guess"}, r"'measured', 'llama.cpp', 'kernel-database' or 'roofline'"),
         ({"workload": WORKLOAD.model_dump() | {"batch": 0}}, r"greater than or equal to 1"),
         ({"batch": 3}, r": unknown key"),
     ],

@@ -17,7 +17,7 @@ CONFIG = {
 PARAMS = {
     "space": {"attention": {"no_op": {"kind": "no_op"}}, "ffn": {"half": {"kind": "gated", "width": 0.5}}},
     "target": {
-        "source": "h100-database",
+        "source": "kernel-database",
         "hardware": "h100-sxm",
         "dtype": "bfloat16",
         "workload": {"batch": 4, "prefill": 16, "decode": 4},

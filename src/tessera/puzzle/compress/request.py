@@ -12,7 +12,26 @@ from tessera.data import parent as parents
 from tessera.data.params import HUB, NAME, RESERVED
 from tessera.puzzle.serve.gguf_types import ARCHITECTURES
 
-#: Targets that params.yaml does not have, by the name that is asked for.
+#: GPUs whose kernels were timed: hardware, and the batch of requests.
+GPUS = {
+    "h200": ("h200-sxm", 256),
+    "a100": ("a100-sxm", 128),
+    "b200": ("b200-sxm", 256),
+    "b300": ("b300-sxm", 256),
+    "gb200": ("gb200", 256),
+    "gb300": ("gb300", 256),
+    "l40s": ("l40s", 64),
+    "rtx-pro-6000": ("rtx-pro-6000", 128),
+    "b60": ("b60", 32),
+}
+
+
+def _computed(source: str, hardware: str, batch: int) -> dict[str, Any]:
+    workload = {"batch": batch, "prefill": 512, "decode": 512}
+    return {"source": source, "hardware": hardware, "dtype": "bfloat16", "workload": workload}
+
+
+#: Targets that params.yaml does not have, by the name that is asked for. Rooflines know every size.
 TARGETS: dict[str, dict[str, Any]] = {
     "cpu-torch": {
         "source": "measured",
@@ -26,18 +45,8 @@ TARGETS: dict[str, dict[str, Any]] = {
         "dtype": "bfloat16",
         "workload": {"batch": 8, "prefill": 512, "decode": 512},
     },
-    "h200": {
-        "source": "roofline",
-        "hardware": "h200-sxm",
-        "dtype": "bfloat16",
-        "workload": {"batch": 256, "prefill": 512, "decode": 512},
-    },
-    "a100": {
-        "source": "roofline",
-        "hardware": "a100-sxm",
-        "dtype": "bfloat16",
-        "workload": {"batch": 128, "prefill": 512, "decode": 512},
-    },
+    **{name: _computed("kernel-database", *gpu) for name, gpu in GPUS.items()},
+    **{f"{name}-roofline": _computed("roofline", f"{name}-sxm", 256) for name in ("h100", "h200", "a100")},
 }
 #: Name of the source of text that is given without one.
 SOURCE = "text"

@@ -1,6 +1,6 @@
 """What the subblocks compute: the kernels of each variant, their arithmetic, traffic, parameters and KV cache.
 
-Both `h100_database` and `roofline` price the same lists of kernels. They follow how the database's own model builder
+Both `kernel_database` and `roofline` price the same lists of kernels. They follow how the database's own model builder
 takes a Llama apart: a fused residual-and-norm, one GEMM for query, key and value, attention with its rotary positions
 and cache writes, the output GEMM; a second residual-and-norm, one GEMM for gate and up, the activation, the down GEMM;
 an embedding before and a head GEMM behind all layers. Ours is the final norm, which that builder leaves out, and the

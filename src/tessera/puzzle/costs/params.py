@@ -7,7 +7,7 @@ from pydantic import Field, field_validator, model_validator
 from tessera.common.params import Section
 
 Dtype = Literal["float32", "float16", "bfloat16", "fp8", "q8_0", "q5_0", "q4_0", "mxfp4"]
-Source = Literal["measured", "llama.cpp", "h100-database", "roofline"]
+Source = Literal["measured", "llama.cpp", "kernel-database", "roofline"]
 
 #: What each source supports: hardware, software (the first is the default) and data types.
 VALID: dict[str, dict[str, tuple[str, ...]]] = {
@@ -21,8 +21,11 @@ VALID: dict[str, dict[str, tuple[str, ...]]] = {
         "software": ("llama.cpp",),
         "dtype": ("q8_0", "q5_0", "q4_0", "mxfp4", "float16", "bfloat16", "float32"),
     },
-    "h100-database": {
-        "hardware": ("h100-sxm",),
+    "kernel-database": {
+        "hardware": (
+            *("h100-sxm", "a100-sxm", "h200-sxm", "b200-sxm", "b300-sxm"),
+            *("gb200", "gb300", "l40s", "rtx-pro-6000", "b60"),
+        ),
         "software": ("trtllm", "vllm", "sglang"),
         "dtype": ("bfloat16", "fp8"),
     },
@@ -32,6 +35,8 @@ VALID: dict[str, dict[str, tuple[str, ...]]] = {
         "dtype": ("bfloat16", "fp8"),
     },
 }
+#: Software of GPUs whose kernels were timed with some of a source's alone.
+TIMED_SOFTWARE = {"b60": ("vllm",)}
 #: Sources that time this machine.
 TIMED = ("measured", "llama.cpp")
 TIMED_ONLY = ("threads", "repeats")
@@ -50,7 +55,7 @@ class CostTarget(Section):
     """Hardware, software, data type and workload of one cost table."""
 
     source: Source = Field(
-        description="measured on this machine by torch, or in llama.cpp; NVIDIA's kernel timings on an H100; or the "
+        description="measured on this machine by torch, or in llama.cpp; NVIDIA's kernel timings on GPUs; or the "
         "datasheet's roofline"
     )
     hardware: str
@@ -62,12 +67,13 @@ class CostTarget(Section):
 
     @model_validator(mode="after")
     def _is_possible(self) -> Self:
-        valid = VALID[self.source]
+        valid = VALID[self.source] | {"software": self._softwares()}
         for field in ("hardware", "software", "dtype"):
             value = getattr(self, field)
             if value not in valid[field] and (field, value) != ("software", ""):
+                where = f" and hardware {self.hardware}" if field == "software" else ""
                 raise ValueError(
-                    f"{field} is {value!r}; with source {self.source}, expected one of {', '.join(valid[field])}"
+                    f"{field} is {value!r}; with source {self.source}{where}, expected one of {', '.join(valid[field])}"
                 )
         if self.hardware == "a100-sxm" and self.dtype == "fp8":
             raise ValueError("dtype is 'fp8', but an A100 has no fp8 arithmetic; expected bfloat16")
@@ -86,7 +92,12 @@ class CostTarget(Section):
     @property
     def software_name(self) -> str:
         """The serving software, by default the source's."""
-        return self.software or VALID[self.source]["software"][0]
+        return self.software or self._softwares()[0]
+
+    def _softwares(self) -> tuple[str, ...]:
+        """Software that the source has for the hardware."""
+        every = VALID[self.source]["software"]
+        return TIMED_SOFTWARE.get(self.hardware, every) if self.source == "kernel-database" else every
 
 
 class CostsParams(Section):

@@ -140,9 +140,9 @@ def _pricer(target: CostTarget) -> Pricer:
         from tessera.puzzle.costs.roofline import Roofline
 
         return Roofline(target)
-    from tessera.puzzle.costs.h100_database import H100Database
+    from tessera.puzzle.costs.kernel_database import KernelDatabase
 
-    return H100Database(target)
+    return KernelDatabase(target)
 
 
 def _price(pricer: Pricer, kernels: Sequence[Operation], workload: Workload) -> dict[str, Any]:

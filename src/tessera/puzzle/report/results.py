@@ -103,7 +103,7 @@ class Results:
     def hardware(self, target: str) -> str:
         """Hardware, software, data type and workload of a target, as text."""
         row = self.costs[target].iloc[0]
-        source = {"h100-database": "kernel database", "llama.cpp": "measured"}.get(row["source"], row["source"])
+        source = {"kernel-database": "kernel database", "llama.cpp": "measured"}.get(row["source"], row["source"])
         software = "" if row["software"] in ("", "none") else f", {row['software']}"
         return (
             f"{row['hardware']}{software}, {row['dtype']}, batch {row['batch']}, "

@@ -15,7 +15,7 @@ PAPER = "https://arxiv.org/abs/2411.19146"
 SOURCE_WORDS = {
     "measured": "measured on",
     "llama.cpp": "measured on",
-    "h100-database": "summed from NVIDIA's kernel timings on",
+    "kernel-database": "summed from NVIDIA's kernel timings on",
     "roofline": "bounded by the datasheet of",
 }
 

@@ -6,7 +6,7 @@ import json
 import pytest
 
 from tessera.puzzle.costs import memory
-from tessera.puzzle.costs.h100_database import H100Database
+from tessera.puzzle.costs.kernel_database import KernelDatabase
 from tessera.puzzle.costs.lookup import child_cost
 from tessera.puzzle.costs.operations import CoreAttention, Pass
 from tessera.puzzle.costs.params import CostTarget, Workload
@@ -18,12 +18,12 @@ WORKLOAD = Workload(batch=64, prefill=128, decode=32)
 
 @pytest.fixture(scope="module")
 def target():
-    return CostTarget(source="h100-database", hardware="h100-sxm", software="trtllm", dtype="fp8", workload=WORKLOAD)
+    return CostTarget(source="kernel-database", hardware="h100-sxm", software="trtllm", dtype="fp8", workload=WORKLOAD)
 
 
 @pytest.fixture(scope="module")
 def pricer(target):
-    return H100Database(target)
+    return KernelDatabase(target)
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from tessera.puzzle.costs.h100_database import H100Database
+from tessera.puzzle.costs.kernel_database import KernelDatabase
 from tessera.puzzle.costs.params import CostTarget
 from tessera.puzzle.studies.cost_validation import published, validation
 from tessera.puzzle.studies.cost_validation.params import CostValidationParams
@@ -27,9 +27,9 @@ class Comparisons:
 def compare(params: CostValidationParams, track: Callable[[Iterable[Any]], Iterable[Any]] = iter) -> Comparisons:
     """Return the comparisons; track wraps the loop over software, to show progress."""
 
-    def pricer(software: str, dtype: str) -> H100Database:
-        shared = {"source": "h100-database", "hardware": "h100-sxm", "workload": params.roofline}
-        return H100Database(CostTarget.model_validate(shared | {"software": software, "dtype": dtype}))
+    def pricer(software: str, dtype: str) -> KernelDatabase:
+        shared = {"source": "kernel-database", "hardware": "h100-sxm", "workload": params.roofline}
+        return KernelDatabase(CostTarget.model_validate(shared | {"software": software, "dtype": dtype}))
 
     parent, child = published.served(published.PARENT), published.served(published.CHILD)
     throughput, interpolation, roofline = [], [], []

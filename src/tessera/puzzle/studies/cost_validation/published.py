@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 
 from tessera.puzzle.costs import memory, operations
-from tessera.puzzle.costs.h100_database import H100Database
+from tessera.puzzle.costs.kernel_database import KernelDatabase
 from tessera.puzzle.costs.operations import CoreAttention, Elementwise, Embedding, Gemm, Operation, Pass
 from tessera.puzzle.costs.params import Workload
 from tessera.puzzle.costs.roofline import DATASHEETS
@@ -85,7 +85,7 @@ def _layer(config: Mapping[str, Any], block: Mapping[str, Any], name: str) -> La
     return kv_heads, channels
 
 
-def throughput(pricer: H100Database, model: Served, workload: Workload, gpus: int = 1) -> dict[str, float]:
+def throughput(pricer: KernelDatabase, model: Served, workload: Workload, gpus: int = 1) -> dict[str, float]:
     """Prefill and decode time in ms, output tokens per second and GPU, and memory of one GPU in GiB.
 
     Heads, channels and the vocabulary are divided among the GPUs. Raises ValueError if a division has a remainder,
@@ -128,7 +128,7 @@ def _workload(batch: int, prefill: int, decode: int) -> Workload:
     return Workload.model_validate({"batch": batch, "prefill": prefill, "decode": decode})
 
 
-def _pass(pricer: H100Database, counts: Mapping[Operation, int], reductions: int, gpus: int, step: Pass) -> float:
+def _pass(pricer: KernelDatabase, counts: Mapping[Operation, int], reductions: int, gpus: int, step: Pass) -> float:
     kernels = sum(n * pricer.price(kernel, step)[0] for kernel, n in counts.items())
     return kernels + (reductions * all_reduce(pricer, step, _hidden(counts), gpus) if reductions else 0.0)
 
@@ -137,7 +137,7 @@ def _hidden(counts: Mapping[Operation, int]) -> int:
     return next(kernel.hidden for kernel in counts if isinstance(kernel, operations.Embedding))
 
 
-def all_reduce(pricer: H100Database, step: Pass, hidden: int, gpus: int) -> float:
+def all_reduce(pricer: KernelDatabase, step: Pass, hidden: int, gpus: int) -> float:
     """Milliseconds of one all-reduce of the hidden states among the GPUs of a group."""
     operation = pricer.operations.CustomAllReduce("all_reduce", 1, hidden, gpus)
     [(_, milliseconds, _, _)] = pricer.engine.evaluate_ops_json(
@@ -196,7 +196,7 @@ def _memory(model: Served, workload: Workload, gpus: int, dtype: str) -> float:
 
 
 def throughputs(
-    pricer: H100Database, parent: Served, child: Served, workloads: Sequence[tuple[int, int]]
+    pricer: KernelDatabase, parent: Served, child: Served, workloads: Sequence[tuple[int, int]]
 ) -> pd.DataFrame:
     """Return workloads of the paper, (tokens read, written), one per row, at the assumed batches and the best that fit.
 
@@ -230,7 +230,7 @@ def usable_memory() -> float:
     return USABLE_MEMORY * DATASHEETS["h100-sxm"].memory
 
 
-def _best(pricer: H100Database, model: Served, prefill: int, decode: int) -> dict[str, float]:
+def _best(pricer: KernelDatabase, model: Served, prefill: int, decode: int) -> dict[str, float]:
     """The most output tokens per second and GPU of batches and groups that fit, by a sketch of three decode steps.
 
     Time is nearly linear in the context, so first, middle and last step (Simpson) rank them; the best is summed whole.

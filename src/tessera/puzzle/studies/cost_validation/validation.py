@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 
 import pandas as pd
 
-from tessera.puzzle.costs.h100_database import LARGEST_DECODE_BATCH, TIMED_KV_HEADS, H100Database
+from tessera.puzzle.costs.kernel_database import LARGEST_DECODE_BATCH, TIMED_KV_HEADS, KernelDatabase
 from tessera.puzzle.costs.operations import CoreAttention, Pass
 from tessera.puzzle.costs.params import CostTarget, Workload
 from tessera.puzzle.costs.tables import of_target
@@ -22,7 +22,7 @@ DECODE = tuple(Pass(batch, 1, past, decode=True) for batch in (16, 64, 256) for 
 PREFILL = (Pass(64, 128), Pass(16, 512), Pass(4, 2048), Pass(1, 8192))
 
 
-def interpolation(pricer: H100Database, head_dims: Sequence[int] = (64, 128)) -> pd.DataFrame:
+def interpolation(pricer: KernelDatabase, head_dims: Sequence[int] = (64, 128)) -> pd.DataFrame:
     """Relative errors of interpolating timed layouts from others; one row per layout and pass."""
     rows = []
     for heads, kv_heads, head_dim in itertools.product(QUERY_HEADS, TIMED_KV_HEADS[1:], head_dims):
@@ -42,7 +42,7 @@ def interpolation(pricer: H100Database, head_dims: Sequence[int] = (64, 128)) ->
     return pd.DataFrame(rows).assign(software=pricer.software, dtype=pricer.kv_cache.name)
 
 
-def _left_out(pricer: H100Database, layout: CoreAttention) -> Iterator[tuple[Pass, float]]:
+def _left_out(pricer: KernelDatabase, layout: CoreAttention) -> Iterator[tuple[Pass, float]]:
     for step in DECODE:
         if step.sequences * layout.kv_heads <= LARGEST_DECODE_BATCH:
             yield step, pricer.fold(layout, step)
@@ -71,7 +71,7 @@ def against_roofline(architecture: Architecture, software: str, dtype: str, work
     shared = {"hardware": "h100-sxm", "dtype": dtype, "workload": workload}
     database, bound = (
         of_target(architecture, paper_space(), CostTarget.model_validate(settings | shared))
-        for settings in ({"source": "h100-database", "software": software}, {"source": "roofline"})
+        for settings in ({"source": "kernel-database", "software": software}, {"source": "roofline"})
     )
     keys = ["subblock", "variant"]
     both = database.merge(bound, on=[*keys, "layers"], suffixes=("", "_bound"))

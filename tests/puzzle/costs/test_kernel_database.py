@@ -1,10 +1,10 @@
-"""The H100 database: numbers seen in it, interpolation checked by leaving timed layouts out, laws, refusals."""
+"""The kernel database: numbers seen in it, interpolation checked by leaving timed layouts out, laws, refusals."""
 
 import pytest
 from shapes import LLAMA_70B, SMOLLM2, SPACE, tiny
 
 from tessera.puzzle import costs
-from tessera.puzzle.costs.h100_database import H100Database
+from tessera.puzzle.costs.kernel_database import KernelDatabase
 from tessera.puzzle.costs.operations import CoreAttention, Elementwise, Gemm, Pass, decode_passes
 from tessera.puzzle.costs.params import CostTarget, Workload
 from tessera.puzzle.models import architecture
@@ -14,13 +14,13 @@ WORKLOAD = Workload(batch=256, prefill=512, decode=512)
 _made: dict = {}
 
 
-def database(software="trtllm", dtype="bfloat16"):
-    if (software, dtype) not in _made:
+def database(software="trtllm", dtype="bfloat16", hardware="h100-sxm"):
+    if (software, dtype, hardware) not in _made:
         target = CostTarget(
-            source="h100-database", hardware="h100-sxm", software=software, dtype=dtype, workload=WORKLOAD
+            source="kernel-database", hardware=hardware, software=software, dtype=dtype, workload=WORKLOAD
         )
-        _made[software, dtype] = H100Database(target)
-    return _made[software, dtype]
+        _made[software, dtype, hardware] = KernelDatabase(target)
+    return _made[software, dtype, hardware]
 
 
 def decode(batch, context):
@@ -94,7 +94,7 @@ def test_what_is_interpolated_says_so():
     assert database().price(CoreAttention(9, 3, 64), decode(256, 768))[1] == "interpolated"
     assert database().price(CoreAttention(9, 3, 64), Pass(16, 512))[1] == "interpolated"
     assert database().price(CoreAttention(9, 9, 64), decode(256, 768))[1] == "silicon"
-    table = costs.table(SMOLLM2, SPACE, WORKLOAD, "h100-database", hardware="h100-sxm", dtype="bfloat16")
+    table = costs.table(SMOLLM2, SPACE, WORKLOAD, "kernel-database", hardware="h100-sxm", dtype="bfloat16")
     said = table.set_index(["subblock", "variant"]).provenance.str.contains("interpolated")
     assert list(said[said].index) == [("attention", "parent")]
 
@@ -116,7 +116,7 @@ def test_more_kv_heads_are_never_cheaper(software):
 
 def test_table_is_the_sum_over_all_steps():
     workload = Workload(batch=64, prefill=100, decode=20)
-    table = costs.table(SMOLLM2, SPACE, workload, "h100-database", hardware="h100-sxm", dtype="bfloat16")
+    table = costs.table(SMOLLM2, SPACE, workload, "kernel-database", hardware="h100-sxm", dtype="bfloat16")
     row = table.set_index(["subblock", "variant"]).loc["attention", "kv1"]
     kernels = [Elementwise(1152, 1152), Gemm(11 * 64, 576), CoreAttention(9, 1, 64), Gemm(576, 576)]
     price = database().price
@@ -127,16 +127,44 @@ def test_table_is_the_sum_over_all_steps():
 
 
 def test_decode_of_smollm2_is_attention():
-    table = costs.table(SMOLLM2, SPACE, WORKLOAD, "h100-database", hardware="h100-sxm", dtype="bfloat16")
+    table = costs.table(SMOLLM2, SPACE, WORKLOAD, "kernel-database", hardware="h100-sxm", dtype="bfloat16")
     ms = table.set_index(["subblock", "variant"]).decode_ms
     assert ms["attention", "parent"] / (ms["attention", "parent"] + ms["ffn", "parent"]) > 0.8
     assert (ms.loc[[("attention", "no_op"), ("ffn", "no_op")]] == 0).all()
 
 
+# Milliseconds of TensorRT-LLM (vLLM on Intel's) in bfloat16 at batch 64 and context 768: a GEMM of 3072 x 576, and
+# decode attention of 32 query and 8 KV heads of 128; aiconfigurator-core 0.12.0, four digits.
+@pytest.mark.parametrize(
+    ("hardware", "gemm", "attention"),
+    [
+        ("a100-sxm", 0.0068, 0.1016),
+        ("h200-sxm", 0.0039, 0.0793),
+        ("b200-sxm", 0.0028, 0.0408),
+        ("b300-sxm", 0.0028, 0.0408),
+        ("gb200", 0.0028, 0.0408),
+        ("gb300", 0.0028, 0.0423),
+        ("l40s", 0.0062, 0.3054),
+        ("rtx-pro-6000", 0.0059, 0.1319),
+        ("b60", 0.0366, 0.4823),
+    ],
+)
+def test_every_gpu(hardware, gemm, attention):
+    of_gpu = database("vllm" if hardware == "b60" else "trtllm", hardware=hardware)
+    assert of_gpu.price(Gemm(3072, 576), decode(64, 768))[0] == pytest.approx(gemm, abs=6e-5)
+    assert of_gpu.price(CoreAttention(32, 8, 128), decode(64, 768))[0] == pytest.approx(attention, abs=6e-5)
+    assert of_gpu.hardware.endswith("(database)")
+
+
+def test_what_a_gpu_was_not_timed_for_is_named():
+    with pytest.raises(ValueError, match=r"1\.0\.0 on NVIDIA A100 SXM.* head_dim = 64 .* timed are head_dim 128"):
+        database(hardware="a100-sxm").price(CoreAttention(9, 1, 64), decode(64, 768))
+
+
 def test_unknown_head_dim_is_refused_with_what_was_timed():
     shape = architecture.from_config(tiny(head_dim=80))
     with pytest.raises(ValueError, match=r"head_dim = 80 .* timed are head_dim 64, 128, 192, 256"):
-        costs.table(shape, SPACE, WORKLOAD, "h100-database", hardware="h100-sxm", dtype="bfloat16")
+        costs.table(shape, SPACE, WORKLOAD, "kernel-database", hardware="h100-sxm", dtype="bfloat16")
 
 
 def test_batch_beyond_the_timed_is_refused():
@@ -148,7 +176,7 @@ def test_fp8_is_faster_where_gemms_are_large():
     space = Space.model_validate({"attention": {}, "ffn": {}})
     workload = Workload(batch=256, prefill=128, decode=4)
     total = {
-        dtype: costs.table(LLAMA_70B, space, workload, "h100-database", hardware="h100-sxm", dtype=dtype).runtime_ms
+        dtype: costs.table(LLAMA_70B, space, workload, "kernel-database", hardware="h100-sxm", dtype=dtype).runtime_ms
         for dtype in ("bfloat16", "fp8")
     }
     assert (total["fp8"][:2] < total["bfloat16"][:2]).all()

@@ -1,4 +1,4 @@
-"""Costs from NVIDIA's own kernel timings on H100 SXM, which the package aiconfigurator-core ships and interpolates.
+"""Costs from NVIDIA's kernel timings on its GPUs and one of Intel's, which aiconfigurator-core ships and interpolates.
 
 Kernels are assembled as in the package's builder of Llama models (see `operations`). Provenance is the database's own
 word for each value: `silicon` (timed, or interpolated by the database on its grid of sizes), `mixed` (prefill
@@ -6,9 +6,9 @@ attention: a timed kernel plus modelled rotary positions and cache writes), `emp
 bytes at 80 % of the bandwidth plus 3 us). KV layouts that were never timed we interpolate, and say `interpolated`:
 
 * Decode. Every (sequence, KV head) is an independent problem, so K KV heads and H query heads at batch b are taken as
-  1 KV head and H / K query heads at batch b K. Leaving timed layouts out, this errs by 2 % at most for TensorRT-LLM,
-  16 % for SGLang, 25 % for vLLM. A line between the neighbouring numbers of KV heads errs by 27 % for TensorRT-LLM and
-  more for the others, for time is not linear in them.
+  1 KV head and H / K query heads at batch b K. Leaving timed layouts out, this errs on an H100 by 2 % at most for
+  TensorRT-LLM, 16 % for SGLang, 25 % for vLLM. A line between the neighbouring numbers of KV heads errs by 27 % for
+  TensorRT-LLM and more for the others, for time is not linear in them.
 * Prefill. The query heads decide, and the batches of the trick above are mostly beyond the timed grid. So: a line
   between the timed numbers of KV heads below and above, with the same query heads. It errs by 3 % at most for
   TensorRT-LLM, 13 % for vLLM and SGLang.
@@ -29,7 +29,19 @@ from typing import Any
 from tessera.puzzle.costs.operations import CoreAttention, Elementwise, Embedding, ExpertsGemm, Gemm, Operation, Pass
 from tessera.puzzle.costs.params import CostTarget
 
-SYSTEM = "h100_sxm"
+#: The database's name of each GPU, and the name that people know.
+SYSTEMS = {
+    "a100-sxm": ("a100_sxm", "NVIDIA A100 SXM"),
+    "h100-sxm": ("h100_sxm", "NVIDIA H100 SXM"),
+    "h200-sxm": ("h200_sxm", "NVIDIA H200 SXM"),
+    "b200-sxm": ("b200_sxm", "NVIDIA B200 SXM"),
+    "b300-sxm": ("b300_sxm", "NVIDIA B300 SXM"),
+    "gb200": ("gb200", "NVIDIA GB200"),
+    "gb300": ("gb300", "NVIDIA GB300"),
+    "l40s": ("l40s", "NVIDIA L40S"),
+    "rtx-pro-6000": ("rtx_pro_6000_server", "NVIDIA RTX PRO 6000"),
+    "b60": ("b60", "Intel Arc Pro B60"),
+}
 #: Numbers of KV heads that were timed, in addition to one KV head per query head.
 TIMED_KV_HEADS = (1, 2, 4, 8)
 #: Largest batch of decode attention that was timed.
@@ -40,8 +52,8 @@ APART_WITHOUT_GROUPS = ("sglang",)
 BFLOAT16_PREFILL = ("vllm",)
 
 
-class H100Database:
-    """Prices kernels by the database of one serving software and data type."""
+class KernelDatabase:
+    """Prices kernels by the database of one GPU, serving software and data type."""
 
     def __init__(self, target: CostTarget) -> None:
         logging.getLogger("aiconfigurator_core").setLevel(logging.ERROR)
@@ -49,9 +61,10 @@ class H100Database:
         from aiconfigurator_core.sdk.operations.attention import resolved_lane_order_for_op
 
         self.backend = backend = target.software_name
-        self.database: Any = perf_database.get_database(SYSTEM, backend, "current")
+        system, name = SYSTEMS[target.hardware]
+        self.database: Any = perf_database.get_database(system, backend, "current")
         if self.database is None:
-            raise ValueError(f"aiconfigurator-core holds no {SYSTEM} data for {backend}")
+            raise ValueError(f"aiconfigurator-core holds no {system} data for {backend}")
         self.engine = engine.EngineHandle.for_database(self.database)
         self.to_json, self.operations, self.missing = (
             engine.build_ops_json,
@@ -66,7 +79,7 @@ class H100Database:
             kind: resolved_lane_order_for_op(self.database, f"_{kind}_attention_data")
             for kind in ("context", "generation")
         }
-        self.hardware, self.software = "NVIDIA H100 SXM (database)", f"{backend} {self.database.version}"
+        self.hardware, self.software = f"{name} (database)", f"{backend} {self.database.version}"
         self._evaluate = lru_cache(maxsize=None)(self._evaluate)  # type: ignore[method-assign]
 
     def price(self, operation: Operation, step: Pass) -> tuple[float, str]:
@@ -160,7 +173,7 @@ class H100Database:
         raise TypeError(f"no kernel of the database for {operation!r}")
 
     def _refusal(self, operation: Operation, step: Pass) -> str:
-        where = f"{self.software} on {SYSTEM}"
+        where = f"{self.software} on {self.hardware}"
         if isinstance(operation, CoreAttention):
             kind = "decode" if step.decode else "prefill"
             return (
