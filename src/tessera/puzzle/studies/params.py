@@ -32,7 +32,7 @@ class _Extras(Section):
 
 _ALL = sorted(Path(__file__).parent.glob("*/params.py"))
 #: Studies of the default run, whose sections are in `puzzle_extras`.
-_EXTRAS = [path for path in _ALL if path.parent.name in ("cost_validation", "sensitivity")]
+_EXTRAS = [path for path in _ALL if path.parent.name in ("cost_validation", "gpus", "sensitivity")]
 
 SECTIONS = {
     "puzzle_extras": params.gathered("PuzzleExtrasParams", _Extras, _EXTRAS),
