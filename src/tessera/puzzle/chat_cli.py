@@ -43,7 +43,7 @@ def chat(
     from tessera.puzzle.serve import chat as talk
 
     with errors(), TemporaryDirectory() as scratch:
-        whole = _parent(child) if parent is None else parent
+        whole = parent_of(child) if parent is None else parent
         tokenizer, template = _tokenizer(child)
         models, where = _models((whole, child), engine, dtype, room, Path(scratch))
         typer.echo(f"{whole.name} and {child} by {where}; an empty line begins anew")
@@ -77,7 +77,8 @@ def _lines() -> Iterator[str]:
         yield line.strip()
 
 
-def _parent(child: Path) -> Path:
+def parent_of(child: Path) -> Path:
+    """The parent beside a child of a run. Raises FileNotFoundError, saying what is expected."""
     for place in PARENTS:
         if (directory := (child.resolve() / place).resolve()).joinpath("config.json").is_file():
             return directory

@@ -8,8 +8,8 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from tessera.puzzle.chat_cli import app
 from tessera.puzzle.cli import errors
+from tessera.puzzle.harness_cli import app
 
 
 @app.command()
