@@ -12,8 +12,9 @@ import numpy as np
 from shapes import SPACE
 
 from tessera.common import files
-from tessera.puzzle.costs import child_cost, of_target
+from tessera.puzzle.costs.lookup import child_cost
 from tessera.puzzle.costs.params import CostTarget
+from tessera.puzzle.costs.tables import of_target
 from tessera.puzzle.models.architecture import from_config
 from tessera.puzzle.models.space import decompose
 from tessera.puzzle.stages import search_target

@@ -2,8 +2,8 @@
 
 from tessera.common import files
 from tessera.common.params import check
-from tessera.puzzle.costs import of_target
 from tessera.puzzle.costs.params import CostTarget
+from tessera.puzzle.costs.tables import of_target
 from tessera.puzzle.models import architecture as architectures
 from tessera.puzzle.models.space import Space
 from tessera.puzzle.stages import activations, library_part, scores_part, search_target

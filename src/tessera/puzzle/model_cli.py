@@ -141,8 +141,8 @@ def _space(path: Path) -> Any:
 
 def _table(shape: Any, space: Any, shared: dict[str, str], batch: int, prefill: int, decode: int) -> Any:
     from tessera.common import params
-    from tessera.puzzle.costs import of_target
     from tessera.puzzle.costs.params import CostTarget
+    from tessera.puzzle.costs.tables import of_target
 
     target = shared | {"workload": {"batch": batch, "prefill": prefill, "decode": decode}}
     return of_target(shape, space, params.check(CostTarget, target, [("options", target)]))

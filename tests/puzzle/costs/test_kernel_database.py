@@ -3,7 +3,7 @@
 import pytest
 from shapes import LLAMA_70B, SMOLLM2, SPACE, tiny
 
-from tessera.puzzle import costs
+from tessera.puzzle.costs import tables
 from tessera.puzzle.costs.kernel_database import KernelDatabase
 from tessera.puzzle.costs.operations import CoreAttention, Elementwise, Gemm, Pass, decode_passes
 from tessera.puzzle.costs.params import CostTarget, Workload
@@ -94,7 +94,7 @@ def test_what_is_interpolated_says_so():
     assert database().price(CoreAttention(9, 3, 64), decode(256, 768))[1] == "interpolated"
     assert database().price(CoreAttention(9, 3, 64), Pass(16, 512))[1] == "interpolated"
     assert database().price(CoreAttention(9, 9, 64), decode(256, 768))[1] == "silicon"
-    table = costs.table(SMOLLM2, SPACE, WORKLOAD, "kernel-database", hardware="h100-sxm", dtype="bfloat16")
+    table = tables.table(SMOLLM2, SPACE, WORKLOAD, "kernel-database", hardware="h100-sxm", dtype="bfloat16")
     said = table.set_index(["subblock", "variant"]).provenance.str.contains("interpolated")
     assert list(said[said].index) == [("attention", "parent")]
 
@@ -116,7 +116,7 @@ def test_more_kv_heads_are_never_cheaper(software):
 
 def test_table_is_the_sum_over_all_steps():
     workload = Workload(batch=64, prefill=100, decode=20)
-    table = costs.table(SMOLLM2, SPACE, workload, "kernel-database", hardware="h100-sxm", dtype="bfloat16")
+    table = tables.table(SMOLLM2, SPACE, workload, "kernel-database", hardware="h100-sxm", dtype="bfloat16")
     row = table.set_index(["subblock", "variant"]).loc["attention", "kv1"]
     kernels = [Elementwise(1152, 1152), Gemm(11 * 64, 576), CoreAttention(9, 1, 64), Gemm(576, 576)]
     price = database().price
@@ -127,7 +127,7 @@ def test_table_is_the_sum_over_all_steps():
 
 
 def test_decode_of_smollm2_is_attention():
-    table = costs.table(SMOLLM2, SPACE, WORKLOAD, "kernel-database", hardware="h100-sxm", dtype="bfloat16")
+    table = tables.table(SMOLLM2, SPACE, WORKLOAD, "kernel-database", hardware="h100-sxm", dtype="bfloat16")
     ms = table.set_index(["subblock", "variant"]).decode_ms
     assert ms["attention", "parent"] / (ms["attention", "parent"] + ms["ffn", "parent"]) > 0.8
     assert (ms.loc[[("attention", "no_op"), ("ffn", "no_op")]] == 0).all()
@@ -164,7 +164,7 @@ def test_what_a_gpu_was_not_timed_for_is_named():
 def test_unknown_head_dim_is_refused_with_what_was_timed():
     shape = architecture.from_config(tiny(head_dim=80))
     with pytest.raises(ValueError, match=r"head_dim = 80 .* timed are head_dim 64, 128, 192, 256"):
-        costs.table(shape, SPACE, WORKLOAD, "kernel-database", hardware="h100-sxm", dtype="bfloat16")
+        tables.table(shape, SPACE, WORKLOAD, "kernel-database", hardware="h100-sxm", dtype="bfloat16")
 
 
 def test_batch_beyond_the_timed_is_refused():
@@ -176,7 +176,7 @@ def test_fp8_is_faster_where_gemms_are_large():
     space = Space.model_validate({"attention": {}, "ffn": {}})
     workload = Workload(batch=256, prefill=128, decode=4)
     total = {
-        dtype: costs.table(LLAMA_70B, space, workload, "kernel-database", hardware="h100-sxm", dtype=dtype).runtime_ms
+        dtype: tables.table(LLAMA_70B, space, workload, "kernel-database", hardware="h100-sxm", dtype=dtype).runtime_ms
         for dtype in ("bfloat16", "fp8")
     }
     assert (total["fp8"][:2] < total["bfloat16"][:2]).all()

@@ -7,8 +7,7 @@ import pytest
 from pydantic import ValidationError
 from shapes import SPACE, tiny
 
-from tessera.puzzle import costs
-from tessera.puzzle.costs import llama_cpp, measured
+from tessera.puzzle.costs import llama_cpp, lookup, measured, tables
 from tessera.puzzle.costs.params import CostTarget
 from tessera.puzzle.models import architecture
 from tessera.puzzle.models.space import Space
@@ -51,7 +50,7 @@ def counted(monkeypatch):
 
 
 def table(space=SPACE, shape=SHAPE, decode=4, dtype="float32", **settings):
-    return costs.table(
+    return tables.table(
         shape, space, {"batch": 1, "prefill": 6, "decode": decode}, "llama.cpp", hardware="cpu", dtype=dtype,
         repeats=2, **settings,
     )  # fmt: skip
@@ -97,9 +96,9 @@ def test_what_has_no_form_has_no_times(counted):
     zeros = {name: {"kl_div": 0.0} for name in ("parent", *windows)}
     library = block_library.make([{"attention": zeros, "ffn": {"parent": {"kl_div": 0.0}}}] * 2, found)
     assert set(library["layer_0"]) == {"kv1+parent", "parent+parent"}
-    assert costs.child_cost(found, ["kv1+parent"] * 2)["runtime_ms"] > 0
+    assert lookup.child_cost(found, ["kv1+parent"] * 2)["runtime_ms"] > 0
     with pytest.raises(ValueError, match=r"layer 1: the target cannot compute attention variant 'window4'"):
-        costs.child_cost(found, ["kv1+parent", "window4+parent"])
+        lookup.child_cost(found, ["kv1+parent", "window4+parent"])
     gemma = architecture.from_config(tiny("gemma2"))
     with pytest.raises(ValueError, match="layers may differ for model_type 'gemma2'"):
         table(Space.model_validate({"attention": {}, "ffn": {"ffn50": {"kind": "gated", "width": 0.5}}}), gemma)

@@ -10,8 +10,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from transformers import AutoConfig, AutoModelForCausalLM, DynamicCache
 from zoo import ZOO
 
-from tessera.puzzle import costs
-from tessera.puzzle.costs import chains, measured
+from tessera.puzzle.costs import chains, measured, tables
 from tessera.puzzle.costs.operations import Pass
 from tessera.puzzle.costs.params import CostTarget, Workload
 from tessera.puzzle.costs.tables import table_rows
@@ -43,7 +42,7 @@ def counted(monkeypatch):
 
 
 def table(**settings):
-    return costs.table(SHAPE, SPACE, WORKLOAD, "measured", hardware="cpu", dtype="float32", repeats=2, **settings)
+    return tables.table(SHAPE, SPACE, WORKLOAD, "measured", hardware="cpu", dtype="float32", repeats=2, **settings)
 
 
 def test_what_is_timed_is_the_variants_arithmetic(counted):
@@ -119,7 +118,7 @@ def test_other_families_are_measured(counted, name):
     space = Space.model_validate(
         {"attention": {"kv1": {"kind": "gqa", "kv_heads": 1}}, "ffn": {"ffn50": {"kind": "gated", "width": 0.5}}}
     )
-    rows = costs.table(shape, space, WORKLOAD, "measured", hardware="cpu", dtype="float32", repeats=2)
+    rows = tables.table(shape, space, WORKLOAD, "measured", hardware="cpu", dtype="float32", repeats=2)
     kinds = 2 if name in ("gemma3", "gpt_oss") else 1
     assert len(rows) == 2 * kinds + 2 + 1
     assert set(rows.provenance) == {"measured"}
@@ -162,7 +161,7 @@ def test_a_window_within_the_familys_own_is_measured_beyond_both(counted, name):
     shape, space = architecture.from_config(ZOO[name]), {"window": Attention(kind="gqa", window=4)}
     long = {"batch": 2, "prefill": 12, "decode": 3}  # longer than the family's window of 8
     given = (shape, Space(attention=space, ffn={}), long, "measured")
-    rows = costs.table(*given, hardware="cpu", dtype="float32", repeats=2)
+    rows = tables.table(*given, hardware="cpu", dtype="float32", repeats=2)
     assert (rows.decode_ms > 0).all() and list(rows.variant).count("window") == (2 if name == "gemma3" else 1)
 
 
@@ -203,7 +202,7 @@ def _copy(network, tokens):
 
 def test_unequal_passes_are_refused():
     with pytest.raises(ValueError, match="max_num_tokens"):
-        costs.table(
+        tables.table(
             SHAPE,
             SPACE,
             Workload(batch=5, prefill=6, decode=3, max_num_tokens=12),
@@ -216,7 +215,7 @@ def test_unequal_passes_are_refused():
 @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without CUDA")
 def test_missing_cuda_is_refused():
     with pytest.raises(ValueError, match="torch finds no CUDA device; expected cpu"):
-        costs.table(SHAPE, SPACE, WORKLOAD, "measured", hardware="cuda", dtype="bfloat16")
+        tables.table(SHAPE, SPACE, WORKLOAD, "measured", hardware="cuda", dtype="bfloat16")
 
 
 def test_threads_are_put_back_even_after_an_error():

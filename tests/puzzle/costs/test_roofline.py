@@ -3,7 +3,7 @@
 import pytest
 from shapes import LLAMA_70B, SMOLLM2
 
-from tessera.puzzle import costs
+from tessera.puzzle.costs import tables
 from tessera.puzzle.costs.operations import Gemm, Pass
 from tessera.puzzle.costs.params import CostTarget, Workload
 from tessera.puzzle.costs.roofline import Roofline
@@ -43,7 +43,7 @@ def test_more_is_never_cheaper(shape, dtype):
             "ffn": {f"ffn{w}": {"kind": "gated", "width": w / 100} for w in (10, 25, 50, 75, 87)},
         }
     )
-    table = costs.table(shape, space, WORKLOAD, "roofline", hardware="h100-sxm", dtype=dtype)
+    table = tables.table(shape, space, WORKLOAD, "roofline", hardware="h100-sxm", dtype=dtype)
     for subblock in ("attention", "ffn"):
         rows = table[table.subblock == subblock].sort_values("parameters")
         assert rows.variant.iloc[-1] == "parent"

@@ -6,7 +6,7 @@ from shapes import SMOLLM2, SPACE
 from zoo import ZOO
 
 from tessera.common import params
-from tessera.puzzle import costs
+from tessera.puzzle.costs import lookup, tables
 from tessera.puzzle.costs.lookup import ADDITIVE, ALL, of_layer
 from tessera.puzzle.costs.params import CostsParams, CostTarget, Workload
 from tessera.puzzle.costs.tables import Row, shares
@@ -18,7 +18,7 @@ WORKLOAD = Workload(batch=8, prefill=64, decode=4)
 
 @pytest.fixture(scope="module")
 def table():
-    return costs.table(SMOLLM2, SPACE, WORKLOAD, "roofline", hardware="h100-sxm", dtype="bfloat16")
+    return tables.table(SMOLLM2, SPACE, WORKLOAD, "roofline", hardware="h100-sxm", dtype="bfloat16")
 
 
 def test_one_row_for_each_variant(table):
@@ -46,13 +46,13 @@ def test_layers_of_two_kinds_have_rows_of_their_own():
     shape = architecture.from_config(ZOO["gemma3"])
     space = Space.model_validate({"attention": {}, "ffn": {}})
     workload = Workload(batch=2, prefill=30, decode=4)
-    rows = costs.table(shape, space, workload, "roofline", hardware="h100-sxm", dtype="bfloat16")
+    rows = tables.table(shape, space, workload, "roofline", hardware="h100-sxm", dtype="bfloat16")
     assert list(rows["layers"]) == ["0", "1", ALL, ALL]
     short, full = rows.kv_cache_mib[:2]
     assert short / full == pytest.approx(8 / 34)
     choice = ["parent+parent"] * 2
-    assert costs.child_cost(rows, choice)["kv_cache_mib"] == pytest.approx(short + full)
-    assert costs.child_cost(rows, choice)["parameters"] == rows.parameters[[0, 1, 2, 2, 3]].sum()
+    assert lookup.child_cost(rows, choice)["kv_cache_mib"] == pytest.approx(short + full)
+    assert lookup.child_cost(rows, choice)["parameters"] == rows.parameters[[0, 1, 2, 2, 3]].sum()
     assert list(of_layer(rows, 1).index) == [1, 2, 3]
     assert len(of_layer(rows.drop(columns="layers"), 1)) == 4  # a table that does not say so
 
@@ -69,18 +69,18 @@ def test_child_is_the_sum_of_its_layers(table):
     choice = ["parent+parent", "kv1+ffn50", "no_op+linear"]
     blocks = ms["attention", "parent"] + ms["ffn", "parent"] + ms["attention", "kv1"] + ms["ffn", "ffn50"]
     blocks += ms["ffn", "linear"]
-    assert costs.child_cost(table, choice, non_block=False)["runtime_ms"] == pytest.approx(blocks)
-    assert costs.child_cost(table, choice)["runtime_ms"] == pytest.approx(blocks + ms["non_block", "-"])
-    assert costs.child_cost(table, ["parent+parent"] * 30)["parameters"] == 134_515_008
+    assert lookup.child_cost(table, choice, non_block=False)["runtime_ms"] == pytest.approx(blocks)
+    assert lookup.child_cost(table, choice)["runtime_ms"] == pytest.approx(blocks + ms["non_block", "-"])
+    assert lookup.child_cost(table, ["parent+parent"] * 30)["parameters"] == 134_515_008
 
 
 def test_unknown_variant_of_a_child_is_named(table):
     with pytest.raises(ValueError, match=r"layer 1: .* no ffn variant 'ffn33'; it has parent, ffn75"):
-        costs.child_cost(table, ["parent+parent", "kv1+ffn33"])
+        lookup.child_cost(table, ["parent+parent", "kv1+ffn33"])
 
 
 def test_throughput():
-    found = costs.throughput(2000.0, Workload(batch=10, prefill=100, decode=20))
+    found = lookup.throughput(2000.0, Workload(batch=10, prefill=100, decode=20))
     assert found == {"all_tokens_per_s": 600.0, "output_tokens_per_s": 100.0}
 
 
@@ -93,7 +93,7 @@ def test_shares():
 def test_impossible_variant_is_refused():
     space = Space.model_validate({"attention": {"kv2": {"kind": "gqa", "kv_heads": 2}}, "ffn": {}})
     with pytest.raises(ValueError, match=r"kv2: kv_heads is 2; for this parent, expected one of \[1, 3\]"):
-        costs.table(SMOLLM2, space, WORKLOAD, "roofline", hardware="h100-sxm", dtype="bfloat16")
+        tables.table(SMOLLM2, space, WORKLOAD, "roofline", hardware="h100-sxm", dtype="bfloat16")
 
 
 H100 = {"source": "kernel-database", "hardware": "h100-sxm", "dtype": "bfloat16", "workload": WORKLOAD.model_dump()}

@@ -8,8 +8,9 @@ import pytest
 from matplotlib.patches import StepPatch
 from shapes import SPACE
 
-from tessera.puzzle.costs import child_cost, of_target
+from tessera.puzzle.costs.lookup import child_cost
 from tessera.puzzle.costs.params import CostTarget
+from tessera.puzzle.costs.tables import of_target
 from tessera.puzzle.models.architecture import from_config
 from tessera.puzzle.report import choice_figures, measurement_figures, tables, words
 from tessera.puzzle.report.runs import runs

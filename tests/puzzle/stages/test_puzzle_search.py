@@ -5,7 +5,7 @@ import json
 import pandas as pd
 import pytest
 
-from tessera.puzzle import costs
+from tessera.puzzle.costs import tables
 from tessera.puzzle.models.architecture import from_config
 from tessera.puzzle.models.space import FFN, Attention, Space
 from tessera.puzzle.stages import search_target as puzzle_search
@@ -37,7 +37,7 @@ def scores(layer):
 
 @pytest.fixture
 def run(tmp_path):
-    table = costs.table(
+    table = tables.table(
         ARCHITECTURE,
         SPACE,
         {"batch": 8, "prefill": 64, "decode": 64},

@@ -7,7 +7,8 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from tessera.common import files
-from tessera.puzzle import child, costs
+from tessera.puzzle import child
+from tessera.puzzle.costs import tables
 from tessera.puzzle.models import architecture as architectures
 from tessera.puzzle.models import loading
 from tessera.puzzle.models.space import Space
@@ -42,7 +43,7 @@ def inputs(tmp_path):
     torch.manual_seed(0)
     AutoModelForCausalLM.from_config(AutoConfig.for_model(**CONFIG)).save_pretrained(parent)
     shape, model = architectures.read(parent), loading.load(parent)
-    table = costs.table(shape, SPACE, WORKLOAD, "roofline", hardware="h100-sxm", dtype="bfloat16")
+    table = tables.table(shape, SPACE, WORKLOAD, "roofline", hardware="h100-sxm", dtype="bfloat16")
     made = {"parent": parent, "children": [], "costs": [], "choices": [], "metrics": tmp_path / "speed.json"}
     library = tmp_path / "library"  # of no-ops alone, which have no weights
     for layer in range(4):

@@ -187,12 +187,12 @@ def _check(plan: Plan, base: Mapping[str, Any], model: Path, out: Path) -> None:
         if not torch.cuda.is_available():
             raise ValueError("--target cuda: torch finds no GPU; expected cpu, or a target that is not measured here")
     if plan.target["source"] not in TIMED:
-        from tessera.puzzle import costs
+        from tessera.puzzle.costs import tables
         from tessera.puzzle.models import architecture
         from tessera.puzzle.search import ModelLimits, block_library, budgets
 
         name = plan.request.target
-        table = costs.of_target(architecture.read(model), checked.puzzle.space, checked.puzzle.costs.targets[name])
+        table = tables.of_target(architecture.read(model), checked.puzzle.space, checked.puzzle.costs.targets[name])
         layer = {
             place: {variant: {"kl_div": 0.0} for variant in ("parent", *named)}
             for place, named in plan.facts.spaces[plan.sizes.space].items()

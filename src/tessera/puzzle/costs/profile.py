@@ -65,7 +65,7 @@ def space(architecture: Architecture) -> Space:
 
 
 def profile(architecture: Architecture, variants: Space, device: str, dtype: str, **settings: Any) -> pd.DataFrame:
-    """The cost table of `costs.of_target`, measured on device, cpu or cuda, in float32, float16, bfloat16 or fp8.
+    """The cost table of `tables.of_target`, measured on device, cpu or cuda, in float32, float16, bfloat16 or fp8.
 
     settings are workload, threads and repeats of a CostTarget. Raises ValueError if the machine has no such device,
     or torch no such GEMM on it.

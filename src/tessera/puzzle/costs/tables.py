@@ -186,12 +186,3 @@ def _sizes(architecture: Architecture, row: Row, target: CostTarget) -> dict[str
         "prefill_gflop": flops / 1e9,
         "decode_gbyte": traffic / 1e9,
     }
-
-
-def throughput(runtime_ms: float, workload: Workload) -> dict[str, float]:
-    """Tokens per second of a batch by both definitions: all tokens (the paper's text), output only (its table 2)."""
-    seconds = runtime_ms / 1e3
-    return {
-        "all_tokens_per_s": workload.batch * (workload.prefill + workload.decode) / seconds,
-        "output_tokens_per_s": workload.batch * workload.decode / seconds,
-    }

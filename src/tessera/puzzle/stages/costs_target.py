@@ -18,11 +18,11 @@ class Params(Section):
 
 def main(params: Params, config: Path, table: Path, info: Path) -> None:
     """Write the table and info: what the table describes, and its date if it was measured. config is the parent's."""
-    from tessera.puzzle import costs
+    from tessera.puzzle.costs import tables
     from tessera.puzzle.models import architecture
 
     shape = architecture.from_config(files.read_json(config), config)
-    costs_table = costs.of_target(shape, params.space, params.target)
+    costs_table = tables.of_target(shape, params.space, params.target)
     about = {
         "target": params.target.model_dump(),
         "hardware": costs_table["hardware"].iloc[0],

@@ -10,8 +10,8 @@ import torch
 from tessera.common import files
 from tessera.common.params import check
 from tessera.puzzle import child
-from tessera.puzzle.costs import of_target
 from tessera.puzzle.costs.params import CostTarget
+from tessera.puzzle.costs.tables import of_target
 from tessera.puzzle.models import architecture as architectures
 from tessera.puzzle.models import loading
 from tessera.puzzle.scores import reference as validity

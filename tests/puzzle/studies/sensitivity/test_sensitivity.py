@@ -9,9 +9,10 @@ from small_libraries import SCORE
 from typer.testing import CliRunner
 
 from tessera.common import files
-from tessera.puzzle import costs, search
-from tessera.puzzle.costs import of_target
+from tessera.puzzle import search
+from tessera.puzzle.costs import lookup
 from tessera.puzzle.costs.params import CostTarget, Workload
+from tessera.puzzle.costs.tables import of_target
 from tessera.puzzle.model_cli import app
 from tessera.puzzle.models.architecture import from_config
 from tessera.puzzle.models.space import FFN, Attention, Space
@@ -94,7 +95,7 @@ def test_service_budgets_are_of_the_whole_model():
 
 def test_best_batch_is_the_best_of_all():
     tables = {batch: table(batch) for batch in (1, 8, 64)}
-    whole = {b: costs.child_cost(t, ["parent+parent"] * 4) for b, t in tables.items()}
+    whole = {b: lookup.child_cost(t, ["parent+parent"] * 4) for b, t in tables.items()}
     rate = {b: 1e3 * b * 32 / whole[b]["runtime_ms"] for b in tables}
     service = Service(throughput=1.15 * rate[8], memory_mib=1.05 * whole[8]["memory_mib"])
     best, words = best_batch.solve(scores(), tables, service)

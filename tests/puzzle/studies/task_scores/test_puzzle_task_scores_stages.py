@@ -9,8 +9,8 @@ from tessera import params as whole
 from tessera.common import files
 from tessera.common.params import check
 from tessera.puzzle import child
-from tessera.puzzle.costs import of_target
 from tessera.puzzle.costs.params import CostTarget
+from tessera.puzzle.costs.tables import of_target
 from tessera.puzzle.models import architecture as architectures
 from tessera.puzzle.models import loading
 from tessera.puzzle.scores.choices import log_probabilities
