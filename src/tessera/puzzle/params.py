@@ -88,8 +88,8 @@ class RefitParams(Section):
     valid_windows: int = Field(
         default=8,
         gt=0,
-        description="held-out windows by which the ridge of each map is chosen; on as many others of validation text "
-        "the refit must lower the child's KL, or else it is taken back",
+        description="held-out windows by which the ridge of each map is chosen; by as many others of validation text "
+        "the share of the refit that is kept",
     )
     ridges: tuple[PositiveFloat, ...] = Field(
         default=(0.001, 0.01, 0.1, 1.0, 10.0),
@@ -111,7 +111,7 @@ class HealParams(Section):
     equal: OptimiserParams = Field(description="healing of every method's child, to compare methods")
     full: OptimiserParams = Field(description="healing of the children that are kept")
     valid_windows: int = Field(
-        8, gt=0, description="windows of validation text on which full healing must lower KL, or else it is taken back"
+        8, gt=0, description="windows of validation text by which the share of full healing that is kept is chosen"
     )
     checkpoint_steps: int = Field(gt=0, description="steps between resumable checkpoints")
     gradient_checkpointing: bool = Field(

@@ -21,7 +21,7 @@ FOUND = {
     "speed": {"parent": {}, "cpu": {"speedup": {"runtime": 1.29}}},
     "tasks": {"agreement_simple": {"parent": 0.9, "child": 0.8, "guess": 0.5, "items": 10}},
     "samples": [{"prompt": "Once", "greedy": {"parent": "upon a time", "cpu": "upon a day"}}],
-    "validation": {"healing": {"before": 0.3, "after": 0.2, "kept": True}},
+    "validation": {"healing": {"before": 0.3, "after": 0.2, "kept": 0.2, "share": 1.0}},
     "gguf": None,
     "refusal": "no form",
     "minutes": {"puzzle_scores_part": 3.0, "puzzle_heal_full": 2.5},

@@ -25,8 +25,12 @@ def out(tmp_path):
     files.write_json(puzzle / "evaluation/cpu-quadratic.json", evaluation)
     child = {"blocks": ["kv1+ffn50"], "value": 0.2, "speed": {"model_speedup": 1.31}}
     files.write_json(puzzle / "search/cpu/children.json", {"children": {"quadratic": child}})
-    files.write_json(puzzle / "refits/cpu.json", {"validation": {"before": 0.3, "after": 0.4, "kept": False}})
-    files.write_json(puzzle / "curves/cpu/full.json", {"validation": {"before": 0.4, "after": 0.25, "kept": True}})
+    files.write_json(
+        puzzle / "refits/cpu.json", {"validation": {"before": 0.3, "after": 0.4, "kept": 0.3, "share": 0.0}}
+    )
+    files.write_json(
+        puzzle / "curves/cpu/full.json", {"validation": {"before": 0.4, "after": 0.25, "kept": 0.24, "share": 0.9}}
+    )
     files.write_json(puzzle / "export/cpu/export.json", {"gguf": None, "refusal": "no form"})
     files.write_text(puzzle / "export/cpu/README.md", "# A child of /model\n")
     files.write_text(puzzle / "export/cpu/model.safetensors", "weights")

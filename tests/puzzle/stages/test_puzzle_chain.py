@@ -210,7 +210,7 @@ def test_refit_and_full_healing_are_kept_by_their_kl_on_validation_text(out):
     assert "validation" not in files.read_json(out / "curves/equal.json")
     for path in ("refits/here.json", "curves/full.json"):
         record = files.read_json(out / path)["validation"]
-        assert record["kept"] and 0 < record["after"] < record["before"]
+        assert record["share"] and 0 < record["kept"] < record["before"] and record["kept"] <= record["after"]
 
 
 def full_healing(out, parent, tokens, place, **changes):
@@ -234,7 +234,7 @@ def test_a_healing_that_does_harm_is_taken_back(out, parent, tokens, tmp_path):
     full = PARAMS["heal"]["full"] | {"learning_rate": 3.0}
     puzzle_heal.main(*full_healing(out, parent, tokens, tmp_path, heal=PARAMS["heal"] | {"full": full}))
     record = files.read_json(tmp_path / "curve.json")["validation"]
-    assert not record["kept"] and record["after"] > record["before"]
+    assert record["share"] == 0 and record["after"] > record["before"] == record["kept"]
     for path in (out / "children/refitted").iterdir():
         assert (tmp_path / "child" / path.name).read_bytes() == path.read_bytes()
 

@@ -156,7 +156,7 @@ def lines(plan: Plan, found: Mapping[str, Any], out: Path) -> Iterator[str]:
             )
     yield f"healing KL {found['before_healing']:.3f} before, {found['quality']['in_domain']['kl_div']:.3f} after"
     for step, record in found["validation"].items():
-        if not record["kept"]:
+        if not record["share"]:
             yield (
                 f"        the {step} was taken back: on validation text KL {record['before']:.3f} before and "
                 f"{record['after']:.3f} after"

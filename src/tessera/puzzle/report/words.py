@@ -157,8 +157,8 @@ def _taken_back(results: Results) -> Iterator[str]:
     """Refits and healings that did not lower the KL of the kept child."""
     for target in results.targets:
         for state, record in results.validations(target).items():
-            if not record["kept"]:
-                step = "the refit" if state == "refitted" else "healing in full"
+            step = "the refit" if state == "refitted" else "healing in full"
+            if not record["share"]:
                 yield (
                     f"{target}: {step} did not lower the child's KL on validation text, {record['before']:.3f} before "
                     f"and {record['after']:.3f} after, and was taken back."

@@ -38,10 +38,10 @@ def main(
 ) -> None:
     """Write the healed child of `method` in choices as a Hugging Face directory, and its training curve.
 
-    refitted is the child with which healing begins; by default it is assembled from the library. A healing in full that
-    does not lower the child's KL on validation text is taken back, and the curve says so; the equal one, by which
-    methods are compared, stays as it is. teacher_cache is the directory of the parent's hidden states with heal.teacher
-    = cache. Under torchrun every process runs this; the first one writes.
+    refitted is the child with which healing begins; by default it is assembled from the library. The share of a healing
+    in full is kept that has the least KL on validation text, which the curve says; the equal one, by which methods are
+    compared, stays as it is. teacher_cache is the directory of the parent's hidden states with heal.teacher = cache.
+    Under torchrun every process runs this; the first one writes.
     """
     from dataclasses import asdict
 
@@ -114,7 +114,7 @@ def main(
             record: dict[str, Any] = asdict(losses)
             if unseen:
                 reference = Reference(teacher, unseen.tokens, unseen.document, unseen.mask)
-                model, record["validation"] = validation.better(reference, start(), model)
+                model, record["validation"] = validation.best(reference, start(), model)
                 print(validation.words(title, record["validation"]), flush=True)
             children.save(model, parent, child)
             files.write_json(curve, record)

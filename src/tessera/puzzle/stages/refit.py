@@ -31,7 +31,7 @@ def main(
 ) -> None:
     """Write the refitted child of `method` in choices as a Hugging Face directory, and the errors of its maps.
 
-    It is the assembled child if the refit does not lower its KL on validation text, which fits say.
+    The share of the refit is kept that has the least KL on validation text, which fits say.
     """
     from tessera.puzzle import child as children
     from tessera.puzzle import compute
@@ -71,7 +71,7 @@ def main(
         )
     start = children.assemble(teacher, params.space, library, row["blocks"])
     reference = Reference(teacher, unseen.tokens, unseen.document, unseen.mask)
-    better, record = validation.better(reference, start, model)
+    better, record = validation.best(reference, start, model)
     print(validation.words(title, record), flush=True)
     children.save(better, parent, child)
     files.write_json(fits, {"fits": [asdict(fit) for fit in fitted], "validation": record})

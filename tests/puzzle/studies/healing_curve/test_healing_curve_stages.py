@@ -121,7 +121,7 @@ def results_files(tmp_path):
                 curves.append(tmp_path / f"curves/{target}/{kind}/{tokens}.json")
                 kept = (target, kind, tokens) != ("cpu", "own", 40)
                 losses = {name: [1.0, 0.5] for name in ("kl_div", "cosine", "lm_loss")}
-                validation = {"before": 1.0, "after": 0.9, "kept": kept}
+                validation = {"before": 1.0, "after": 0.9, "kept": 0.9, "share": float(kept)}
                 files.write_json(curves[-1], losses | {"tokens": [20, 40], "validation": validation})
     config = tmp_path / "config.json"
     files.write_json(config, SHAPE | {"model_type": "llama"})

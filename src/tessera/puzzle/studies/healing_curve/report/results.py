@@ -95,7 +95,7 @@ def read(
         target, text = path.parent.name, path.stem
         states = {name: domains["in_domain"] for name, domains in files.read_json(path)["states"].items()}
         after = [states[state(tokens)] for tokens in params.tokens]
-        kept = [training[target, text, tokens]["validation"]["kept"] for tokens in params.tokens]
+        kept = [training[target, text, tokens]["validation"]["share"] > 0 for tokens in params.tokens]
         draws = _drawn(after, params.draws, randomness.generator(seed, "puzzle", "healing_curve", "draws"))
         made.append(
             Curve(
