@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
-from tiny_models import GEMMA, PARENTS, SHAPE
+from tiny_models import GEMMA, PARENTS, SHAPE, TIED
 
 # Read when transformers is imported: children bring their own code, which it copies there; nothing is downloaded.
 _MODULES = tempfile.TemporaryDirectory(prefix="tessera-tests-")
@@ -40,8 +40,8 @@ def parent(tmp_path_factory):
             import torch
             import transformers
 
-            kind, changes = (PARENTS | GEMMA)[name]
-            generator = torch.Generator().manual_seed([*sorted(PARENTS), *GEMMA].index(name))
+            kind, changes = (PARENTS | GEMMA | TIED)[name]
+            generator = torch.Generator().manual_seed([*sorted(PARENTS), *GEMMA, *TIED].index(name))
             model = transformers.AutoModelForCausalLM.from_config(getattr(transformers, kind)(**SHAPE | changes))
             for key, p in model.named_parameters():
                 noise = torch.randn(p.shape, generator=generator)

@@ -88,7 +88,7 @@ def test_check_names_the_overlay(tmp_path: Path) -> None:
 @pytest.mark.parametrize("step", ["calibration", "scores", "evaluate"])
 def test_text_must_be_longer_than_an_attentions_window(step: str) -> None:
     config = read(ROOT / "params.yaml")
-    config["puzzle"]["space"]["attention"]["window64"] = {"kind": "gqa", "window": 64}
+    config["puzzle"]["space"]["attention"] = {"window64": {"kind": "gqa", "window": 64}}
     params.check(config)
     config["puzzle"][step]["window"] = 64
     with pytest.raises(

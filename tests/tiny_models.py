@@ -36,7 +36,6 @@ PARENTS = {
     "mistral": ("MistralConfig", {"sliding_window": None}),
     "qwen2": ("Qwen2Config", {"tie_word_embeddings": True}),
     "qwen3": ("Qwen3Config", {"head_dim": 16, "attention_bias": True}),
-    "qwen3_tied": ("Qwen3Config", {"head_dim": 16, "tie_word_embeddings": True}),
 }
 #: A family whose blocks are not Llama's: norms behind attention and FFN, windows, embeddings that are scaled.
 GEMMA = {
@@ -45,6 +44,8 @@ GEMMA = {
         {"head_dim": 8, "sliding_window": 6, "layer_types": [f"{s}_attention" for s in ("sliding", "full", "sliding")]},
     ),
 }
+#: A parent with norms of queries and keys that llama.cpp can compute.
+TIED = {"qwen3_tied": ("Qwen3Config", {"head_dim": 16, "tie_word_embeddings": True})}
 
 #: Families that are admitted, and families that are not.
 ADMITTED = [

@@ -91,7 +91,7 @@ class Chain:
         shape = architecture.from_config(self.model.config.to_dict())
         target = SERVED.model_copy(update={"hardware": self.device, "repeats": 2})
         clock = measured._clock(torch.device("cpu"))
-        with mock.patch.multiple(measured, _clock=lambda _: clock, _cache_bytes=lambda _: 1):
+        with mock.patch.multiple(measured, _clock=lambda _: clock, cache_bytes=lambda _: 1):
             times, *_ = measured.times(shape, table_rows(shape, self.variants), target)
         return [[row.subblock, row.name, taken["prefill_ms"] > 0] for row, taken in times.items()]
 

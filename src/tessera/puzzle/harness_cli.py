@@ -1,5 +1,6 @@
 """`tessera puzzle lm-eval`: parent and child by EleutherAI's evaluation harness."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -56,7 +57,7 @@ def lm_eval(
         if card.is_file():
             harness.add_to_card(card, harness.section(found, about))
         if mlflow_db is not None:
-            harness.track(mlflow_db, found, asked, (whole.name, str(child)), about)
+            track(mlflow_db, found, asked, (whole.name, str(child)), about)
     from rich.table import Table
 
     table = Table("task", "metric", "items", "parent", "child", title=about)
@@ -78,3 +79,25 @@ def _kept(path: Path, request: dict[str, Any]) -> dict[str, Any]:
         return {}
     before = files.read_json(path)
     return before["results"] if before.get("request") == request else {}
+
+
+def track(database: Path, found: Mapping[str, Mapping[str, Any]], asked: Any, names: Sequence[str], about: str) -> None:
+    """Log a run for each model to MLflow, in experiment puzzle/lm-eval of a database."""
+    from mlflow import MlflowClient
+    from mlflow.entities import Metric, Param, RunTag
+
+    client = MlflowClient(f"sqlite:///{database.resolve()}")
+    there = client.get_experiment_by_name("puzzle/lm-eval")
+    experiment = client.create_experiment("puzzle/lm-eval") if there is None else there.experiment_id
+    for model, name in zip(("parent", "child"), names, strict=True):
+        run = client.create_run(experiment, run_name=name)
+        metrics = [
+            Metric(f"{task}/{metric}".replace("(", "").replace(")", ""), float(one["value"]), run.info.start_time, 0)
+            for task, values in found[model].items()
+            for metric, one in values.items()
+            if metric not in ("version", "items")
+        ]
+        params = [Param("tasks", ",".join(asked.tasks)), Param("few_shot", str(asked.few_shot))]
+        params += [Param("limit", str(asked.limit)), Param("seed", str(asked.seed))]
+        client.log_batch(run.info.run_id, metrics, params, [RunTag("model", model), RunTag("harness", about)])
+        client.set_terminated(run.info.run_id)

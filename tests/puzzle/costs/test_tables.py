@@ -80,7 +80,7 @@ def test_unknown_variant_of_a_child_is_named(table):
 
 
 def test_throughput():
-    found = lookup.throughput(2000.0, Workload(batch=10, prefill=100, decode=20))
+    found = Workload(batch=10, prefill=100, decode=20).throughput(2000.0)
     assert found == {"all_tokens_per_s": 600.0, "output_tokens_per_s": 100.0}
 
 

@@ -26,15 +26,15 @@ def size(directory):
 
 def test_activations(parent, settings):
     needs = memory.activations(architecture.read(parent()), settings.calibration, 8)
-    window = 256 * 32 * 4
+    window = 512 * 32 * 4
     assert needs.held == {"parent": size(parent()), "states": 2 * 3 * window}
-    assert needs.disk == 3 * (settings.calibration.tokens // 256 + 8) * window / 2  # of one of two shards
+    assert needs.disk == 3 * (settings.calibration.tokens // 512 + 8) * window / 2  # of one of two shards
 
 
 def test_a_library_that_streams_has_its_states_before_two_layers(parent, variants, settings):
     shape, library = architecture.read(parent()), settings.library
     streamed = library.model_copy(update={"stream": True})
-    states = (settings.calibration.tokens // 256 + 8) * 256 * 32 * 4
+    states = (settings.calibration.tokens // 512 + 8) * 512 * 32 * 4
     assert memory.library(shape, variants, library, settings.calibration).disk == 2 * states
     assert memory.library(shape, variants, streamed, settings.calibration).disk == 4 * states
 

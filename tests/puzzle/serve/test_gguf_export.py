@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from tiny_models import PARENTS, SHAPE
+from tiny_models import PARENTS, SHAPE, TIED
 from tokenizers import Tokenizer, models, pre_tokenizers
 from tokenizers.decoders import ByteLevel
 from tokenizers.processors import TemplateProcessing
@@ -36,7 +36,7 @@ CHOICES = {
 #: Those without linear maps, as openelm has none.
 WITHOUT_LINEAR = [choice for choice, blocks in CHOICES.items() if not any("linear" in block for block in blocks)]
 #: Parents that llama.cpp can compute; qwen3 has biases.
-PARENT_NAMES = [name for name in PARENTS if name != "qwen3"]
+PARENT_NAMES = [name for name in (*PARENTS, *TIED) if name != "qwen3"]
 FORMS = [(choice, "llama") for choice in CHOICES] + [(choice, "qwen3_tied") for choice in WITHOUT_LINEAR]
 
 

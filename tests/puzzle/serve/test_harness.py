@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from tessera.cli import app
 from tessera.common import files
+from tessera.puzzle import harness_cli
 from tessera.puzzle.serve import harness
 from tessera.puzzle.serve.harness import Asked
 
@@ -49,7 +50,7 @@ def test_mlflow_gets_a_run_of_each(tmp_path):
 
     database = tmp_path / "mlflow.db"
     for _ in range(2):
-        harness.track(database, FOUND, Asked(("arc",), limit=25), ("whole", "small"), "lm-eval 0")
+        harness_cli.track(database, FOUND, Asked(("arc",), limit=25), ("whole", "small"), "lm-eval 0")
     client = MlflowClient(f"sqlite:///{database}")
     runs = client.search_runs([client.get_experiment_by_name("puzzle/lm-eval").experiment_id])
     assert sorted(run.info.run_name for run in runs) == ["small", "small", "whole", "whole"]

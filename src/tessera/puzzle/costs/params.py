@@ -50,6 +50,14 @@ class Workload(Section):
     decode: int = Field(ge=0, description="decode steps; step t sees a context of prefill + t tokens, its own included")
     max_num_tokens: int = Field(8192, ge=1, description="maximal number of prompt tokens in one forward pass")
 
+    def throughput(self, runtime_ms: float) -> dict[str, float]:
+        """Tokens per second by both definitions: all tokens (the paper's text), output only (its table 2)."""
+        seconds = runtime_ms / 1e3
+        return {
+            "all_tokens_per_s": self.batch * (self.prefill + self.decode) / seconds,
+            "output_tokens_per_s": self.batch * self.decode / seconds,
+        }
+
 
 class CostTarget(Section):
     """Hardware, software, data type and workload of one cost table."""

@@ -4,7 +4,6 @@ import math
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from tessera.puzzle.costs import lookup
 from tessera.puzzle.costs.params import Workload
 from tessera.puzzle.search import block_library
 from tessera.puzzle.search.block_library import NON_BLOCK, Library
@@ -109,6 +108,6 @@ def speed(runtime_ms: float, parent_ms: float, info: Mapping[str, Any]) -> dict[
     for part, outside in (("blocks", 0.0), ("model", info[NON_BLOCK]["runtime_ms"])):
         child = runtime_ms + outside
         speeds[f"{part}_speedup"] = (parent_ms + outside) / child if child else None
-        rates = lookup.throughput(child, workload) if child else {"all_tokens_per_s": None, "output_tokens_per_s": None}
+        rates = workload.throughput(child) if child else {"all_tokens_per_s": None, "output_tokens_per_s": None}
         speeds |= {f"{part}_{name}": rate for name, rate in rates.items()}
     return speeds

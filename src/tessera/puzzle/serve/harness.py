@@ -3,7 +3,7 @@
 Tasks are its own, which fetch their data from the hub, or those of a person's own: YAML files beside JSON lines.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -132,27 +132,3 @@ def add_to_card(card: Path, text: str) -> None:
     after = rest.partition("\n## ")
     following = f"\n## {after[2]}" if found and after[1] else ""
     files.write_text(card, f"{before.rstrip()}\n\n{text.strip()}\n{following}")
-
-
-def track(
-    database: Path, found: Mapping[str, Mapping[str, Any]], asked: Asked, names: Sequence[str], about: str
-) -> None:
-    """Log a run for each model to MLflow, in experiment puzzle/lm-eval of a database."""
-    from mlflow import MlflowClient
-    from mlflow.entities import Metric, Param, RunTag
-
-    client = MlflowClient(f"sqlite:///{database.resolve()}")
-    there = client.get_experiment_by_name("puzzle/lm-eval")
-    experiment = client.create_experiment("puzzle/lm-eval") if there is None else there.experiment_id
-    for model, name in zip(("parent", "child"), names, strict=True):
-        run = client.create_run(experiment, run_name=name)
-        metrics = [
-            Metric(f"{task}/{metric}".replace("(", "").replace(")", ""), float(one["value"]), run.info.start_time, 0)
-            for task, values in found[model].items()
-            for metric, one in values.items()
-            if metric not in ("version", "items")
-        ]
-        params = [Param("tasks", ",".join(asked.tasks)), Param("few_shot", str(asked.few_shot))]
-        params += [Param("limit", str(asked.limit)), Param("seed", str(asked.seed))]
-        client.log_batch(run.info.run_id, metrics, params, [RunTag("model", model), RunTag("harness", about)])
-        client.set_terminated(run.info.run_id)
