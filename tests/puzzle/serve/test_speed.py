@@ -73,6 +73,22 @@ def test_the_stand_in_is_one_request_on_a_cpu_and_the_whole_batch_on_a_gpu(monke
     assert (name, found.hardware, found.dtype, found.workload) == ("cuda", "cuda", "bfloat16", PROFILED.workload)
 
 
+def test_beside_llama_cpp_torch_serves_the_same_requests(monkeypatch):
+    work = {"batch": 1, "prefill": 7, "decode": 3}
+    engine = CostTarget.model_validate(
+        {"source": "llama.cpp", "hardware": "cpu", "dtype": "q8_0", "workload": work, "threads": 2}
+    )
+    costs = CostsParams(targets={"h100": PROFILED, "cpu": engine})
+    found = speed.servings(costs, ComputeParams())
+    assert list(found) == ["cpu", "torch"] and found["cpu"] == engine
+    stand_in = found["torch"]
+    assert (stand_in.source, stand_in.dtype, stand_in.threads) == ("measured", "float32", 2)
+    assert stand_in.workload == engine.workload and speed.served(costs, ComputeParams(), "cpu") == ("torch", stand_in)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    ((_, on_gpu),) = speed.by_torch(CostsParams(targets={"cpu": engine}), ComputeParams(device="auto")).items()
+    assert (on_gpu.hardware, on_gpu.dtype, on_gpu.threads) == ("cuda", "bfloat16", None)
+
+
 def test_a_batch_that_a_gpu_does_not_hold_is_halved(directory, monkeypatch):
     """The GPU here holds 5 requests."""
 

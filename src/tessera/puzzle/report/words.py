@@ -104,14 +104,16 @@ def _speeds(results: Results) -> Iterator[str]:
             f"medians of {speed['repeats']} rounds ± half the interquartile range:"
         )
         yield ""
-        yield from markdown.table(header, [_speed_row(*model) for model in speed["models"].items()])
+        yield from markdown.table(
+            header, [_speed_row(name, speed["models"][name]) for name in results.models if name in speed["models"]]
+        )
         for child, reason in speed.get("left_out", {}).items():
             yield f"The {child} child is not among them: {reason}."
             yield ""
         if name not in results.params.costs.timed:
             yield (
                 "No cost target is measured by torch, so there is no prediction for this: the cost tables are those of "
-                f"{', '.join(results.targets)}, and the first one's prompts and decode steps were served."
+                f"{', '.join(results.targets)}."
             )
             yield ""
 

@@ -39,9 +39,9 @@ def servings(costs: CostsParams, compute: ComputeParams) -> dict[str, CostTarget
     """What is served on this machine, by name: the workload of every target measured on it, on its hardware.
 
     If none is measured by torch, in which every child runs, there is a stand-in that has the name of compute's device,
-    or if a target has that, of `torch`: the prompts and decode steps of the first target, on a CPU one request at a
-    time in float32, on a GPU its batch in its type (bfloat16 for fp8). Raises ValueError if compute asks for a GPU and
-    there is none.
+    or if a target has that, of `torch`: the prompts and decode steps of the first target measured on that device, or
+    else of the first one, on a CPU one request at a time in float32, on a GPU its batch in its type (bfloat16 for fp8).
+    Raises ValueError if compute asks for a GPU and there is none.
     """
     return costs.timed | by_torch(costs, compute)
 
@@ -50,10 +50,12 @@ def by_torch(costs: CostsParams, compute: ComputeParams) -> dict[str, CostTarget
     """Of the servings, those by torch."""
     if costs.measured:
         return costs.measured
-    target, device = next(iter(costs.targets.values())), device_name(compute)
+    device = device_name(compute)
+    target = next((t for t in costs.timed.values() if t.hardware == device), next(iter(costs.targets.values())))
     dtype = target.dtype if target.dtype in VALID["measured"]["dtype"] else "bfloat16"
     same = {"dtype": dtype, "workload": target.workload}
-    small = {"dtype": "float32", "workload": target.workload.model_copy(update={"batch": 1})}
+    small: dict[str, Any] = {"dtype": "float32", "workload": target.workload.model_copy(update={"batch": 1})}
+    small["threads"] = target.threads
     here = {"source": "measured", "hardware": device} | (small if device == "cpu" else same)
     return {"torch" if device in costs.targets else device: CostTarget.model_validate(here)}
 
