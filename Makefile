@@ -1,4 +1,4 @@
-# make run    all studies at their default scale: about an hour on 2 cores
+# make run    all studies at their default scale: one to one and a half hours on 2 cores
 # make test   the tests
 # make help   everything else
 

@@ -43,7 +43,7 @@ def _times(axis: Axes, found: list[Json], subblock: str, colours: dict[str, str]
         shares = [choice["times"][subblock].get(variant, np.nan) for choice in found]
         axis.plot(places, shares, "o-", color=colour, label=variant, lw=0.8, ms=4)
     highest = max(choice["times"][subblock][PARENT] for choice in found)
-    axis.set(ylim=(0, 1.5 * highest), ylabel="time / parent's layer", title=f"{shape}: times of {PLACES[subblock]}")
+    axis.set(ylim=(0, 1.9 * highest), ylabel="time / parent's layer", title=f"{shape}: times of {PLACES[subblock]}")
     axis.set_xticks(places, [])
 
 
@@ -54,8 +54,9 @@ def _layers(axis: Axes, found: list[Json], subblock: str, colours: dict[str, str
         axis.bar(places, counts, bottom=below, color=colour, width=0.8)
         below += counts
     for place, choice in zip(places, found, strict=True):
-        axis.text(place, below[place] * 1.02, f"{choice['value']:.3f}", ha="center", va="bottom", fontsize=6)
+        words = f" {choice['value']:.3f}"
+        axis.text(place, below[place], words, ha="center", va="bottom", fontsize=6, rotation=90)
     names = [f"{choice['hardware']} {SHORT.get(choice['dtype'], choice['dtype'])}" for choice in found]
     axis.set_xticks(places, names, rotation=60, ha="right", rotation_mode="anchor", fontsize=7)
-    axis.set(ylim=(0, 1.15 * max(below)), ylabel="layers", title=f"the child's {PLACES[subblock]}")
+    axis.set(ylim=(0, 1.3 * max(below)), ylabel="layers", title=f"the child's {PLACES[subblock]}")
     axis.grid(False)
