@@ -70,7 +70,8 @@ def main() -> None:
     lines = [
         "# Parent and child in the engines that serve them",
         "",
-        f"{machine}. {WORKLOAD.prefill} tokens read and {WORKLOAD.decode} written, one request at a time; medians of",
+        f"{machine}.",
+        f"{WORKLOAD.prefill} tokens read and {WORKLOAD.decode} written, one request at a time; medians of",
         f"{options.rounds} rounds. The child is the CPU's of the default run. Command:",
         "`python benchmarks/puzzle_serving.py data/parent data/puzzle/children/cpu`.",
         "",
