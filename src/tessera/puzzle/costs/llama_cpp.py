@@ -53,6 +53,8 @@ def times(architecture: Architecture, rows: Sequence[Row], target: CostTarget) -
     A variant that llama.cpp has no form for, such as a window, has NaN for times, and the reason as its provenance.
     Raises ValueError if it has none for the parent.
     """
+    if (reason := stacks.refusal(architecture, *OWN)) is not None:
+        raise ValueError(reason)
     with measured.using_threads(target.threads):
         hardware = measured.machine(torch.device("cpu"))
     refused = {

@@ -42,11 +42,7 @@ def stack(architecture: Architecture, attention: Attention, ffn: FFN, copies: in
 
 
 def refusal(architecture: Architecture, attention: Attention, ffn: FFN) -> str | None:
-    """Why llama.cpp has no form for such a layer; None if it has one.
-
-    Raises ValueError if it has none for the parent's own.
-    """
-    gguf_layouts.layouts(stack(architecture, Attention(kind="gqa"), FFN(kind="gated"), 1, FEW_TOKENS))
+    """Why llama.cpp has no form for such a layer; None if it has one."""
     try:
         gguf_layouts.layouts(stack(architecture, attention, ffn, 1, FEW_TOKENS))
     except ValueError as error:

@@ -27,10 +27,13 @@ def best(reference: Reference, before: LanguageModel, after: LanguageModel) -> t
     """
     start, end = ({name: w.clone() for name, w in model.network.state_dict().items()} for model in (before, after))
 
-    def at(share: float) -> float:
-        # Beyond the ends, and between them, of weights alone; what is counted in integers is the same in both.
+    def go(share: float) -> None:
+        # Weights alone are mixed; what is counted in integers is the same in both.
         mixed = {n: w + share * (end[n] - w) if w.is_floating_point() else end[n] for n, w in start.items()}
         after.network.load_state_dict(mixed)
+
+    def at(share: float) -> float:
+        go(share)
         return float(reference.measure(after)["kl_div"])
 
     kl = {0.0: float(reference.measure(before)["kl_div"]), 0.5: at(0.5), 1.0: at(1.0)}
@@ -40,7 +43,7 @@ def best(reference: Reference, before: LanguageModel, after: LanguageModel) -> t
     record = {"before": kl[0.0], "after": kl[1.0], "kept": kl[share], "share": share}
     if not share:
         return before, record
-    at(share)
+    go(share)
     return after, record
 
 
