@@ -45,7 +45,13 @@ PARAMS = {
         "equal": OPTIMISER | {"tokens": 120},
         "full": OPTIMISER | {"tokens": 240},
     },
-    "search": {"objective": "metrics.kl_div", "speedups": [1.2], "child_speedup": 1.2, "methods": ["mip"]},
+    "search": {
+        "objective": "metrics.kl_div",
+        "speedups": [1.2],
+        "child_speedup": 1.2,
+        "methods": ["mip"],
+        "windows": 5,
+    },
 }
 #: What the evaluation of children reads besides.
 EVALUATION = {

@@ -248,7 +248,7 @@ rule puzzle_costs_target:
         STAGE
 
 
-# With what one of several optima is taken, if there are several.
+# With what the optima of several cosines are run, if there are several.
 RANKED = {"parent": PARENT, "tokens": TOKENS, "variants": LIBRARY} if len(PARAMS.puzzle.search.cosines) > 1 else {}
 
 
@@ -436,7 +436,7 @@ rule puzzle_frontier:
     resources:
         gpu=SPREAD_GPUS,
     params:
-        cfg=section("puzzle.space", "puzzle.scores", "puzzle.compute", "seed"),
+        cfg=section("puzzle.space", "puzzle.scores", "puzzle.search", "puzzle.compute", "seed"),
         stage=stage("puzzle_frontier", methods=RUN),
     message:
         "Measure the children of the {wildcards.target} frontier"

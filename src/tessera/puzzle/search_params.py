@@ -55,11 +55,15 @@ class SearchParams(Section):
         (0.0,),
         min_length=1,
         description="of quadratic: cosine between the changes that two exchanged attentions make to the parent's "
-        "log-probabilities; with 0 it is mip. If there are several, each has its optimum, and of these the child of "
-        "least KL on validation text is taken; predictions are by the first",
+        "log-probabilities; with 0 it is mip. If there are several, the optima of each at every budget are run on "
+        "validation text, a cosine is fitted to their KL, its optima are run too, and within each budget the child of "
+        "least KL is taken; predictions are by the fitted one",
     )
     windows: int = Field(
-        16, gt=0, description="validation windows, as long as those of the scores, by which one of several is taken"
+        16,
+        gt=0,
+        description="windows, as long as those of the scores: of validation text, on which the optima of several "
+        "cosines are run, and of test text, on which the frontier's children are",
     )
     at_most: dict[str, float | str] = Field(
         default_factory=dict,

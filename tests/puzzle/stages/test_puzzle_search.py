@@ -8,6 +8,7 @@ import pytest
 from tessera.puzzle.costs import tables
 from tessera.puzzle.models.architecture import from_config
 from tessera.puzzle.models.space import FFN, Attention, Space
+from tessera.puzzle.search import quadratic
 from tessera.puzzle.stages import search_target as puzzle_search
 
 ARCHITECTURE = from_config(
@@ -121,26 +122,32 @@ def test_the_children_need_a_limit(run):
         run("none", child_speedup=None)
 
 
-def test_of_several_optima_the_child_of_least_kl_is_taken(run, monkeypatch):
-    """The more attentions it keeps, the less KL a child is said to have; predictions are those of the first cosine."""
-    ran = []
+def test_the_cosine_is_fitted_to_children_that_are_run(run, monkeypatch):
+    """KL is made by another cosine than those given: it is found, and so are its optima."""
+    ran, true, library = [], 0.3, {}
 
     def kl(params, parent, tokens, variants):
-        return lambda blocks: ran.append(blocks) or sum(not block.startswith("parent+") for block in blocks)
+        def measured(choice):
+            ran.append(list(choice.values()))
+            rooted, root = quadratic.with_roots(library, "metrics.kl_div")
+            return quadratic.value(rooted, choice, "metrics.kl_div", root, true)
+
+        return measured
 
     monkeypatch.setattr(puzzle_search, "_kl", kl)
-    few = {"methods": ["quadratic"], "speedups": [1.5]}
-    plain = json.loads((run("plain", **few, cosines=[0.0]) / "children.json").read_text())["children"]["quadratic"]
-    strong = json.loads((run("strong", **few, cosines=[0.2]) / "children.json").read_text())["children"]["quadratic"]
-    assert not ran and strong["blocks"] != plain["blocks"]
-    out = run("several", ("parent", "tokens", "variants"), **few, cosines=[0.0, 0.2])
-    child = json.loads((out / "children.json").read_text())["children"]["quadratic"]
-    assert child["blocks"] == strong["blocks"] and {plain["status"], strong["status"]} == {"optimal"}
-    library = json.loads((out / "library.json").read_text())
-    summed = sum(library[f"layer_{i}"][b]["metrics"]["kl_div"] for i, b in enumerate(child["blocks"]))
-    assert child["value"] == pytest.approx(summed)
-    assert child["value"] >= plain["value"] and child["bound"] == pytest.approx(plain["value"])
-    assert child["status"] == "heuristic" and {tuple(plain["blocks"]), tuple(strong["blocks"])} <= set(ran)
+    few = {"methods": ["quadratic"], "speedups": [1.2, 1.5]}
+    library |= json.loads((run("known", **few, cosines=[true]) / "library.json").read_text())
+    assert not ran
+    out = run("several", ("parent", "tokens", "variants"), **few, cosines=[0.0, 0.05])
+    frontier, known = (json.loads((path / "frontier.json").read_text()) for path in (out, out.parent / "known"))
+    assert frontier["cosine"] == pytest.approx(true) and known["cosine"] == true
+    assert [row["blocks"] for row in frontier["runs"]] == ran
+    for point, best in zip(frontier["points"], known["points"], strict=True):
+        assert point["status"] == "optimal" and point["value"] == pytest.approx(best["value"], rel=1e-5)
+        plain = next(row for row in frontier["runs"] if row["blocks"] == point["blocks"])
+        assert plain["scores"] + true * plain["interactions"] == pytest.approx(plain["kl_div"])
+    child = json.loads((out / "children.json").read_text())
+    assert child["cosine"] == frontier["cosine"] and child["children"]["quadratic"]["blocks"] in ran
 
 
 def test_several_optima_need_what_runs_them(run):

@@ -169,7 +169,8 @@ def metrics(results: Results) -> Json:
 def _predictions(results: Results) -> Json:
     """Target -> method -> predicted and measured KL at each speed-up, and by how much the prediction errs at most.
 
-    The error is a share of the prediction; only children that were measured count.
+    The error is a share of the prediction; only children that were measured count. `cosine` is that of the prediction
+    with interactions.
     """
     table = frontier(results)
     if "measured_kl_div" not in table:
@@ -181,5 +182,6 @@ def _predictions(results: Results) -> Json:
             for row in rows.itertuples()
         }
         errors = (rows.measured_kl_div / rows.predicted_kl - 1).abs()
-        predictions.setdefault(target, {})[method] = points | {"largest_error": float(errors.max())}
+        cosine = {"cosine": results.frontier[target]["cosine"]} if method == "quadratic" else {}
+        predictions.setdefault(target, {})[method] = points | {"largest_error": float(errors.max())} | cosine
     return predictions

@@ -172,13 +172,13 @@ def _sums(results: Results) -> Iterator[str]:
     for target, search in results.frontier.items():
         for method in METHOD_NAMES:
             points = [p for p in search["points"] if "measured" in p and p["method"] == method]
-            ratios = {
-                p["speedup"]: p["measured"]["kl_div"] / p["value"] for p in points if p["value"]
-            }  # not the parent
+            # Not of the parent, of which nothing is predicted.
+            ratios = {p["speedup"]: p["measured"]["kl_div"] / p["value"] for p in points if p["value"]}
             if ratios:
+                by = f" by a cosine of {search['cosine']:.3f}" if method == "quadratic" else ""
                 yield (
                     f"{target}, {METHOD_NAMES[method]}: along the frontier the KL of a child before healing is "
-                    f"{min(ratios.values()):.2f} to {max(ratios.values()):.2f} times what was predicted, "
+                    f"{min(ratios.values()):.2f} to {max(ratios.values()):.2f} times what was predicted{by}, "
                     f"{ratios[max(ratios)]:.2f} times at {max(ratios):g}x."
                 )
 

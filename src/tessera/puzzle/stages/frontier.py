@@ -1,18 +1,21 @@
 """Measure the KL of the frontier's children before healing, to compare with the summed scores that predicted it."""
 
 from pathlib import Path
+from typing import Any
 
 from tessera.common import files, progress, randomness, stage
 from tessera.common.params import Section
 from tessera.puzzle.models.space import Space
 from tessera.puzzle.params import ComputeParams, ScoresParams
+from tessera.puzzle.search_params import SearchParams
 
 
 class Params(Section):
-    """The space, the text of the scores, and the seed of the whole study."""
+    """The space, the length and number of windows, and the seed of the whole study."""
 
     space: Space
     scores: ScoresParams
+    search: SearchParams
     compute: ComputeParams
     seed: int
 
@@ -28,15 +31,13 @@ def main(
 ) -> None:
     """Write the frontier with `measured` on the points of some methods: KL, next-token loss, agreement on test text.
 
-    The windows are as many and as long as those of the scores, from documents that the scores have not seen.
+    Windows are as long as those of the scores and as many as search.windows, from documents that neither have seen.
     """
-    import numpy as np
-
     from tessera.puzzle import child as assembly
     from tessera.puzzle import compute
     from tessera.puzzle.models import architecture as architectures
     from tessera.puzzle.models import loading, memory
-    from tessera.puzzle.scores.evaluate import evaluate
+    from tessera.puzzle.scores.reference import Reference
     from tessera.puzzle.text import read
 
     devices = compute.start_all(params.compute)
@@ -44,14 +45,17 @@ def main(
     memory.announce(title, memory.evaluation(architectures.read(parent), params.scores.window, 1), devices, metrics)
     teacher = loading.load(parent, devices).requires_grad_(False)
     seed = randomness.seed(params.seed, "puzzle", "frontier")
-    text = read(tokens, "test", params.scores.window, params.scores.windows, seed)
+    text = read(tokens, "test", params.scores.window, params.search.windows, seed)
+    reference = Reference(teacher, text.tokens, text.document, text.mask)
     rows = files.read_json(frontier)
     points = [point for point in rows["points"] if point["method"] in methods and point["blocks"]]
-    for point in progress.track(points, title):
-        model = assembly.assemble(teacher, params.space, library, point["blocks"])
-        domains = np.full(len(text), "test")
-        evaluated = evaluate(teacher, {"child": model}, text.tokens, domains, text.document, {}, mask=text.mask)
-        point["measured"] = evaluated["child"]["test"]
+    children: dict[tuple[str, ...], dict[str, Any]] = {tuple(point["blocks"]): {} for point in points}
+    for blocks, measured in progress.track(children.items(), title):
+        measured |= reference.measure(assembly.assemble(teacher, params.space, library, blocks))
+        del measured["by_window"]
+        measured["windows"] = len(text)
+    for point in points:
+        point["measured"] = children[tuple(point["blocks"])]
     files.write_json(metrics, rows)
 
 

@@ -1,8 +1,7 @@
 """Search a target's block library: the frontier of throughputs, and the children to assemble."""
 
-from collections.abc import Sequence
-from dataclasses import replace
-from functools import cache, partial
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,18 @@ from tessera.common import files, progress, randomness, stage
 from tessera.common.params import Section
 from tessera.puzzle.models.space import Space
 from tessera.puzzle.params import ComputeParams, ScoresParams
-from tessera.puzzle.search import ModelLimits, SearchParams, Solution, baselines, block_library, budgets, quadratic
+from tessera.puzzle.search import (
+    Choice,
+    Method,
+    ModelLimits,
+    SearchParams,
+    Solution,
+    baselines,
+    block_library,
+    budgets,
+    calibrated,
+)
+from tessera.puzzle.search.calibrated import Found, Run
 
 
 class Params(Section):
@@ -41,8 +51,8 @@ def main(
 ) -> None:
     """Write the block library of the layers' scores ({layer: scores} in each file) and a cost table, and search it.
 
-    With several search.cosines the optima are run: parent, tokens and variants, the directories of the block library's
-    tensors, are read for that.
+    With several search.cosines their optima are run and the cosine is fitted: parent, tokens and variants, the
+    directories of the block library's tensors, are read for that.
     """
     table = files.read_parquet(costs)
     layers = {int(layer): scored for path in scores for layer, scored in files.read_json(path).items()}
@@ -56,57 +66,61 @@ def main(
     at_most = budgets.resolve(blocks, search.at_most)
     at_least = budgets.resolve(blocks, search.at_least)
 
-    @cache
-    def run() -> Any:
-        if parent is None or tokens is None or not variants:
-            raise ValueError(
-                f"search.cosines = {search.cosines}: to choose, the job needs --parent, --tokens, --variants"
-            )
-        return _kl(params, parent, tokens, variants)
-
-    def best(optima: Sequence[Solution]) -> Solution:
-        """The optimum of some cosine whose child has the least KL, with the value that the first cosine gives it."""
-        first = optima[0]
-        if len({tuple(solution.choice.items()) for solution in optima}) == 1:
-            return first
-        chosen = min(optima, key=lambda solution: run()(tuple(solution.choice.values())))
-        if chosen.choice == first.choice:
-            return first
-        rooted, root = quadratic.with_roots(blocks, search.objective)
-        value = quadratic.value(rooted, chosen.choice, search.objective, root, search.cosines[0])
-        return replace(chosen, value=value, bound=first.bound, relaxation=first.relaxation, status="heuristic")
-
-    def point(method: Any, speedup: float | None, model: ModelLimits | None = None) -> dict[str, Any]:
-        """One method's child at one budget, as a row of the results."""
+    def within(speedup: float | None, model: ModelLimits | None = None) -> dict[str, float]:
+        """Upper limits of a child, those of all children among them."""
         own = budgets.of_model(blocks, model, info) if model else {}
         if speedup is not None:
             budget = budgets.runtime_for_speedup(blocks, speedup)
             own[budgets.RUNTIME] = min(budget, own.get(budgets.RUNTIME, budget))
-        limits = at_most | {key: min(limit, at_most.get(key, limit)) for key, limit in own.items()}
-        generator = randomness.generator(params.seed, "puzzle_search", target, str(speedup))
-        choose = partial(
-            baselines.choose, method, blocks, search.objective, limits, at_least,
-            generator=generator, solver=search.solver,
-        )  # fmt: skip
-        if method == "quadratic" and len(search.cosines) > 1:
-            solution = best([choose(cosine=cosine) for cosine in search.cosines])
+        return at_most | {key: min(limit, at_most.get(key, limit)) for key, limit in own.items()}
+
+    limits: dict[float | str, dict[str, float]] = {speedup: within(speedup) for speedup in search.speedups}
+    limits["children"] = within(search.child_speedup, search.child)
+    found: Found[float | str] | None = None
+    if "quadratic" in search.methods and len(search.cosines) > 1:
+        if parent is None or tokens is None or not variants:
+            raise ValueError(
+                f"search.cosines = {search.cosines}: to choose, the job needs --parent, --tokens, --variants"
+            )
+        found = calibrated.solve(
+            blocks,
+            search.objective,
+            limits,
+            at_least,
+            search.cosines,
+            _kl(params, parent, tokens, variants),
+            search.solver,
+            partial(progress.track, description=f"search {target}, optima"),
+        )
+
+    def point(method: Method, key: float | str, speedup: float | None) -> dict[str, Any]:
+        """One method's child within one of the limits, as a row of the results."""
+        if method == "quadratic" and found is not None:
+            solution = found.solutions[key]
         else:
-            solution = choose(cosine=search.cosines[0])
-        about = {"method": method, "speedup": speedup, "runtime_budget_ms": own.get(budgets.RUNTIME)}
+            generator = randomness.generator(params.seed, "puzzle_search", target, str(speedup))
+            solution = baselines.choose(
+                method, blocks, search.objective, limits[key], at_least,
+                generator=generator, solver=search.solver, cosine=search.cosines[0],
+            )  # fmt: skip
+        about = {"method": method, "speedup": speedup, "runtime_budget_ms": limits[key].get(budgets.RUNTIME)}
         return _row(solution, parent_ms, info) | about
 
     grid = [(method, speedup) for speedup in search.speedups for method in search.methods]
-    points = [point(method, speedup) for method, speedup in progress.track(grid, f"search {target}")]
+    points = [point(method, speedup, speedup) for method, speedup in progress.track(grid, f"search {target}")]
     about = {"target": target, "objective": search.objective, "parent_runtime_ms": parent_ms}
-    files.write_json(frontier, about | {"points": points})
+    if "quadratic" in search.methods:
+        about["cosine"] = found.cosine if found else search.cosines[0]
+    runs = {"runs": [_run(run) for run in found.runs]} if found else {}
+    files.write_json(frontier, about | {"points": points} | runs)
     files.write_csv(frontier_table, _flat(points))
-    chosen = {method: point(method, search.child_speedup, search.child) for method in search.methods}
-    limits = {"speedup": search.child_speedup, "limits": search.child.model_dump() if search.child else None}
-    files.write_json(children, about | limits | {"children": chosen})
+    chosen = {method: point(method, "children", search.child_speedup) for method in search.methods}
+    limited = {"speedup": search.child_speedup, "limits": search.child.model_dump() if search.child else None}
+    files.write_json(children, about | limited | {"children": chosen})
 
 
-def _kl(params: Params, parent: Path, tokens: Path, variants: Sequence[Path]) -> Any:
-    """A function that gives the KL of a child, by the names of its blocks, on validation text."""
+def _kl(params: Params, parent: Path, tokens: Path, variants: Sequence[Path]) -> Callable[[Choice], float]:
+    """A function that gives the KL of a choice's child on validation text."""
     from tessera.puzzle import child, compute
     from tessera.puzzle.models import architecture as architectures
     from tessera.puzzle.models import loading, memory
@@ -121,11 +135,15 @@ def _kl(params: Params, parent: Path, tokens: Path, variants: Sequence[Path]) ->
     text = read(tokens, "valid", window, params.search.windows, seed)
     reference = Reference(teacher, text.tokens, text.document, text.mask)
 
-    @cache
-    def kl(blocks: tuple[str, ...]) -> float:
-        return reference.measure(child.assemble(teacher, params.space, variants, blocks))["kl_div"]
+    def kl(choice: Choice) -> float:
+        return reference.measure(child.assemble(teacher, params.space, variants, list(choice.values())))["kl_div"]
 
     return kl
+
+
+def _run(run: Run) -> dict[str, Any]:
+    sums = {"scores": run.scores, "interactions": run.interactions}
+    return {"blocks": list(run.choice.values()), **sums, "kl_div": run.kl}
 
 
 def _row(solution: Solution, parent_ms: float, info: dict[str, Any]) -> dict[str, Any]:
