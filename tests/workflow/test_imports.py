@@ -17,7 +17,7 @@ SHARED = ("common", "neurons", "data")
 #: What science knows nothing of.
 FOREIGN = ("argparse", "dvc", "matplotlib", "mlflow", "snakemake", "typer")
 #: Commands for people, which may import anything of their study.
-COMMANDS = ("cli.py", "model_cli.py", "compress_cli.py", "chat_cli.py", "harness_cli.py")
+COMMANDS = ("cli.py", "model_cli.py", "compress_cli.py", "chat_cli.py", "harness_cli.py", "export_cli.py")
 
 FILES = sorted(code.PACKAGE.rglob("*.py"))
 

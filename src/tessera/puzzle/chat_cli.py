@@ -28,7 +28,7 @@ def chat(
         Literal["auto", "torch", "llama.cpp"], typer.Option(help="auto: llama.cpp if it has a form for both")
     ] = "auto",
     dtype: Annotated[
-        str, typer.Option(help="type of the matrices in llama.cpp, as tessera puzzle gguf has it")
+        str, typer.Option(help="type of the matrices in llama.cpp, as tessera puzzle export has it")
     ] = "q8_0",
     tokens: Annotated[int, typer.Option(min=1, help="most tokens of an answer")] = 200,
     temperature: Annotated[float, typer.Option(min=0, help="0 for the likeliest token")] = 0.0,

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from tessera.puzzle.cli import errors
-from tessera.puzzle.harness_cli import app
+from tessera.puzzle.export_cli import app
 
 
 @app.command()

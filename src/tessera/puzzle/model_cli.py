@@ -8,59 +8,10 @@ import typer
 from tessera.common import files
 from tessera.puzzle.cli import app, errors
 from tessera.puzzle.search.best_batch import Service
-from tessera.puzzle.serve import gguf_types
 
 Scores = Annotated[list[Path], typer.Option(help="scores of the layers, as puzzle_scores writes them; may be repeated")]
 Config = Annotated[Path, typer.Option(help="the parent's config.json")]
 SpaceFile = Annotated[Path, typer.Option(help="params.yaml, or a file with only the section puzzle.space")]
-
-
-@app.command()
-def gguf(
-    child: Annotated[Path, typer.Argument(help="directory of a child, or of a parent")],
-    out: Annotated[Path, typer.Option(help="GGUF file to write")],
-    parent_gguf: Annotated[Path | None, typer.Option(help="GGUF file of the parent, whose tokenizer is copied")] = None,
-    tokenizer_pre: Annotated[
-        str | None,
-        typer.Option(help="instead, llama.cpp's name of the pre-tokenizer of the directory's tokenizer.json"),
-    ] = None,
-    dtype: Annotated[gguf_types.Dtype, typer.Option(help="type of the matrices")] = "float16",
-    tensor_type: Annotated[
-        list[str],
-        typer.Option(help="of those whose name contains a regular expression, as in ffn_down=q5_0; may be repeated"),
-    ] = [],  # noqa: B006  Typer wants a list
-    license_name: Annotated[str | None, typer.Option("--license", help="the parent's licence, as hubs name it")] = None,
-) -> None:
-    """Write a child as a GGUF file for llama.cpp, and verify it by reading it back."""
-    from tessera.puzzle.models import loading
-    from tessera.puzzle.serve import gguf_export, gguf_layouts, gguf_tokenizer
-
-    with errors():
-        if (parent_gguf is None) == (tokenizer_pre is None):
-            raise ValueError("give one of --parent-gguf and --tokenizer-pre")
-        types = gguf_types.Types(dtype, dict(map(_tensor_type, tensor_type)))
-        model = loading.load(child).requires_grad_(False)
-        gguf_layouts.layouts(model)  # before the tokenizer, whose reading takes seconds
-        tokenizer: dict[str, Any]
-        if parent_gguf is not None:
-            tokenizer = gguf_tokenizer.of_gguf(parent_gguf)
-        else:
-            tokenizer = gguf_tokenizer.of_directory(child, str(tokenizer_pre), model.config.vocab_size)
-        gguf_export.write(model, out, tokenizer, types, child.name, license_name)
-        report = gguf_export.verify(out, model, tokenizer, types)
-    typer.echo(
-        f"{out}: architecture {report['architecture']}, {report['tensors']} tensors ("
-        + ", ".join(f"{count} {name}" for name, count in report["types"].items())
-        + f"), {report['parameters']:,} parameters, as the child's to "
-        f"{report['largest_error']:.1e} of a tensor's largest value"
-    )
-
-
-def _tensor_type(text: str) -> tuple[str, Any]:
-    pattern, found, dtype = text.rpartition("=")
-    if not found:
-        raise ValueError(f"--tensor-type {text}: expected a regular expression and a type, as in ffn_down=q5_0")
-    return pattern, dtype
 
 
 @app.command()

@@ -10,7 +10,7 @@ from pydantic import Field, NonNegativeFloat, model_validator
 from tessera.common.params import Section
 
 Solver = Literal["highs", "cbc"]
-Method = Literal["quadratic", "mip", "greedy", "max_params", "homogeneous", "no_op_only", "random"]
+Method = Literal["quadratic", "mip", "greedy", "max_params", "homogeneous", "no_op_only", "stock", "random"]
 
 
 class ModelLimits(Section):
@@ -49,7 +49,8 @@ class SearchParams(Section):
         ("mip",),
         min_length=1,
         description="how the children are chosen; those of the first are healed in full and kept. quadratic: the "
-        "program whose objective counts that exchanged attentions reinforce one another",
+        "program whose objective counts that exchanged attentions reinforce one another; stock: layers of one "
+        "size, some of them dropped, which engines read as the parent's plain class",
     )
     cosines: tuple[NonNegativeFloat, ...] = Field(
         (0.0,),

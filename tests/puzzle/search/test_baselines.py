@@ -1,5 +1,7 @@
 """Baselines keep the budgets, never beat the program, and are what they say."""
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -7,7 +9,8 @@ from hypothesis import strategies as st
 from small_libraries import SCORE, SIZE, TIME, brute_force, libraries, library
 
 from tessera.puzzle import search
-from tessera.puzzle.search import baselines, solve
+from tessera.puzzle.models.space import FFN, Attention, Space
+from tessera.puzzle.search import baselines, quadratic, solve
 
 EXAMPLES = settings(max_examples=40, deadline=None, derandomize=True)
 METHODS = ("greedy", "homogeneous", "max_params", "random")
@@ -108,3 +111,56 @@ def test_no_op_only_replaces_nothing_by_anything_else():
     found = baselines.no_op_only(lib, SCORE, {TIME: 9})
     assert set(found.choice.values()) <= {"parent+parent", "no_op+parent", "parent+no_op"}
     assert found.value == 4 and solve(lib, SCORE, {TIME: 9}).value == 3
+
+
+SPACE = Space(
+    attention={
+        "kv1": Attention(kind="gqa", kv_heads=1),
+        "window": Attention(kind="gqa", window=8),
+        "linear": Attention(kind="linear"),
+        "gone": Attention(kind="no_op"),
+    },
+    ffn={"ffn50": FFN(kind="gated", width=0.5), "nothing": FFN(kind="no_op")},
+)
+
+
+def test_blocks_of_one_size_are_those_of_a_plain_class():
+    whole, dropped = SPACE.one_size()
+    assert whole == ["parent+parent", "parent+ffn50", "kv1+parent", "kv1+ffn50"] and dropped == ["gone+nothing"]
+    assert Space(attention={}, ffn={}).one_size() == (["parent+parent"], [])
+
+
+@EXAMPLES
+@given(st.integers(0, 10**6), st.floats(0, 1), st.sampled_from([0.0, 0.3]))
+def test_stock_children_are_the_best_of_one_size(seed, portion, cosine):
+    """Against all choices of one size, valued one by one."""
+    rng = np.random.default_rng(seed)
+    names = [f"{a}+{f}" for a in SPACE.attentions() for f in SPACE.ffns()]
+    scores = {name: (0.0, 0.0) if name == "parent+parent" else tuple(rng.random(2)) for name in names}
+    lib = {
+        f"layer_{i}": {
+            name: {"metrics": {"kl_div": s * (i + 1)}, "stats": {"runtime_ms": float(t + 1)}}
+            for name, (s, t) in scores.items()
+        }
+        for i in range(3)
+    }
+    budget = {TIME: 3 * portion * 2}
+    found = baselines.stock(lib, SCORE, budget, {}, SPACE, cosine)
+    rooted, root = quadratic.with_roots(lib, SCORE)
+    whole, dropped = SPACE.one_size()
+    values = [
+        quadratic.value(rooted, choice, SCORE, root, cosine)
+        for block in whole
+        for blocks in itertools.product([block, *dropped], repeat=3)
+        if set(blocks) != set(dropped) and search.feasible(lib, choice := dict(zip(lib, blocks, strict=True)), budget)
+    ]
+    assert found.status == ("heuristic" if values else "infeasible")
+    if values:
+        assert found.value == pytest.approx(min(values), rel=1e-5)
+        assert len(set(found.choice.values()) - set(dropped)) == 1
+
+
+def test_stock_needs_the_space():
+    lib = renamed(library([[0, 2, 3, 1]] * 3, [[4, 2, 2, 3]] * 3))
+    with pytest.raises(ValueError, match="stock needs the search space"):
+        baselines.choose("stock", lib, SCORE, {}, {}, generator=np.random.default_rng(0))

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from tessera.common import files
 from tessera.puzzle import child
-from tessera.puzzle.model_cli import app
+from tessera.puzzle.export_cli import app
 from tessera.puzzle.models import loading
 from tessera.puzzle.serve import gguf_export, gguf_tokenizer
 from tessera.puzzle.stages import export_child as puzzle_export
@@ -145,7 +145,7 @@ def test_command(run, tmp_path):
     out = tmp_path / "by hand.gguf"
 
     def call(*arguments):
-        return CliRunner().invoke(app, ["gguf", *map(str, arguments)])
+        return CliRunner().invoke(app, ["export", "--for", "llama.cpp", *map(str, arguments)])
 
     done = call(own, "--out", out, "--tokenizer-pre", "gpt-2", "--dtype", "float32")
     assert done.exit_code == 0 and "tensors" in done.output, done.output

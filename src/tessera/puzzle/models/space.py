@@ -102,6 +102,17 @@ class Space(BaseModel):
         """All FFN variants by name, the parent first."""
         return {PARENT: FFN(kind="gated")} | self.ffn
 
+    def one_size(self) -> tuple[list[str], list[str]]:
+        """Blocks that may be in every layer of a plain class like the parent's, and those that drop a layer."""
+        attention = [name for name, a in self.attentions().items() if a.kind == "gqa" and a.window is None]
+        ffn = [name for name, f in self.ffns().items() if f.kind == "gated"]
+        dropped = [
+            [name for name, variant in variants.items() if variant.kind == "no_op"]
+            for variants in (self.attention, self.ffn)
+        ]
+        whole = [compose(a, f) for a in attention for f in ffn]
+        return whole, [compose(a, f) for a in dropped[0] for f in dropped[1]]
+
     def check(self, architecture: Architecture) -> None:
         """Raise ValueError, naming the variant, if the parent's shape does not allow it."""
         for name, variant in self.attention.items():

@@ -23,7 +23,8 @@ COLOURS = {
     "greedy": plots.ORANGE,
     "max_params": plots.GREEN,
     "homogeneous": plots.PURPLE,
-    "no_op_only": plots.SKY,
+    "no_op_only": plots.YELLOW,
+    "stock": plots.SKY,
     "random": plots.GREY,
 }
 SUBBLOCK_COLOURS = {"attention": plots.ORANGE, "ffn": plots.BLUE}

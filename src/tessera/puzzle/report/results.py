@@ -23,6 +23,7 @@ METHOD_NAMES = {
     "max_params": "max-params",
     "homogeneous": "homogeneous",
     "no_op_only": "no-op only",
+    "stock": "one size, fewer layers",
     "random": "random",
 }
 #: States of a child: as assembled, healed as all methods are; and of the one that is kept refitted, healed in full.

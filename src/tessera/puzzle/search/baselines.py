@@ -10,6 +10,7 @@ from fractions import Fraction
 
 import numpy as np
 
+from tessera.puzzle.models.space import Space
 from tessera.puzzle.search import block_library, quadratic
 from tessera.puzzle.search import solver as search
 from tessera.puzzle.search.block_library import Library
@@ -94,6 +95,30 @@ def no_op_only(
     return best if best.status == "infeasible" else replace(best, status="heuristic", bound=None, relaxation=None)
 
 
+def stock(
+    library: Library, objective: str, at_most: Limits, at_least: Limits, space: Space,
+    cosine: float = 0.0, solver: Solver = "highs",
+) -> Solution:  # fmt: skip
+    """The best child whose layers are of one size or dropped as a whole: a plain class of fewer layers.
+
+    Each size has its program, with interactions as quadratic has them; `value` is the best one's.
+    """
+    rooted, root = quadratic.with_roots(library, objective)
+    whole, dropped = space.one_size()
+    best = _infeasible()
+    for block in whole:
+        part = {layer: {v: blocks[v] for v in (block, *dropped) if v in blocks} for layer, blocks in rooted.items()}
+        if not all(block in blocks for blocks in part.values()):
+            continue
+        empty = [dict.fromkeys(part, gone) for gone in dropped if all(gone in blocks for blocks in part.values())]
+        found = quadratic.solve(
+            part, objective, root, cosine, at_most, at_least, different_from=empty, min_difference=1, solver=solver
+        )
+        if found.value is not None and (best.value is None or found.value < best.value):
+            best = replace(found, status="heuristic", bound=None, relaxation=None)
+    return best
+
+
 def random(
     library: Library,
     objective: str,
@@ -163,8 +188,13 @@ def choose(
     generator: np.random.Generator,
     solver: Solver = "highs",
     cosine: float = 0.0,
+    space: Space | None = None,
 ) -> Solution:
-    """The choice of a method by its name; only `random` draws from the generator, and only `quadratic` has a cosine."""
+    """The choice of a method by its name.
+
+    Only `random` draws from the generator, `quadratic` and `stock` have the cosine, and `stock` the space, without
+    which it raises ValueError.
+    """
     if method == "quadratic":
         rooted, root = quadratic.with_roots(library, objective)
         return quadratic.solve(rooted, objective, root, cosine, at_most, at_least, solver=solver)
@@ -176,6 +206,10 @@ def choose(
         return homogeneous(library, objective, at_most, at_least)
     if method == "max_params":
         return max_params(library, objective, at_most, at_least, solver=solver)
+    if method == "stock":
+        if space is None:
+            raise ValueError("method stock needs the search space, which says what the blocks are")
+        return stock(library, objective, at_most, at_least, space, cosine, solver)
     if method == "no_op_only":
         return no_op_only(library, objective, at_most, at_least, solver=solver)
     return search.solve(library, objective, at_most, at_least, solver=solver)

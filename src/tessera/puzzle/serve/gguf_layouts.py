@@ -19,7 +19,7 @@ Refused are children without any attention, for llama.cpp wants a KV cache, fami
 windows, and under `deci` query heads that were dropped.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,14 +27,12 @@ from tessera.puzzle.models import modeling_child, nemotron
 from tessera.puzzle.models.decoder import LanguageModel
 from tessera.puzzle.models.loading import BLOCKS
 from tessera.puzzle.serve.gguf_types import ARCHITECTURES, Architecture
+from tessera.puzzle.serve.packing import Place, Slot, packed
 
 #: Rotary embeddings that files of an architecture can describe.
 ROPE_TYPES = {"deci": ("default", "linear", "llama3"), "openelm": ("default", "linear")}
 #: Channels of an FFN of zeros: the least that every block-quantised type can hold.
 ZERO_CHANNELS = 32
-
-#: A subblock of a child: its layer and `attention` or `ffn`.
-Place = tuple[int, str]
 
 
 @dataclass(frozen=True)
@@ -94,22 +92,10 @@ def layouts(model: LanguageModel) -> list[Layout]:
             f"llama.cpp's openelm has no linear maps, as in {_name(linear)} of this child; search without the "
             f"variant, or serve the Hugging Face checkpoint"
         )
-    return [_layout(name, config, sizes, i, *packed) for i, packed in enumerate(_packed(dict(places)))]
-
-
-def _packed(places: Mapping[Place, str]) -> Iterator[tuple[Place | None, Place | None]]:
-    """Subblocks, by kind, in as few layers of one in attention's place and an FFN behind it as hold them in order."""
-    first: Place | None = None
-    for place, kind in places.items():
-        if place[1] == "ffn" and kind == "own":
-            yield first, place
-            first = None
-            continue
-        if first:
-            yield first, None
-        first = place
-    if first:
-        yield first, None
+    slots: dict[Place, Slot] = {
+        place: "ffn" if (place[1], kind) == ("ffn", "own") else "attention" for place, kind in places
+    }
+    return [_layout(name, config, sizes, i, *both) for i, both in enumerate(packed(slots))]
 
 
 def _layout(

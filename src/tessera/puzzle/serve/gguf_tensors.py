@@ -6,15 +6,15 @@ projections in one matrix.
 """
 
 import math
-from collections.abc import Mapping
 from typing import Any
 
 import torch
 
 from tessera.puzzle.models import variants
 from tessera.puzzle.models.decoder import LanguageModel, norm_name
-from tessera.puzzle.serve.gguf_layouts import Layout, Place, architecture, config_of, layouts
+from tessera.puzzle.serve.gguf_layouts import Layout, architecture, config_of, layouts
 from tessera.puzzle.serve.gguf_types import Architecture
+from tessera.puzzle.serve.packing import parameters
 
 ROPE_FACTORS = "rope_freqs.weight"
 Tensors = dict[str, torch.Tensor]
@@ -48,18 +48,18 @@ def _attention(model: LanguageModel, name: Architecture, layout: Layout) -> Tens
             weights["attn_qkv.weight"] = torch.zeros((layout.heads + 2 * layout.kv_heads) * E, D)
             weights |= {f"attn_{which}_norm.weight": torch.ones(E) for which in "qk"}
         return weights
-    parameters, norm = _parameters(model, layout.attention)
+    own, norm = parameters(model, layout.attention)
     weights = {"attn_norm.weight": norm}
     if not layout.kv_heads:
-        return weights | {"attn_output.weight": parameters["linear.weight"]}
+        return weights | {"attn_output.weight": own["linear.weight"]}
     if name == "openelm":
-        weights["attn_qkv.weight"] = torch.cat([parameters[f"{which}_proj.weight"] for which in "qkv"])
-        weights |= {f"attn_{which}_norm.weight": parameters[f"{which}_norm.weight"] for which in "qk"}
-        return weights | {"attn_output.weight": parameters["o_proj.weight"]}
+        weights["attn_qkv.weight"] = torch.cat([own[f"{which}_proj.weight"] for which in "qkv"])
+        weights |= {f"attn_{which}_norm.weight": own[f"{which}_norm.weight"] for which in "qk"}
+        return weights | {"attn_output.weight": own["o_proj.weight"]}
     heads = {"q": layout.heads, "k": layout.kv_heads}
     for theirs, ours in (("q", "q_proj"), ("k", "k_proj"), ("v", "v_proj"), ("output", "o_proj")):
         for kind in ("weight", "bias"):
-            if (value := parameters.get(f"{ours}.{kind}")) is not None:
+            if (value := own.get(f"{ours}.{kind}")) is not None:
                 weights[f"attn_{theirs}.{kind}"] = permute(value, heads[theirs]) if theirs in heads else value
     return weights
 
@@ -69,25 +69,15 @@ def _ffn(model: LanguageModel, layout: Layout) -> Tensors:
     if layout.ffn is None:
         shapes = {"gate": (F, D), "up": (F, D), "down": (D, F)}
         return {"ffn_norm.weight": torch.ones(D)} | {f"ffn_{n}.weight": torch.zeros(s) for n, s in shapes.items()}
-    parameters, norm = _parameters(model, layout.ffn)
+    own, norm = parameters(model, layout.ffn)
     weights = {"ffn_norm.weight": norm}
     for name in ("gate", "up", "down"):
         weights |= {
-            f"ffn_{name}.{kind}": parameters[f"{name}_proj.{kind}"]
+            f"ffn_{name}.{kind}": own[f"{name}_proj.{kind}"]
             for kind in ("weight", "bias")
-            if f"{name}_proj.{kind}" in parameters
+            if f"{name}_proj.{kind}" in own
         }
     return weights
-
-
-def _parameters(model: LanguageModel, place: Place) -> tuple[Mapping[str, torch.Tensor], torch.Tensor]:
-    """A subblock's own parameters, and the weight of the norm before it."""
-    index, subblock = place
-    module = {"attention": "self_attn", "ffn": "mlp"}[subblock]
-    norm = {"attention": "input_layernorm", "ffn": "post_attention_layernorm"}[subblock]
-    every = dict(model.module(index).named_parameters())
-    own = {name.removeprefix(f"{module}."): value for name, value in every.items() if name.startswith(f"{module}.")}
-    return own, every[f"{norm}.weight"]
 
 
 def permute(rows: torch.Tensor, heads: int) -> torch.Tensor:

@@ -101,7 +101,8 @@ def main(
             generator = randomness.generator(params.seed, "puzzle_search", target, str(speedup))
             solution = baselines.choose(
                 method, blocks, search.objective, limits[key], at_least,
-                generator=generator, solver=search.solver, cosine=search.cosines[0],
+                generator=generator, solver=search.solver, space=params.space,
+                cosine=found.cosine if found else search.cosines[0],
             )  # fmt: skip
         about = {"method": method, "speedup": speedup, "runtime_budget_ms": limits[key].get(budgets.RUNTIME)}
         return _row(solution, parent_ms, info) | about
