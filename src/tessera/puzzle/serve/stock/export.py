@@ -151,7 +151,5 @@ def _card(source: Path, directory: Path, engine: Engine, report: Report) -> None
     before = path.read_text(encoding="utf-8").rstrip() if path.is_file() else f"# {source.name}"
     lines = [f"## This copy: for {NAMES[engine]}", "", f"* {report.form}", f"* {report.parameters:,} parameters"]
     lines += [f"* {note}" for note in report.notes]
-    lines += [
-        f"* checked: {check}" for check in report.checked or ["nothing here; see docs/serve.md for what tests run"]
-    ]
+    lines += [f"* checked: {check}" for check in report.checked or ["not by itself; docs/serve.md says what tests run"]]
     files.write_text(directory / "README.md", before + "\n\n" + "\n".join(lines) + "\n")
