@@ -35,7 +35,7 @@ test-slurm: $(VENV)/installed ## run the workflow through a one-node SLURM; need
 	pip install -q --no-deps -r profiles/slurm/requirements.txt
 	OMP_NUM_THREADS=1 pytest -q -m slurm tests/workflow/test_slurm.py $(ARGS)
 
-test-serve: $(VENV)/installed build/vllm/installed ## serve children by vLLM on this CPU, in an environment of its own (4 GiB)
+test-serve: $(VENV)/installed build/vllm/installed build/mlx/installed ## serve children by vLLM and MLX on this CPU, in environments of their own (5 GiB)
 	OMP_NUM_THREADS=1 pytest -q -m serve $(ARGS)
 
 faults: $(VENV)/installed ## kill runs, fill disks, damage files, and write the outcome to reports/tables/faults.md
@@ -98,6 +98,11 @@ build/vllm/installed: plugins/vllm/requirements.txt plugins/vllm/pyproject.toml
 	build/vllm/bin/pip install -q -r plugins/vllm/requirements.txt
 	build/vllm/bin/pip uninstall -q -y torchvision torchaudio torchcodec
 	build/vllm/bin/pip install -q --no-deps --editable plugins/vllm
+	touch $@
+
+build/mlx/installed:
+	$(PYTHON) -m venv --clear build/mlx
+	build/mlx/bin/pip install -q "mlx[cpu]==0.32.4" mlx-lm==0.32.2
 	touch $@
 
 $(VENV)/installed: requirements.lock

@@ -30,7 +30,7 @@ def answer(request: dict[str, Any], directory: str) -> dict[str, Any]:
         x = mx.argmax(scores, axis=-1, keepdims=True)
         tokens.append(x[:, 0].tolist())
         likely.append(mx.take_along_axis(scores, x, axis=-1)[:, 0].tolist())
-    return {"tokens": [*map(list, zip(*tokens))], "log_probabilities": [*map(list, zip(*likely))]}
+    return {"tokens": mx.array(tokens).T.tolist(), "log_probabilities": mx.array(likely).T.tolist()}
 
 
 def main() -> None:

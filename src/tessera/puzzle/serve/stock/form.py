@@ -10,6 +10,20 @@ from torch import Tensor
 CHILD_KEYS = ("puzzle_blocks", "block_configs", "per_layer_config", "auto_map", "architectures")
 
 
+def rotary(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Rotary embeddings in the keys of transformers 4, which other readers know, from `rope_parameters` of 5.
+
+    A family whose layers of full and of sliding attention rotate differently has them by these names.
+    """
+    if "full_attention" in parameters:
+        return rotary(parameters["full_attention"]) | {
+            "rope_local_base_freq": parameters["sliding_attention"]["rope_theta"]
+        }
+    scaling = {key: value for key, value in parameters.items() if key != "rope_theta"}
+    scaled = scaling.get("rope_type", "default") != "default"
+    return {"rope_theta": parameters["rope_theta"], "rope_scaling": scaling if scaled else None}
+
+
 @dataclass(frozen=True)
 class Form:
     """A checkpoint that engines read; `words` say what it is, `notes` what stands in for what it has not."""

@@ -22,7 +22,7 @@ from tessera.puzzle.models import nemotron, variants
 from tessera.puzzle.models.decoder import LanguageModel, norm_name
 from tessera.puzzle.serve.gguf_layouts import blocks_of, config_of
 from tessera.puzzle.serve.packing import Place, Slot, packed, parameters
-from tessera.puzzle.serve.stock.form import Form
+from tessera.puzzle.serve.stock.form import Form, rotary
 
 Engine = Literal["vllm", "tensorrt-llm", "mlx"]
 #: The bias of a gate that ignores its input: a number that bfloat16 holds, near silu(x) = 1.
@@ -238,8 +238,6 @@ class _Converter:
         """config.json, with the keys of transformers 4 as well as 5 where they differ."""
         config = self.config
         copied = {key: getattr(config, key, None) for key in _COPIED}
-        rope = dict(config.rope_parameters)
-        theta, scaled = rope.pop("rope_theta"), rope.get("rope_type", "default") != "default"
         groups = [b["attention"]["n_heads_in_group"] for b in blocks if b["attention"]["n_heads_in_group"]]
         settings = copied | {
             "architectures": ["DeciLMForCausalLM"],
@@ -252,10 +250,9 @@ class _Converter:
             "attention_bias": self.o_bias,
             "mlp_bias": self.ffn_bias,
             "rope_parameters": dict(config.rope_parameters),
-            "rope_theta": theta,
-            "rope_scaling": rope if scaled else None,
             "block_configs": blocks,
         }
+        settings |= rotary(config.rope_parameters)
         return settings | ({"qkv_bias": True} if self.qkv_bias and not self.o_bias else {})
 
 

@@ -6,9 +6,10 @@ A layer may be dropped as a whole; all others have both parts, of the same sizes
 from collections.abc import Mapping
 from typing import Any
 
+from tessera.puzzle.models import variants
 from tessera.puzzle.models.decoder import LanguageModel
-from tessera.puzzle.serve.gguf_layouts import blocks_of
-from tessera.puzzle.serve.stock.form import CHILD_KEYS, Form
+from tessera.puzzle.serve.gguf_layouts import blocks_of, config_of
+from tessera.puzzle.serve.stock.form import CHILD_KEYS, Form, rotary
 
 
 def convert(model: LanguageModel, config: Mapping[str, Any]) -> Form:
@@ -39,6 +40,10 @@ def convert(model: LanguageModel, config: Mapping[str, Any]) -> Form:
     kept = {key: value for key, value in config.items() if key not in CHILD_KEYS}
     kept |= like | {"num_hidden_layers": len(sizes)}
     name = type(model.network).__name__.removeprefix("Child")
+    if "rope_parameters" in kept:
+        kept |= rotary(kept["rope_parameters"])
+    if "num_attention_heads" in like:
+        kept["head_dim"] = variants.head_dim(config_of(model))
     if "layer_types" in kept:
         kept["layer_types"] = [kept["layer_types"][i] for i in sizes]
     tensors = {new: value for old, value in model.state().items() if (new := _renamed(model, old, list(sizes)))}
