@@ -113,7 +113,8 @@ def test_card_tells_costs_scores_data_and_loaders(run):
         "architecture `deci`, 3 layers as llama.cpp counts them, matrices 19 F32; values",
         "zeros that add nothing stand in its layers 2 (ffn)",
         "* vLLM: served with the plugin in plugins/vllm, whose tests compare children of 'llama' with transformers; "
-        "vLLM by itself cannot: it has no linear maps, as in layers 1.",
+        "without it not: vLLM has no linear maps, as in layers 1; they may be written as gated FFNs with three times "
+        "their weights (--maps-as-ffns).",
     ):
         assert words in card, words
 

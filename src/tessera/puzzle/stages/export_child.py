@@ -83,7 +83,7 @@ def main(
             training_tokens=files.read_json(curve)["tokens"][-1],
             gguf=words,
         )
-        report["vllm_obstacles"] = vllm.obstacles(model)
+        report["vllm_obstacle"] = vllm.obstacle(model)
         files.write_text(directory / "README.md", card.card(facts))
         files.write_json(directory / "export.json", report)
 

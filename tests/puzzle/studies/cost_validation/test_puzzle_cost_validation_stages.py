@@ -12,6 +12,7 @@ from tessera.puzzle.studies.cost_validation.stages import report
 
 PARAMS = {
     "software": ["trtllm"],
+    "hardware": ["l40s", "a100-sxm"],
     "dtypes": ["fp8"],
     "workloads": [[128, 128], [2048, 128]],
     "roofline": {"batch": 16, "prefill": 32, "decode": 4},
@@ -28,6 +29,10 @@ def test_writes_tables_figures_and_numbers(tmp_path):
     assert ratio["child_error"] == pytest.approx(ratio["child"] / 653 - 1)
     assert "child_error" not in metrics["throughput"]["trtllm"]["128/128"]
     assert metrics["interpolation"]["trtllm"]["fp8"]["decode"]["128"]["points"] > 50
+    # An A100 has no fp8.
+    assert metrics["gpus"].keys() == {"l40s", "largest_decode_median", "largest_prefill_median"}
+    decode = metrics["gpus"]["l40s"]["fp8"]["decode"]
+    assert decode["points"] > 100 and 0 < decode["median"] <= metrics["gpus"]["largest_decode_median"]
     assert metrics["roofline"]["trtllm"]["fp8"]["decode_min"] > 1
     table = files.read_csv(tmp_path / "tables/throughput.csv")
     assert list(table.decode) == [128, 128] and list(table.software) == 2 * ["trtllm 1.3.0rc20"]

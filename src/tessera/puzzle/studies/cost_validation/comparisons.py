@@ -1,6 +1,6 @@
 """All comparisons of the cost model: published throughputs, timed layouts, and the datasheet's bound."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +20,8 @@ class Comparisons:
     """`published.throughputs`"""
     interpolation: pd.DataFrame
     """`validation.interpolation`"""
+    gpus: pd.DataFrame
+    """`validation.interpolation` on other GPUs, with `hardware`"""
     roofline: pd.DataFrame
     """`validation.against_roofline`"""
 
@@ -27,15 +29,28 @@ class Comparisons:
 def compare(params: CostValidationParams, track: Callable[[Iterable[Any]], Iterable[Any]] = iter) -> Comparisons:
     """Return the comparisons; track wraps the loop over software, to show progress."""
 
-    def pricer(software: str, dtype: str) -> KernelDatabase:
-        shared = {"source": "kernel-database", "hardware": "h100-sxm", "workload": params.roofline}
+    def pricer(software: str, dtype: str, hardware: str = "h100-sxm") -> KernelDatabase:
+        shared = {"source": "kernel-database", "hardware": hardware, "workload": params.roofline}
         return KernelDatabase(CostTarget.model_validate(shared | {"software": software, "dtype": dtype}))
+
+    def elsewhere(hardware: str) -> Iterator[pd.DataFrame]:
+        for dtype in params.dtypes:
+            try:
+                database = pricer("", dtype, hardware)
+            except ValueError:  # the GPU has not this type, or it was not timed
+                continue
+            yield validation.interpolation(database).assign(hardware=hardware)
 
     parent, child = published.served(published.PARENT), published.served(published.CHILD)
     throughput, interpolation, roofline = [], [], []
-    for software in track(params.software):
+    gpus: list[pd.DataFrame] = []
+    for software in track([*params.software, *params.hardware]):
+        if software in params.hardware:
+            gpus += elsewhere(software)
+            continue
         throughput.append(published.throughputs(pricer(software, "fp8"), parent, child, params.workloads))
         for dtype in params.dtypes:
             interpolation.append(validation.interpolation(pricer(software, dtype)))
             roofline.append(validation.against_roofline(parent.architecture, software, dtype, params.roofline))
-    return Comparisons(*(pd.concat(parts, ignore_index=True) for parts in (throughput, interpolation, roofline)))
+    parts = (throughput, interpolation, gpus, roofline)
+    return Comparisons(*(pd.concat(part, ignore_index=True) for part in parts))

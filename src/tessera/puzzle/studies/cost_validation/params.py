@@ -12,6 +12,9 @@ class CostValidationParams(Section):
     """The cost model compared with published throughputs, timed layouts and the datasheet."""
 
     software: tuple[Literal["trtllm", "vllm", "sglang"], ...] = Field(min_length=1)
+    hardware: tuple[str, ...] = Field(
+        description="other GPUs on whose timings interpolation is tried, each under its default software"
+    )
     dtypes: tuple[Literal["bfloat16", "fp8"], ...] = Field(
         min_length=1, description="of interpolation and roofline; published throughputs are of fp8"
     )

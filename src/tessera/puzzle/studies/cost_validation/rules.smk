@@ -11,6 +11,7 @@ rule puzzle_cost_validation_report:
             tables={
                 "throughput": "throughputs by workload",
                 "interpolation": "errors of interpolation",
+                "gpus": "errors of interpolation by GPU",
                 "roofline": "variants and the datasheet's bound",
             },
             figures={

@@ -4,6 +4,7 @@
 * Roofline. The database's time of each variant in multiples of the datasheet's bound.
 """
 
+import contextlib
 import itertools
 from collections.abc import Iterator, Sequence
 
@@ -29,8 +30,7 @@ def interpolation(pricer: KernelDatabase, head_dims: Sequence[int] = (64, 128)) 
         layout = CoreAttention(heads, kv_heads, head_dim)
         if kv_heads >= heads:
             continue
-        for step, interpolated in _left_out(pricer, layout):
-            timed = pricer.price(layout, step)[0]
+        for step, interpolated, timed in _left_out(pricer, layout):
             row = {
                 "heads": heads,
                 "kv_heads": kv_heads,
@@ -42,15 +42,25 @@ def interpolation(pricer: KernelDatabase, head_dims: Sequence[int] = (64, 128)) 
     return pd.DataFrame(rows).assign(software=pricer.software, dtype=pricer.kv_cache.name)
 
 
-def _left_out(pricer: KernelDatabase, layout: CoreAttention) -> Iterator[tuple[Pass, float]]:
+def interpolation_by_gpu(errors: pd.DataFrame) -> pd.DataFrame:
+    """Median and largest absolute error by GPU, dtype and phase; errors have the column `hardware`."""
+    by = errors.assign(error=errors.error.abs()).groupby(["hardware", "software", "dtype", "phase"], sort=False).error
+    return by.agg(points="size", median="median", largest="max").reset_index()
+
+
+def _left_out(pricer: KernelDatabase, layout: CoreAttention) -> Iterator[tuple[Pass, float, float]]:
+    """Passes, and the milliseconds of the layout as it is interpolated and as it was timed.
+
+    Left out is what was not timed: sizes of heads that a GPU's timings have not, and prefill layouts that lie between
+    no two of the same kernel.
+    """
     for step in DECODE:
         if step.sequences * layout.kv_heads <= LARGEST_DECODE_BATCH:
-            yield step, pricer.fold(layout, step)
+            with contextlib.suppress(ValueError):
+                yield step, pricer.fold(layout, step), pricer.price(layout, step)[0]
     for step in PREFILL:
-        try:
-            yield step, pricer.between(layout, step)
-        except ValueError:  # no timed layout above it, of the same kernel
-            return
+        with contextlib.suppress(ValueError):
+            yield step, pricer.between(layout, step), pricer.price(layout, step)[0]
 
 
 def interpolation_summary(errors: pd.DataFrame) -> pd.DataFrame:

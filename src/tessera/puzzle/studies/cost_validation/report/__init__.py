@@ -10,6 +10,7 @@ REPORT: Report[Results] = Report(
     tables={
         "throughput": tables.throughput,
         "interpolation": tables.interpolation,
+        "gpus": tables.gpus,
         "roofline": tables.roofline,
     },
     figures={

@@ -30,6 +30,11 @@ class Results:
         return self.comparisons.interpolation
 
     @property
+    def gpus(self) -> pd.DataFrame:
+        """Errors of interpolating timed layouts of other GPUs by GPU, type and phase."""
+        return validation.interpolation_by_gpu(self.comparisons.gpus)
+
+    @property
     def roofline(self) -> pd.DataFrame:
         """Times of the variants, and the datasheet's bounds."""
         return self.comparisons.roofline

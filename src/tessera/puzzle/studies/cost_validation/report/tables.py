@@ -18,6 +18,11 @@ def interpolation(results: Results) -> pd.DataFrame:
     return results.interpolation
 
 
+def gpus(results: Results) -> pd.DataFrame:
+    """Errors of interpolating head layouts on other GPUs: median and largest, by GPU, type and phase."""
+    return results.gpus
+
+
 def roofline(results: Results) -> pd.DataFrame:
     """Times of every variant by the kernel database, and in multiples of the datasheet's bound."""
     return results.roofline
@@ -25,7 +30,7 @@ def roofline(results: Results) -> pd.DataFrame:
 
 def metrics(results: Results) -> Json:
     """The numbers of the claims, by software."""
-    numbers: Json = {"throughput": {}, "interpolation": {}, "roofline": {}}
+    numbers: Json = {"throughput": {}, "interpolation": {}, "gpus": {}, "roofline": {}}
     for row in results.throughput.to_dict("records"):
         model = {"ratio": row["ratio"], "best_ratio": row["best_ratio"], "paper_ratio": row["paper_ratio"]}
         model |= {"ratio_error": row["ratio"] / row["paper_ratio"] - 1}
@@ -38,6 +43,11 @@ def metrics(results: Results) -> Json:
     for row in results.summary.to_dict("records"):
         at = numbers["interpolation"].setdefault(short(row["software"]), {}).setdefault(row["dtype"], {})
         at.setdefault(row["phase"], {})[str(row["head_dim"])] = {k: row[k] for k in ("points", "median", "largest")}
+    for row in results.gpus.to_dict("records"):
+        errors = numbers["gpus"].setdefault(row["hardware"], {}).setdefault(row["dtype"], {})
+        errors[row["phase"]] = {k: row[k] for k in ("points", "median", "largest")}
+    for phase, rows in results.gpus.groupby("phase"):
+        numbers["gpus"][f"largest_{phase}_median"] = rows["median"].max()
     for (software, dtype), rows in results.roofline.groupby(["software", "dtype"]):
         spread = {
             f"{p}_{k}": getattr(rows[f"{p}_ratio"], k)()
@@ -73,6 +83,13 @@ def markdown(results: Results) -> str:
             map(_interpolation, results.summary.to_dict("records")),
             3,
         ),
+        "The same on other GPUs, of both head sizes:",
+        "",
+        *table(
+            ("GPU", "software", "type", "phase", "points", "median error, %", "largest, %"),
+            map(_gpu, results.gpus.to_dict("records")),
+            4,
+        ),
         "Time of Llama-3.1-70B's variants by the database in multiples of the datasheet's bound:",
         "",
         *table(
@@ -89,6 +106,11 @@ def markdown(results: Results) -> str:
 
 def _interpolation(row: Json) -> list[str]:
     cells = [str(row[key]) for key in ("software", "dtype", "phase", "head_dim", "points")]
+    return cells + [f"{100 * row[key]:.1f}" for key in ("median", "largest")]
+
+
+def _gpu(row: Json) -> list[str]:
+    cells = [str(row[key]) for key in ("hardware", "software", "dtype", "phase", "points")]
     return cells + [f"{100 * row[key]:.1f}" for key in ("median", "largest")]
 
 
