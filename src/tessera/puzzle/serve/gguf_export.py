@@ -19,7 +19,8 @@ from tessera.puzzle.models import variants
 from tessera.puzzle.models.decoder import LanguageModel
 from tessera.puzzle.serve.gguf_layouts import architecture, config_of, layouts
 from tessera.puzzle.serve.gguf_tensors import tensors
-from tessera.puzzle.serve.gguf_types import EXACT, FILE_TYPES, TYPES, Types
+from tessera.puzzle.serve.gguf_types import EXACT, FILE_TYPES, Types
+from tessera.puzzle.serve.gguf_values import kind_of, packed
 
 
 def metadata(model: LanguageModel, types: Types, name: str, license_name: str | None = None) -> dict[str, Any]:
@@ -82,8 +83,8 @@ def write(
             if key != "general.architecture":  # the writer's own
                 _add(writer, key, value)
         for tensor, value in weights.items():
-            kind = _kind(value, types.of(tensor))
-            writer.add_tensor(tensor, _packed(value, kind), raw_dtype=kind)
+            kind = kind_of(value, types.of(tensor))
+            writer.add_tensor(tensor, packed(value, kind), raw_dtype=kind)
         writer.write_header_to_file()
         writer.write_kv_data_to_file()
         writer.write_tensors_to_file()
@@ -102,22 +103,6 @@ def _add(writer: Any, key: str, value: Any) -> None:
         writer.add_float32(key, value)
     else:
         writer.add_array(key, list(value))
-
-
-def _kind(value: torch.Tensor, dtype: str) -> Any:
-    """The GGUF type that a tensor is written in."""
-    from gguf import GGML_QUANT_SIZES, GGMLQuantizationType
-
-    kind = GGMLQuantizationType[TYPES[dtype if value.ndim > 1 else "float32"]]
-    block, _ = GGML_QUANT_SIZES[kind]
-    return kind if value.shape[-1] % block == 0 else GGMLQuantizationType.F16
-
-
-def _packed(value: torch.Tensor, kind: Any) -> np.ndarray:
-    """A tensor's values in a GGUF type."""
-    from gguf.quants import quantize
-
-    return quantize(np.ascontiguousarray(value.to(torch.float32).numpy()), kind)
 
 
 def verify(
@@ -154,10 +139,10 @@ def verify(
     for name, tensor in there.items():
         exact = wanted[name].to(torch.float32).numpy()
         kind = GGMLQuantizationType(tensor.tensor_type)
-        if kind != (expected := _kind(wanted[name], types.of(name))):
+        if kind != (expected := kind_of(wanted[name], types.of(name))):
             raise ValueError(f"{path}: {name} is of type {kind.name}, expected {expected.name}")
         value = dequantize(tensor.data, kind)
-        if value.shape != exact.shape or not np.array_equal(value, dequantize(_packed(wanted[name], kind), kind)):
+        if value.shape != exact.shape or not np.array_equal(value, dequantize(packed(wanted[name], kind), kind)):
             raise ValueError(f"{path}: the values of {name} differ from the child's")
         largest = float(np.abs(exact).max())
         error = max(error, float(np.abs(value - exact).max()) / largest if largest else 0.0)
