@@ -43,6 +43,10 @@ def compress(
         int | None,
         typer.Option(help="also search attention that sees this many tokens; all text is read 4 times as long"),
     ] = None,
+    stock: Annotated[
+        bool,
+        typer.Option("--stock", help="layers of one size, some dropped: a plain class that every engine reads"),
+    ] = False,
     license_name: Annotated[str | None, typer.Option("--license", help="the model's licence, for the card")] = None,
     tasks: Annotated[bool, typer.Option(help="ask parent and child a few task items")] = True,
     cores: Annotated[int | None, typer.Option(help="jobs at once; all cores by default", min=1)] = None,
@@ -55,7 +59,7 @@ def compress(
     with errors():
         asked = run.request(
             model, [*(text or []), *(more or [])], target, request.limit_of(speedup, memory, throughput),
-            format=text_format, field=field, loss=loss, window=window, license=license_name, tasks=tasks,
+            format=text_format, field=field, loss=loss, window=window, stock=stock, license=license_name, tasks=tasks,
             budget_minutes=budget_minutes, cores=cores or len(os.sched_getaffinity(0)),
         )  # fmt: skip
         place = (out or Path(f"{asked.name}-{target}")).absolute()

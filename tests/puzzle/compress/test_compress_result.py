@@ -99,3 +99,29 @@ def test_what_was_not_measured_is_said(made, out, measured):
     result.publish(made, found, out)
     card = (out / "child/README.md").read_text()
     assert "Not measured: the target is not this machine." in card and "Not asked." in card and "Samples" not in card
+
+
+def test_a_child_of_one_size_is_published_as_a_plain_class(parent, library, variants, tmp_path):
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    from tessera.puzzle import child
+    from tessera.puzzle.models import loading
+
+    blocks = ["kv1+ffn50", "no_op+no_op", "kv1+ffn50"]
+    one = child.assemble(loading.load(parent()), variants, library(), blocks)
+    exported = tmp_path / "data/puzzle/export/cpu"
+    child.save(one, parent(), exported)
+    files.write_text(exported / "README.md", "# A child\n")
+    files.write_text(exported / "child.gguf", "a file of llama.cpp")
+    found = {"speed": None, "tasks": None, "samples": None}
+    result.publish(plan.make(request(stock=True), tmp_path, tmp_path, (facts(), text())), found, tmp_path)
+    there = tmp_path / "child"
+    network = AutoModelForCausalLM.from_pretrained(there, dtype=torch.float32)
+    tokens = torch.arange(20)[None]
+    with torch.no_grad():
+        assert torch.allclose(network(tokens).logits, one(tokens), atol=1e-4)
+    assert network.config.num_hidden_layers == 2 and (there / "child.gguf").is_file()
+    card = (there / "README.md").read_text()
+    assert card.startswith("# A child\n") and "LlamaForCausalLM, a class of transformers', with 2 layers" in card
+    assert "## Measured speed" in card

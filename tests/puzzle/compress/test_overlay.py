@@ -34,6 +34,14 @@ def test_the_overlay_leaves_one_of_everything(family):
     assert {name for sets in checked.puzzle_studies.tasks.groups.values() for name in sets} == {*steps.TASKS}
 
 
+def test_children_of_one_size_are_asked_for_by_their_method():
+    values, checked = made(asked=request(stock=True))
+    assert values["puzzle"]["search"]["methods"] == ["stock"] and checked.puzzle.search.methods == ("stock",)
+    assert made()[0]["puzzle"]["search"]["methods"] == ["quadratic"]
+    with pytest.raises(ValueError, match="--window 64 with --stock: no plain class has windows"):
+        request(stock=True, window=64)
+
+
 @pytest.mark.parametrize("target", ["cpu", "cpu-torch", "h100", "cuda", "h200", "b60", "a100-roofline"])
 def test_targets(target):
     values, checked = made(target=target)

@@ -9,8 +9,6 @@ from tessera.puzzle.compress.steps import DISTILLED, TASKS, Sizes
 from tessera.puzzle.compress.text import Text
 from tessera.puzzle.costs.params import TIMED
 
-#: How the child is chosen.
-METHOD = "quadratic"
 #: Of two exchanged attentions: between the cosines that puzzle_validity fits for two parents, 0.017 and 0.039.
 COSINE = 0.03
 #: Why the file is there, at its head.
@@ -57,7 +55,7 @@ def overlay(
                 "speedups": [1.1, 1.3, 1.5],
                 "child_speedup": None,
                 "child": request.limit,
-                "methods": [METHOD],
+                "methods": [request.method],
                 "cosines": [COSINE],
             },
             "refit": {"tokens": sizes.refit, "valid_windows": sizes.valid_windows},

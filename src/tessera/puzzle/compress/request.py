@@ -10,6 +10,7 @@ from typing import Any, Literal
 from tessera.data import own_files, packages, rows
 from tessera.data import parent as parents
 from tessera.data.params import HUB, NAME, RESERVED
+from tessera.puzzle.search_params import Method
 from tessera.puzzle.serve.gguf_types import ARCHITECTURES
 
 #: GPUs whose kernels were timed: hardware, and the batch of requests.
@@ -74,6 +75,8 @@ class Request:
     loss: Literal["all", "answers"] = "all"
     window: int | None = None
     """Tokens that attention sees in variants that are searched too; None for no such variants."""
+    stock: bool = False
+    """Whether all layers shall be of one size, as in a plain class of the parent's."""
     license: str | None = None
     tasks: bool = True
     budget_minutes: float | None = None
@@ -84,6 +87,13 @@ class Request:
             raise ValueError(f"--loss answers with --format {self.format}: expected --format messages")
         if self.window is not None and self.window < LEAST_WINDOW:
             raise ValueError(f"--window {self.window}: expected at least {LEAST_WINDOW} tokens")
+        if self.window is not None and self.stock:
+            raise ValueError(f"--window {self.window} with --stock: no plain class has windows in some variants alone")
+
+    @property
+    def method(self) -> Method:
+        """How the child is chosen."""
+        return "stock" if self.stock else "quadratic"
 
     @property
     def name(self) -> str:

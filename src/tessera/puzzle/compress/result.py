@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from tessera.common import files
-from tessera.puzzle.compress.overlay import METHOD
 from tessera.puzzle.compress.plan import Plan, limit_words
 
 CHILD = "child"
@@ -18,9 +17,9 @@ CHILD = "child"
 
 def read(plan: Plan, out: Path) -> dict[str, Any]:
     """The numbers of the run in a directory, as plain values."""
-    name = plan.request.target
-    evaluation = files.read_json(out / f"data/puzzle/evaluation/{name}-{METHOD}.json")
-    choices = files.read_json(out / f"data/puzzle/search/{name}/children.json")["children"][METHOD]
+    name, method = plan.request.target, plan.request.method
+    evaluation = files.read_json(out / f"data/puzzle/evaluation/{name}-{method}.json")
+    choices = files.read_json(out / f"data/puzzle/search/{name}/children.json")["children"][method]
     report = files.read_json(out / f"data/puzzle/export/{name}/export.json")
     found: dict[str, Any] = {
         "child": str(out / CHILD),
@@ -85,11 +84,22 @@ def minutes(out: Path) -> dict[str, float]:
 
 
 def publish(plan: Plan, found: Mapping[str, Any], out: Path) -> None:
-    """Put the exported child, its files linked, into out/child, with what was measured added to its card."""
-    source = out / f"data/puzzle/export/{plan.request.target}"
+    """Put the exported child, its files linked, into out/child, with what was measured added to its card.
+
+    A child of one size is there as a plain class of the parent's.
+    """
+    source = made = out / f"data/puzzle/export/{plan.request.target}"
+    if plan.request.stock:
+        from tessera.puzzle.serve.stock import export
+
+        source = made.with_name(f"{made.name}-plain")
+        export.write(made, source, "hf", files.read_json(made / "config.json")["dtype"])
     with files.replacing_directory(out / CHILD) as directory:
         for path in source.iterdir():
             if path.name != "README.md":
+                os.link(path, directory / path.name)
+        for path in made.glob("*.gguf"):
+            if not (directory / path.name).exists():
                 os.link(path, directory / path.name)
         card = (source / "README.md").read_text(encoding="utf-8")
         if plan.request.model.startswith("directory:"):  # a path of this machine says nothing elsewhere

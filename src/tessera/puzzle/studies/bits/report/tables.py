@@ -33,8 +33,8 @@ def metrics(results: Results) -> Json:
     """Numbers by budget, method and limit; and `ratio`, the KL of the child of both at once over the best other's.
 
     Under each limit the others are structure in one type, bits alone, and the parent in a type that keeps the limit.
-    The 95 % interval is that of the difference of the two KLs, paired by document, over the other's KL. largest and least
-    are those of all limits of a budget.
+    The 95 % interval is that of the difference of the two KLs, paired by document, over the other's KL. largest and
+    least are those of all limits of a budget.
     """
     numbers: Json = {"types": {}}
     for point in results.of("types", "speed"):
