@@ -120,6 +120,25 @@ def test_children_of_one_size_are_their_parents_class(made, parent, tmp_path, ch
     assert "checked: transformers reads it" in (out / "README.md").read_text()
 
 
+def test_query_heads_may_be_dropped_in_all_layers(parent, tmp_path):
+    whole = loading.load(parent("llama"))
+    replaced = {}
+    for layer in whole.layers:
+        part = building.part(layer, whole.config, Attention(kind="gqa", kv_heads=1, reduction="drop"))
+        module = building.build(layer, whole.config, part, "attention").to_empty(device="cpu")
+        for number, weight in enumerate(module.parameters()):
+            weight.normal_(0, 0.2, generator=torch.Generator().manual_seed(number + 9 * layer.index))
+        replaced[layer.index, "attention"] = module, part
+    one = child.exchanged(whole, replaced)
+    child.save(one, parent("llama"), tmp_path / "child")
+    export.write(tmp_path / "child", tmp_path / "out", "hf", "float32")
+    config = files.read_json(tmp_path / "out/config.json")
+    assert (config["num_attention_heads"], config["num_key_value_heads"], config["head_dim"]) == (2, 1, 8)
+    with torch.no_grad():
+        network = AutoModelForCausalLM.from_pretrained(tmp_path / "out", dtype=torch.float32)
+        close(network(TOKENS).logits, one(TOKENS))
+
+
 def test_a_parent_is_its_own_plain_form(parent, tmp_path):
     report = export.write(parent("llama"), tmp_path / "out", "mlx", "float32")
     assert "with all its layers" in report.form
