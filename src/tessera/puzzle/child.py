@@ -203,4 +203,6 @@ def _sizes(block: Mapping[str, dict[str, Any]], config: Any) -> dict[str, int]:
         sizes |= part.get("config", {})
         if part and part["kind"] != "own":
             sizes[variants.key_of(config, keys, place)] = 0
+    if "num_key_value_heads" in sizes:  # which says enough; families' own checks ask for the heads of all layers
+        sizes.pop("num_attention_heads", None)
     return sizes
