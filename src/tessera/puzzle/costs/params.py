@@ -7,7 +7,7 @@ from pydantic import Field, field_validator, model_validator
 from tessera.common.params import Section
 
 Dtype = Literal["float32", "float16", "bfloat16", "fp8", "q8_0", "q5_0", "q4_0", "mxfp4"]
-Source = Literal["measured", "llama.cpp", "kernel-database", "roofline"]
+Source = Literal["measured", "llama.cpp", "vllm", "kernel-database", "roofline"]
 
 #: What each source supports: hardware, software (the first is the default) and data types.
 VALID: dict[str, dict[str, tuple[str, ...]]] = {
@@ -20,6 +20,11 @@ VALID: dict[str, dict[str, tuple[str, ...]]] = {
         "hardware": ("cpu",),
         "software": ("llama.cpp",),
         "dtype": ("q8_0", "q5_0", "q4_0", "mxfp4", "float16", "bfloat16", "float32"),
+    },
+    "vllm": {
+        "hardware": ("cpu", "cuda"),
+        "software": ("vllm",),
+        "dtype": ("bfloat16", "float16", "float32"),
     },
     "kernel-database": {
         "hardware": (
@@ -38,7 +43,7 @@ VALID: dict[str, dict[str, tuple[str, ...]]] = {
 #: Software of GPUs whose kernels were timed with some of a source's alone.
 TIMED_SOFTWARE = {"b60": ("vllm",)}
 #: Sources that time this machine.
-TIMED = ("measured", "llama.cpp")
+TIMED = ("measured", "llama.cpp", "vllm")
 TIMED_ONLY = ("threads", "repeats")
 
 
@@ -63,8 +68,8 @@ class CostTarget(Section):
     """Hardware, software, data type and workload of one cost table."""
 
     source: Source = Field(
-        description="measured on this machine by torch, or in llama.cpp; NVIDIA's kernel timings on GPUs; or the "
-        "datasheet's roofline"
+        description="measured on this machine by torch, in llama.cpp or in vLLM; NVIDIA's kernel timings on GPUs; or "
+        "the datasheet's roofline"
     )
     hardware: str
     software: str = Field("", description="serving software; empty for the source's default")
@@ -72,6 +77,9 @@ class CostTarget(Section):
     workload: Workload
     threads: int | None = Field(None, ge=1, description="CPU threads of a measurement; null for torch's default")
     repeats: int | None = Field(None, ge=2, description="rounds of a measurement; null for 15")
+    python: str | None = Field(
+        None, description="of vllm: Python of an environment that has vLLM and tessera-vllm; null for this one"
+    )
 
     @model_validator(mode="after")
     def _is_possible(self) -> Self:
@@ -93,6 +101,8 @@ class CostTarget(Section):
                 f"workload.batch is {self.workload.batch}; with source llama.cpp, which is timed with one request at a "
                 f"time, expected 1"
             )
+        if self.source != "vllm" and self.python is not None:
+            raise ValueError(f"python is for source vllm, not {self.source}")
         if self.hardware == "cuda" and self.threads is not None:
             raise ValueError("threads is for hardware cpu, not cuda")
         return self
@@ -121,7 +131,7 @@ class CostsParams(Section):
 
     @property
     def timed(self) -> dict[str, CostTarget]:
-        """The targets that are measured on this machine, by torch or in llama.cpp."""
+        """The targets that are measured on this machine, by torch, in llama.cpp or in vLLM."""
         return {name: target for name, target in self.targets.items() if target.source in TIMED}
 
     @property

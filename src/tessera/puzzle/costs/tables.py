@@ -63,10 +63,10 @@ def of_target(architecture: Architecture, space: Space, target: CostTarget) -> p
     space.check(architecture)
     rows = table_rows(architecture, space)
     if target.source in TIMED:
-        from tessera.puzzle.costs import llama_cpp, measured
+        from tessera.puzzle.costs import llama_cpp, measured, vllm
 
-        timer = llama_cpp if target.source == "llama.cpp" else measured
-        times, hardware, software = timer.times(architecture, rows, target)
+        timers: dict[str, Any] = {"measured": measured, "llama.cpp": llama_cpp, "vllm": vllm}
+        times, hardware, software = timers[target.source].times(architecture, rows, target)
     else:
         pricer = _pricer(target)
         times = {row: _price(pricer, row.kernels(architecture), target.workload) for row in rows}

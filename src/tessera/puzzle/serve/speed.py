@@ -107,6 +107,8 @@ def about(target: CostTarget, repeats: int) -> dict[str, Any]:
         hardware, software = measured.machine(device), measured.software(device)
     if target.source == "llama.cpp":
         software = llama_cpp.software()
+    if target.source == "vllm":
+        software = "vLLM"
     return {
         "hardware": hardware,
         "software": software,

@@ -48,9 +48,9 @@ def main(
     tables = {path.stem: path for path in costs if path.stem in params.costs.timed}
     served = {}
     for name, target in speed.servings(params.costs, params.compute).items():
-        if name not in tables:
+        if name not in tables:  # by torch
             target = speed.fitted(places.values(), target)
-        measure = _in_llama_cpp if target.source == "llama.cpp" else _by_torch
+        measure = {"llama.cpp": _in_llama_cpp, "vllm": _in_vllm}.get(target.source, _by_torch)
         models, left_out = measure(name, target, places, params.speed.repeats)
         if name in tables:
             _predict(models, files.read_parquet(tables[name]), blocks_of)
@@ -83,6 +83,14 @@ def _in_llama_cpp(name: str, target: CostTarget, places: Mapping[str, Path], rep
         memory = {key: speed_llama_cpp.peak_memory(model, target) for key, model in models.items()}
         times = speed_llama_cpp.times(models, target, repeats, _rounds(name))
     return _rows(times, target, memory, {key: model.parameters for key, model in models.items()}), left_out
+
+
+def _in_vllm(name: str, target: CostTarget, places: Mapping[str, Path], repeats: int) -> Measured:
+    """All models, each in a process of its own."""
+    from tessera.puzzle.serve import speed_vllm
+
+    times, memory, parameters = speed_vllm.times(places, target, repeats, f"speed of parent and children, {name}")
+    return _rows(times, target, memory, parameters), {}
 
 
 def _rounds(name: str) -> Callable[[Iterable[int]], Iterable[int]]:
