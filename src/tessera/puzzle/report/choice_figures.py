@@ -61,7 +61,7 @@ def frontier(results: Results) -> Figure:
             shown = [end for end, speedup in zip(y, x, strict=True) if speedup <= edge]
             if shown:
                 ends.append((METHOD_NAMES[method], shown[-1], COLOURS[method]))
-        for method in methods:
+        for method in reversed(methods):  # the kept one's on top, where two methods have the same child
             measured = [point for point in _points(results, target, method) if "measured" in point]
             if measured:
                 axis.errorbar(
