@@ -75,7 +75,7 @@ def spikingjelly(spikes: SpikeBatch, labels: np.ndarray, batch: int, repeats: in
     optimiser = torch.optim.SGD(net.parameters(), lr=1e-4, momentum=0.99)
     parts = []
     for first in range(0, P, batch):
-        part = spikes.take(range(first, min(first + batch, P)))
+        part = spikes[first : first + batch]
         tensors = (torch.from_numpy(part.times), torch.from_numpy(part.neurons.astype(np.int64)))
         sign = torch.from_numpy(labels[first : first + batch].astype(float))
         parts.append((*tensors, torch.from_numpy(part.offsets), sign))

@@ -8,10 +8,7 @@ from tessera.tempotron.params import AblationParams
 def test_jitter_moves_spikes_within_their_pattern():
     spikes = SpikeBatch.from_dense(np.random.default_rng(0).uniform(0, 100, (50, 20)), 100.0)
     moved = jittered(spikes, 2.0, np.random.default_rng(1))
-    shifts = [
-        moved.pattern(p)[0][np.argsort(moved.pattern(p)[1])] - spikes.pattern(p)[0][np.argsort(spikes.pattern(p)[1])]
-        for p in range(50)
-    ]
+    shifts = [moved[p][0][np.argsort(moved[p][1])] - spikes[p][0][np.argsort(spikes[p][1])] for p in range(50)]
     assert 1.8 < np.std(shifts) < 2.2
     assert moved.times.min() >= 0 and moved.times.max() <= 100
 

@@ -55,7 +55,7 @@ def test_one_epoch_is_the_rule_written_out():
     order = rng.permutation(len(spikes))
     errors = 0
     for p in order:
-        pattern = spikes.take([p])
+        pattern = spikes[[p]]
         outcome = max_potential(w, pattern)
         if (outcome.v_max[0] >= 1) != (labels[p] > 0):
             t = outcome.t_max if outcome.v_max[0] > 0 else max_potential(np.ones(20), pattern).t_max
@@ -102,7 +102,7 @@ def test_same_seed_same_weights():
 def test_stream_equals_one_batch_in_order():
     spikes, labels = task(9, n=30, alpha=2.0)
     whole, parts = (Tempotron(learning_rate=1e-3, random_state=0) for _ in range(2))
-    halves = [(spikes.take(range(30)), labels[:30]), (spikes.take(range(30, 60)), labels[30:])]
+    halves = [(spikes[range(30)], labels[:30]), (spikes[range(30, 60)], labels[30:])]
     counts = [(whole.partial_fit([(spikes, labels)]), parts.partial_fit(iter(halves))) for _ in range(3)]
     assert all(a == b for a, b in counts) and counts[0][0] > 0
     assert np.array_equal(whole.coef_, parts.coef_)

@@ -73,7 +73,7 @@ def test_fine_grid_to_a_millionth():
     spikes = SpikeBatch.from_dense(rng.uniform(0, 100, (3, 40)), 100.0)
     weights = rng.normal(size=40)
     grid = np.arange(0, 100, 0.001)  # and the spikes, where V has kinks that a grid misses by O(step)
-    dense = [voltage(weights, spikes, p, np.r_[grid, spikes.pattern(p)[0]]).max() for p in range(3)]
+    dense = [voltage(weights, spikes, p, np.r_[grid, spikes[p][0]]).max() for p in range(3)]
     assert max_potential(weights, spikes).v_max == pytest.approx(dense, abs=1e-6)
 
 

@@ -12,7 +12,7 @@ from tessera.tempotron.neuron import voltage
 def test_latency_code_is_the_grey_level_again():
     grey = np.array([[0.0, 1.0, 0.25], [0.5, 0.5, 0.0625]])
     spikes = real_inputs.latency_code(grey, 100.0)
-    assert spikes.pattern(0)[0].tolist() == [0, 75] and spikes.pattern(0)[1].tolist() == [1, 2]  # black is silent
+    assert spikes[0][0].tolist() == [0, 75] and spikes[0][1].tolist() == [1, 2]  # black is silent
     assert speech.first_spike_features(spikes) == pytest.approx(grey)
     with pytest.raises(ValueError, match=r"pattern 1: grey level 1\.5 of pixel 0"):
         real_inputs.latency_code(np.array([[1.0], [1.5]]), 100.0)
@@ -46,10 +46,10 @@ def test_shuffled_windows_deal_out_every_window_once():
     cut = [np.array([1.0, 5.0]), np.array([2.0]), np.array([3.0, 4.0, 6.0])]
     spikes = real_inputs.shuffled_windows(cut, 20, 10.0, np.random.default_rng(0))
     for p in range(20):
-        times, neurons = spikes.pattern(p)
+        times, neurons = spikes[p]
         assert times.tolist() == [1, 2, 3, 4, 5, 6]
         assert sorted(np.bincount(neurons, minlength=3)) == [1, 2, 3]
-    assert len({tuple(spikes.pattern(p)[1]) for p in range(20)}) > 1
+    assert len({tuple(spikes[p][1]) for p in range(20)}) > 1
 
 
 def test_potential_statistics_are_those_of_the_potential():

@@ -7,13 +7,13 @@ from tessera.tempotron import tasks
 
 def test_single_has_one_spike_an_afferent_uniform_in_time():
     spikes = tasks.spike_patterns("single", 40, 200, 300.0, np.random.default_rng(0))
-    assert all(sorted(spikes.pattern(p)[1]) == list(range(40)) for p in range(200))
+    assert all(sorted(spikes[p][1]) == list(range(40)) for p in range(200))
     assert spikes.times.mean() == pytest.approx(150, abs=5)
 
 
 def test_poisson_has_one_spike_an_afferent_on_average():
     spikes = tasks.spike_patterns("poisson", 40, 500, 300.0, np.random.default_rng(0))
-    counts = np.array([np.bincount(spikes.pattern(p)[1], minlength=40) for p in range(500)])
+    counts = np.array([np.bincount(spikes[p][1], minlength=40) for p in range(500)])
     assert counts.mean() == pytest.approx(1, abs=0.03)
     assert counts.var() == pytest.approx(1, abs=0.05)  # as a Poisson count
 

@@ -40,7 +40,7 @@ def test_simulation_against_a_plain_one(task):
     rng = np.random.default_rng(1)
     w = rng.normal(0.15, 0.4, 100)
     actual = neuron.simulate(w, 1.0, spikes, PSP)[0]
-    times, neurons = spikes.pattern(0)
+    times, neurons = spikes[0]
     t = np.arange(0, 300, 0.002)
     v, out = np.zeros(len(t)), []
     for at, i in zip(times, neurons, strict=True):

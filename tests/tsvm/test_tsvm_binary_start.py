@@ -16,7 +16,7 @@ def task(seed: int, nulls: int = 4, targets: int = 3, n: int = 12):
     part = np.arange(nulls + targets) < nulls
     return [
         layout.build(side, [np.empty(0)] * len(side), PSP, 2.0, 0.0, exact=False)
-        for side in (spikes.take(part), spikes.take(~part))
+        for side in (spikes[part], spikes[~part])
     ]
 
 

@@ -127,7 +127,7 @@ def random_task(seed):
     n, count = int(rng.integers(6, 13)), 1 + seed % 3
     parts = [poisson_problem(rng, n, int(rng.integers(1, 4)), 120.0, rate=2e-2) for _ in range(count)]
     targets = [t[t > s.times[0]] for s, t in parts[:2]] + [np.empty(0)] * (count - 2)
-    return SpikeBatch.from_patterns([s.pattern(0) for s, _ in parts], n, 120.0), targets
+    return SpikeBatch.from_patterns([s[0] for s, _ in parts], n, 120.0), targets
 
 
 def solved(name, spikes, targets, hold=0.0, scale=0.3):

@@ -51,7 +51,7 @@ def test_a_target_at_the_very_end_is_met(kernel):
 @pytest.mark.parametrize("kernel", ["linear", "poly", "gaussian"])
 def test_the_same_pattern_cannot_fire_and_stay_silent(kernel):
     spikes, targets = poisson_problem(np.random.default_rng(0), 40, 3)
-    twice = SpikeBatch.from_patterns([spikes.pattern(0)] * 2, 40, 300.0)
+    twice = SpikeBatch.from_patterns([spikes[0]] * 2, 40, 300.0)
     assert TemporalSVM(kernel, scale=0.3).fit(twice, [targets, np.empty(0)]).status_ == "infeasible"
     same = TemporalSVM(kernel, scale=0.3).fit(twice, [targets, targets])
     once = TemporalSVM(kernel, scale=0.3).fit(spikes, targets)
@@ -60,7 +60,7 @@ def test_the_same_pattern_cannot_fire_and_stay_silent(kernel):
 
 def test_silent_afferents_have_no_weight():
     spikes, targets = poisson_problem(np.random.default_rng(0), 100, 5)
-    more = SpikeBatch.from_patterns([spikes.pattern(0)], 130, 300.0)
+    more = SpikeBatch.from_patterns([spikes[0]], 130, 300.0)
     for options in ({}, {"C": 10.0}):
         assert not TemporalSVM(**options).fit(more, targets).coef_[100:].any()
 

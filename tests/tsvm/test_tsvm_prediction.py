@@ -103,7 +103,7 @@ def test_a_cue_comes_before_every_end():
     spikes = SpikeBatch.from_dense(np.array([[5.0, 20.0], [1.0, 2.0]]), 40.0)
     cued = speech.with_cue(spikes, np.array([20.0, 30.0]), 3.0)
     assert cued.n_neurons == 3
-    assert [cued.pattern(p)[0][cued.pattern(p)[1] == 2].tolist() for p in (0, 1)] == [[17.0], [27.0]]
+    assert [cued[p][0][cued[p][1] == 2].tolist() for p in (0, 1)] == [[17.0], [27.0]]
     with pytest.raises(ValueError, match=r"lead is 3.* ends at 2"):
         speech.with_cue(spikes, np.array([20.0, 2.0]), 3.0)
 

@@ -135,8 +135,8 @@ def test_a_dead_zone_has_weights_too():
 def test_many_patterns_share_their_weights():
     rng = np.random.default_rng(6)
     parts = [poisson_problem(rng, 80, 2, duration=120.0) for _ in range(3)]
-    spikes = SpikeBatch.from_patterns([s.pattern(0) for s, _ in parts], 80, 120.0)
+    spikes = SpikeBatch.from_patterns([s[0] for s, _ in parts], 80, 120.0)
     targets = [parts[0][1], parts[1][1], np.empty(0)]
     both = solve(spikes, targets)[1].certificate
-    alone = solve(spikes.take([0]), targets[:1])[1].certificate
+    alone = solve(spikes[[0]], targets[:1])[1].certificate
     assert both.status == "certified" and both.up <= alone.up * (1 + 1e-6)

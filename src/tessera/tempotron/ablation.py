@@ -50,9 +50,10 @@ def trials(p: AblationParams, neuron: NeuronParams, seed: int) -> list[dict[str,
 
 def jittered(spikes: SpikeBatch, sd: float, rng: np.random.Generator) -> SpikeBatch:
     """Shift every spike by normal noise of standard deviation sd (ms), within the pattern's duration."""
-    moved = np.clip(spikes.times + rng.normal(scale=sd, size=len(spikes.times)), 0, spikes.duration)
+    ends = np.repeat(spikes.durations, spikes.counts)
+    moved = np.clip(spikes.times + rng.normal(scale=sd, size=len(spikes.times)), 0, ends)
     patterns = []
     for start, stop in itertools.pairwise(spikes.offsets):
         order = np.argsort(moved[start:stop], kind="stable")
         patterns.append((moved[start:stop][order], spikes.neurons[start:stop][order]))
-    return SpikeBatch.from_patterns(patterns, spikes.n_neurons, spikes.duration)
+    return SpikeBatch.from_patterns(patterns, spikes.n_neurons, spikes.durations)

@@ -35,9 +35,10 @@ class Forward:
 
 def on_grid(spikes: SpikeBatch, dt: float) -> SpikeBatch:
     """The spikes moved to the nearest multiples of dt (ms), as Brian2 delivers them."""
-    steps = np.minimum(np.rint(spikes.times / dt), np.floor(spikes.duration / dt))
-    times = np.minimum(steps * dt, spikes.duration)  # steps dt may round to above T
-    return SpikeBatch(times, spikes.neurons, spikes.offsets, spikes.n_neurons, spikes.duration)
+    ends = np.repeat(spikes.durations, spikes.counts)
+    steps = np.minimum(np.rint(spikes.times / dt), np.floor(ends / dt))
+    times = np.minimum(steps * dt, ends)  # steps dt may round to above T
+    return SpikeBatch(times, spikes.neurons, spikes.offsets, spikes.n_neurons, spikes.durations)
 
 
 def grid_error(weights: np.ndarray, spikes: SpikeBatch, kernel: DoubleExponential, dt: float) -> np.ndarray:
@@ -48,9 +49,9 @@ def grid_error(weights: np.ndarray, spikes: SpikeBatch, kernel: DoubleExponentia
     slope = kernel.gain / kernel.tau_m
     bounds = []
     for p in range(len(spikes)):
-        times, neurons = spikes.pattern(p)
+        times, neurons = spikes[p]
         trace = largest = 0.0
-        for gap, w in zip(np.diff(times, prepend=times[0]), np.abs(weights[neurons]), strict=True):
+        for gap, w in zip(np.diff(times, prepend=times[:1]), np.abs(weights[neurons]), strict=True):
             trace = trace * np.exp(-gap / kernel.tau_m) + w
             largest = max(largest, trace)
         bounds.append(slope * largest * dt / 2)
@@ -67,7 +68,8 @@ def forward(
 ) -> Forward:
     """Run every pattern on its own neuron, on spikes that lie on the grid of dt ms (see `on_grid`).
 
-    Raises ValueError if a spike is off the grid. `cpp_standalone` compiles a program in a temporary directory.
+    Raises ValueError if a spike is off the grid or durations differ. `cpp_standalone` compiles a program in a temporary
+    directory.
     """
     kernel = kernel or DoubleExponential()
     w = check_weights(weights, spikes.n_neurons)
@@ -75,6 +77,8 @@ def forward(
     if off.any():
         pattern = int(np.searchsorted(spikes.offsets, np.argmax(off), side="right")) - 1
         raise ValueError(f"pattern {pattern}: time {spikes.times[off][0]} ms is off the grid of {dt} ms")
+    if np.ptp(spikes.durations):
+        raise ValueError(f"durations run from {spikes.durations.min()} to {spikes.duration} ms; expected one for all")
     import brian2
 
     with tempfile.TemporaryDirectory() as directory:

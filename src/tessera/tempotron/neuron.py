@@ -33,7 +33,7 @@ class Potential:
     """max V over [0, T] of each pattern (P,) and the time in ms at which it is reached (P,).
 
     If no candidate is positive, v_max is 0 (V before the first spike) and t_max is the time of the best candidate:
-    the place where a silent neuron comes nearest to firing.
+    the place where a silent neuron comes nearest to firing; 0 in a pattern without spikes.
     """
 
     v_max: np.ndarray
@@ -59,9 +59,9 @@ def max_potential_reference(
     m, s, x, gain = kernel.tau_m, kernel.tau_s, kernel.excess, kernel.gain
     maxima = []
     for p in range(len(spikes)):
-        times, neurons = spikes.pattern(p)
-        ends = np.append(times[1:], spikes.duration)
-        best, t_best = -math.inf, spikes.duration
+        times, neurons = spikes[p]
+        ends = np.append(times, spikes.durations[p])[1:]
+        best, t_best = -math.inf, spikes.durations[p] if len(times) else 0.0
         d = v = 0.0
         for t, end, i in zip(times, ends, neurons, strict=True):
             d += w[i]
@@ -91,7 +91,7 @@ def psp(spikes: SpikeBatch, times: np.ndarray, kernel: DoubleExponential | None 
     At t_max this is the gradient of max V by the weights (envelope theorem).
     """
     kernel = kernel or DoubleExponential()
-    patterns = np.repeat(np.arange(len(spikes)), np.diff(spikes.offsets))
+    patterns = np.repeat(np.arange(len(spikes)), spikes.counts)
     x = np.zeros((len(spikes), spikes.n_neurons))
     np.add.at(x, (patterns, spikes.neurons), kernel(np.asarray(times)[patterns] - spikes.times))
     return x
@@ -103,7 +103,7 @@ def voltage(
     """Return V of one pattern at the times `grid` (G,), ms: the direct sum over spikes, for figures and tests."""
     kernel = kernel or DoubleExponential()
     w = check_weights(weights, spikes.n_neurons)
-    times, neurons = spikes.pattern(pattern)
+    times, neurons = spikes[pattern]
     return kernel(np.asarray(grid)[:, None] - times) @ w[neurons]
 
 
@@ -142,7 +142,8 @@ def prepare(spikes: SpikeBatch, kernel: DoubleExponential) -> Prepared:
     """Return the batch and the kernel in the form that the compiled loops read."""
     ends = np.empty_like(spikes.times)
     ends[:-1] = spikes.times[1:]
-    ends[spikes.offsets[1:] - 1] = spikes.duration
+    filled = spikes.counts > 0
+    ends[spikes.offsets[1:][filled] - 1] = spikes.durations[filled]
     gaps = ends - spikes.times
     fall_m = np.exp(-gaps / kernel.tau_m)
     return Prepared(
@@ -178,7 +179,7 @@ def pattern_max(w, data, p):
     d = 0.0
     v = 0.0
     best = -np.inf
-    t_best = ends[stop - 1]
+    t_best = ends[stop - 1] if stop > start else 0.0
     for k in range(start, stop):
         d += w[neurons[k]]
         if ends[k] > times[k]:

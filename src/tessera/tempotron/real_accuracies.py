@@ -56,7 +56,7 @@ def _images(
         labels = np.where(digit[of_pair] == target, 1, -1)
         for i in range(p.folds):
             test = fold[of_pair] == i
-            yield Fold(f"{name}_{null}_{target}", i, spikes.take(~test), labels[~test], spikes.take(test), labels[test])
+            yield Fold(f"{name}_{null}_{target}", i, spikes[~test], labels[~test], spikes[test], labels[test])
 
 
 def vowels(p: RealParams, train: Utterances, test: Utterances) -> Iterator[Fold]:

@@ -175,7 +175,7 @@ def perceptron(
     A spike within +-window ms of a target is right; w loses rate x(t) at a wrong spike and gains it at a missed target.
     It has converged if all of the run is right.
     """
-    times, neurons = spikes.pattern(0)
+    times, neurons = spikes[0]
     w = np.zeros(spikes.n_neurons)
     steps = _perceptron(
         w, times, neurons, targets, spikes.duration, psp.tau_m, psp.tau_s, psp.v0, window, rate, max_steps

@@ -68,9 +68,10 @@ def check(
 
 def on_grid(spikes: SpikeBatch, dt: float) -> SpikeBatch:
     """The spikes moved to the nearest multiples of dt (ms), as Brian2 delivers them."""
-    steps = np.minimum(np.rint(spikes.times / dt), np.floor(spikes.duration / dt))
-    times = np.minimum(steps * dt, spikes.duration)  # steps dt may round to above T
-    return SpikeBatch(times, spikes.neurons, spikes.offsets, spikes.n_neurons, spikes.duration)
+    ends = np.repeat(spikes.durations, spikes.counts)
+    steps = np.minimum(np.rint(spikes.times / dt), np.floor(ends / dt))
+    times = np.minimum(steps * dt, ends)  # steps dt may round to above T
+    return SpikeBatch(times, spikes.neurons, spikes.offsets, spikes.n_neurons, spikes.durations)
 
 
 def free_run(
@@ -81,7 +82,7 @@ def free_run(
 
     Raises ValueError if an input, or the step of the kicks, is off the grid of dt ms.
     """
-    times, neurons = spikes.pattern(0)
+    times, neurons = spikes[0]
     off = np.abs(times / dt - np.rint(times / dt)) > 1e-6
     if off.any():
         raise ValueError(f"time {times[off][0]} ms is off the grid of {dt} ms")

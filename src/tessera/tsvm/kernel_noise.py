@@ -97,7 +97,7 @@ def potentials(model: TemporalSVM, spikes: SpikeBatch, t: np.ndarray) -> np.ndar
     expansion = model.expansion()
     v = np.empty((len(spikes), len(t)))
     for p in range(len(spikes)):
-        times, neurons = spikes.pattern(p)
+        times, neurons = spikes[p]
         x = np.zeros((len(t), spikes.n_neurons))
         np.add.at(x.T, neurons, (model.scale * model.psp_(t[:, None] - times[None, :])).T)
         if expansion is None:

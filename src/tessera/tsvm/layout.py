@@ -159,9 +159,9 @@ def build(
     neurons, counts, resets, ends = [], [], [], []
     segment = target = 0
     for p, desired in enumerate(targets):
-        end = desired[-1] if len(desired) and not after_last else spikes.duration
+        end = desired[-1] if len(desired) and not after_last else float(spikes.durations[p])
         piece = _pattern(spikes, p, desired, end, kernel.tau_m, tau_c, hold, dead_zone, margin_time, exact)
-        times, ids = spikes.pattern(p)
+        times, ids = spikes[p]
         at = np.searchsorted(times, piece["start"], side="left")
         stop = np.searchsorted(times, piece["start"][-1] + piece["length"][-1], side="left")
         counts.append(np.diff(np.append(at, stop)))
@@ -195,7 +195,7 @@ _PIECES = (
 
 def _pattern(spikes, p, desired, end, tau_m, tau_c, hold, dead_zone, margin_time, exact) -> dict[str, np.ndarray]:
     """Pieces of one pattern, labels counted from 0."""
-    times = spikes.pattern(p)[0]
+    times = spikes[p][0]
     marks = [np.array([0.0, end]), times, desired]
     if hold > 0:
         marks.append(desired + hold)

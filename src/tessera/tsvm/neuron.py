@@ -35,9 +35,9 @@ def simulate(
         raise ValueError(f"theta is {theta}; expected a positive number")
     outputs, out = [], np.empty(MAX_SPIKES)
     for p in range(len(spikes)):
-        times, neurons = spikes.pattern(p)
+        times, neurons = spikes[p]
         kicks = w[neurons] * scale
-        n = free_run(times, kicks, spikes.duration, theta, kernel.tau_m, kernel.tau_s, kernel.v0, out)
+        n = free_run(times, kicks, spikes.durations[p], theta, kernel.tau_m, kernel.tau_s, kernel.v0, out)
         outputs.append(out[:n].copy())
     return outputs
 

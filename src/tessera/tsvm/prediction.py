@@ -74,7 +74,7 @@ def by_survival(
 
 def _potential(w, spikes, resets, psp, t) -> np.ndarray:
     """V (len(t),) at threshold 1 with the given resets, before a spike at t."""
-    times, neurons = spikes.pattern(0)
+    times, neurons = spikes[0]
     v = psp(t[:, None] - times[None, :]) @ w[neurons]
     lags = t[:, None] - resets[None, :]
     return v - np.where(lags > 0, np.exp(-np.maximum(lags, 0.0) / psp.tau_m), 0.0).sum(axis=1)

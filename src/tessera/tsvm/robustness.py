@@ -83,7 +83,7 @@ def _inputs(w, theta, spikes, psp, kind) -> tuple[np.ndarray, np.ndarray, np.nda
 
     The third array then holds the number of the kick, and -1 for other inputs.
     """
-    times, neurons = spikes.pattern(0)
+    times, neurons = spikes[0]
     kicks = np.ascontiguousarray(w[neurons])
     if kind != "membrane":
         return times, kicks, neurons
@@ -123,7 +123,7 @@ def timing_noise(
     V'_k D_k = -n_k + theta/tau_m sum_{j<k} exp(-(t_k - t_j)/tau_m) D_j: noise n moves a crossing by n over the slope,
     and an earlier spike that moved by D_j leaves its reset behind. Our derivation.
     """
-    times, neurons = spikes.pattern(0)
+    times, neurons = spikes[0]
     noise = _responses(w, theta, spikes, psp, kind, at)
     later = at[:, None] - at[None, :]
     resets = np.where(later > 0, np.exp(-np.maximum(later, 0.0) / psp.tau_m), 0.0)
@@ -134,7 +134,7 @@ def timing_noise(
 
 def _responses(w, theta, spikes, psp, kind, t) -> np.ndarray:
     """(len(t), variables): what one unit of each independent variable of the noise does to V at times t."""
-    times, neurons = spikes.pattern(0)
+    times, neurons = spikes[0]
     lags = t[:, None] - times[None, :]
     if kind == "jitter":
         return _rise(psp, lags) * -w[neurons]

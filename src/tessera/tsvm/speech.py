@@ -34,7 +34,7 @@ class Utterances(NamedTuple):
 
     def part(self, mask: np.ndarray) -> Utterances:
         """Those in the mask (P,)."""
-        return Utterances(self.spikes.take(mask), self.ends[mask], self.labels[mask])
+        return Utterances(self.spikes[mask], self.ends[mask], self.labels[mask])
 
 
 def utterances(
@@ -154,11 +154,11 @@ def with_cue(spikes: SpikeBatch, ends: np.ndarray, lead: float) -> SpikeBatch:
         raise ValueError(f"lead is {lead} ms, and a pattern ends at {ends.min()} ms; expected a shorter lead")
     patterns = []
     for p, end in enumerate(ends):
-        times, neurons = spikes.pattern(p)
+        times, neurons = spikes[p]
         times, neurons = np.append(times, end - lead), np.append(neurons, spikes.n_neurons)
         order = np.argsort(times, kind="stable")
         patterns.append((times[order], neurons[order]))
-    return SpikeBatch.from_patterns(patterns, spikes.n_neurons + 1, spikes.duration)
+    return SpikeBatch.from_patterns(patterns, spikes.n_neurons + 1, spikes.durations)
 
 
 def timed(
@@ -178,7 +178,7 @@ def binary(
     spikes: SpikeBatch, labels: np.ndarray, neuron: NeuronParams, penalty: float
 ) -> tuple[np.ndarray, float, int]:
     """Weights, threshold and rounds of the concave-convex steps of the binary soft margin."""
-    nulls, firing = (_silent(spikes.take(labels * sign > 0), neuron) for sign in (-1, 1))
+    nulls, firing = (_silent(spikes[labels * sign > 0], neuron) for sign in (-1, 1))
     solution = binary_margin.solve(nulls, firing, c=penalty)
     return solution.w, solution.theta, len(solution.history)
 

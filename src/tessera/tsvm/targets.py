@@ -23,15 +23,17 @@ def check_targets(
         times = np.asarray(values, dtype=float)
         if times.ndim != 1:
             raise ValueError(f"pattern {p}: targets have shape {times.shape}; expected (n,), times in ms")
-        onset = spikes.pattern(p)[0][0]
+        inputs, end = spikes[p][0], spikes.durations[p]
         for i, t in enumerate(times):
             if not np.isfinite(t):
                 raise ValueError(f"pattern {p}: target {t} ms is not finite")
-            if not 0 < t <= spikes.duration:
-                raise ValueError(f"pattern {p}: target {t} ms is outside (0, {spikes.duration}] ms")
-            if t <= onset:
+            if not 0 < t <= end:
+                raise ValueError(f"pattern {p}: target {t} ms is outside (0, {end}] ms")
+            if not len(inputs):
+                raise ValueError(f"pattern {p}: target {t} ms in a pattern without spikes; V is 0 there")
+            if t <= inputs[0]:
                 raise ValueError(
-                    f"pattern {p}: target {t} ms is not after the first input, at {onset} ms; V is 0 there"
+                    f"pattern {p}: target {t} ms is not after the first input, at {inputs[0]} ms; V is 0 there"
                 )
             if i and t == times[i - 1]:
                 raise ValueError(f"pattern {p}: target {t} ms is given twice")

@@ -64,8 +64,8 @@ def jittered(spikes: SpikeBatch, sd: float, rng: np.random.Generator) -> SpikeBa
     """The same spikes, each moved by a normal shift of sd ms and kept inside [0, T]."""
     patterns = []
     for p in range(len(spikes)):
-        times, neurons = spikes.pattern(p)
-        moved = np.clip(times + sd * rng.normal(size=len(times)), 0.0, spikes.duration)
+        times, neurons = spikes[p]
+        moved = np.clip(times + sd * rng.normal(size=len(times)), 0.0, spikes.durations[p])
         order = np.argsort(moved, kind="stable")
         patterns.append((moved[order], neurons[order]))
-    return SpikeBatch.from_patterns(patterns, spikes.n_neurons, spikes.duration)
+    return SpikeBatch.from_patterns(patterns, spikes.n_neurons, spikes.durations)
