@@ -1,18 +1,21 @@
-"""The tempotron as a scikit-learn style estimator on spike batches."""
+"""The tempotron as a scikit-learn classifier of spike batches."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 from numba import njit
+from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.exceptions import NotFittedError
+from sklearn.utils import Tags
+from sklearn.utils.validation import check_is_fitted
 
+from tessera.neurons import labels
 from tessera.neurons.psp import DoubleExponential
-from tessera.neurons.spikes import SpikeBatch
+from tessera.neurons.spikes import SpikeBatch, check_spikes
 from tessera.tempotron.descent import Epoch, check_finite, check_options, descend
-from tessera.tempotron.neuron import batch_max, kernel_at, max_potential, pattern_max, prepare
+from tessera.tempotron.neuron import batch_max, kernel_at, max_potential, pattern_max, prepare, voltage
 
 
 def scaled_rate(n_neurons: int, duration: float, kernel: DoubleExponential, threshold: float = 1.0) -> float:
@@ -25,24 +28,38 @@ def scaled_rate(n_neurons: int, duration: float, kernel: DoubleExponential, thre
 
 
 class Tempotron(ClassifierMixin, BaseEstimator):
-    """Binary classifier of spike patterns: +1 iff the potential reaches the threshold.
+    """Classifier of spike patterns: the neuron fires iff its potential reaches the threshold at any time.
+
+    V(t) = sum_i w_i sum_{t_i < t} k(t - t_i), k the double exponential of unit peak, without reset. Learnt by the rule
+    of Guetig and Sompolinsky (2006) with momentum: w <- w + velocity on errors alone, see `descent`.
 
     Parameters
     ----------
     tau_m, tau_s : membrane and synaptic time constant, ms; tau_m >= tau_s > 0.
-    threshold : theta > 0.
+    threshold : theta > 0, in the unit of V; weights scale with it.
     learning_rate : > 0, in units of the threshold, or "scaled": see `scaled_rate`.
     momentum : in [0, 1).
     margin : kappa in [0, 1); training asks y (max V - theta) >= kappa theta.
-    max_epochs : most epochs of one start.
-    restarts : further starts after one that reached the cap.
-    init_scale : sd of the initial weights.
+    max_epochs : most epochs of one start, >= 1.
+    restarts : further starts after one that reached the cap, >= 0.
+    init_scale : sd of the initial weights, >= 0.
     random_state : seed of the initial weights and of the orders; an int, a SeedSequence or a Generator.
 
     Attributes
     ----------
-    coef_ (N,), converged_, status_ ("solved" or "epoch cap"), n_epochs_, restart_, history_ (updates per epoch),
-    learning_rate_, classes_ = [-1, 1]
+    classes_ (2,) : the labels, sorted; the neuron fires on the second.
+    coef_ (N,) : weights w, in units of V.
+    threshold_ : theta.
+    converged_ : whether every pattern was learnt.
+    status_ : "solved"; "epoch cap", which leaves open whether the task can be solved; or "unsolvable", because a
+        pattern of the firing class has no spikes. Such a pattern has V = 0 whatever the weights, so that it can only
+        be of the silent class; learning leaves it out and goes through the others.
+    history_ (epochs,) : updates per epoch, the passes of `partial_fit` included.
+    n_epochs_, restart_ : epochs of the start that is kept, and which start that was, from 0.
+    learning_rate_ : the rate used.
+    n_features_in_ : N.
+
+    Errors: ValueError that names the parameter, pattern or label; TypeError if X is no SpikeBatch; NotFittedError.
     """
 
     def __init__(
@@ -56,7 +73,7 @@ class Tempotron(ClassifierMixin, BaseEstimator):
         max_epochs: int = 1000,
         restarts: int = 0,
         init_scale: float = 1e-3,
-        random_state=None,
+        random_state: Any = None,
     ) -> None:
         self.tau_m = tau_m
         self.tau_s = tau_s
@@ -69,14 +86,15 @@ class Tempotron(ClassifierMixin, BaseEstimator):
         self.init_scale = init_scale
         self.random_state = random_state
 
-    def fit(self, spikes: SpikeBatch, labels: np.ndarray) -> Tempotron:
-        """Learn from all patterns, labels (P,) of +1 (fire) and -1. Raises ValueError if they are invalid."""
+    def fit(self, X: SpikeBatch, y: ArrayLike) -> Tempotron:
+        """Learn from all patterns of X, (P, N), and their labels y, (P,), of two classes."""
         self._check()
-        labels = check_labels(labels, len(spikes))
+        spikes = check_spikes(X)
+        self.classes_, signs = labels.encode(y, len(spikes))
         kernel = self._kernel
-        self.learning_rate_ = self._rate(spikes, kernel)
+        self._start(spikes, kernel)
         descent = descend(
-            self._epoch(spikes, labels, kernel),
+            self._epoch(spikes, signs, kernel),
             spikes.n_neurons,
             len(spikes),
             np.random.default_rng(self.random_state),
@@ -84,43 +102,59 @@ class Tempotron(ClassifierMixin, BaseEstimator):
             init_scale=self.init_scale,
             restarts=self.restarts,
         )
-        self.classes_ = np.array([-1, 1])
-        self.coef_, self.converged_, self.status_ = descent.weights, descent.converged, descent.status
+        lost = bool(np.any((spikes.counts == 0) & (signs > 0)))
+        self.coef_, self.converged_ = descent.weights, descent.converged and not lost
+        self.status_ = "unsolvable" if lost else descent.status
         self.n_epochs_, self.restart_, self.history_ = descent.epochs, descent.restart, descent.updates
-        self._velocity = np.zeros(spikes.n_neurons)
         return self
 
-    def partial_fit(self, batches: Iterable[tuple[SpikeBatch, np.ndarray]]) -> int:
-        """Pass once over a stream of (spikes, labels), in the order given; return the updates made.
+    def partial_fit(self, X: SpikeBatch, y: ArrayLike, classes: ArrayLike | None = None) -> Tempotron:
+        """Pass once over X, (P, N), in the order given: the online rule. Weights and velocity carry over.
 
-        Only one batch is in memory at a time. Weights and velocity carry over from earlier calls (or from `fit`).
+        classes: the two labels, needed at the first call if y holds one alone. `history_` gets one entry, the updates.
         """
         self._check()
+        first = not hasattr(self, "coef_")
+        spikes = check_spikes(X, None if first else self.n_features_in_)
+        known, signs = labels.encode(y, len(spikes), classes if first else self.classes_)
         kernel = self._kernel
-        total = 0
-        for spikes, labels in batches:
-            labels = check_labels(labels, len(spikes))
-            if not hasattr(self, "coef_"):
-                rng = np.random.default_rng(self.random_state)
-                self.classes_ = np.array([-1, 1])
-                self.coef_ = rng.normal(scale=self.init_scale, size=spikes.n_neurons)
-                self._velocity = np.zeros(spikes.n_neurons)
-                self.learning_rate_ = self._rate(spikes, kernel)
-            elif len(self.coef_) != spikes.n_neurons:
-                raise ValueError(f"patterns have {spikes.n_neurons} neurons; earlier ones had {len(self.coef_)}")
-            total += self._epoch(spikes, labels, kernel)(np.arange(len(spikes)), self.coef_, self._velocity)
-            check_finite(self.coef_)
-        return total
+        if first:
+            self.classes_ = known
+            self._start(spikes, kernel)
+            rng = np.random.default_rng(self.random_state)
+            self.coef_ = rng.normal(scale=self.init_scale, size=spikes.n_neurons)
+            self.history_ = np.empty(0, dtype=np.int64)
+        updates = self._epoch(spikes, signs, kernel)(np.arange(len(spikes)), self.coef_, self._velocity)
+        check_finite(self.coef_)
+        self.history_ = np.append(self.history_, updates)
+        return self
 
-    def decision_function(self, spikes: SpikeBatch) -> np.ndarray:
-        """Return max V - theta of each pattern, (P,)."""
-        if not hasattr(self, "coef_"):
-            raise NotFittedError("this Tempotron has no weights; call fit first")
-        return max_potential(self.coef_, spikes, self._kernel).v_max - self.threshold
+    def decision_function(self, X: SpikeBatch) -> np.ndarray:
+        """Return max V - theta of each pattern (P,), exact in continuous time, in the unit of V; >= 0 iff it fires."""
+        check_is_fitted(self, "coef_")
+        return max_potential(self.coef_, check_spikes(X, self.n_features_in_), self._kernel).v_max - self.threshold_
 
-    def predict(self, spikes: SpikeBatch) -> np.ndarray:
-        """Return +1 where the neuron fires, else -1, (P,)."""
-        return np.where(self.decision_function(spikes) >= 0, 1, -1)
+    def predict(self, X: SpikeBatch) -> np.ndarray:
+        """Return the class of each pattern (P,): the second of `classes_` where the neuron fires."""
+        fires = self.decision_function(X) >= 0
+        return self.classes_[fires.astype(int)]
+
+    def voltage(self, X: SpikeBatch, t: np.ndarray) -> np.ndarray:
+        """Return V (P, len(t)) at times t in ms."""
+        check_is_fitted(self, "coef_")
+        spikes = check_spikes(X, self.n_features_in_)
+        return np.array([voltage(self.coef_, spikes, p, t, self._kernel) for p in range(len(spikes))])
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.two_d_array = False  # a SpikeBatch is ragged
+        tags.classifier_tags.multi_class = False
+        return tags
+
+    def _start(self, spikes: SpikeBatch, kernel: DoubleExponential) -> None:
+        self.n_features_in_, self.threshold_ = spikes.n_neurons, float(self.threshold)
+        self.learning_rate_ = self._rate(spikes, kernel)
+        self._velocity = np.zeros(spikes.n_neurons)
 
     @property
     def _kernel(self) -> DoubleExponential:
@@ -131,13 +165,13 @@ class Tempotron(ClassifierMixin, BaseEstimator):
             return scaled_rate(spikes.n_neurons, spikes.duration, kernel, self.threshold)
         return float(self.learning_rate)
 
-    def _epoch(self, spikes: SpikeBatch, labels: np.ndarray, kernel: DoubleExponential) -> Epoch:
+    def _epoch(self, spikes: SpikeBatch, signs: np.ndarray, kernel: DoubleExponential) -> Epoch:
         data = prepare(spikes, kernel)
         # A silent pattern (max V = 0) has no gradient, or next to none long after a lone volley: learning then takes
         # the time at which the input as a whole is strongest.
         _, t_silent = batch_max(np.ones(spikes.n_neurons), data)
         rule = (self.learning_rate_, float(self.momentum), float(self.threshold), float(self.margin))
-        return lambda order, weights, velocity: _pass(order, labels, weights, velocity, t_silent, data, *rule)
+        return lambda order, weights, velocity: _pass(order, signs, weights, velocity, t_silent, data, *rule)
 
     def _check(self) -> None:
         names = ["threshold", "momentum", "margin", "max_epochs", "restarts", "init_scale"]
@@ -161,12 +195,14 @@ def check_labels(labels: np.ndarray, n_patterns: int) -> np.ndarray:
 
 
 @njit(cache=True)
-def _pass(order, labels, w, velocity, t_silent, data, rate, momentum, threshold, margin):
+def _pass(order, signs, w, velocity, t_silent, data, rate, momentum, threshold, margin):
     times, neurons = data.times, data.neurons
     updates = 0
     for p in order:
+        if data.offsets[p] == data.offsets[p + 1]:  # V = 0 whatever the weights
+            continue
         v, t = pattern_max(w, data, p)
-        y = labels[p]
+        y = signs[p]
         if (v >= threshold) == (y > 0) and y * (v - threshold) >= margin * threshold:
             continue
         updates += 1
