@@ -23,7 +23,7 @@ def fitted(task):
 def test_the_free_neuron_fires_at_the_desired_times(task, fitted):
     spikes, targets = task
     assert fitted.status_ == "certified" and fitted.score(spikes, targets) == 1.0
-    np.testing.assert_allclose(fitted.simulate(spikes)[0], targets, atol=1e-7)
+    np.testing.assert_allclose(fitted.predict(spikes)[0], targets, atol=1e-7)
     # With resets at the targets: the neuron's own spikes are a rounding error before or after them.
     np.testing.assert_allclose(fitted.voltage(spikes, targets, [targets]), fitted.threshold_, rtol=1e-9)
     grid = np.arange(0.05, 300, 0.05)
@@ -57,7 +57,7 @@ def test_a_small_perturbation_keeps_within_the_guarantee(task, fitted):
     spikes, targets = task
     rng = np.random.default_rng(2)
     for _ in range(20):
-        shifts = fitted.simulate(jittered(spikes, 0.01, rng))[0] - targets
+        shifts = fitted.predict(jittered(spikes, 0.01, rng))[0] - targets
         assert np.abs(shifts).max() < 0.5
 
 
@@ -74,7 +74,7 @@ def test_kernel_neurons_fire_where_a_linear_one_cannot(options):
     spikes, targets = xor(3)
     model = TemporalSVM(scale=0.3, after_last=False, hold=0.0, **options).fit(spikes, targets)
     assert model.status_ == "certified" and model.coef_ is None
-    out = model.simulate(spikes)
+    out = model.predict(spikes)
     assert [len(times) for times in out][2:] == [0, 0]
     assert all(times[0] == pytest.approx(43.0, abs=1e-6) for times in out[:2])
 
@@ -84,7 +84,7 @@ def test_an_infeasible_task_is_a_status_and_has_a_soft_solution():
     model = TemporalSVM(scale=0.3, after_last=False).fit(spikes, targets)
     assert model.status_ == "infeasible" and model.margin_ is None
     with pytest.raises(ValueError, match="infeasible and has no weights"):
-        model.simulate(spikes)
+        model.predict(spikes)
     relaxed = TemporalSVM(scale=0.3, after_last=False, C=1.0).fit(spikes, targets)
     low, up = relaxed.objective_
     assert relaxed.status_ == "soft" and 0 <= low <= up * (1 + 1e-6)
@@ -131,4 +131,4 @@ def test_bad_parameters_are_refused(task):
         with pytest.raises(ValueError, match=message):
             TemporalSVM(**options).fit(*task)
     with pytest.raises(ValueError, match="not fitted"):
-        TemporalSVM().simulate(task[0])
+        TemporalSVM().predict(task[0])

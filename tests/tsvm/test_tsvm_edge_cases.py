@@ -45,7 +45,7 @@ def test_a_target_at_the_very_end_is_met(kernel):
         targets = np.append(targets[targets < 140], 150.0)
         model = TemporalSVM(kernel, scale=0.3, hold=0.0).fit(spikes, targets)
         assert model.status_ == "certified" and model.score(spikes, targets) == 1.0
-        assert model.simulate(spikes)[0][-1] <= 150.0
+        assert model.predict(spikes)[0][-1] <= 150.0
 
 
 @pytest.mark.parametrize("kernel", ["linear", "poly", "gaussian"])

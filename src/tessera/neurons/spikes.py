@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from types import EllipsisType
-from typing import Any, SupportsIndex, overload
+from typing import Any, overload
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -115,7 +115,7 @@ class SpikeBatch:
         return f"<SpikeBatch: {len(self)} patterns, {self.n_neurons} neurons, {len(self.times)} spikes>"
 
     @overload
-    def __getitem__(self, index: SupportsIndex) -> Pattern: ...
+    def __getitem__(self, index: int | np.integer) -> Pattern: ...
     @overload
     def __getitem__(self, index: slice | ArrayLike | tuple[Any, EllipsisType]) -> SpikeBatch: ...
     def __getitem__(self, index: Any) -> Pattern | SpikeBatch:

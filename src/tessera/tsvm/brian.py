@@ -15,7 +15,8 @@ import pandas as pd
 from tessera.common.randomness import generator
 from tessera.neurons.psp import DoubleExponential
 from tessera.neurons.spikes import SpikeBatch
-from tessera.tsvm import TemporalSVM, reference, robustness
+from tessera.tsvm import reference, robustness
+from tessera.tsvm.estimator import TemporalSVM
 from tessera.tsvm.neuron import match
 from tessera.tsvm.params import BrianParams, NeuronParams, ReferenceProblem
 

@@ -12,8 +12,9 @@ from tessera.common import progress
 from tessera.common.randomness import generator
 from tessera.neurons.psp import DoubleExponential
 from tessera.neurons.spikes import SpikeBatch
-from tessera.tsvm import TemporalSVM, baselines, prediction, robustness
+from tessera.tsvm import baselines, prediction, robustness
 from tessera.tsvm.baselines import Fit
+from tessera.tsvm.estimator import TemporalSVM
 from tessera.tsvm.params import NeuronParams, NoiseParams, SweepParams
 from tessera.tsvm.tasks import poisson_problem
 

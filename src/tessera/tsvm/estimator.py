@@ -6,37 +6,61 @@ Our formulation of a dynamical margin, motivated by Rubin and Sompolinsky (2022,
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Literal
+from typing import Literal, overload
 
 import numpy as np
+from sklearn.base import BaseEstimator
+from sklearn.utils import Tags
+from sklearn.utils.validation import check_is_fitted
 
 from tessera.neurons.psp import DoubleExponential
-from tessera.neurons.spikes import SpikeBatch
+from tessera.neurons.spikes import SpikeBatch, check_spikes
 from tessera.tsvm import exponentials, kernels, layout, margin, neuron, soft, solver, spaces
 from tessera.tsvm.certificate import Certificate, Round
 from tessera.tsvm.cuts import Cuts
 from tessera.tsvm.targets import check_targets
 
+#: Desired times in ms, sorted: one array per pattern, or that of a single one.
+Targets = Sequence[np.ndarray] | np.ndarray
 
-class TemporalSVM:
-    """A neuron that fires at desired times with the largest dynamical margin.
 
-    kernel     "linear", "poly" (1 + x.x')^degree, "gaussian" of width sigma, or an object of `tsvm.kernels`, such as
-               Branches or Interaction
-    tau_m, tau_s  ms, membrane and synaptic time constant
-    tau_c      ms, how sharply in time the margin relaxes before a target
-    hold       ms after a target during which V must stay above threshold by the margin; None for tau_c, 0 for none
-    C          slack penalty of the soft margin; None for the hard margin
-    tol        relative gap of the certificate, not below 1e-7; the soft margin's is at least 1e-4
-    scale      factor on the traces, so that kernels are of order 1
-    after_last whether silence is required after a pattern's last target
-    min_interval  ms, targets closer than this are refused
+class TemporalSVM(BaseEstimator):
+    """A neuron that fires at desired times, and at no others, with the largest dynamical margin.
 
-    After `fit`: status_ (certified, feasible, infeasible, undecided; of a soft fit: soft), margin_ [low, up] of kappa*,
-    certificate_, coef_ (N,) of the linear kernel, threshold_, support_patterns_, support_times_ (ms), support_kinds_
-    ("h", "hold" or "slope") and dual_coef_ of the support vectors, target_coef_ (n_d,) of the equalities, n_iter_,
-    history_, objective_ [low, up] of a soft fit, psp_ and kernel_. Weights are scaled so that the margin is kappa |w|
-    = 1.
+    X is a SpikeBatch (P, N). y holds the desired times: one sorted array in ms per pattern, empty for a pattern to stay
+    silent on; for a single pattern, the array itself is accepted. The rows and their margin kappa: see `margin`.
+
+    Parameters
+    ----------
+    kernel : "linear", "poly" (1 + x.x')^degree, "gaussian" of width sigma, or an object of `tsvm.kernels`, such as
+        Branches or Interaction.
+    tau_m, tau_s : membrane and synaptic time constant, ms; tau_m > tau_s > 0.
+    tau_c : ms > 0, how sharply in time the margin relaxes before a target.
+    hold : ms >= 0 after a target during which V must stay above threshold by the margin; None for tau_c, 0 for none.
+    C : slack penalty > 0 of the soft margin; None for the hard margin.
+    tol : relative gap of the certificate, in [1e-7, 1); the soft margin's is at least 1e-4.
+    degree, sigma : of the kernels "poly" and "gaussian".
+    scale : factor > 0 on the traces, so that kernels are of order 1.
+    after_last : whether silence is required after a pattern's last target.
+    min_interval : ms > 0; targets closer than this are refused.
+    max_rounds : most rounds of the solver, >= 1.
+
+    Attributes
+    ----------
+    status_ : certified, feasible, infeasible, undecided; of a soft fit, soft. An infeasible task is no error, but its
+        neuron has no weights, and only a soft fit can predict.
+    certificate_ : a `Certificate`, the proof of the bounds.
+    margin_ : (low, up) with low <= kappa* <= up; None if infeasible or soft.
+    objective_ : (low, up) of a soft fit's optimum.
+    coef_ (N,) : weights of the linear kernel, scaled so that kappa |w| = 1; None of other kernels.
+    threshold_, norm_ : theta and |w| in the same unit.
+    support_patterns_, support_times_ (ms), support_kinds_ ("h", "hold" or "slope"), dual_coef_, all (m,) : the support
+        vectors and their multipliers; target_coef_ (n_d,) : the multipliers of V = theta at the targets.
+    history_, n_iter_ : a `Round` for each round, and their number.
+    psp_, kernel_ : what tau_m, tau_s and kernel stand for.
+    n_features_in_ : N.
+
+    Errors: ValueError that names the parameter, or pattern and target; TypeError if X is no SpikeBatch; NotFittedError.
     """
 
     def __init__(
@@ -59,17 +83,12 @@ class TemporalSVM:
         self.C, self.tol, self.degree, self.sigma, self.scale = C, tol, degree, sigma, scale
         self.after_last, self.min_interval, self.max_rounds = after_last, min_interval, max_rounds
 
-    def fit(self, trains: SpikeBatch, targets: Sequence[np.ndarray] | np.ndarray) -> TemporalSVM:
-        """Find the weights.
-
-        targets: one sorted array of times in ms per pattern, empty for a pattern to stay silent on; for a single
-        pattern, the array itself is accepted.
-
-        An infeasible task is a status, not an error. Raises ValueError if parameters or targets are invalid.
-        """
+    def fit(self, X: SpikeBatch, y: Targets) -> TemporalSVM:
+        """Find the weights."""
         psp = self._check()
-        lists = [np.asarray(targets, dtype=float)] if _one_list(trains, targets) else list(targets)
-        checked = check_targets(trains, lists, self.min_interval)
+        trains = check_spikes(X)
+        checked = check_targets(trains, _lists(trains, y), self.min_interval)
+        self.n_features_in_ = trains.n_neurons
         hold = self.tau_c if self.hold is None else self.hold
         hard = self.C is None
         pieces = layout.build(
@@ -84,12 +103,29 @@ class TemporalSVM:
             self._take_soft(soft.solve_soft(pieces, self._space, self.C, max(self.tol, 1e-4), self.max_rounds))
         return self
 
-    def voltage(self, trains: SpikeBatch, t: np.ndarray, targets: Sequence[np.ndarray] | None = None) -> np.ndarray:
-        """V (P, len(t)) at times t in ms, with resets at `targets`, by default at the neuron's own spikes."""
-        self._fitted()
-        resets = self.simulate(trains) if targets is None else targets
-        none = self._silent(trains)
-        potential = self._potential(none)
+    def predict(self, X: SpikeBatch) -> list[np.ndarray]:
+        """Return the spike times in ms of the free neuron, with its own resets, one array per pattern.
+
+        Exact between events for the linear, polynomial and interaction kernels. For the Gaussian one a crossing that
+        is over within 0.01 ms can be missed.
+        """
+        trains = self._fitted(X)
+        if self.coef_ is not None:
+            return neuron.simulate(self.coef_, self.threshold_, trains, self.psp_, self.scale)
+        pieces = self._silent(trains)
+        potential = self._potential(pieces)
+        return [self._free_run(pieces, potential, p) for p in range(len(trains))]
+
+    def score(self, X: SpikeBatch, y: Targets, window: float = 2.0) -> float:
+        """Return the mean F1 over patterns of the free neuron's spikes, matched to y one to one within +-window ms."""
+        pairs = zip(self.predict(X), _lists(X, y), strict=True)
+        return float(np.mean([neuron.match(actual, desired, window).f1 for actual, desired in pairs]))
+
+    def voltage(self, X: SpikeBatch, t: np.ndarray, y: Targets | None = None) -> np.ndarray:
+        """Return V (P, len(t)) at times t in ms, with resets at y, by default at the neuron's own spikes."""
+        trains, t = self._fitted(X), np.asarray(t, dtype=float)
+        resets = self.predict(trains) if y is None else _lists(trains, y)
+        potential = self._potential(self._silent(trains))
         v = np.empty((len(trains), len(t)))
         for p in range(len(trains)):
             v[p] = potential.values(np.full(len(t), p), t)
@@ -98,24 +134,19 @@ class TemporalSVM:
                 v[p, late] -= self.threshold_ * np.exp(-(t[late] - spike) / self.tau_m)
         return v
 
-    def simulate(self, trains: SpikeBatch) -> list[np.ndarray]:
-        """Output spike times in ms of the free neuron, with its own resets, one array per pattern.
+    def margins(self, X: SpikeBatch, t: np.ndarray, y: Targets) -> np.ndarray:
+        """Return h(t)/|w| (P, len(t)), the margin by which V stays below threshold at times t in ms off the targets y.
 
-        Exact between events for the linear, polynomial and interaction kernels. For the Gaussian one a crossing that
-        is over within 0.01 ms can be missed.
+        Its least value over time is that of the rows h; NaN at the targets, where it is a limit, 0/0, and where nothing
+        is required: after the last target unless after_last.
         """
-        self._fitted()
-        if self.coef_ is not None:
-            return neuron.simulate(self.coef_, self.threshold_, trains, self.psp_, self.scale)
-        pieces = self._silent(trains)
-        potential = self._potential(pieces)
-        return [self._free_run(pieces, potential, p) for p in range(len(trains))]
-
-    def score(self, trains: SpikeBatch, targets: Sequence[np.ndarray] | np.ndarray, window: float = 2.0) -> float:
-        """Mean F1 over patterns of the free neuron's spikes, matched one to one within +-window ms."""
-        lists = [np.asarray(targets, dtype=float)] if _one_list(trains, targets) else list(targets)
-        pairs = zip(self.simulate(trains), lists, strict=True)
-        return float(np.mean([neuron.match(actual, desired, window).f1 for actual, desired in pairs]))
+        trains, t = self._fitted(X), np.asarray(t, dtype=float)
+        lists = _lists(trains, y)
+        wait = np.array([np.append(at, np.inf)[np.searchsorted(at, t)] - t for at in lists])
+        if not self.after_last:  # of a pattern without targets, all of it counts
+            wait[[np.isinf(row) & bool(len(at)) for row, at in zip(wait, lists, strict=True)]] = 0.0
+        g = np.where(wait > 0, -np.expm1(-wait / self.tau_c), np.nan)
+        return (self.threshold_ - self.voltage(trains, t, lists)) / g / self.norm_
 
     def unit_weights(self) -> np.ndarray:
         """Weights (N,) at threshold 1, of the linear kernel. Raises ValueError for other kernels, which have none."""
@@ -195,11 +226,22 @@ class TemporalSVM:
         self.support_kinds_, self.dual_coef_ = cuts.kinds[order], solution.a[order]
         self.target_coef_ = solution.b
 
-    def _fitted(self) -> None:
-        if not hasattr(self, "status_"):
-            raise ValueError("TemporalSVM is not fitted; call fit first")
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.two_d_array = False  # a SpikeBatch is ragged
+        tags.target_tags.required = True
+        return tags
+
+    @overload
+    def _fitted(self) -> None: ...
+    @overload
+    def _fitted(self, X: SpikeBatch) -> SpikeBatch: ...
+    def _fitted(self, X: SpikeBatch | None = None) -> SpikeBatch | None:
+        """X, checked, of a neuron that has weights."""
+        check_is_fitted(self, "status_", msg="TemporalSVM is not fitted; call fit first")
         if self.status_ == "infeasible" or not self.threshold_ > 0:
             raise ValueError("the task is infeasible and has no weights; fit with C for a soft margin")
+        return X if X is None else check_spikes(X, self.n_features_in_)
 
     def _silent(self, trains: SpikeBatch) -> layout.Layout:
         none = [np.empty(0)] * len(trains)
@@ -247,6 +289,7 @@ class TemporalSVM:
         return float(over)
 
 
-def _one_list(trains: SpikeBatch, targets: Sequence[np.ndarray] | np.ndarray) -> bool:
-    """Whether the targets of a single pattern are passed as one array, not in a list."""
-    return len(trains) == 1 and (np.ndim(targets) == 1 if len(targets) == 0 else np.ndim(targets[0]) == 0)
+def _lists(trains: SpikeBatch, targets: Targets) -> list[np.ndarray]:
+    """The targets of each pattern; those of a single one may be passed as one array, not in a list."""
+    alone = len(trains) == 1 and (np.ndim(targets) == 1 if len(targets) == 0 else np.ndim(targets[0]) == 0)
+    return [np.asarray(targets, dtype=float)] if alone else list(targets)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from tessera.common.randomness import generator
-from tessera.tsvm import TemporalSVM
+from tessera.tsvm.estimator import TemporalSVM
 from tessera.tsvm.params import JitterParams, SvmParams
 from tessera.tsvm.tasks import jittered, poisson_problem
 

@@ -16,7 +16,7 @@ from tessera.common import progress
 from tessera.common.randomness import generator
 from tessera.neurons.psp import DoubleExponential
 from tessera.neurons.spikes import SpikeBatch
-from tessera.tsvm import TemporalSVM
+from tessera.tsvm.estimator import TemporalSVM
 from tessera.tsvm.kernels import Branches, Gaussian, Interaction, Kernel, Linear, Polynomial, centred_gram
 from tessera.tsvm.params import KernelsParams, NeuronParams
 from tessera.tsvm.robustness import kick_size

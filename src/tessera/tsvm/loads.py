@@ -6,7 +6,8 @@ import pandas as pd
 
 from tessera.common.randomness import generator
 from tessera.neurons.psp import DoubleExponential
-from tessera.tsvm import TemporalSVM, baselines
+from tessera.tsvm import baselines
+from tessera.tsvm.estimator import TemporalSVM
 from tessera.tsvm.neuron import match, simulate
 from tessera.tsvm.params import LoadParams, NeuronParams
 from tessera.tsvm.tasks import poisson_problem

@@ -9,7 +9,8 @@ import pandas as pd
 
 from tessera.neurons.psp import DoubleExponential
 from tessera.neurons.spikes import SpikeBatch
-from tessera.tsvm import TemporalSVM, layout, online
+from tessera.tsvm import layout, online
+from tessera.tsvm.estimator import TemporalSVM
 from tessera.tsvm.neuron import match
 from tessera.tsvm.params import NeuronParams, ProblemsParams, ReferenceProblem
 from tessera.tsvm.tasks import poisson_problem
@@ -54,7 +55,7 @@ def solve(params: ProblemsParams, neuron: NeuronParams, name: str) -> Reference:
         table = pd.DataFrame([vars(entry) for entry in model.history_])
         rounds.append(table.assign(problem=name, variant=variant, round=np.arange(len(table)) + 1))
     model = models["hold"]
-    free = match(model.simulate(spikes)[0], targets)
+    free = match(model.predict(spikes)[0], targets)
     numbers |= {"free_f1": free.f1, "free_largest_shift": float(np.abs(free.shifts).max(initial=0.0))}
     soft = _soft(params.penalties, model, spikes, targets, neuron)
     psp = DoubleExponential(neuron.tau_m, neuron.tau_s)

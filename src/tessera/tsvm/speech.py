@@ -19,8 +19,9 @@ from tessera.common.randomness import generator
 from tessera.data import speech as data
 from tessera.neurons.psp import DoubleExponential
 from tessera.neurons.spikes import SpikeBatch
-from tessera.tsvm import TemporalSVM, layout
 from tessera.tsvm import binary as binary_margin
+from tessera.tsvm import layout
+from tessera.tsvm.estimator import TemporalSVM
 from tessera.tsvm.margin import peak
 from tessera.tsvm.params import NeuronParams, RealParams
 
@@ -77,7 +78,7 @@ def _timed(
     train, test = (side._replace(spikes=with_cue(side.spikes, side.ends, params.lead)) for side in (train, test))
 
     def outputs(model: TemporalSVM, side: Utterances) -> list[np.ndarray]:
-        return until_end(model.simulate(side.spikes), side.ends, params.window)
+        return until_end(model.predict(side.spikes), side.ends, params.window)
 
     def accuracy(model: TemporalSVM, side: Utterances) -> float:
         fired = np.array([len(times) > 0 for times in outputs(model, side)])
