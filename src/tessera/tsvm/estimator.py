@@ -141,6 +141,8 @@ class TemporalSVM(BaseEstimator):
         is required: after the last target unless after_last.
         """
         trains, t = self._fitted(X), np.asarray(t, dtype=float)
+        if not self.norm_ > 0:
+            raise ValueError(f"the task is {self.status_}, and its neuron has no weights and no margin")
         lists = _lists(trains, y)
         wait = np.array([np.append(at, np.inf)[np.searchsorted(at, t)] - t for at in lists])
         if not self.after_last:  # of a pattern without targets, all of it counts
