@@ -95,7 +95,7 @@ class CostTarget(Section):
             raise ValueError("dtype is 'fp8', but an A100 has no fp8 arithmetic; expected bfloat16")
         for field in TIMED_ONLY:
             if self.source not in TIMED and getattr(self, field) is not None:
-                raise ValueError(f"{field} is for sources {' and '.join(TIMED)}, not {self.source}")
+                raise ValueError(f"{field} is for sources {', '.join(TIMED)}, not {self.source}")
         if self.source == "llama.cpp" and self.workload.batch > 1:
             raise ValueError(
                 f"workload.batch is {self.workload.batch}; with source llama.cpp, which is timed with one request at a "

@@ -16,7 +16,8 @@ from tessera.puzzle.studies.bits.report import REPORT
 from tessera.puzzle.studies.bits.stages import costs, measure, report, scores_part, search
 
 BITS = {
-    "target": "cpu",
+    "workload": {"batch": 1, "prefill": 6, "decode": 4},
+    "threads": 1,
     "types": ["float16", "q8_0", "q4_0"],
     "windows": 2,
     "jobs": 2,
@@ -29,14 +30,6 @@ BITS = {
     "rounds": 3,
 }
 OTHERS = {
-    "target": {
-        "source": "llama.cpp",
-        "hardware": "cpu",
-        "dtype": "q8_0",
-        "workload": {"batch": 1, "prefill": 6, "decode": 4},
-        "threads": 1,
-        "repeats": 2,
-    },
     "scores": {"jobs": 1, "windows": 4, "window": 19},
     "compute": {"device": "cpu", "dtype": "float32"},
     "seed": 3,
@@ -142,3 +135,5 @@ def test_report_tells_what_was_found(out):
 def test_served_children_must_be_found():
     with pytest.raises(ValueError, match=r"served has 1\.5, which speeds has not"):
         BitsParams.model_validate_json(json.dumps(BITS | {"served": [1.5]}))
+    with pytest.raises(ValueError, match=r"workload\.batch is 2"):
+        BitsParams.model_validate_json(json.dumps(BITS | {"workload": BITS["workload"] | {"batch": 2}}))

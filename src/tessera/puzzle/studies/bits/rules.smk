@@ -1,9 +1,6 @@
 # Bits: structure and types of weights in one program, under time and size. Not part of `all`.
 
 BITS = PARAMS.puzzle_studies.bits
-BITS_TARGET = cost_target("puzzle_studies.bits.target")
-if COSTS.targets[BITS_TARGET].source != "llama.cpp":
-    raise WorkflowError(f"puzzle_studies.bits.target: {BITS_TARGET} is not a target of llama.cpp")
 
 
 rule puzzle_bits_scores_part:
@@ -44,9 +41,7 @@ rule puzzle_bits_costs:
     # Alone on the machine.
     threads: workflow.cores
     params:
-        cfg=canonical(
-            {"bits": "puzzle_studies.bits", "space": "puzzle.space", "target": f"puzzle.costs.targets.{BITS_TARGET}"}
-        ),
+        cfg=section("puzzle_studies.bits", "puzzle.space"),
         stage=stage("puzzle_bits_costs"),
     message:
         "Costs in {wildcards.dtype}"
@@ -93,10 +88,7 @@ rule puzzle_bits_measure:
     resources:
         gpu=GPUS,
     params:
-        cfg=canonical(
-            {name.rpartition(".")[2]: name for name in ("puzzle_studies.bits", "puzzle.space", "puzzle.scores")}
-            | {"target": f"puzzle.costs.targets.{BITS_TARGET}", "compute": "puzzle.compute", "seed": "seed"}
-        ),
+        cfg=section("puzzle_studies.bits", "puzzle.space", "puzzle.scores", "puzzle.compute", "seed"),
         stage=stage("puzzle_bits_measure"),
     message:
         "Run and serve children in types"

@@ -5,26 +5,25 @@ from pathlib import Path
 
 from tessera.common import files, stage
 from tessera.common.params import Section
-from tessera.puzzle.costs.params import CostTarget
 from tessera.puzzle.models.space import Space
+from tessera.puzzle.serve.gguf_types import Dtype
 from tessera.puzzle.studies.bits.params import BitsParams
 
 
 class Params(Section):
-    """The study, the space, and the target whose workload is timed."""
+    """The study and the space."""
 
     bits: BitsParams
     space: Space
-    target: CostTarget
 
 
-def main(params: Params, dtype: str, config: Path, table: Path, info: Path) -> None:
+def main(params: Params, dtype: Dtype, config: Path, table: Path, info: Path) -> None:
     """Write the cost table of a type, and info: what it describes, and its date. config is the parent's."""
     from tessera.puzzle.costs import tables
     from tessera.puzzle.models import architecture
 
-    target = CostTarget.model_validate(params.target.model_dump() | {"dtype": dtype, "repeats": params.bits.repeats})
-    found = tables.of_target(architecture.from_config(files.read_json(config), config), params.space, target)
+    shape = architecture.from_config(files.read_json(config), config)
+    found = tables.of_target(shape, params.space, params.bits.costs(dtype))
     about = {"hardware": found["hardware"].iloc[0], "software": found["software"].iloc[0]}
     about["date"] = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     files.write_parquet(table, found)

@@ -5,19 +5,17 @@ from pathlib import Path
 
 from tessera.common import files, progress, randomness, stage
 from tessera.common.params import Section
-from tessera.puzzle.costs.params import CostTarget
 from tessera.puzzle.models.space import Space
 from tessera.puzzle.params import ComputeParams, ScoresParams
 from tessera.puzzle.studies.bits.params import BitsParams
 
 
 class Params(Section):
-    """The study, the space, the scores' text, the target, and the seed of the whole."""
+    """The study, the space, the scores' text, and the seed of the whole."""
 
     bits: BitsParams
     space: Space
     scores: ScoresParams
-    target: CostTarget
     compute: ComputeParams
     seed: int
 
@@ -60,7 +58,7 @@ def main(params: Params, parent: Path, tokens: Path, library: list[Path], childr
         names = {str(number): key for number, key in enumerate(models)}
         times = speed_llama_cpp.times(
             {name: models[key] for name, key in names.items()},
-            params.target,
+            settings.costs(settings.types[0]),
             settings.rounds,
             lambda rounds: progress.track([*rounds], "requests in llama.cpp"),
         )
