@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 
+from tessera import balanced, neurons, tempotron, tsvm
 from tessera.common import code
 
 #: Folders that studies share.
@@ -111,6 +112,20 @@ def test_science_is_pure() -> None:
         if name.split(".")[0] in FOREIGN
     }
     assert not impure, "\n".join(sorted(impure))
+
+
+def test_public_names_are_imported_from_where_they_are_defined() -> None:
+    """A package loads them when they are asked for, so that its imports do not show the files behind them."""
+    packages = {"tessera.neurons": neurons, "tessera.tempotron": tempotron, "tessera.tsvm": tsvm}
+    packages |= {"tessera.balanced": balanced}
+    public = {f"{name}.{public}" for name, package in packages.items() for public in package.__all__}
+    found = {
+        f"{path.relative_to(code.ROOT.parent)}:{line} imports {name}"
+        for path in FILES
+        for line, name in imports(path)
+        if name in public
+    }
+    assert not found, "\n".join(sorted(found))
 
 
 def test_no_module_next_to_rules_hides_one_of_the_standard_library() -> None:

@@ -3,18 +3,20 @@
 Our formulation of a dynamical margin, motivated by Rubin and Sompolinsky (2022, arXiv:2205.14544).
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from tessera.common import lazy
 
 if TYPE_CHECKING:
-    from tessera.tsvm.estimator import TemporalSVM
+    from tessera.tsvm.certificate import Certificate as Certificate
+    from tessera.tsvm.estimator import TemporalSVM as TemporalSVM
+    from tessera.tsvm.kernels import Branches as Branches
+    from tessera.tsvm.kernels import Gaussian as Gaussian
+    from tessera.tsvm.kernels import Interaction as Interaction
+    from tessera.tsvm.kernels import Polynomial as Polynomial
 
-__all__ = ["TemporalSVM"]
+_KERNELS = ("Branches", "Gaussian", "Interaction", "Polynomial")
 
-
-def __getattr__(name: str) -> Any:
-    """Load the estimator when it is first asked for: reading parameters does not take Numba."""
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from tessera.tsvm import estimator
-
-    return getattr(estimator, name)
+__getattr__, __dir__, __all__ = lazy.names(
+    __name__, {"Certificate": "certificate", "TemporalSVM": "estimator"} | dict.fromkeys(_KERNELS, "kernels")
+)
