@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 #: Where the parent is, seen from a child that compress made, or the workflow kept or exported.
 PARENTS = ("../data/parent", "../../../parent")
+#: The model type of children that were exported for engines, which transformers does not read.
+STOCK = "nemotron-nas"
 
 
 @app.command()
@@ -43,6 +45,8 @@ def chat(
     from tessera.puzzle.serve import chat as talk
 
     with errors(), TemporaryDirectory() as scratch:
+        if (child / "config.json").is_file() and files.read_json(child / "config.json").get("model_type") == STOCK:
+            raise ValueError(f"{child}: is an export for an engine, in the form {STOCK}; expected the child itself")
         whole = parent_of(child) if parent is None else parent
         tokenizer, template = _tokenizer(child)
         models, where = _models((whole, child), engine, dtype, room, Path(scratch))

@@ -93,7 +93,7 @@ def test_mixed_children_are_read_as_nemotron_nas(made, tmp_path, choice, name, e
     assert report.parameters == sum(value.numel() for value in reader.tensors.values())
     assert "Nemotron-NAS" in report.form and files.read_json(out / "export.json")["notes"] == report.notes
     card = (out / "README.md").read_text()
-    assert all(note in card for note in report.notes) and "checked: not by itself" in card
+    assert all(note in card for note in report.notes) and "checked: no logits" in card
     gated = engine == "vllm" and "linear" in choice
     assert any("three times their weights" in note for note in report.notes) == gated
     padded = engine != "vllm"  # no channels here are a multiple of 256
@@ -240,7 +240,54 @@ def test_command(made, tmp_path):
         (("--for", "llama.cpp", "--maps-as-ffns"), "--maps-as-ffns is for vllm; llama.cpp has linear maps"),
         (("--for", "hf", "--dtype", "q8_0"), "--dtype q8_0 is for llama.cpp; expected one of bfloat16"),
         (("--for", "hf", "--tokenizer-pre", "gpt-2"), "--tokenizer-pre is for llama.cpp, not for hf"),
-        (("--for", "llama.cpp"), "one of --parent-gguf and --tokenizer-pre"),
     ):
         refused = call(*arguments)
         assert refused.exit_code == 1 and words in refused.output.replace("\n", " "), (arguments, refused.output)
+    assert (tmp_path / "out/export.json").is_file()  # what was there stays
+
+
+def test_nothing_is_replaced_but_an_earlier_export(made, tmp_path):
+    directory, _ = made(MIXED["narrow"])
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/notes.txt").write_text("precious")
+    (tmp_path / "file").write_text("a text")
+    (tmp_path / "link").symlink_to(tmp_path / "mine")
+    (tmp_path / "empty").mkdir()
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+
+    def call(out, engine="mlx", *arguments, source=directory):
+        return CliRunner().invoke(app, ["export", str(source), "--for", engine, "--out", str(out), *arguments])
+
+    for out, words in (
+        (tmp_path / "mine", "is not empty, and no earlier export"),
+        (directory, "is the child's own directory, in it or around it"),
+        (directory / "sub", "is the child's own directory, in it or around it"),
+        (directory / f"../{directory.name}", "is the child's own directory, in it or around it"),
+        (tmp_path, "is the child's own directory, in it or around it"),
+        (tmp_path / "file", "is a file; expected a directory"),
+        (tmp_path / "link", "is a link; expected a new place"),
+    ):
+        refused = call(out)
+        assert refused.exit_code == 1 and words in refused.output.replace("\n", " "), (out, refused.output)
+    for out in (tmp_path / "file", tmp_path / "mine"):
+        refused = call(out, "llama.cpp", "--tokenizer-pre", "gpt-2")
+        assert refused.exit_code == 1 and "is there, and is no GGUF file" in refused.output.replace("\n", " ")
+    for source, words in ((tmp_path / "none", "no such directory"), (tmp_path / "file", "is a file")):
+        assert words in call(tmp_path / "out", source=source).output
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+    for _ in range(2):  # an earlier export is replaced
+        done = call(tmp_path / "empty", "mlx", "--license", "mit")
+        assert done.exit_code == 0, done.output
+    assert (tmp_path / "empty/README.md").read_text().startswith("---\nlicense: mit\n")
+
+
+def test_damaged_children_are_named(made, tmp_path):
+    directory, _ = made(MIXED["narrow"])
+    weights = (directory / "model.safetensors").read_bytes()
+    (directory / "model.safetensors").write_bytes(weights[: len(weights) // 2])
+    asked = ["export", str(directory), "--for", "hf", "--out", str(tmp_path / "out")]
+    refused = CliRunner().invoke(app, asked)
+    assert refused.exit_code == 1 and "model.safetensors" in refused.output, refused.output
+    (directory / "config.json").write_text("{")
+    refused = CliRunner().invoke(app, asked)
+    assert refused.exit_code == 1 and "config.json" in refused.output and not (tmp_path / "out").exists()

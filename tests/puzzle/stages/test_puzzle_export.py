@@ -157,7 +157,11 @@ def test_command(run, tmp_path):
     slip = call(own, "--out", out, "--tokenizer-pre", "gpt-2", "--tensor-type", "ffn_down")
     assert slip.exit_code == 1 and "expected a regular expression and a type, as in ffn_down=q5_0" in slip.output
     neither = call(own, "--out", out)
-    assert neither.exit_code == 1 and "one of --parent-gguf and --tokenizer-pre" in neither.output
+    assert neither.exit_code == 1 and "one of --parent-gguf, and --tokenizer-pre with" in neither.output
+    wrong = call(own, "--out", tmp_path / "wrong.gguf", "--tokenizer-pre", "nonsense")
+    assert wrong.exit_code == 1 and "llama.cpp does not start with this file" in wrong.output, wrong.output
+    assert "is it the pre-tokenizer's name? Nothing was written" in wrong.output.replace("\n", " ")
+    assert not (tmp_path / "wrong.gguf").exists()
     _, linear = run("linear")
     refused = call(linear, "--out", out, "--tokenizer-pre", "gpt-2")
     assert refused.exit_code == 1 and "no layer of this child has attention" in refused.output

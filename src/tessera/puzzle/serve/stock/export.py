@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
+import transformers
 from torch import Tensor
 from transformers import AutoModelForCausalLM
 
@@ -44,12 +45,20 @@ class Report:
         return {"form": self.form, "parameters": self.parameters, "notes": self.notes, "checked": self.checked}
 
 
-def write(source: Path, out: Path, engine: Engine, dtype: Dtype = "bfloat16", maps_as_ffns: bool = False) -> Report:
+def write(
+    source: Path,
+    out: Path,
+    engine: Engine,
+    dtype: Dtype = "bfloat16",
+    maps_as_ffns: bool = False,
+    license_name: str | None = None,
+) -> Report:
     """Write a child, or a parent, as an engine reads it without code of ours; weights are rounded to dtype.
 
     As its parent's plain class if that can compute it. Else for transformers as the child's own class, whose code goes
-    with it, and for the others in the Nemotron-NAS form. maps_as_ffns: see nemotron_nas. Raises ValueError, naming what
-    the engine cannot compute, if there is no form; then nothing is written.
+    with it, and for the others in the Nemotron-NAS form. maps_as_ffns: see nemotron_nas; license_name goes into the
+    card of a source without one. What is at `out` is replaced. Raises ValueError, naming what the engine cannot
+    compute, if there is no form; then nothing is written.
     """
     model = loading.load(source).requires_grad_(False)
     config = files.read_json(source / "config.json")
@@ -62,7 +71,7 @@ def write(source: Path, out: Path, engine: Engine, dtype: Dtype = "bfloat16", ma
             else:
                 report = _nemotron(model, engine, source, directory, dtype, maps_as_ffns, str(refusal))
         files.write_json(directory / "export.json", {"for": engine, "dtype": dtype} | report.as_dict())
-        _card(source, directory, engine, report)
+        _card(source, directory, engine, dtype, report, license_name)
     return report
 
 
@@ -123,6 +132,7 @@ def _rounded(value: Tensor, dtype: Dtype) -> Tensor:
 @torch.no_grad()
 def _difference(model: LanguageModel, directory: Path, dtype: Dtype) -> float:
     """Largest difference of logits between a child, rounded as it was written, and what transformers reads."""
+    transformers.logging.disable_progress_bar()
     read = AutoModelForCausalLM.from_pretrained(directory, dtype=torch.float32, trust_remote_code=False).eval()
     tokens = torch.randint(0, model.config.vocab_size, _TEXT, generator=torch.Generator().manual_seed(0))
     found = read(tokens).logits
@@ -145,11 +155,25 @@ def _as_written(model: LanguageModel, dtype: Dtype):
             parameter.data = kept[name]
 
 
-def _card(source: Path, directory: Path, engine: Engine, report: Report) -> None:
-    """The child's card, if it has one, and what this form of it is."""
+def _card(
+    source: Path, directory: Path, engine: Engine, dtype: Dtype, report: Report, license_name: str | None
+) -> None:
+    """The child's card, or the head of one if it has none, and what this form of it is."""
     path = source / "README.md"
-    before = path.read_text(encoding="utf-8").rstrip() if path.is_file() else f"# {source.name}"
-    lines = [f"## This copy: for {NAMES[engine]}", "", f"* {report.form}", f"* {report.parameters:,} parameters"]
+    if path.is_file():
+        before = path.read_text(encoding="utf-8").rstrip()
+    else:
+        front = [f"license: {license_name}"] if license_name else []
+        front += ["library_name: transformers", "pipeline_tag: text-generation", "tags: [puzzle, nas, distillation]"]
+        before = "\n".join(["---", *front, "---", "", f"# {source.name}"])
+    lines = [
+        f"## This copy: for {NAMES[engine]}",
+        "",
+        f"* {report.form}",
+        f"* {report.parameters:,} parameters in {dtype}",
+    ]
     lines += [f"* {note}" for note in report.notes]
-    lines += [f"* checked: {check}" for check in report.checked or ["not by itself; docs/serve.md says what tests run"]]
+    lines += [
+        f"* checked: {check}" for check in report.checked or ["no logits; tests compare small children of this form"]
+    ]
     files.write_text(directory / "README.md", before + "\n\n" + "\n".join(lines) + "\n")
