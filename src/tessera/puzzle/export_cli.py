@@ -85,13 +85,18 @@ def _place(child: Path, out: Path, engine: Engine) -> Path:
     if not place.exists():
         return place
     if engine == "llama.cpp":
-        if not place.is_file() or place.open("rb").read(4) != b"GGUF":
+        if not place.is_file() or not _begins(place, b"GGUF"):
             raise ValueError(f"--out {out}: is there, and is no GGUF file; expected a new file, or an earlier export")
     elif not place.is_dir():
         raise ValueError(f"--out {out}: is a file; expected a directory, a new one or an earlier export")
     elif any(place.iterdir()) and not _is_export(place):
         raise ValueError(f"--out {out}: is not empty, and no earlier export, which would be replaced")
     return place
+
+
+def _begins(path: Path, content: bytes) -> bool:
+    with path.open("rb") as file:
+        return file.read(len(content)) == content
 
 
 def _is_export(place: Path) -> bool:
